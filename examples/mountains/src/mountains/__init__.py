@@ -1,0 +1,1 @@
+"""A small service that keeps a collection of mountains."""
