@@ -1,0 +1,99 @@
+# Everything there is to do with this repository. `make` alone lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+MODULE := github.com/pyflow-dev/kubectl-pyflow
+TEKTON := github.com/tektoncd/pipeline
+TEKTON_RELEASE := pkg/manifests/tekton/release.yaml
+
+# What `kubectl pyflow --version` says: a tag, or nothing, which reads "devel".
+VERSION ?= $(shell git describe --tags --match 'v*' --dirty 2>/dev/null)
+LDFLAGS := -s -w -X $(MODULE)/pkg/version.version=$(VERSION)
+
+# One setting for all that is compiled, so that all share the compiler's cache.
+export CGO_ENABLED := 0
+# What golangci-lint, krew and hack/cluster are made of is pinned by their own
+# go.mod files; a workspace of the developer's would mix them.
+export GOWORK := off
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: generate ## Compile the plugin into bin/kubectl-pyflow
+	go build -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/kubectl-pyflow ./cmd/kubectl-pyflow
+
+.PHONY: generate
+generate: $(TEKTON_RELEASE) ## Assemble Tekton's install manifest from the module that go.mod pins
+
+$(TEKTON_RELEASE): go.mod hack/tekton-manifest/main.go
+	hack/generate.sh $@
+
+.PHONY: tools
+tools: ## Build kubectl and tkn's run commands into bin/
+	cd hack/cluster && go run . tools --bin $(CURDIR)/bin
+
+.PHONY: dist
+dist: generate ## Cross-compile the release archives and their krew manifest into dist/
+	go run ./hack/dist
+
+.PHONY: clean
+clean: ## Remove what was built here; caches outside the checkout and a running cluster stay
+	rm -rf bin dist $(TEKTON_RELEASE)
+
+.PHONY: test
+test: ## Run every test; without $KUBECONFIG on a cluster that it starts itself
+	@hack/stages.sh test-unit test-example verify test-e2e
+
+.PHONY: test-unit
+test-unit: generate ## Run the Go tests that need no cluster
+	go test ./...
+	hack/test-cluster-module.sh
+
+.PHONY: test-example
+test-example: ## Run the example's tests and checks in a virtual environment of their own
+	hack/test-example.sh
+
+.PHONY: test-e2e
+test-e2e: build ## Run the plugin end to end on $KUBECONFIG's cluster, or on one that is started for it
+	hack/with-cluster.sh hack/test-e2e.sh
+
+.PHONY: bench
+bench: build tools ## Print start-up time and memory as ratios against kubectl
+	PATH="$(CURDIR)/bin:$$PATH" go run ./test/bench
+
+.PHONY: verify
+verify: ## Run every check and report all that fail
+	@hack/stages.sh lint $(patsubst hack/verify/%.sh,verify-%,$(wildcard hack/verify/*.sh))
+
+.PHONY: lint
+lint: generate ## Run golangci-lint and its formatters over both modules
+	hack/lint.sh
+
+.PHONY: fmt
+fmt: ## Format the Go code
+	hack/lint.sh --fix
+
+# Each script of hack/verify is a check, and a target: verify-NAME.
+verify-%: generate
+	@hack/verify/$*.sh
+
+.PHONY: cluster
+cluster: ## Start the one-node Kubernetes of hack/cluster; the first time compiles it
+	cd hack/cluster && go run . up
+
+.PHONY: cluster-down
+cluster-down: ## Stop it and remove everything but its caches
+	cd hack/cluster && go run . down
+
+.PHONY: kubeconfig
+kubeconfig: ## Print the path of its kubeconfig
+	@cd hack/cluster && go run . kubeconfig
+
+.PHONY: demo
+demo: build ## Set up a cluster, build examples/mountains in it and fetch what it answers
+	hack/with-cluster.sh --keep hack/demo.sh

@@ -1,0 +1,192 @@
+// Package apply brings objects into the cluster by server-side apply and keeps
+// an inventory of them.
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+)
+
+// Result says what happened to an object.
+type Result string
+
+// The results, in the words of kubectl.
+const (
+	Created    Result = "created"
+	Configured Result = "configured"
+	Unchanged  Result = "unchanged"
+	Pruned     Result = "pruned"
+)
+
+// Change is the outcome for one object.
+type Change struct {
+	Object *unstructured.Unstructured
+	Result Result
+}
+
+// Applier applies objects to one cluster.
+type Applier struct {
+	Dynamic dynamic.Interface
+	// Mapper is reset when a kind is not known yet.
+	Mapper meta.RESTMapper
+	// FieldManager owns the applied fields; conflicts are settled in its favor.
+	FieldManager string
+	// WebhookPatience bounds the retries while a webhook is not answering yet.
+	WebhookPatience time.Duration
+}
+
+// parallel is how many requests are under way at once: enough to hide the
+// round trip, too few to trouble an API server.
+const parallel = 8
+
+// Apply applies the objects: namespaces and CustomResourceDefinitions first,
+// which have to be established before the rest goes, side by side, in any
+// order. The changes come in the order of the objects. The first error ends it;
+// applying again continues where it stopped.
+func (a *Applier) Apply(ctx context.Context, objects []*unstructured.Unstructured) ([]Change, error) {
+	changes := make([]Change, len(objects))
+	apply := func(first bool) error {
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(parallel)
+		for i, object := range objects {
+			if isFoundation(object) != first {
+				continue
+			}
+			group.Go(func() error {
+				change, err := a.applyOne(ctx, object)
+				changes[i] = change
+				return err
+			})
+		}
+		return group.Wait()
+	}
+	if err := apply(true); err != nil {
+		return nil, err
+	}
+	for _, object := range objects {
+		if object.GetKind() == "CustomResourceDefinition" {
+			if err := a.waitEstablished(ctx, object); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return changes, apply(false)
+}
+
+// isFoundation says whether other objects may live in or be instances of this one.
+func isFoundation(object *unstructured.Unstructured) bool {
+	return object.GetKind() == "Namespace" || object.GetKind() == "CustomResourceDefinition"
+}
+
+func (a *Applier) applyOne(ctx context.Context, object *unstructured.Unstructured) (Change, error) {
+	resource, err := a.resource(object)
+	if err != nil {
+		return Change{}, err
+	}
+	before, err := resource.Get(ctx, object.GetName(), metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return Change{}, fmt.Errorf("get %s: %w", kube.Describe(object), err)
+	}
+	var after *unstructured.Unstructured
+	err = a.untilWebhookAnswers(ctx, func() error {
+		var err error
+		after, err = resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: a.FieldManager, Force: true})
+		return err
+	})
+	if err != nil {
+		return Change{}, fmt.Errorf("apply %s: %w", kube.Describe(object), err)
+	}
+	switch {
+	case before == nil:
+		return Change{after, Created}, nil
+	case before.GetResourceVersion() == after.GetResourceVersion():
+		return Change{after, Unchanged}, nil
+	default:
+		return Change{after, Configured}, nil
+	}
+}
+
+func (a *Applier) resource(object *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
+	gvk := object.GroupVersionKind()
+	mapping, err := a.Mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if meta.IsNoMatchError(err) {
+		// The definition may be seconds old.
+		meta.MaybeResetRESTMapper(a.Mapper)
+		mapping, err = a.Mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the resource of %s: %w", kube.Describe(object), err)
+	}
+	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+		return a.Dynamic.Resource(mapping.Resource).Namespace(object.GetNamespace()), nil
+	}
+	return a.Dynamic.Resource(mapping.Resource), nil
+}
+
+// untilWebhookAnswers repeats try while an admission or conversion webhook can
+// not be reached: for some seconds after its installation that is normal.
+func (a *Applier) untilWebhookAnswers(ctx context.Context, try func() error) error {
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, 500*time.Millisecond, max(a.WebhookPatience, time.Millisecond), true,
+		func(context.Context) (bool, error) {
+			last = try()
+			if isWebhookUnreachable(last) {
+				return false, nil
+			}
+			return true, last
+		})
+	if wait.Interrupted(err) && last != nil {
+		return last
+	}
+	return err
+}
+
+// isWebhookUnreachable recognizes the API server's report that calling a
+// webhook failed, as opposed to the webhook saying no. The message is the only
+// place that tells.
+func isWebhookUnreachable(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code == http.StatusInternalServerError &&
+		(strings.Contains(status.Status().Message, "failed calling webhook") ||
+			strings.Contains(status.Status().Message, "conversion webhook"))
+}
+
+// waitEstablished returns once instances of the definition can be made.
+func (a *Applier) waitEstablished(ctx context.Context, object *unstructured.Unstructured) error {
+	resource, err := a.resource(object)
+	if err != nil {
+		return err
+	}
+	err = wait.PollUntilContextCancel(ctx, 100*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		current, err := resource.Get(ctx, object.GetName(), metav1.GetOptions{})
+		if err != nil {
+			return false, err
+		}
+		definition := &apiextensionsv1.CustomResourceDefinition{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(current.Object, definition); err != nil {
+			return false, err
+		}
+		return apihelpers.IsCRDConditionTrue(definition, apiextensionsv1.Established), nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait until %s is established: %w", kube.Describe(object), err)
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package cmd
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+)
+
+// explain is what a person reads of an error: what went wrong, and below it what
+// to do. It is the one place with such advice.
+func explain(err error) string {
+	for _, row := range hints() {
+		if row.matches(err) {
+			return err.Error() + "\nhint: " + row.hint
+		}
+	}
+	return err.Error()
+}
+
+type hint struct {
+	matches func(error) bool
+	hint    string
+}
+
+func is(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func as[T error](err error) bool {
+	var target T
+	return errors.As(err, &target)
+}
+
+// hints returns one row per kind of error; the first that matches counts.
+func hints() []hint {
+	return []hint{
+		{is(platform.ErrNotSetUp), "run: kubectl pyflow setup"},
+		{as[*platform.NamespaceNotSetUpError], "run: kubectl pyflow setup --namespace NAMESPACE, with the rights of an admin"},
+		{as[*platform.IncompatibleTektonError], "bring that Tekton Pipelines to a supported version (" + platform.MinTekton + " or newer, with the cluster resolver), or use another cluster"},
+		{as[*platform.MissingRightsError], "ask an admin of the cluster for them, or to run it for you"},
+		{is(manifests.ErrNoTekton), "pass --tekton-manifest with the release.yaml of Tekton Pipelines, or use a released binary"},
+		{is(project.ErrNoDockerfile), "add a Dockerfile to the directory, or name it with --file"},
+		{is(kube.ErrNoKubeconfig), "set KUBECONFIG or --kubeconfig to the file that your cluster's admin or provider gave you"},
+		{
+			clientcmd.IsContextNotFound,
+			"list the contexts there are: kubectl config get-contexts",
+		},
+		{
+			func(err error) bool {
+				return errors.Is(err, os.ErrNotExist) && strings.Contains(err.Error(), "kubeconfig")
+			},
+			"check KUBECONFIG and --kubeconfig",
+		},
+		{
+			apierrors.IsUnauthorized,
+			"the API server does not accept your credentials, they may have expired: log in again as your cluster's provider describes",
+		},
+		{as[x509.UnknownAuthorityError], "the kubeconfig's certificate-authority-data is not the one of this server: fetch the kubeconfig anew"},
+		{as[x509.CertificateInvalidError], "a certificate has expired or is not valid yet: fetch the kubeconfig anew, and check the clock"},
+		{as[x509.HostnameError], "the server's certificate is for another name: check the kubeconfig's server"},
+		{isUnreachable, "the API server does not answer: check that the cluster is running, and the network, VPN or proxy between you and it"},
+		{
+			apierrors.IsForbidden,
+			"your user lacks that right; what you may do: kubectl auth can-i --list",
+		},
+	}
+}
+
+// isUnreachable says whether no answer came from the server at all.
+func isUnreachable(err error) bool {
+	var (
+		operation *net.OpError
+		dns       *net.DNSError
+		request   *url.Error
+	)
+	return utilnet.IsConnectionRefused(err) || errors.As(err, &dns) || errors.As(err, &operation) ||
+		(errors.As(err, &request) && (request.Timeout() || errors.Is(err, context.DeadlineExceeded)))
+}

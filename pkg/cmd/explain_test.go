@@ -1,0 +1,53 @@
+package cmd
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"syscall"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+)
+
+func TestExplain(t *testing.T) {
+	refused := &url.Error{Op: "Get", URL: "https://127.0.0.1:1/version", Err: &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}}
+	for name, test := range map[string]struct {
+		err  error
+		want string
+	}{
+		"not set up":         {platform.ErrNotSetUp, "kubectl pyflow setup"},
+		"namespace":          {&platform.NamespaceNotSetUpError{Namespace: "team-a"}, "setup --namespace"},
+		"tekton":             {&platform.IncompatibleTektonError{}, "supported version"},
+		"rights":             {&platform.MissingRightsError{}, "ask an admin"},
+		"no manifest":        {manifests.ErrNoTekton, "--tekton-manifest"},
+		"no kubeconfig":      {kube.ErrNoKubeconfig, "set KUBECONFIG"},
+		"wrong context":      {errors.New("context was not found for specified context: x"), "get-contexts"},
+		"expired":            {apierrors.NewUnauthorized("Unauthorized"), "log in again"},
+		"forbidden":          {apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "x", errors.New("no")), "auth can-i"},
+		"foreign CA":         {&url.Error{Err: x509.UnknownAuthorityError{}}, "certificate-authority-data"},
+		"certificate is old": {&url.Error{Err: x509.CertificateInvalidError{Reason: x509.Expired, Cert: &x509.Certificate{}}}, "expired"},
+		"connection refused": {refused, "does not answer"},
+		"timeout":            {&url.Error{Op: "Get", URL: "https://192.0.2.1", Err: context.DeadlineExceeded}, "does not answer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := explain(fmt.Errorf("do something: %w", test.err))
+			_, hint, found := strings.Cut(got, "\nhint: ")
+			if !found || !strings.Contains(hint, test.want) {
+				t.Errorf("got %q, want a hint with %q", got, test.want)
+			}
+		})
+	}
+	if got := explain(errors.New("something else")); got != "something else" {
+		t.Errorf("got %q, want the error alone", got)
+	}
+}

@@ -1,0 +1,213 @@
+package setup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilversion "k8s.io/apimachinery/pkg/util/version"
+	knative "knative.dev/pkg/version"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/apply"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/credentials"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
+)
+
+const defaultStorageSize = "20Gi"
+
+// plan is what a run is going to apply: everything has been checked that can be
+// without changing anything.
+type plan struct {
+	config   manifests.Config
+	login    credentials.User
+	ca       []byte
+	platform *manifests.Platform
+	set      apply.Set
+}
+
+// plan inspects the cluster and decides.
+func (o *Options) plan(ctx context.Context) (*plan, error) {
+	namespace := o.Clients.Namespace
+	if namespace == manifests.SystemNamespace {
+		return nil, fmt.Errorf("namespace %s is the platform's own: choose the one your apps live in with --namespace", namespace)
+	}
+	cluster, err := platform.Inspect(ctx, o.Clients.Kube, namespace)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkServer(cluster.Version); err != nil {
+		return nil, err
+	}
+	if err := checkNamespace(cluster); err != nil {
+		return nil, err
+	}
+	tekton, manifest, err := o.tekton(cluster.Tekton)
+	if err != nil {
+		return nil, err
+	}
+	config, err := o.configure(cluster)
+	if err != nil {
+		return nil, err
+	}
+	config.Tekton = tekton
+	secrets, err := credentials.Ensure(cluster.Credentials, []string{manifests.RegistryHost}, config.Namespaces, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	rendered, err := manifests.Render(manifests.Options{Config: config, Credentials: secrets, TektonManifest: manifest})
+	if err != nil {
+		return nil, err
+	}
+	set := apply.Set{Parent: rendered.Parent(), Tooling: manifests.FieldManager + "/" + version.Version()}
+	set.Mark(rendered.Objects())
+	if err := platform.CheckRights(ctx, o.Clients.Kube, rights(rendered.Objects())); err != nil {
+		return nil, err
+	}
+	return &plan{config: config, login: secrets.Users[namespace], ca: secrets.CACertificate, platform: rendered, set: set}, nil
+}
+
+// checkServer refuses an API server that Tekton's controllers would refuse.
+func checkServer(server *utilversion.Version) error {
+	if server.LessThan(utilversion.MustParseGeneric(knative.DefaultKubernetesMinVersion)) {
+		return fmt.Errorf("the API server is v%s; Tekton Pipelines needs %s or newer", server, knative.DefaultKubernetesMinVersion)
+	}
+	return nil
+}
+
+// checkNamespace refuses a namespace where no build could run.
+func checkNamespace(cluster *platform.Cluster) error {
+	namespace := cluster.Namespace
+	if namespace.DeletionTimestamp != nil {
+		return fmt.Errorf("namespace %s is being deleted", namespace.Name)
+	}
+	if namespace.Labels["pod-security.kubernetes.io/enforce"] == "restricted" {
+		return fmt.Errorf("namespace %s enforces the restricted Pod Security Standard, under which Kaniko can not run as root; set up a namespace with the baseline one", namespace.Name)
+	}
+	return nil
+}
+
+// tekton decides between installing and adopting, and returns the manifest to
+// install, which is empty when adopting.
+func (o *Options) tekton(found *platform.Tekton) (manifests.TektonConfig, []byte, error) {
+	none := manifests.TektonConfig{}
+	if found != nil && !found.Managed {
+		if err := platform.CheckTekton(found, ""); err != nil {
+			return none, nil, err
+		}
+		if o.TektonManifest != nil {
+			return none, nil, fmt.Errorf("tekton pipelines %s is in namespace %s already and not installed by setup: leave out --tekton-manifest to adopt it", found.Version, found.Namespace)
+		}
+		return manifests.TektonConfig{Version: found.Version, Namespace: found.Namespace, Adopted: true}, nil, nil
+	}
+	manifest, err := o.TektonManifest, error(nil)
+	if manifest == nil {
+		if manifest, err = manifests.Tekton(); err != nil {
+			return none, nil, err
+		}
+	}
+	brought, err := manifests.TektonVersion(manifest)
+	if err != nil {
+		return none, nil, err
+	}
+	return manifests.TektonConfig{Version: brought, Namespace: manifests.TektonNamespace}, manifest, platform.CheckTekton(found, brought)
+}
+
+// configure merges the flags into what an earlier run remembered, and refuses
+// what would lose stored images.
+func (o *Options) configure(cluster *platform.Cluster) (manifests.Config, error) {
+	config := manifests.Config{}
+	registry := &config.Registry
+	if cluster.Config != nil {
+		config = *cluster.Config
+	} else {
+		registry.StorageSize = defaultStorageSize
+	}
+	before := *registry
+	config.Version = version.Version()
+	registry.Host, registry.NodeHost = manifests.RegistryHost, manifests.NodeHost
+	if o.Mirrors != nil {
+		config.ImageMirrors = o.Mirrors
+	}
+	if o.BuildArgs != nil {
+		config.BuildArgs = o.BuildArgs
+	}
+	if o.Ephemeral != nil {
+		registry.Ephemeral = *o.Ephemeral
+	}
+	if o.StorageSize != nil {
+		registry.StorageSize = *o.StorageSize
+	}
+	if o.StorageClass != nil {
+		registry.StorageClass = *o.StorageClass
+	}
+	if !slices.Contains(config.Namespaces, cluster.Namespace.Name) {
+		config.Namespaces = append(slices.Clone(config.Namespaces), cluster.Namespace.Name)
+		slices.Sort(config.Namespaces)
+	}
+	if cluster.Config != nil {
+		if err := checkStorageChange(before, *registry); err != nil {
+			return manifests.Config{}, err
+		}
+	}
+	return config, checkStorage(*registry, cluster)
+}
+
+// checkStorage refuses a volume that nobody would provide.
+func checkStorage(registry manifests.RegistryConfig, cluster *platform.Cluster) error {
+	switch {
+	case registry.Ephemeral:
+		return nil
+	case registry.StorageClass == "" && cluster.DefaultStorageClass == "" && cluster.Config == nil:
+		return fmt.Errorf("the cluster has no default storage class for the registry's volume: name one of %q with --registry-storage-class, or keep images in the pod with --registry-ephemeral", cluster.StorageClasses)
+	case registry.StorageClass != "" && !slices.Contains(cluster.StorageClasses, registry.StorageClass):
+		return fmt.Errorf("storage class %q does not exist: the cluster has %q", registry.StorageClass, cluster.StorageClasses)
+	}
+	return nil
+}
+
+// checkStorageChange refuses what Kubernetes can not do to a volume, and what
+// would lose the images on it.
+func checkStorageChange(before, after manifests.RegistryConfig) error {
+	switch {
+	case after.Ephemeral && !before.Ephemeral:
+		return errors.New("--registry-ephemeral would delete the registry's volume and the images on it")
+	case before.Ephemeral || after.Ephemeral:
+		return nil
+	case before.StorageClass != after.StorageClass:
+		return fmt.Errorf("the registry's volume has storage class %q, which can not be changed to %q", before.StorageClass, after.StorageClass)
+	}
+	was, err := resource.ParseQuantity(before.StorageSize)
+	if err != nil {
+		return fmt.Errorf("read the size of the registry's volume: %w", err)
+	}
+	if will := resource.MustParse(after.StorageSize); will.Cmp(was) < 0 {
+		return fmt.Errorf("the registry's volume has %s and can not shrink to %s", before.StorageSize, after.StorageSize)
+	}
+	return nil
+}
+
+// rights are what applying the objects takes.
+func rights(objects []*unstructured.Unstructured) []platform.Right {
+	var rights []platform.Right
+	seen := map[platform.Right]bool{}
+	for _, object := range objects {
+		resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
+		for _, verb := range []string{"get", "create", "patch"} {
+			right := platform.Right{Verb: verb, Group: resource.Group, Resource: resource.Resource, Namespace: object.GetNamespace()}
+			if !seen[right] {
+				seen[right] = true
+				rights = append(rights, right)
+			}
+		}
+	}
+	return append(rights, platform.Right{
+		Verb: "create", Resource: "pods", Subresource: "portforward", Namespace: manifests.SystemNamespace,
+	})
+}

@@ -1,0 +1,194 @@
+// Package setup is the verb that puts the platform on the cluster.
+package setup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/cli-runtime/pkg/printers"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+)
+
+// Flags are what the command line says.
+type Flags struct {
+	config *genericclioptions.ConfigFlags
+
+	ImageMirrors   []string
+	BuildArgs      []string
+	StorageSize    string
+	StorageClass   string
+	Ephemeral      bool
+	TektonManifest string
+	DryRun         string
+	Output         string
+	Timeout        time.Duration
+}
+
+// NewCommand makes the verb.
+func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	flags := &Flags{config: config, Timeout: 5 * time.Minute}
+	cmd := &cobra.Command{
+		Use:   "setup",
+		Short: "Put Tekton, the registry and the build pipeline on the cluster",
+		Long: `Put on the cluster what builds need, once: Tekton Pipelines (or adopt the one
+that is there), a private registry, the nodes' access to it, the Tasks and the
+Pipeline, and what the current namespace needs. Runs with the rights of an admin.
+
+Running it again changes nothing but what differs: a newer version of the plugin
+upgrades in place, another --namespace is added to those there are, and settings
+that are not named keep the value they had.`,
+		Example: `  # Set up the cluster, and the current namespace for builds
+  kubectl pyflow setup
+
+  # One more namespace
+  kubectl pyflow setup --namespace team-a
+
+  # See what would be applied
+  kubectl pyflow setup --dry-run=client -o yaml
+
+  # Base images and Python packages by way of a company's own servers
+  kubectl pyflow setup --image-mirror docker.io=mirror.example.com/docker.io \
+    --build-arg PIP_INDEX_URL=https://pypi.example.com/simple`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			options, err := flags.ToOptions(cmd, streams)
+			if err != nil {
+				return err
+			}
+			return options.Run(cmd.Context())
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&flags.ImageMirrors, "image-mirror", nil, "Fetch images whose reference starts with PREFIX from a mirror, as PREFIX=[http://]HOST[/PATH]; repeatable, remembered, '' forgets all")
+	f.StringArrayVar(&flags.BuildArgs, "build-arg", nil, "Build argument of every build, as KEY=VALUE; repeatable, remembered, '' forgets all")
+	f.StringVar(&flags.StorageSize, "registry-storage-size", "", "Size of the registry's volume (default 20Gi)")
+	f.StringVar(&flags.StorageClass, "registry-storage-class", "", "Storage class of the registry's volume (default: the cluster's default class)")
+	f.BoolVar(&flags.Ephemeral, "registry-ephemeral", false, "Keep images in the registry's pod only: they are lost with it")
+	f.StringVar(&flags.TektonManifest, "tekton-manifest", "", "File or URL of a Tekton Pipelines release manifest to install in place of the one this binary carries")
+	f.StringVar(&flags.DryRun, "dry-run", "none", "'none', or 'client': print what would be applied and change nothing")
+	f.StringVarP(&flags.Output, "output", "o", "", "Format of --dry-run=client: yaml or json")
+	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long to wait until all parts are available")
+	_ = cmd.RegisterFlagCompletionFunc("dry-run", cobra.FixedCompletions([]string{"none", "client"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"yaml", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// Options are a run of setup, checked as far as that goes without a cluster.
+type Options struct {
+	Clients *kube.Clients
+	Streams genericiooptions.IOStreams
+	// DryRun prints what would be applied with Printer.
+	DryRun  bool
+	Printer printers.ResourcePrinter
+	Timeout time.Duration
+
+	// Mirrors and BuildArgs replace the remembered ones unless nil.
+	Mirrors   []manifests.Mirror
+	BuildArgs []string
+	// StorageSize, StorageClass and Ephemeral replace the remembered ones unless nil.
+	StorageSize, StorageClass *string
+	Ephemeral                 *bool
+	// TektonManifest replaces the embedded one unless nil.
+	TektonManifest []byte
+}
+
+// ToOptions checks the flags.
+func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams) (*Options, error) {
+	o := &Options{Streams: streams, Timeout: f.Timeout, DryRun: f.DryRun == "client"}
+	changed := cmd.Flags().Changed
+	switch {
+	case f.DryRun != "none" && f.DryRun != "client":
+		return nil, fmt.Errorf("--dry-run is 'none' or 'client', not %q", f.DryRun)
+	case f.Output != "" && !o.DryRun:
+		return nil, errors.New("--output goes with --dry-run=client")
+	case f.Timeout <= 0:
+		return nil, fmt.Errorf("--timeout %s is not positive", f.Timeout)
+	}
+	if o.DryRun {
+		if f.Output == "" {
+			f.Output = "yaml"
+		}
+		var err error
+		if o.Printer, err = genericclioptions.NewJSONYamlPrintFlags().ToPrinter(f.Output); err != nil {
+			return nil, fmt.Errorf("--output is 'yaml' or 'json', not %q", f.Output)
+		}
+	}
+	if changed("image-mirror") {
+		o.Mirrors = []manifests.Mirror{}
+		for _, text := range notEmpty(f.ImageMirrors) {
+			mirror, err := manifests.ParseMirror(text)
+			if err != nil {
+				return nil, err
+			}
+			o.Mirrors = append(o.Mirrors, mirror)
+		}
+	}
+	if changed("build-arg") {
+		o.BuildArgs = notEmpty(f.BuildArgs)
+		for _, arg := range o.BuildArgs {
+			if key, _, ok := strings.Cut(arg, "="); !ok || key == "" {
+				return nil, fmt.Errorf("build argument %q is not of the form KEY=VALUE", arg)
+			}
+		}
+	}
+	if changed("registry-storage-size") {
+		if quantity, err := resource.ParseQuantity(f.StorageSize); err != nil || quantity.Sign() <= 0 {
+			return nil, fmt.Errorf("--registry-storage-size %q is not a size such as 20Gi", f.StorageSize)
+		}
+		o.StorageSize = &f.StorageSize
+	}
+	if changed("registry-storage-class") {
+		o.StorageClass = &f.StorageClass
+	}
+	if changed("registry-ephemeral") {
+		o.Ephemeral = &f.Ephemeral
+	}
+	if f.Ephemeral && (changed("registry-storage-size") || changed("registry-storage-class")) {
+		return nil, errors.New("--registry-ephemeral has no volume: leave out --registry-storage-size and --registry-storage-class")
+	}
+	var err error
+	if f.TektonManifest != "" {
+		if o.TektonManifest, err = readManifest(cmd.Context(), f.TektonManifest); err != nil {
+			return nil, err
+		}
+	}
+	o.Clients, err = kube.New(f.config)
+	return o, err
+}
+
+func notEmpty(values []string) []string {
+	return slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })
+}
+
+// readManifest reads a file or a URL.
+func readManifest(ctx context.Context, location string) ([]byte, error) {
+	if !strings.HasPrefix(location, "https://") && !strings.HasPrefix(location, "http://") {
+		return os.ReadFile(location)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, location, nil)
+	if err != nil {
+		return nil, fmt.Errorf("--tekton-manifest: %w", err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("fetch --tekton-manifest: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("fetch --tekton-manifest %s: %s", location, response.Status)
+	}
+	return io.ReadAll(response.Body)
+}

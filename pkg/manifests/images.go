@@ -1,0 +1,201 @@
+package manifests
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// tags pins every image that the manifests name without a tag. An image is
+// pinned to the release it was tested with; registry and caddy follow their
+// major version, as their publishers recommend for security fixes.
+var tags = map[string]string{
+	"docker.io/library/caddy":             "2",
+	"docker.io/library/registry":          "3",
+	"gcr.io/go-containerregistry/crane":   "v0.22.1",
+	"ghcr.io/osscontainertools/kaniko":    "v1.27.5",
+	"registry.k8s.io/kubectl":             "v1.36.3",
+	"registry.k8s.io/kustomize/kustomize": "v5.8.1",
+}
+
+// Mirror redirects images: a reference that starts with Prefix is fetched from
+// Host, with Path in place of Prefix.
+type Mirror struct {
+	// Prefix is a registry, or a registry and the first segments of a
+	// repository: docker.io, docker.io/library/python.
+	Prefix string `json:"prefix"`
+	// Host is the mirror's host[:port].
+	Host string `json:"host"`
+	// Path is what stands before the rest of the repository on the mirror; may
+	// be empty.
+	Path string `json:"path,omitempty"`
+	// Insecure says that the mirror speaks plain HTTP.
+	Insecure bool `json:"insecure,omitempty"`
+}
+
+// ParseMirror reads PREFIX=MIRROR, where MIRROR is [http://|https://]host[:port][/path].
+func ParseMirror(s string) (Mirror, error) {
+	prefix, target, ok := strings.Cut(s, "=")
+	invalid := func(why string) (Mirror, error) {
+		return Mirror{}, fmt.Errorf("image mirror %q: %s; write PREFIX=MIRROR, for example docker.io=mirror.example.com/docker.io", s, why)
+	}
+	if !ok || prefix == "" || target == "" {
+		return invalid("not of the form PREFIX=MIRROR")
+	}
+	if !strings.Contains(target, "://") {
+		target = "https://" + target
+	}
+	parsed, err := url.Parse(target)
+	if err != nil || (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Host == "" ||
+		parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" {
+		return invalid("the mirror is not host[:port][/path]")
+	}
+	prefix = strings.TrimSuffix(prefix, "/")
+	if registry, _, _ := strings.Cut(prefix, "/"); !strings.ContainsAny(registry, ".:") && registry != "localhost" {
+		return invalid("the prefix does not start with a registry's host")
+	}
+	return Mirror{
+		Prefix:   prefix,
+		Host:     parsed.Host,
+		Path:     strings.Trim(parsed.Path, "/"),
+		Insecure: parsed.Scheme == "http",
+	}, nil
+}
+
+// String is the form that ParseMirror reads.
+func (m Mirror) String() string {
+	scheme := ""
+	if m.Insecure {
+		scheme = "http://"
+	}
+	return m.Prefix + "=" + scheme + m.location()
+}
+
+func (m Mirror) location() string {
+	if m.Path == "" {
+		return m.Host
+	}
+	return m.Host + "/" + m.Path
+}
+
+// Registry returns the mirror of the whole registry that Prefix belongs to:
+// registry host and the place on the mirror that stands for it. It is for tools
+// that redirect by registry only; ok is false when Path does not end with
+// Prefix's own path, so that no such place exists.
+func (m Mirror) Registry() (registry, location string, ok bool) {
+	registry, path, _ := strings.Cut(m.Prefix, "/")
+	if path == "" {
+		return registry, m.location(), true
+	}
+	base, found := strings.CutSuffix("/"+m.Path, "/"+path)
+	if !found {
+		return "", "", false
+	}
+	return registry, m.Host + base, true
+}
+
+// redirect returns the reference that mirrors make of an image reference: the
+// longest matching prefix wins.
+func redirect(image string, mirrors []Mirror) string {
+	best := Mirror{}
+	for _, mirror := range mirrors {
+		rest, ok := strings.CutPrefix(image, mirror.Prefix)
+		if ok && len(mirror.Prefix) > len(best.Prefix) && (rest == "" || strings.ContainsRune("/:@", rune(rest[0]))) {
+			best = mirror
+		}
+	}
+	if best.Prefix == "" {
+		return image
+	}
+	return best.location() + strings.TrimPrefix(image, best.Prefix)
+}
+
+// setImages pins and redirects every image that object runs.
+func setImages(object *unstructured.Unstructured, mirrors []Mirror) error {
+	return visitImages(object, func(image string) (string, error) {
+		pinned, err := pin(image)
+		return redirect(pinned, mirrors), err
+	})
+}
+
+// Images lists every image that the objects run, sorted, each once: what a
+// cluster without access to public registries has to mirror.
+func Images(objects []*unstructured.Unstructured) []string {
+	seen := map[string]bool{}
+	for _, object := range objects {
+		// The visitor keeps every image and fails nowhere.
+		_ = visitImages(object, func(image string) (string, error) {
+			seen[image] = true
+			return image, nil
+		})
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// visitImages replaces every image of a workload or a Task by what visit makes
+// of it: the image fields of containers and steps, and the images that Tekton's
+// controller is told in its arguments, each after a flag that ends in -image.
+func visitImages(object *unstructured.Unstructured, visit func(string) (string, error)) error {
+	var walk func(value any) error
+	walk = func(value any) error {
+		switch value := value.(type) {
+		case map[string]any:
+			for key, item := range value {
+				image, isString := item.(string)
+				if key != "image" || !isString {
+					if err := walk(item); err != nil {
+						return err
+					}
+					continue
+				}
+				replaced, err := visit(image)
+				if err != nil {
+					return err
+				}
+				value[key] = replaced
+			}
+		case []any:
+			for i, item := range value {
+				image, isString := item.(string)
+				if !isString || i == 0 || !isImageFlag(value[i-1]) {
+					if err := walk(item); err != nil {
+						return err
+					}
+					continue
+				}
+				replaced, err := visit(image)
+				if err != nil {
+					return err
+				}
+				value[i] = replaced
+			}
+		}
+		return nil
+	}
+	switch object.GetKind() {
+	case "Deployment", "DaemonSet", "Task":
+		return walk(object.Object["spec"])
+	}
+	return nil
+}
+
+func isImageFlag(value any) bool {
+	flag, _ := value.(string)
+	return strings.HasPrefix(flag, "-") && strings.HasSuffix(flag, "-image")
+}
+
+// pin adds the tag of an image that is named without one.
+func pin(image string) (string, error) {
+	if tag, ok := tags[image]; ok {
+		return image + ":" + tag, nil
+	}
+	if _, err := name.ParseReference(image, name.StrictValidation); err != nil {
+		return "", fmt.Errorf("image %q has no pinned tag: %w", image, err)
+	}
+	return image, nil
+}

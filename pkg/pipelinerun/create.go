@@ -1,0 +1,126 @@
+package pipelinerun
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+)
+
+// cleanupTimeout bounds the removal of a run that could not be started; it runs
+// after ctx has ended, too.
+const cleanupTimeout = 10 * time.Second
+
+// Clients are the API clients that Create needs.
+type Clients struct {
+	Tekton versioned.Interface
+	Kube   kubernetes.Interface
+}
+
+// Create makes the Secret with files (file name to content: a kustomization) and
+// the run that applies it, and starts the run. It returns the run as the server
+// has it: its name and UID are what to follow. When it fails, or ctx ends, it
+// leaves nothing behind.
+func Create(ctx context.Context, clients Clients, spec Spec, files map[string][]byte) (*tektonv1.PipelineRun, error) {
+	// The run comes first, pending, so that the Secret can be born with its
+	// owner: whatever breaks in between, no Secret outlives its run, nothing has
+	// started that would miss it, and deleting the run removes both.
+	run := New(spec)
+	run.Spec.Status = tektonv1.PipelineRunSpecStatusPending
+	runs := clients.Tekton.TektonV1().PipelineRuns(spec.Namespace)
+
+	created, err := runs.Create(ctx, run, metav1.CreateOptions{FieldManager: manifests.FieldManager})
+	if err != nil {
+		// A request that was cut off may have arrived. One that was answered
+		// has made nothing, and a run of that name is somebody else's.
+		if apierrors.ReasonForError(err) == metav1.StatusReasonUnknown {
+			discard(ctx, clients, run)
+		}
+		return nil, fmt.Errorf("create pipelinerun %s: %w", spec.Name, err)
+	}
+	secret := manifestsSecret(spec, created, files)
+	if _, err := clients.Kube.CoreV1().Secrets(spec.Namespace).Create(ctx, secret, metav1.CreateOptions{FieldManager: manifests.FieldManager}); err != nil {
+		discard(ctx, clients, created)
+		return nil, fmt.Errorf("create secret %s: %w", secret.Name, err)
+	}
+	started, err := setStatus(ctx, clients.Tekton, created.Namespace, created.Name, nil)
+	if err != nil {
+		discard(ctx, clients, created)
+		return nil, fmt.Errorf("start pipelinerun %s: %w", created.Name, err)
+	}
+	return started, nil
+}
+
+func manifestsSecret(spec Spec, run *tektonv1.PipelineRun, files map[string][]byte) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:      spec.SecretName(),
+			Namespace: spec.Namespace,
+			Labels:    ownLabels(spec.App),
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: tektonv1.SchemeGroupVersion.String(),
+				Kind:       "PipelineRun",
+				Name:       run.Name,
+				UID:        run.UID,
+			}},
+		},
+		Type: corev1.SecretTypeOpaque,
+		Data: files,
+	}
+}
+
+// discard deletes a run that never started. A Secret that was made is deleted as
+// well: the garbage collector would get there, but later.
+func discard(ctx context.Context, clients Clients, run *tektonv1.PipelineRun) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	var options metav1.DeleteOptions
+	if run.UID != "" {
+		options.Preconditions = &metav1.Preconditions{UID: &run.UID}
+	}
+	// Best effort: the caller reports the error that led here.
+	_ = clients.Tekton.TektonV1().PipelineRuns(run.Namespace).Delete(ctx, run.Name, options)
+	if run.UID == "" {
+		return
+	}
+	name := run.Spec.Workspaces[1].Secret.SecretName
+	secret, err := clients.Kube.CoreV1().Secrets(run.Namespace).Get(ctx, name, metav1.GetOptions{})
+	if err == nil && len(secret.OwnerReferences) == 1 && secret.OwnerReferences[0].UID == run.UID {
+		_ = clients.Kube.CoreV1().Secrets(run.Namespace).Delete(ctx, name, metav1.DeleteOptions{})
+	}
+}
+
+// Cancel asks Tekton to stop the run: its pods are ended and it fails with the
+// reason Cancelled. It does not wait for that. A run that has ended already stays
+// as it is, which is no error; one that is gone is.
+func Cancel(ctx context.Context, client versioned.Interface, namespace, name string) error {
+	status := tektonv1.PipelineRunSpecStatus(tektonv1.PipelineRunSpecStatusCancelled)
+	_, err := setStatus(ctx, client, namespace, name, &status)
+	if err == nil {
+		return nil
+	}
+	// Tekton's webhook refuses any change of a run that has ended.
+	if run, getErr := client.TektonV1().PipelineRuns(namespace).Get(ctx, name, metav1.GetOptions{}); getErr == nil && run.IsDone() {
+		return nil
+	}
+	return fmt.Errorf("cancel pipelinerun %s: %w", name, err)
+}
+
+// setStatus sets spec.status; nil removes it.
+func setStatus(ctx context.Context, client versioned.Interface, namespace, name string, status *tektonv1.PipelineRunSpecStatus) (*tektonv1.PipelineRun, error) {
+	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"status": status}})
+	if err != nil {
+		return nil, err
+	}
+	return client.TektonV1().PipelineRuns(namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: manifests.FieldManager})
+}

@@ -1,0 +1,173 @@
+// Package platform finds out what a cluster is and what setup did to it.
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/credentials"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+)
+
+// ErrNotSetUp says that setup has not run on the cluster.
+var ErrNotSetUp = errors.New("pyflow is not set up on this cluster")
+
+// NamespaceNotSetUpError says that setup has not run for a namespace.
+type NamespaceNotSetUpError struct{ Namespace string }
+
+func (e *NamespaceNotSetUpError) Error() string {
+	return fmt.Sprintf("pyflow is not set up in namespace %s", e.Namespace)
+}
+
+// Config reads what setup remembered, or ErrNotSetUp.
+func Config(ctx context.Context, client kubernetes.Interface) (*manifests.Config, error) {
+	object, err := client.CoreV1().ConfigMaps(manifests.SystemNamespace).Get(ctx, manifests.ConfigName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, ErrNotSetUp
+	}
+	if err != nil {
+		return nil, err
+	}
+	return manifests.ParseConfig(object.Data)
+}
+
+// Login returns the registry credentials and the registry's CA certificate that
+// setup put into namespace, or a NamespaceNotSetUpError.
+func Login(ctx context.Context, client kubernetes.Interface, namespace, host string) (credentials.User, []byte, error) {
+	secret, err := client.CoreV1().Secrets(namespace).Get(ctx, manifests.RegistrySecret, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return credentials.User{}, nil, &NamespaceNotSetUpError{Namespace: namespace}
+	}
+	if err != nil {
+		return credentials.User{}, nil, err
+	}
+	user, err := manifests.ParseDockerConfig(secret.Data, host)
+	if err != nil {
+		return credentials.User{}, nil, fmt.Errorf("namespace %s: %w", namespace, err)
+	}
+	return user, secret.Data[manifests.CAKey], nil
+}
+
+// Cluster is what setup has to know before it changes anything.
+type Cluster struct {
+	// Version is the API server's.
+	Version *version.Version
+	// Config is nil when setup has not run yet.
+	Config *manifests.Config
+	// Credentials are what is there of the registry's secrets.
+	Credentials credentials.Credentials
+	// Tekton is nil when there is none.
+	Tekton *Tekton
+	// Namespace is the app namespace that setup was called for.
+	Namespace *corev1.Namespace
+	// StorageClasses are the names of all classes; DefaultStorageClass is empty
+	// when there is none.
+	StorageClasses      []string
+	DefaultStorageClass string
+}
+
+// Inspect reads the cluster's state. A namespace that does not exist is an
+// error, as is a server that does not answer.
+func Inspect(ctx context.Context, client kubernetes.Interface, namespace string) (*Cluster, error) {
+	info, err := client.Discovery().ServerVersion()
+	if err != nil {
+		return nil, fmt.Errorf("ask the API server for its version: %w", err)
+	}
+	c := &Cluster{}
+	if c.Version, err = version.ParseGeneric(info.GitVersion); err != nil {
+		return nil, fmt.Errorf("read the API server's version %q: %w", info.GitVersion, err)
+	}
+	if c.Namespace, err = client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{}); err != nil {
+		return nil, fmt.Errorf("get namespace %s: %w", namespace, err)
+	}
+	if c.Config, err = Config(ctx, client); err != nil && !errors.Is(err, ErrNotSetUp) {
+		return nil, err
+	}
+	if c.Tekton, err = findTekton(ctx, client); err != nil {
+		return nil, err
+	}
+	classes, err := client.StorageV1().StorageClasses().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list storage classes: %w", err)
+	}
+	for _, class := range classes.Items {
+		c.StorageClasses = append(c.StorageClasses, class.Name)
+		if class.Annotations["storageclass.kubernetes.io/is-default-class"] == "true" {
+			c.DefaultStorageClass = class.Name
+		}
+	}
+	return c, c.readCredentials(ctx, client, namespace)
+}
+
+// readCredentials collects what earlier runs of setup left, and drops
+// namespaces from Config that are gone.
+func (c *Cluster) readCredentials(ctx context.Context, client kubernetes.Interface, namespace string) error {
+	secret := func(namespace, name string) (map[string][]byte, error) {
+		object, err := client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("get secret %s in namespace %s: %w", name, namespace, err)
+		}
+		return object.Data, nil
+	}
+	ca, err := secret(manifests.SystemNamespace, manifests.CAName)
+	if err != nil {
+		return err
+	}
+	server, err := secret(manifests.SystemNamespace, manifests.TLSName)
+	if err != nil {
+		return err
+	}
+	auth, err := secret(manifests.SystemNamespace, manifests.AuthName)
+	if err != nil {
+		return err
+	}
+	c.Credentials = credentials.Credentials{
+		CACertificate: ca[corev1.TLSCertKey], CAKey: ca[corev1.TLSPrivateKeyKey],
+		Certificate: server[corev1.TLSCertKey], Key: server[corev1.TLSPrivateKeyKey],
+		Htpasswd: auth["htpasswd"], HTTPSecret: auth["http-secret"],
+		Users: map[string]credentials.User{},
+	}
+	namespaces := []string{namespace}
+	if c.Config != nil {
+		c.Config.Namespaces, err = existing(ctx, client, c.Config.Namespaces)
+		if err != nil {
+			return err
+		}
+		namespaces = append(namespaces, c.Config.Namespaces...)
+	}
+	for _, namespace := range namespaces {
+		data, err := secret(namespace, manifests.RegistrySecret)
+		if err != nil {
+			return err
+		}
+		// A Secret that does not parse is made anew.
+		if user, err := manifests.ParseDockerConfig(data, manifests.RegistryHost); err == nil {
+			c.Credentials.Users[namespace] = user
+		}
+	}
+	return nil
+}
+
+// existing returns the namespaces that are there and not on their way out.
+func existing(ctx context.Context, client kubernetes.Interface, names []string) ([]string, error) {
+	var err error
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		namespace, getErr := client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+		if getErr != nil && !apierrors.IsNotFound(getErr) {
+			err = fmt.Errorf("get namespace %s: %w", name, getErr)
+			return false
+		}
+		return getErr != nil || namespace.DeletionTimestamp != nil
+	}), err
+}

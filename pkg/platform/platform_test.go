@@ -1,0 +1,142 @@
+package platform
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/client-go/discovery/fake"
+	kubefake "k8s.io/client-go/kubernetes/fake"
+	k8stesting "k8s.io/client-go/testing"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/credentials"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+)
+
+func clientWith(objects ...runtime.Object) *kubefake.Clientset {
+	client := kubefake.NewClientset(objects...)
+	client.Discovery().(*fake.FakeDiscovery).FakedServerVersion = &version.Info{GitVersion: "v1.36.3+k3s1"}
+	return client
+}
+
+func namespace(name string) *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+}
+
+func login(t *testing.T, namespace string, user credentials.User) *corev1.Secret {
+	t.Helper()
+	config, err := manifests.DockerConfig(user, manifests.RegistryHost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: manifests.RegistrySecret, Namespace: namespace},
+		Data:       map[string][]byte{corev1.DockerConfigJsonKey: config, manifests.CAKey: []byte("ca")},
+	}
+}
+
+func TestInspectAnEmptyCluster(t *testing.T) {
+	cluster, err := Inspect(t.Context(), clientWith(namespace("default")), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cluster.Config != nil || cluster.Tekton != nil || cluster.DefaultStorageClass != "" || len(cluster.Credentials.Users) != 0 {
+		t.Errorf("found something in an empty cluster: %+v", cluster)
+	}
+	if cluster.Version.Major() != 1 || cluster.Version.Minor() != 36 {
+		t.Errorf("version is %s, want 1.36", cluster.Version)
+	}
+}
+
+func TestInspectFindsWhatSetupLeft(t *testing.T) {
+	user := credentials.User{Name: "team-a", Password: "kept"}
+	cluster, err := Inspect(t.Context(), clientWith(
+		namespace("default"), namespace("team-a"),
+		login(t, "team-a", user),
+		&corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Name: manifests.ConfigName, Namespace: manifests.SystemNamespace},
+			Data:       map[string]string{manifests.ConfigKey: "namespaces: [gone, team-a]"},
+		},
+		&storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{
+			Name: "standard", Annotations: map[string]string{"storageclass.kubernetes.io/is-default-class": "true"},
+		}},
+		&storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "fast"}},
+	), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(cluster.Config.Namespaces, []string{"team-a"}) {
+		t.Errorf("namespaces are %q, want the one that still exists", cluster.Config.Namespaces)
+	}
+	if cluster.Credentials.Users["team-a"] != user {
+		t.Errorf("users are %v, want team-a's kept", cluster.Credentials.Users)
+	}
+	if cluster.DefaultStorageClass != "standard" || !slices.Equal(cluster.StorageClasses, []string{"fast", "standard"}) {
+		t.Errorf("storage classes are %q, default %q", cluster.StorageClasses, cluster.DefaultStorageClass)
+	}
+}
+
+func TestInspectNeedsTheNamespace(t *testing.T) {
+	if _, err := Inspect(t.Context(), clientWith(), "missing"); err == nil || !strings.Contains(err.Error(), "missing") {
+		t.Errorf("got error %v, want one that names the namespace", err)
+	}
+}
+
+func TestLogin(t *testing.T) {
+	want := credentials.User{Name: "team-a", Password: "kept"}
+	client := clientWith(login(t, "team-a", want))
+	user, ca, err := Login(t.Context(), client, "team-a", manifests.RegistryHost)
+	if err != nil || user != want || string(ca) != "ca" {
+		t.Errorf("got %v, %q, %v", user, ca, err)
+	}
+	_, _, err = Login(t.Context(), client, "team-b", manifests.RegistryHost)
+	var missing *NamespaceNotSetUpError
+	if !errors.As(err, &missing) || missing.Namespace != "team-b" {
+		t.Errorf("got error %v, want that team-b is not set up", err)
+	}
+}
+
+func TestConfigWithoutSetup(t *testing.T) {
+	if _, err := Config(t.Context(), clientWith()); !errors.Is(err, ErrNotSetUp) {
+		t.Errorf("got error %v, want ErrNotSetUp", err)
+	}
+}
+
+func TestCheckRights(t *testing.T) {
+	create := Right{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: "team-a"}
+	forward := Right{Verb: "create", Resource: "pods", Subresource: "portforward", Namespace: "pyflow-system"}
+	for name, test := range map[string]struct {
+		granted []Right
+		missing string
+	}{
+		"admin":   {[]Right{{Verb: "*", Group: "*", Resource: "*"}}, ""},
+		"all":     {[]Right{create, forward}, ""},
+		"one":     {[]Right{create}, "missing rights: create pods/portforward in namespace pyflow-system"},
+		"nothing": {nil, "missing rights: create pipelineruns.tekton.dev in namespace team-a, create pods/portforward in namespace pyflow-system"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := clientWith()
+			client.PrependReactor("create", "selfsubjectaccessreviews", func(action k8stesting.Action) (bool, runtime.Object, error) {
+				review := action.(k8stesting.CreateAction).GetObject().(*authorizationv1.SelfSubjectAccessReview)
+				a := review.Spec.ResourceAttributes
+				review.Status.Allowed = slices.Contains(test.granted, Right{a.Verb, a.Group, a.Resource, a.Subresource, a.Namespace})
+				return true, review, nil
+			})
+			err := CheckRights(t.Context(), client, []Right{create, forward})
+			got := ""
+			if err != nil {
+				got = err.Error()
+			}
+			if got != test.missing {
+				t.Errorf("got %q, want %q", got, test.missing)
+			}
+		})
+	}
+}

@@ -1,0 +1,318 @@
+package project
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t *testing.T, dir, name, content string) {
+	t.Helper()
+	file := filepath.Join(dir, name)
+	must(t, os.MkdirAll(filepath.Dir(file), 0o755))
+	must(t, os.WriteFile(file, []byte(content), 0o600))
+}
+
+func TestAppName(t *testing.T) {
+	long := strings.Repeat("a", 52) + "-bcdef"
+	for dir, want := range map[string]string{
+		"/src/shop":          "shop",
+		"/src/My_Service.v2": "my-service-v2",
+		"/src/--Weird  --":   "weird",
+		"/src/3d-viewer":     "app-3d-viewer",
+		"/src/42":            "app-42",
+		"/src/café":          "caf",
+		"/src/山":             "",
+		"/":                  "",
+		"/src/" + long:       strings.Repeat("a", 52),
+		"/src/shop/":         "shop",
+		"/src/shop/../other": "other",
+	} {
+		if got := AppName(dir); got != want {
+			t.Errorf("AppName(%q) is %q, want %q", dir, got, want)
+		}
+		if want != "" {
+			must(t, ValidateName(AppName(dir)))
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "Here")
+	must(t, os.Mkdir(dir, 0o755))
+	t.Chdir(dir)
+	if got := AppName("."); got != "here" {
+		t.Errorf("AppName of the working directory is %q", got)
+	}
+}
+
+func TestValidateName(t *testing.T) {
+	for _, good := range []string{"a", "shop", "a1", "my-service-2", strings.Repeat("a", 53)} {
+		if err := ValidateName(good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for bad, says := range map[string]string{
+		"":                      "empty",
+		"Shop":                  "start",
+		"shoP":                  "'P'",
+		"1shop":                 "start",
+		"-shop":                 "start",
+		"shop-":                 "ends",
+		"my_shop":               "'_'",
+		"my.shop":               "'.'",
+		"café":                  "'é'",
+		"a b":                   "' '",
+		"a\n":                   `'\n'`,
+		strings.Repeat("a", 54): "54 characters",
+	} {
+		err := ValidateName(bad)
+		var name *NameError
+		if !errors.As(err, &name) || name.Name != bad || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: error is %v, want %q", bad, err, says)
+		}
+	}
+}
+
+func TestFindManifests(t *testing.T) {
+	tests := map[string]struct {
+		files []string
+		want  string
+		err   error
+	}{
+		"none":                    {files: []string{"main.py", "deploy/values.yaml", "k8s/readme"}},
+		"deploy":                  {files: []string{"deploy/kustomization.yaml"}, want: "deploy"},
+		"k8s, yml":                {files: []string{"k8s/kustomization.yml", "deploy/x"}, want: "k8s"},
+		"k8s, upper case":         {files: []string{"k8s/Kustomization"}, want: "k8s"},
+		"both":                    {files: []string{"k8s/kustomization.yaml", "deploy/Kustomization"}, err: ErrTwoManifests},
+		"deploy is a script":      {files: []string{"deploy", "k8s/kustomization.yaml"}, want: "k8s"},
+		"only below":              {files: []string{"deploy/base/kustomization.yaml"}},
+		"a directory of the name": {files: []string{"deploy/kustomization.yaml/x"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, file := range test.files {
+				write(t, dir, file, "")
+			}
+			want := ""
+			if test.want != "" {
+				want = filepath.Join(dir, test.want)
+			}
+			got, err := FindManifests(dir)
+			if got != want || !errors.Is(err, test.err) {
+				t.Errorf("found %q, %v, want %q, %v", got, err, want, test.err)
+			}
+		})
+	}
+}
+
+func TestReadDockerfile(t *testing.T) {
+	tests := map[string]struct {
+		content string
+		stages  []Stage
+		expose  []int
+	}{
+		"one stage": {
+			content: "FROM python:3.13-slim\nEXPOSE 8000\n",
+			stages:  []Stage{{Base: "python:3.13-slim", Line: 1}},
+			expose:  []int{8000},
+		},
+		"the final stage counts": {
+			content: "# syntax=docker/dockerfile:1\n\nFROM a AS Build\nEXPOSE 1\nFROM b\nCOPY --from=build /x /x\nEXPOSE 9000/tcp 80 53/udp\nEXPOSE 443/TCP 80\n",
+			stages:  []Stage{{Name: "build", Base: "a", Line: 3}, {Base: "b", Line: 5}},
+			expose:  []int{80, 9000, 443},
+		},
+		"inherited from a stage": {
+			content: "FROM a AS base\nENV PORT=8080\nEXPOSE 1000\nFROM base AS final\nEXPOSE $PORT\n",
+			stages:  []Stage{{Name: "base", Base: "a", Line: 1}, {Name: "final", Base: "base", Line: 4}},
+			expose:  []int{1000, 8080},
+		},
+		"variables": {
+			content: "ARG TAG=3.13\nARG PORT=7000\nFROM python:${TAG}-slim\nARG PORT\nARG OTHER=${PORT}\nENV A=\"7001\" B=${C:-7002}\n" +
+				"EXPOSE $PORT ${A}/tcp $B ${D:-7003} $OTHER\n",
+			stages: []Stage{{Base: "python:3.13-slim", Line: 3}},
+			expose: []int{7000, 7001, 7002, 7003},
+		},
+		"variables without a value": {
+			content: "ARG GLOBAL=1\nFROM a\nARG PORT\nEXPOSE $PORT $GLOBAL 80 $UNKNOWN\n",
+			stages:  []Stage{{Base: "a", Line: 2}},
+			expose:  []int{80},
+		},
+		"arguments are not inherited, ENV wins": {
+			content: "FROM a AS base\nARG P=1\nENV Q=2\nFROM base\nARG Q=3\nEXPOSE $P $Q\n",
+			stages:  []Stage{{Name: "base", Base: "a", Line: 1}, {Base: "base", Line: 4}},
+			expose:  []int{2},
+		},
+		"ranges and nonsense": {
+			content: "FROM a\nEXPOSE 8000-8002 70000 0 x 9-8 5-\nEXPOSE 65535-65535\n",
+			stages:  []Stage{{Base: "a", Line: 1}},
+			expose:  []int{8000, 8001, 8002, 65535},
+		},
+		"windows line ends, continued lines, heredoc": {
+			content: "FROM a\r\nRUN a \\\r\n  && b\r\nRUN <<EOF\nEXPOSE 1\nEOF\nEXPOSE 2\r\n",
+			stages:  []Stage{{Base: "a", Line: 1}},
+			expose:  []int{2},
+		},
+		"nothing exposed": {
+			content: "FROM scratch\n",
+			stages:  []Stage{{Base: "scratch", Line: 1}},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, "Dockerfile", test.content)
+			got, err := ReadDockerfile(dir, "")
+			must(t, err)
+			if got.Path != "Dockerfile" || !slices.Equal(got.Stages, test.stages) || !slices.Equal(got.Expose, test.expose) {
+				t.Errorf("got %+v, want stages %+v, ports %v", got, test.stages, test.expose)
+			}
+		})
+	}
+}
+
+func TestReadDockerfileParseErrors(t *testing.T) {
+	tests := map[string]struct {
+		content string
+		line    int
+		text    string
+		says    string
+	}{
+		"unknown instruction": {
+			content: "FROM a\n\n# comment\nRUNN pip install\r\n",
+			line:    4, text: "RUNN pip install", says: "docker/Dockerfile:4: unknown instruction: RUNN",
+		},
+		"a flag":        {content: "FROM a\nCOPY --form=b c d\n", line: 2, text: "COPY --form=b c d", says: "docker/Dockerfile:2: unknown flag: --form"},
+		"no arguments":  {content: "FROM a\nRUN x \\\n y\nCOPY x\n", line: 4, text: "COPY x", says: "docker/Dockerfile:4: COPY requires at least two arguments"},
+		"before FROM":   {content: "RUN x\nFROM a\n", line: 1, text: "RUN x", says: "docker/Dockerfile:1: no build stage in current context"},
+		"open heredoc":  {content: "FROM a\nRUN <<EOF\nx\n", line: 2, text: "RUN <<EOF", says: "docker/Dockerfile:2: unterminated heredoc"},
+		"empty":         {content: "", says: "docker/Dockerfile: file with no instructions"},
+		"only comments": {content: "# nothing\n", line: 1, text: "# nothing", says: "docker/Dockerfile:1: file with no instructions"},
+		"only ARG":      {content: "ARG A=1\n", says: "docker/Dockerfile: there is no FROM instruction"},
+		"ENV, no value": {content: "FROM a\nENV A\n", line: 2, text: "ENV A", says: "docker/Dockerfile:2: "},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, "docker/Dockerfile", test.content)
+			_, err := ReadDockerfile(dir, "docker/Dockerfile")
+			var failure *ParseError
+			if !errors.As(err, &failure) {
+				t.Fatalf("error is %v", err)
+			}
+			if failure.Line != test.line || failure.Text != test.text || !strings.HasPrefix(err.Error(), test.says) {
+				t.Errorf("error is %q at %d: %q, want %q at %d: %q", err, failure.Line, failure.Text, test.says, test.line, test.text)
+			}
+		})
+	}
+	t.Run("the cause is kept", func(t *testing.T) {
+		dir := t.TempDir()
+		write(t, dir, "Dockerfile", "FRM a\n")
+		_, err := ReadDockerfile(dir, "")
+		var unknown *instructions.UnknownInstructionError
+		if !errors.As(err, &unknown) || unknown.Instruction != "FRM" {
+			t.Errorf("error is %v", err)
+		}
+	})
+}
+
+func TestReadDockerfilePath(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "app")
+	write(t, dir, "docker/api.Dockerfile", "FROM a\n")
+	write(t, dir, "sub/Dockerfile/file", "")
+	write(t, parent, "Dockerfile", "FROM a\n")
+	write(t, parent, "app-more/Dockerfile", "FROM a\n")
+	must(t, os.Symlink("docker/api.Dockerfile", filepath.Join(dir, "inside")))
+	must(t, os.Symlink(filepath.Join(dir, "docker/api.Dockerfile"), filepath.Join(dir, "inside-absolute")))
+	must(t, os.Symlink("../Dockerfile", filepath.Join(dir, "outside")))
+	must(t, os.Symlink("nowhere", filepath.Join(dir, "dangling")))
+	must(t, os.Symlink("app", filepath.Join(parent, "alias")))
+
+	good := map[string][2]string{
+		"relative":           {dir, "docker/api.Dockerfile"},
+		"unclean":            {dir, "./docker/../docker//api.Dockerfile"},
+		"absolute":           {dir, filepath.Join(dir, "docker/api.Dockerfile")},
+		"link":               {dir, "inside"},
+		"absolute link":      {dir, "inside-absolute"},
+		"through an alias":   {filepath.Join(parent, "alias"), "docker/api.Dockerfile"},
+		"alias, link":        {filepath.Join(parent, "alias"), "inside-absolute"},
+		"relative to itself": {".", "docker/api.Dockerfile"},
+		"relative, absolute": {".", filepath.Join(dir, "docker/api.Dockerfile")},
+		"relative, link":     {".", "inside-absolute"},
+	}
+	t.Chdir(dir)
+	for name, test := range good {
+		got, err := ReadDockerfile(test[0], test[1])
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if want := map[string]string{"inside": "inside", "inside-absolute": "inside-absolute"}[test[1]]; got.Path != want && (want != "" || got.Path != "docker/api.Dockerfile") {
+			t.Errorf("%s: path is %q", name, got.Path)
+		}
+	}
+	bad := map[string]struct {
+		dir, name string
+		want      error
+	}{
+		"none":                  {dir, "", ErrNoDockerfile},
+		"none of that name":     {dir, "docker/Dockerfile", ErrNoDockerfile},
+		"dangling link":         {dir, "dangling", ErrNoDockerfile},
+		"above":                 {dir, "../Dockerfile", ErrOutside},
+		"absolute":              {dir, filepath.Join(parent, "Dockerfile"), ErrOutside},
+		"absolute, same prefix": {dir, filepath.Join(parent, "app-more/Dockerfile"), ErrOutside},
+		"link that leaves":      {dir, "outside", ErrOutside},
+		"no directory":          {filepath.Join(parent, "no"), "", os.ErrNotExist},
+	}
+	for name, test := range bad {
+		if _, err := ReadDockerfile(test.dir, test.name); !errors.Is(err, test.want) {
+			t.Errorf("%s: error is %v, want %v", name, err, test.want)
+		}
+	}
+	if _, err := ReadDockerfile(dir, "sub/Dockerfile"); err == nil || !strings.Contains(err.Error(), "is a directory") {
+		t.Errorf("a directory: error is %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("ARG A=1\nFROM a$A AS b\nENV X=${A:-2}\nEXPOSE $X 1-3/tcp\nFROM b\nRUN <<E\nx\nE\n"))
+	f.Add([]byte("# escape=`\nFROM a\nRUNN"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		got, err := parse("Dockerfile", content)
+		if err == nil {
+			if len(got.Stages) == 0 {
+				t.Error("no stages")
+			}
+			for _, port := range got.Expose {
+				if port < 1 || port > 65535 {
+					t.Errorf("port %d", port)
+				}
+			}
+			return
+		}
+		var failure *ParseError
+		if !errors.As(err, &failure) || failure.Line < 0 {
+			t.Errorf("error is %v", err)
+		}
+	})
+}
+
+func TestInstructions(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "Dockerfile", "FROM a AS b\n\n# comment\nRUN one \\\n  && two\nCMD [\"c\"]\n")
+	dockerfile, err := ReadDockerfile(dir, "")
+	must(t, err)
+	want := []Instruction{{1, "FROM a AS b"}, {4, "RUN one   && two"}, {6, `CMD ["c"]`}}
+	if !slices.Equal(dockerfile.Instructions, want) {
+		t.Errorf("got %+v, want %+v", dockerfile.Instructions, want)
+	}
+}

@@ -1,0 +1,376 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
+)
+
+// What can be wrong with the way to the registry's pod.
+var (
+	// ErrNoPod says that no pod has the registry's labels: it is not installed.
+	ErrNoPod = errors.New("there is no such pod")
+	// ErrNotReady says that the registry's pods are there and none is ready.
+	ErrNotReady = errors.New("no pod is ready")
+)
+
+// DialFunc opens a connection, as the DialContext of an http.Transport does. The
+// network and the address may be ignored.
+type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Dialer returns a DialFunc that connects to a port of a ready pod that has the
+// labels of the selector, whatever the address says. It goes through the API
+// server's port-forward inside of the process, without a local port: over a
+// WebSocket and, where the server or a proxy on the way does not take one, over
+// SPDY.
+//
+// All connections share one port-forward while it lasts; when it breaks, the
+// pod is looked up again for the next dial. It is closed with the last
+// connection. A dial does not prove that something listens on the port: if
+// nothing does, the first read says so.
+//
+// Errors hold ErrNoPod, ErrNotReady, or what the API server said as an
+// apierrors.APIStatus. The client must be a real one: a fake has no URLs.
+func Dialer(cfg *rest.Config, client kubernetes.Interface, namespace, selector string, port int) (DialFunc, error) {
+	if port < 1 || port > 65535 {
+		return nil, fmt.Errorf("port-forward: %d is not a port", port)
+	}
+	// Checks the configuration, so that a dial fails for the cluster's reasons only.
+	if _, err := rest.HTTPClientFor(cfg); err != nil {
+		return nil, fmt.Errorf("port-forward: %w", err)
+	}
+	f := &forwarder{
+		cfg:       rest.CopyConfig(cfg),
+		client:    client,
+		namespace: namespace,
+		selector:  selector,
+		port:      port,
+		turn:      make(chan struct{}, 1),
+	}
+	return f.dial, nil
+}
+
+// forwarder keeps the tunnel that its connections share.
+type forwarder struct {
+	cfg       *rest.Config
+	client    kubernetes.Interface
+	namespace string
+	selector  string
+	port      int
+
+	// turn holds a value while a dial looks at current or replaces it.
+	turn    chan struct{}
+	current *tunnel
+}
+
+func (f *forwarder) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	for {
+		t, fresh, err := f.acquire(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("port-forward to %s in %s: %w", f.selector, f.namespace, err)
+		}
+		connection, err := t.connect(ctx, f.port)
+		if err == nil {
+			return connection, nil
+		}
+		// A tunnel that was there may have broken unseen; a new one has not.
+		if fresh || ctx.Err() != nil {
+			return nil, fmt.Errorf("port-forward to pod %s/%s: %w", f.namespace, t.pod, err)
+		}
+	}
+}
+
+// acquire returns a tunnel with one more user, and whether it was made for it.
+func (f *forwarder) acquire(ctx context.Context) (t *tunnel, fresh bool, err error) {
+	select {
+	case f.turn <- struct{}{}:
+		defer func() { <-f.turn }()
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+	if f.current != nil && f.current.acquire() {
+		return f.current, false, nil
+	}
+	t, err = f.open(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	f.current = t
+	return t, true, nil
+}
+
+// open finds a ready pod and upgrades a connection to it.
+func (f *forwarder) open(ctx context.Context) (*tunnel, error) {
+	pod, err := f.pod(ctx)
+	if err != nil {
+		return nil, err
+	}
+	target := f.client.CoreV1().RESTClient().Post().
+		Resource("pods").Namespace(f.namespace).Name(pod).SubResource("portforward").URL()
+
+	type result struct {
+		connection httpstream.Connection
+		err        error
+	}
+	// The dialers take no context, so a dial that is given up is cleaned up when
+	// it returns.
+	results := make(chan result, 1)
+	go func() {
+		connection, err := f.upgrade(target)
+		results <- result{connection, err}
+	}()
+	select {
+	case r := <-results:
+		if r.err != nil {
+			return nil, fmt.Errorf("pod %s: %w", pod, r.err)
+		}
+		return &tunnel{connection: r.connection, pod: pod, users: 1}, nil
+	case <-ctx.Done():
+		go func() {
+			if r := <-results; r.connection != nil {
+				_ = r.connection.Close()
+			}
+		}()
+		return nil, ctx.Err()
+	}
+}
+
+// pod returns the name of a ready pod, or an error that says what the pods wait for.
+func (f *forwarder) pod(ctx context.Context) (string, error) {
+	pods, err := f.client.CoreV1().Pods(f.namespace).List(ctx, metav1.ListOptions{LabelSelector: f.selector})
+	if err != nil {
+		return "", err
+	}
+	if len(pods.Items) == 0 {
+		return "", ErrNoPod
+	}
+	for i := range pods.Items {
+		if ready(&pods.Items[i]) {
+			return pods.Items[i].Name, nil
+		}
+	}
+	return "", fmt.Errorf("%w: %s", ErrNotReady, unready(&pods.Items[0]))
+}
+
+func ready(pod *corev1.Pod) bool {
+	if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodRunning {
+		return false
+	}
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodReady {
+			return condition.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// unready says in a few words what keeps a pod from being ready.
+func unready(pod *corev1.Pod) string {
+	reason := string(pod.Status.Phase)
+	if pod.DeletionTimestamp != nil {
+		reason = "Terminating"
+	}
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
+			reason = condition.Reason + ": " + condition.Message
+		}
+	}
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if waiting := status.State.Waiting; waiting != nil && waiting.Reason != "" {
+			reason = waiting.Reason
+			if waiting.Message != "" {
+				reason += ": " + waiting.Message
+			}
+			break
+		}
+	}
+	return "pod " + pod.Name + " is " + reason
+}
+
+// upgrade opens the port-forward as kubectl does: over a WebSocket, and over
+// SPDY when the upgrade fails. The types are those of k8s.io/streaming, as the
+// failure is: the functions of the same names in apimachinery do not know it.
+func (f *forwarder) upgrade(target *url.URL) (httpstream.Connection, error) {
+	overWebSocket, err := portforward.NewSPDYOverWebsocketDialerForStreaming(target, f.cfg)
+	if err != nil {
+		return nil, err
+	}
+	connection, err := negotiate(overWebSocket)
+	if err == nil || !httpstream.IsUpgradeFailure(err) && !httpstream.IsHTTPSProxyError(err) {
+		return connection, err
+	}
+	transport, upgrader, spdyErr := spdy.RoundTripperFor(f.cfg)
+	if spdyErr != nil {
+		return nil, spdyErr
+	}
+	connection, spdyErr = negotiate(spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, target))
+	if spdyErr == nil {
+		return connection, nil
+	}
+	return nil, refusal(err, spdyErr)
+}
+
+func negotiate(dialer httpstream.Dialer) (httpstream.Connection, error) {
+	connection, protocol, err := dialer.Dial(portforward.PortForwardProtocolV1Name)
+	if err != nil {
+		if connection != nil {
+			_ = connection.Close()
+		}
+		return nil, err
+	}
+	if protocol != portforward.PortForwardProtocolV1Name {
+		_ = connection.Close()
+		return nil, fmt.Errorf("the server speaks %q, not %q", protocol, portforward.PortForwardProtocolV1Name)
+	}
+	return connection, nil
+}
+
+// refusal makes one error of two: the type is known from the first attempt, the
+// words are those of the second, which asks for the verb that users are granted.
+func refusal(overWebSocket, overSPDY error) error {
+	var failure *httpstream.UpgradeFailureError
+	var status *apierrors.StatusError
+	if !errors.As(overWebSocket, &failure) || !errors.As(failure.Cause, &status) {
+		return overSPDY
+	}
+	refused := &apierrors.StatusError{ErrStatus: *status.ErrStatus.DeepCopy()}
+	refused.ErrStatus.Message = strings.TrimPrefix(overSPDY.Error(), "unable to upgrade connection: ")
+	return refused
+}
+
+// tunnel is one port-forward to one pod.
+type tunnel struct {
+	connection httpstream.Connection
+	pod        string
+
+	mu     sync.Mutex
+	users  int
+	nextID int
+	broken bool
+}
+
+// acquire adds a user, unless the tunnel is of no use any more.
+func (t *tunnel) acquire() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.broken || t.users == 0 || t.lost() {
+		return false
+	}
+	t.users++
+	return true
+}
+
+// release takes a user away, and closes the tunnel with the last one.
+func (t *tunnel) release() {
+	t.mu.Lock()
+	t.users--
+	last := t.users == 0
+	t.mu.Unlock()
+	if last {
+		_ = t.connection.Close()
+	}
+}
+
+// retire makes the next dial open another tunnel; connections go on.
+func (t *tunnel) retire() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.broken = true
+}
+
+func (t *tunnel) lost() bool {
+	select {
+	case <-t.connection.CloseChan():
+		return true
+	default:
+		return false
+	}
+}
+
+func (t *tunnel) requestID() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.nextID++
+	return strconv.Itoa(t.nextID)
+}
+
+// connect opens a connection for a user that was added before. If it fails the
+// user is gone and the tunnel is retired.
+func (t *tunnel) connect(ctx context.Context, port int) (net.Conn, error) {
+	type result struct {
+		refusals, data httpstream.Stream
+		err            error
+	}
+	results := make(chan result, 1)
+	go func() {
+		var r result
+		r.refusals, r.data, r.err = t.streams(port)
+		results <- r
+	}()
+	select {
+	case r := <-results:
+		if r.err != nil {
+			t.retire()
+			go t.release() // closing it may take as long as the network does
+			return nil, r.err
+		}
+		return newConn(t, r.refusals, r.data, port), nil
+	case <-ctx.Done():
+		// No answer is also what a dead network looks like.
+		t.retire()
+		go func() {
+			r := <-results
+			t.remove(r.refusals, r.data)
+			t.release()
+		}()
+		return nil, ctx.Err()
+	}
+}
+
+// streams creates the pair that is one connection to the port.
+func (t *tunnel) streams(port int) (refusals, data httpstream.Stream, err error) {
+	headers := http.Header{}
+	headers.Set(corev1.PortHeader, strconv.Itoa(port))
+	headers.Set(corev1.PortForwardRequestIDHeader, t.requestID())
+	headers.Set(corev1.StreamType, corev1.StreamTypeError)
+	refusals, err = t.connection.CreateStream(headers)
+	if err != nil {
+		return nil, nil, fmt.Errorf("create the error stream: %w", err)
+	}
+	// Nothing is written to it; the other side needs to know.
+	_ = refusals.Close()
+	headers = headers.Clone()
+	headers.Set(corev1.StreamType, corev1.StreamTypeData)
+	data, err = t.connection.CreateStream(headers)
+	if err != nil {
+		t.remove(refusals)
+		return nil, nil, fmt.Errorf("create the data stream: %w", err)
+	}
+	return refusals, data, nil
+}
+
+// remove ends streams in both directions.
+func (t *tunnel) remove(streams ...httpstream.Stream) {
+	for _, stream := range streams {
+		if stream != nil {
+			_ = stream.Reset()
+			t.connection.RemoveStreams(stream)
+		}
+	}
+}

@@ -1,0 +1,62 @@
+package report
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+)
+
+// node is what the report needs of one: lists of nodes are long.
+type node struct {
+	name    string
+	address string
+	ready   bool
+	linux   bool
+}
+
+// listNodes returns all nodes by name, or the error that names the missing right.
+func listNodes(ctx context.Context, kube kubernetes.Interface) (nodes []node, missing, err error) {
+	err = each(ctx, platform.Right{Verb: "list", Resource: "nodes"}, "",
+		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			return kube.CoreV1().Nodes().List(ctx, options)
+		},
+		func(object *corev1.Node) { nodes = append(nodes, newNode(object)) })
+	if missing, err = denied(err); missing != nil || err != nil {
+		return nil, missing, err
+	}
+	slices.SortFunc(nodes, func(a, b node) int { return strings.Compare(a.name, b.name) })
+	return nodes, nil, nil
+}
+
+func newNode(object *corev1.Node) node {
+	n := node{name: object.Name, linux: object.Labels[corev1.LabelOSStable] == string(corev1.Linux)}
+	for _, address := range object.Status.Addresses {
+		if address.Type == corev1.NodeInternalIP && n.address == "" {
+			n.address = address.Address
+		}
+	}
+	for _, condition := range object.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			n.ready = condition.Status == corev1.ConditionTrue
+		}
+	}
+	return n
+}
+
+// addresses are those of the nodes that are ready.
+func addresses(nodes []node) []string {
+	var result []string
+	for _, node := range nodes {
+		if node.ready && node.address != "" {
+			result = append(result, node.address)
+		}
+	}
+	return result
+}

@@ -1,0 +1,416 @@
+package report
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+)
+
+const (
+	tektonSelector  = "app.kubernetes.io/part-of=tekton-pipelines"
+	componentLabel  = "app.kubernetes.io/component"
+	versionLabel    = "app.kubernetes.io/version"
+	certificateSoon = 30 * 24 * time.Hour
+)
+
+// check reads one or more parts; part is what is reported in their place when
+// the user may not read them.
+type check struct {
+	part Part
+	read func(context.Context) ([]Part, error)
+}
+
+// checks are the platform's parts, in the order of the report.
+func (c *collector) checks() []check {
+	system := manifests.SystemNamespace
+	checks := []check{
+		{Part{Name: "kubernetes"}, c.kubernetes},
+		{Part{Name: "tekton", Namespace: c.config.Tekton.Namespace, Version: c.config.Tekton.Version}, c.tekton},
+		{Part{Name: manifests.RegistryName, Namespace: system}, c.registry},
+		{Part{Name: manifests.NodeAccessName, Namespace: system}, c.nodeAccess},
+		{Part{Name: "pipeline", Namespace: system, Version: c.config.Version}, c.pipeline},
+	}
+	namespaces := []string{c.Namespace}
+	if c.AllNamespaces {
+		namespaces = c.config.Namespaces
+	}
+	for _, namespace := range namespaces {
+		checks = append(checks, check{Part{Name: "namespace", Namespace: namespace}, func(ctx context.Context) ([]Part, error) {
+			return c.namespace(ctx, namespace)
+		}})
+	}
+	return checks
+}
+
+// kubernetes has the server's version, and the nodes if they may be listed.
+func (c *collector) kubernetes(context.Context) ([]Part, error) {
+	info, err := c.Kube.Discovery().ServerVersion()
+	if err != nil {
+		return nil, fmt.Errorf("ask the API server for its version: %w", err)
+	}
+	part := Part{Name: "kubernetes", Version: info.GitVersion, Healthy: true}
+	if c.nodesDenied != nil {
+		return []Part{part}, nil
+	}
+	var notReady []string
+	for _, node := range c.nodes {
+		part.Desired++
+		if node.ready {
+			part.Ready++
+		} else {
+			notReady = append(notReady, node.name)
+		}
+	}
+	// A cluster that lost a node still does its work.
+	part.Healthy = part.Ready > 0
+	if len(notReady) > 0 {
+		part.Message = "not ready: " + some(notReady)
+	}
+	return []Part{part}, nil
+}
+
+// tekton has one part per Deployment of Tekton Pipelines, wherever it was
+// installed and by whom.
+func (c *collector) tekton(ctx context.Context) ([]Part, error) {
+	found := map[string]*appsv1.Deployment{}
+	err := each(ctx, platform.Right{Verb: "list", Group: "apps", Resource: "deployments"}, tektonSelector,
+		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			return c.Kube.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, options)
+		},
+		func(object *appsv1.Deployment) { found[object.Labels[componentLabel]] = object })
+	if err != nil {
+		return nil, err
+	}
+	var parts []Part
+	for _, component := range []string{"controller", "webhook", "events", "resolvers"} {
+		object, ok := found[component]
+		if !ok {
+			// The controller alone can deliver events as well.
+			if component != "events" {
+				parts = append(parts, Part{Name: "tekton-" + component, Namespace: c.config.Tekton.Namespace, Message: "not found"})
+			}
+			continue
+		}
+		part, err := c.workloadPart(ctx, deployment(object))
+		if err != nil {
+			return nil, err
+		}
+		part.Name = "tekton-" + component
+		part.Version = object.Labels[versionLabel]
+		parts = append(parts, part)
+	}
+	return parts, nil
+}
+
+// workloadPart is the part that a workload is; its version is its image's tag.
+func (c *collector) workloadPart(ctx context.Context, w workload) (Part, error) {
+	pods, err := c.podsOf(ctx, w)
+	if err != nil {
+		return Part{}, err
+	}
+	part := Part{Name: w.meta.Name, Namespace: w.meta.Namespace, Desired: w.desired, Ready: w.ready}
+	part.Healthy, part.Message = w.health(pods)
+	if len(w.pod.Containers) > 0 {
+		part.Version = tag(w.pod.Containers[0].Image)
+	}
+	if w.desired == 0 && w.resource != "daemonset.apps" {
+		part.Healthy, part.Message = false, "scaled to zero"
+	}
+	return part, nil
+}
+
+func (c *collector) registry(ctx context.Context) ([]Part, error) {
+	missing := Part{Name: manifests.RegistryName, Namespace: manifests.SystemNamespace, Message: "not found"}
+	right := platform.Right{Verb: "get", Group: "apps", Resource: "deployments", Namespace: manifests.SystemNamespace}
+	object, err := read(right, func() (*appsv1.Deployment, error) {
+		return c.Kube.AppsV1().Deployments(manifests.SystemNamespace).Get(ctx, manifests.RegistryName, metav1.GetOptions{})
+	})
+	if apierrors.IsNotFound(err) {
+		return []Part{missing}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	part, err := c.workloadPart(ctx, deployment(object))
+	if err != nil {
+		return nil, err
+	}
+	expires, err := c.certificates(ctx)
+	if err != nil {
+		return nil, err
+	}
+	withCertificate(&part, expires, c.Now)
+	return []Part{part}, nil
+}
+
+// certificates returns when the first of the registry's certificates that the
+// user may read expires, or the zero time.
+func (c *collector) certificates(ctx context.Context) (time.Time, error) {
+	right := platform.Right{Verb: "get", Resource: "configmaps", Namespace: manifests.SystemNamespace}
+	ca, err := read(right, func() (*corev1.ConfigMap, error) {
+		return c.Kube.CoreV1().ConfigMaps(manifests.SystemNamespace).Get(ctx, manifests.CAName, metav1.GetOptions{})
+	})
+	if _, err := denied(err); err != nil && !apierrors.IsNotFound(err) {
+		return time.Time{}, err
+	}
+	right.Resource = "secrets"
+	server, err := read(right, func() (*corev1.Secret, error) {
+		return c.Kube.CoreV1().Secrets(manifests.SystemNamespace).Get(ctx, manifests.TLSName, metav1.GetOptions{})
+	})
+	if _, err := denied(err); err != nil && !apierrors.IsNotFound(err) {
+		return time.Time{}, err
+	}
+	var certificates []byte
+	if ca != nil {
+		certificates = append(certificates, ca.Data[manifests.CAKey]...)
+	}
+	if server != nil {
+		certificates = append(certificates, server.Data[corev1.TLSCertKey]...)
+	}
+	return firstExpiry(certificates), nil
+}
+
+// firstExpiry returns when the first of the PEM certificates expires, or the
+// zero time if there is none.
+func firstExpiry(data []byte) time.Time {
+	var expiry time.Time
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err == nil && (expiry.IsZero() || certificate.NotAfter.Before(expiry)) {
+			expiry = certificate.NotAfter
+		}
+	}
+	return expiry
+}
+
+// withCertificate adds to a part when its certificate expires, and says so when
+// that is soon.
+func withCertificate(part *Part, expires, now time.Time) {
+	if expires.IsZero() {
+		return
+	}
+	part.CertificateExpires = &metav1.Time{Time: expires}
+	date := expires.Format(time.DateOnly)
+	switch {
+	case !now.Before(expires):
+		part.Healthy, part.Message = false, "certificate expired on "+date
+	case part.Message == "" && expires.Sub(now) < certificateSoon:
+		part.Message = "certificate expires on " + date
+	}
+}
+
+// nodeAccess is healthy when every Linux node that is ready has a pod that is.
+func (c *collector) nodeAccess(ctx context.Context) ([]Part, error) {
+	system := manifests.SystemNamespace
+	right := platform.Right{Verb: "get", Group: "apps", Resource: "daemonsets", Namespace: system}
+	object, err := read(right, func() (*appsv1.DaemonSet, error) {
+		return c.Kube.AppsV1().DaemonSets(system).Get(ctx, manifests.NodeAccessName, metav1.GetOptions{})
+	})
+	if apierrors.IsNotFound(err) {
+		return []Part{{Name: manifests.NodeAccessName, Namespace: system, Message: "not found"}}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	part, err := c.workloadPart(ctx, daemonSet(object))
+	if err != nil || c.nodesDenied != nil {
+		return []Part{part}, err
+	}
+	served := map[string]bool{}
+	err = each(ctx, platform.Right{Verb: "list", Resource: "pods", Namespace: system}, metav1.FormatLabelSelector(object.Spec.Selector),
+		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			return c.Kube.CoreV1().Pods(system).List(ctx, options)
+		},
+		func(pod *corev1.Pod) { served[pod.Spec.NodeName] = served[pod.Spec.NodeName] || ready(pod) })
+	if err != nil {
+		return nil, err
+	}
+	withNodes(&part, c.nodes, served)
+	return []Part{part}, nil
+}
+
+// withNodes counts the ready Linux nodes, and those of them that are served, in
+// place of what the DaemonSet counts: a node that is down needs no access.
+func withNodes(part *Part, nodes []node, served map[string]bool) {
+	var lacking []string
+	part.Desired, part.Ready = 0, 0
+	for _, node := range nodes {
+		if !node.ready || !node.linux {
+			continue
+		}
+		part.Desired++
+		if served[node.name] {
+			part.Ready++
+		} else {
+			lacking = append(lacking, node.name)
+		}
+	}
+	part.Healthy = len(lacking) == 0
+	switch {
+	case part.Healthy && part.Desired == 0:
+		part.Healthy, part.Message = false, "no Linux node is ready"
+	case part.Healthy:
+		part.Message = ""
+	case part.Message == "":
+		part.Message = "no ready pod on " + some(lacking)
+	default:
+		part.Message = "no ready pod on " + some(lacking) + "; " + part.Message
+	}
+}
+
+func ready(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
+		return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
+	})
+}
+
+// pipeline is there when the Pipeline and all Tasks that it refers to are.
+func (c *collector) pipeline(ctx context.Context) ([]Part, error) {
+	system := manifests.SystemNamespace
+	part := Part{Name: "pipeline", Namespace: system, Version: c.config.Version, Desired: 1}
+	right := platform.Right{Verb: "get", Group: "tekton.dev", Resource: "pipelines", Namespace: system}
+	object, err := read(right, func() (*tektonv1.Pipeline, error) {
+		return c.Tekton.TektonV1().Pipelines(system).Get(ctx, manifests.PipelineName, metav1.GetOptions{})
+	})
+	if apierrors.IsNotFound(err) {
+		part.Message = "not found: pipeline " + manifests.PipelineName
+		return []Part{part}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	part.Ready = 1
+	var missing []string
+	for _, task := range object.Spec.Tasks {
+		if task.TaskRef == nil {
+			continue
+		}
+		name := task.TaskRef.Name
+		for _, param := range task.TaskRef.Params {
+			if param.Name == "name" {
+				name = param.Value.StringVal
+			}
+		}
+		part.Desired++
+		right.Resource = "tasks"
+		_, err := read(right, func() (*tektonv1.Task, error) {
+			return c.Tekton.TektonV1().Tasks(system).Get(ctx, name, metav1.GetOptions{})
+		})
+		switch {
+		case apierrors.IsNotFound(err):
+			missing = append(missing, "task "+name)
+		case err != nil:
+			return nil, err
+		default:
+			part.Ready++
+		}
+	}
+	part.Healthy = len(missing) == 0
+	if !part.Healthy {
+		part.Message = "not found: " + some(missing)
+	}
+	return []Part{part}, nil
+}
+
+// namespace has what setup gives to a namespace that apps live in.
+func (c *collector) namespace(ctx context.Context, namespace string) ([]Part, error) {
+	part := Part{Name: "namespace", Namespace: namespace}
+	gone, err := c.gone(ctx, namespace)
+	switch {
+	case err != nil:
+		return nil, err
+	case gone && c.AllNamespaces:
+		// The next run of setup will forget it as well.
+		return nil, nil
+	case gone:
+		part.Message = "namespace " + namespace + " does not exist"
+		return []Part{part}, nil
+	}
+	objects := []struct {
+		group, resource, name string
+		get                   func(name string) error
+	}{
+		{"", "serviceaccounts", manifests.BuildServiceAccount, func(name string) error {
+			_, err := c.Kube.CoreV1().ServiceAccounts(namespace).Get(ctx, name, metav1.GetOptions{})
+			return err
+		}},
+		{"", "serviceaccounts", manifests.DeployServiceAccount, func(name string) error {
+			_, err := c.Kube.CoreV1().ServiceAccounts(namespace).Get(ctx, name, metav1.GetOptions{})
+			return err
+		}},
+		{"rbac.authorization.k8s.io", "rolebindings", manifests.DeployRole, func(name string) error {
+			_, err := c.Kube.RbacV1().RoleBindings(namespace).Get(ctx, name, metav1.GetOptions{})
+			return err
+		}},
+		{"", "secrets", manifests.RegistrySecret, func(name string) error {
+			_, err := c.Kube.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+			return err
+		}},
+	}
+	var missing []string
+	for _, object := range objects {
+		part.Desired++
+		right := platform.Right{Verb: "get", Group: object.group, Resource: object.resource, Namespace: namespace}
+		_, err := read(right, func() (struct{}, error) { return struct{}{}, object.get(object.name) })
+		switch {
+		case apierrors.IsNotFound(err):
+			missing = append(missing, strings.TrimSuffix(object.resource, "s")+" "+object.name)
+		case err != nil:
+			return nil, err
+		default:
+			part.Ready++
+		}
+	}
+	switch {
+	case len(missing) == 0:
+		part.Healthy = true
+	case part.Ready == 0:
+		part.Message = (&platform.NamespaceNotSetUpError{Namespace: namespace}).Error()
+	default:
+		part.Message = "not found: " + some(missing)
+	}
+	return []Part{part}, nil
+}
+
+// gone says whether a namespace is known not to exist.
+func (c *collector) gone(ctx context.Context, namespace string) (bool, error) {
+	_, err := read(platform.Right{Verb: "get", Resource: "namespaces"}, func() (*corev1.Namespace, error) {
+		return c.Kube.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+	})
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	_, err = denied(err)
+	return false, err
+}
+
+// some lists a few names, and how many more there are.
+func some(names []string) string {
+	const few = 3
+	if len(names) <= few {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
+}
+
+// tag returns the tag of an image reference, or its digest if it has none.
+func tag(image string) string {
+	image, digest, _ := strings.Cut(image, "@")
+	_, tag, _ := strings.Cut(image[strings.LastIndex(image, "/")+1:], ":")
+	return cmp.Or(tag, digest)
+}

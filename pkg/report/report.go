@@ -1,0 +1,287 @@
+// Package report takes a snapshot of the platform, the last runs and the apps.
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/pager"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+)
+
+// Kind and APIVersion of a Status, for those who read its JSON or YAML form.
+const (
+	Kind       = "Status"
+	APIVersion = "pyflow.dev/v1"
+)
+
+// Status is the snapshot. Its lists are never nil.
+type Status struct {
+	metav1.TypeMeta `json:",inline"`
+	// Healthy says that no part of the platform and no app is known to be
+	// unhealthy. How earlier runs ended does not count, nor do parts that could
+	// not be read.
+	Healthy bool `json:"healthy"`
+	// Platform are the parts of the platform, always in the same order.
+	Platform []Part `json:"platform"`
+	// Runs are the last builds, newest first.
+	Runs []Run `json:"runs"`
+	// Apps are what was delivered, by namespace and name.
+	Apps []App `json:"apps"`
+	// Warnings name what is missing in Runs and Apps, and why.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Part is one part of the platform.
+type Part struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace,omitempty"`
+	Version   string `json:"version,omitempty"`
+	// Desired and Ready count what the part consists of: pods, nodes or objects.
+	Desired int32 `json:"desired"`
+	Ready   int32 `json:"ready"`
+	Healthy bool  `json:"healthy"`
+	// Unknown says that the user may not read the part; Message names the
+	// missing right, and Healthy is false.
+	Unknown bool `json:"unknown,omitempty"`
+	// CertificateExpires is when the first of the part's certificates does.
+	CertificateExpires *metav1.Time `json:"certificateExpires,omitempty"`
+	// Message says in one line what is wrong, or soon will be.
+	Message string `json:"message,omitempty"`
+}
+
+// Run is one build.
+type Run struct {
+	Name      string   `json:"name"`
+	Namespace string   `json:"namespace"`
+	App       string   `json:"app"`
+	State     RunState `json:"state"`
+	// Reason and Message are Tekton's own.
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
+	// Started is when Tekton started the run, or when it was created if it has not.
+	Started  metav1.Time  `json:"started"`
+	Finished *metav1.Time `json:"finished,omitempty"`
+	// DurationSeconds goes up to the snapshot while the run has not finished.
+	DurationSeconds int64 `json:"durationSeconds"`
+	// Digest is that of the pushed image, sha256:<hex>; empty if there is none.
+	Digest string `json:"digest,omitempty"`
+}
+
+// RunState is where a run stands.
+type RunState string
+
+// The states of a run.
+const (
+	RunPending   RunState = "Pending"
+	RunRunning   RunState = "Running"
+	RunSucceeded RunState = "Succeeded"
+	RunFailed    RunState = "Failed"
+	// RunCancelled is written as Tekton does.
+	RunCancelled RunState = tektonv1.PipelineRunSpecStatusCancelled
+)
+
+// App is everything that was delivered under one name: usually one workload.
+type App struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	// Desired and Ready are replicas, of all workloads together; Ready never
+	// exceeds Desired, whatever a rollout adds for a while.
+	Desired int32 `json:"desired"`
+	Ready   int32 `json:"ready"`
+	// Digest is that of the image that the app was delivered with, sha256:<hex>;
+	// replicas of the release before may still be running.
+	Digest string `json:"digest"`
+	// Image is the whole reference, as nodes pull it.
+	Image string `json:"image,omitempty"`
+	// URL is where the app answers, as far as that is known outside of the
+	// cluster; may be empty.
+	URL string `json:"url"`
+	// Workloads are the app's, as <resource>.<group>/<name>, sorted.
+	Workloads []string `json:"workloads"`
+	// Updated is when the delivery last changed the app.
+	Updated metav1.Time `json:"updated"`
+	// Healthy says that all desired replicas are ready and no pod is in trouble;
+	// a rollout that is going well does not make an app unhealthy.
+	Healthy bool `json:"healthy"`
+	// Message says in one line what is wrong, or under way.
+	Message string `json:"message,omitempty"`
+}
+
+var _ runtime.Object = (*Status)(nil)
+
+// DeepCopyObject makes Status an object that the printers of kubectl take.
+func (s *Status) DeepCopyObject() runtime.Object {
+	c := *s
+	c.Platform = slices.Clone(s.Platform)
+	for i := range c.Platform {
+		c.Platform[i].CertificateExpires = s.Platform[i].CertificateExpires.DeepCopy()
+	}
+	c.Runs = slices.Clone(s.Runs)
+	for i := range c.Runs {
+		c.Runs[i].Finished = s.Runs[i].Finished.DeepCopy()
+	}
+	c.Apps = slices.Clone(s.Apps)
+	for i := range c.Apps {
+		c.Apps[i].Workloads = slices.Clone(s.Apps[i].Workloads)
+	}
+	c.Warnings = slices.Clone(s.Warnings)
+	return &c
+}
+
+// Clients are the API clients that Collect needs.
+type Clients struct {
+	Kube   kubernetes.Interface
+	Tekton versioned.Interface
+}
+
+// Options say what is wanted.
+type Options struct {
+	// Namespace is that of the runs and the apps.
+	Namespace string
+	// AllNamespaces widens it to every namespace.
+	AllNamespaces bool
+	// Runs is how many of the last runs are reported; none if zero.
+	Runs int
+	// Now is the time of the snapshot.
+	Now time.Time
+}
+
+// parallel is how many requests are under way at once: enough to hide the round
+// trip, too few to trouble an API server.
+const parallel = 8
+
+// pageSize bounds what is in memory of a long list.
+const pageSize = 250
+
+// Collect takes the snapshot. A part that the user may not read is reported as
+// unknown, with the missing right; without the right to read the configuration
+// there is no report. A cluster without setup is platform.ErrNotSetUp.
+func Collect(ctx context.Context, clients Clients, options Options) (*Status, error) {
+	config, err := platform.Config(ctx, clients.Kube)
+	if err != nil {
+		return nil, fmt.Errorf("read the platform's configuration: %w", err)
+	}
+	c := &collector{Clients: clients, Options: options, config: config}
+	if !options.AllNamespaces {
+		c.scope = options.Namespace
+	}
+	if c.nodes, c.nodesDenied, err = listNodes(ctx, clients.Kube); err != nil {
+		return nil, err
+	}
+	status := &Status{
+		TypeMeta: metav1.TypeMeta{Kind: Kind, APIVersion: APIVersion},
+		Healthy:  true,
+		Platform: []Part{},
+		Runs:     []Run{},
+		Apps:     []App{},
+	}
+	checks := c.checks()
+	parts := make([][]Part, len(checks))
+	var deniedRuns, deniedApps error
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	group.Go(func() (err error) {
+		status.Apps, err = c.apps(ctx)
+		deniedApps, err = denied(err)
+		return err
+	})
+	group.Go(func() (err error) {
+		status.Runs, err = c.runs(ctx)
+		deniedRuns, err = denied(err)
+		return err
+	})
+	for i, check := range checks {
+		group.Go(func() error {
+			found, err := check.read(ctx)
+			missing, err := denied(err)
+			if missing != nil {
+				unknown := check.part
+				unknown.Unknown, unknown.Message = true, missing.Error()
+				found = []Part{unknown}
+			}
+			parts[i] = found
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	status.Platform = slices.Concat(parts...)
+	for _, missing := range []error{deniedRuns, deniedApps} {
+		if missing != nil {
+			status.Warnings = append(status.Warnings, missing.Error())
+		}
+	}
+	for _, part := range status.Platform {
+		status.Healthy = status.Healthy && (part.Healthy || part.Unknown)
+	}
+	for _, app := range status.Apps {
+		status.Healthy = status.Healthy && app.Healthy
+	}
+	return status, nil
+}
+
+// collector is one snapshot under way.
+type collector struct {
+	Clients
+	Options
+	config *manifests.Config
+	// scope is the namespace of runs and apps; empty for all.
+	scope string
+	// nodes are empty when nodesDenied names the right that is missing for them.
+	nodes       []node
+	nodesDenied error
+}
+
+// read runs one request. An answer that the user lacks right is a
+// platform.MissingRightsError, any other error says what was asked for.
+func read[T any](right platform.Right, request func() (T, error)) (T, error) {
+	value, err := request()
+	switch {
+	case apierrors.IsForbidden(err):
+		return value, &platform.MissingRightsError{Missing: []platform.Right{right}}
+	case err != nil && !apierrors.IsNotFound(err):
+		return value, fmt.Errorf("%s: %w", right, err)
+	}
+	return value, err
+}
+
+// denied splits an error into a missing right and anything else.
+func denied(err error) (missing, other error) {
+	var rights *platform.MissingRightsError
+	if errors.As(err, &rights) {
+		return rights, nil
+	}
+	return nil, err
+}
+
+// each hands the items of a list to visit, in pieces. A kind that the server
+// does not know has no items.
+func each[T runtime.Object](ctx context.Context, right platform.Right, selector string, list func(context.Context, metav1.ListOptions) (runtime.Object, error), visit func(T)) error {
+	pages := pager.New(list)
+	pages.PageSize, pages.PageBufferSize = pageSize, 0
+	_, err := read(right, func() (struct{}, error) {
+		return struct{}{}, pages.EachListItem(ctx, metav1.ListOptions{LabelSelector: selector}, func(item runtime.Object) error {
+			visit(item.(T))
+			return nil
+		})
+	})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}

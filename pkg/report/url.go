@@ -1,0 +1,147 @@
+package report
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+)
+
+// AppURL returns where an app answers outside of the cluster, by the rule of URL
+// over the Services and Ingresses that carry its label; empty if nowhere. What
+// the user may not list is left out of account.
+func AppURL(ctx context.Context, kube kubernetes.Interface, namespace, app string) (string, error) {
+	fronts, err := listFronts(ctx, kube, namespace, manifests.LabelApp+"="+app)
+	if err != nil {
+		return "", err
+	}
+	return fronts.url(ctx, kube, func() ([]string, error) {
+		// Any node will do: the first page has one that is ready.
+		list, err := read(platform.Right{Verb: "list", Resource: "nodes"}, func() (*corev1.NodeList, error) {
+			return kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{Limit: pageSize})
+		})
+		if missing, err := denied(err); missing != nil || err != nil {
+			return nil, err
+		}
+		nodes := make([]node, len(list.Items))
+		for i := range list.Items {
+			nodes[i] = newNode(&list.Items[i])
+		}
+		return addresses(nodes), nil
+	})
+}
+
+// URL is the rule for where an app answers, given what leads to it and the
+// addresses of nodes: a load balancer that has its address, else a node port on
+// the first of addresses, else the host of an Ingress, else "". Of several, the
+// first by name counts. It is pure.
+func URL(services []corev1.Service, addresses []string, ingresses []networkingv1.Ingress) string {
+	services = byName(services, func(s corev1.Service) string { return s.Name })
+	for _, service := range services {
+		if service.Spec.Type != corev1.ServiceTypeLoadBalancer {
+			continue
+		}
+		for _, ingress := range service.Status.LoadBalancer.Ingress {
+			port, ok := webPort(service)
+			if host := first(ingress.IP, ingress.Hostname); host != "" && ok {
+				return address(scheme(port), host, port.Port)
+			}
+		}
+	}
+	if service := nodePort(services); service != nil && len(addresses) > 0 {
+		port, _ := webPort(*service)
+		return address(scheme(port), addresses[0], port.NodePort)
+	}
+	for _, ingress := range byName(ingresses, func(i networkingv1.Ingress) string { return i.Name }) {
+		for _, rule := range ingress.Spec.Rules {
+			// Nobody can open a wildcard, nor a rule for every host.
+			if rule.Host != "" && !strings.HasPrefix(rule.Host, "*") {
+				return ingressURL(ingress, rule)
+			}
+		}
+	}
+	return ""
+}
+
+// nodePort returns the first Service by name with a node port for TCP.
+func nodePort(services []corev1.Service) *corev1.Service {
+	for _, service := range byName(services, func(s corev1.Service) string { return s.Name }) {
+		if port, ok := webPort(service); ok && port.NodePort != 0 {
+			return &service
+		}
+	}
+	return nil
+}
+
+// webPort returns the port that is named for the web, else the first.
+func webPort(service corev1.Service) (corev1.ServicePort, bool) {
+	ports := slices.DeleteFunc(slices.Clone(service.Spec.Ports), func(port corev1.ServicePort) bool {
+		return port.Protocol != "" && port.Protocol != corev1.ProtocolTCP
+	})
+	for _, name := range []string{"http", "https"} {
+		for _, port := range ports {
+			if port.Name == name {
+				return port, true
+			}
+		}
+	}
+	if len(ports) == 0 {
+		return corev1.ServicePort{}, false
+	}
+	return ports[0], true
+}
+
+func scheme(port corev1.ServicePort) string {
+	if port.Name == "https" || port.Port == 443 {
+		return "https"
+	}
+	return "http"
+}
+
+func address(scheme, host string, port int32) string {
+	standard := map[string]int32{"http": 80, "https": 443}
+	u := url.URL{Scheme: scheme, Host: net.JoinHostPort(host, strconv.Itoa(int(port)))}
+	if port == standard[scheme] {
+		u.Host = strings.TrimSuffix(u.Host, ":"+u.Port())
+	}
+	return u.String()
+}
+
+func ingressURL(ingress networkingv1.Ingress, rule networkingv1.IngressRule) string {
+	u := url.URL{Scheme: "http", Host: rule.Host}
+	for _, tls := range ingress.Spec.TLS {
+		if slices.Contains(tls.Hosts, rule.Host) {
+			u.Scheme = "https"
+		}
+	}
+	// A path that is a regular expression of some controller is not one to open.
+	if http := rule.HTTP; http != nil && len(http.Paths) > 0 && http.Paths[0].Path != "/" && !strings.ContainsAny(http.Paths[0].Path, "()*$^") {
+		u.Path = http.Paths[0].Path
+	}
+	return u.String()
+}
+
+func byName[T any](items []T, name func(T) string) []T {
+	items = slices.Clone(items)
+	slices.SortFunc(items, func(a, b T) int { return strings.Compare(name(a), name(b)) })
+	return items
+}
+
+func first(values ...string) string {
+	for _, value := range values {
+		if value != "" {
+			return value
+		}
+	}
+	return ""
+}

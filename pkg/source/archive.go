@@ -1,0 +1,95 @@
+// Package source packs a directory into the build context that travels to the
+// cluster: a tar.gz whose bytes are a function of the directory's content.
+package source
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/gzip"
+)
+
+// Archive is one packed build context: a tar.gz in a temporary file, with what
+// is known about it. It is safe for concurrent use. The caller must Close it.
+type Archive struct {
+	// Digest is the SHA-256 of the compressed file.
+	Digest v1.Hash
+	// DiffID is the SHA-256 of the tar inside.
+	DiffID v1.Hash
+	// Size is the length of the compressed file in bytes.
+	Size int64
+	// ContentSize is the sum of the lengths of the regular files in bytes.
+	ContentSize int64
+	// Files counts the regular files and symbolic links; directories are not counted.
+	Files int
+
+	file  *os.File
+	close func() error
+}
+
+// newArchive makes the temporary file. Where the system allows it the file has
+// no name from the start, so that nothing is left behind however the process
+// ends and a temporary directory inside the context does not pack itself.
+func newArchive() (*Archive, error) {
+	file, err := os.CreateTemp("", "pyflow-context-*.tar.gz")
+	if err != nil {
+		return nil, fmt.Errorf("create the archive: %w", err)
+	}
+	named := os.Remove(file.Name()) != nil
+	return &Archive{
+		file: file,
+		close: sync.OnceValue(func() error {
+			err := file.Close()
+			if named {
+				if rerr := os.Remove(file.Name()); err == nil {
+					err = rerr
+				}
+			}
+			return err
+		}),
+	}, nil
+}
+
+// Open returns a new reader of the compressed file from its start. Readers are
+// independent of each other and fail with os.ErrClosed once the archive is closed.
+func (a *Archive) Open() (io.ReadCloser, error) {
+	if _, err := a.file.Stat(); err != nil {
+		return nil, fmt.Errorf("open the archive: %w", err)
+	}
+	return io.NopCloser(io.NewSectionReader(a.file, 0, a.Size)), nil
+}
+
+// Close removes the temporary file. Calls after the first do nothing and
+// return what the first one did.
+func (a *Archive) Close() error { return a.close() }
+
+// Layer returns the archive as an OCI image layer of media type
+// application/vnd.oci.image.layer.v1.tar+gzip. It reads the file anew each
+// time, in constant memory, and is of use until the archive is closed.
+func (a *Archive) Layer() v1.Layer { return layer{a} }
+
+type layer struct{ archive *Archive }
+
+var _ v1.Layer = layer{}
+
+func (l layer) Digest() (v1.Hash, error)            { return l.archive.Digest, nil }
+func (l layer) DiffID() (v1.Hash, error)            { return l.archive.DiffID, nil }
+func (l layer) Size() (int64, error)                { return l.archive.Size, nil }
+func (l layer) MediaType() (types.MediaType, error) { return types.OCILayer, nil }
+func (l layer) Compressed() (io.ReadCloser, error)  { return l.archive.Open() }
+
+func (l layer) Uncompressed() (io.ReadCloser, error) {
+	compressed, err := l.archive.Open()
+	if err != nil {
+		return nil, err
+	}
+	content, err := gzip.NewReader(compressed)
+	if err != nil {
+		return nil, fmt.Errorf("read the archive: %w", err)
+	}
+	return content, nil
+}

@@ -1,0 +1,714 @@
+package source
+
+import (
+	"archive/tar"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"github.com/moby/patternmatcher"
+	"github.com/moby/patternmatcher/ignorefile"
+)
+
+// node is an entry of a tree: a directory, a link or a file.
+type node struct {
+	dir        bool
+	link       string
+	executable bool
+	content    string
+}
+
+type tree map[string]node
+
+// write creates the tree in the order of the map, which is never the same.
+func (want tree) write(t *testing.T, dir string) {
+	t.Helper()
+	for name, n := range want {
+		file := filepath.Join(dir, name)
+		must(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		switch {
+		case n.dir:
+			must(t, os.MkdirAll(file, 0o755))
+		case n.link != "":
+			must(t, os.Symlink(n.link, file))
+		default:
+			mode := fs.FileMode(0o644)
+			if n.executable {
+				mode = 0o755
+			}
+			must(t, os.WriteFile(file, []byte(n.content), mode))
+		}
+	}
+}
+
+// files makes a tree of files whose content is their name.
+func files(names ...string) tree {
+	made := tree{}
+	for _, name := range names {
+		made[name] = node{content: name}
+	}
+	return made
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustPack(t *testing.T, dir string, opts Options) *Archive {
+	t.Helper()
+	archive, err := Pack(t.Context(), dir, opts)
+	must(t, err)
+	t.Cleanup(func() { must(t, archive.Close()) })
+	return archive
+}
+
+// unpack reads an archive back and checks what holds for every header.
+func unpack(t *testing.T, archive *Archive) (tree, []string) {
+	t.Helper()
+	content, err := archive.Layer().Uncompressed()
+	must(t, err)
+	defer func() { _ = content.Close() }()
+	got, order := tree{}, []string{}
+	for reader := tar.NewReader(content); ; {
+		header, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return got, order
+		}
+		must(t, err)
+		name := strings.TrimSuffix(header.Name, "/")
+		if _, twice := got[name]; twice {
+			t.Errorf("%q is in the archive twice", name)
+		}
+		if header.Uid != 0 || header.Gid != 0 || header.Uname != "" || header.Gname != "" {
+			t.Errorf("%q has an owner: %+v", name, header)
+		}
+		if !header.ModTime.Equal(time.Unix(318211200, 0)) || !header.AccessTime.IsZero() || !header.ChangeTime.IsZero() {
+			t.Errorf("%q has a time of its own: %+v", name, header)
+		}
+		order = append(order, name)
+		switch header.Typeflag {
+		case tar.TypeDir:
+			if header.Mode != 0o755 {
+				t.Errorf("mode of directory %q is %o", name, header.Mode)
+			}
+			got[name] = node{dir: true}
+		case tar.TypeSymlink:
+			got[name] = node{link: header.Linkname}
+		case tar.TypeReg:
+			if header.Mode != 0o755 && header.Mode != 0o644 {
+				t.Errorf("mode of file %q is %o", name, header.Mode)
+			}
+			text, err := io.ReadAll(reader)
+			must(t, err)
+			got[name] = node{content: string(text), executable: header.Mode == 0o755}
+		default:
+			t.Errorf("%q has type %c", name, header.Typeflag)
+		}
+	}
+}
+
+// parents adds the directories that lead to what is in a tree.
+func (want tree) parents() tree {
+	all := maps.Clone(want)
+	for name := range want {
+		for dir := filepath.Dir(name); dir != "."; dir = filepath.Dir(dir) {
+			all[dir] = node{dir: true}
+		}
+	}
+	return all
+}
+
+func compare(t *testing.T, got, want tree) {
+	t.Helper()
+	for name, n := range want {
+		switch have, ok := got[name]; {
+		case !ok:
+			t.Errorf("%q is missing", name)
+		case have != n:
+			t.Errorf("%q is %+v, want %+v", name, have, n)
+		}
+	}
+	for name := range got {
+		if _, ok := want[name]; !ok {
+			t.Errorf("%q should not be there", name)
+		}
+	}
+}
+
+func TestPackIsTheSameForTheSameTree(t *testing.T) {
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			want := randomTree(rand.New(rand.NewPCG(seed, 1)))
+			first, second := t.TempDir(), filepath.Join(t.TempDir(), "another name")
+			want.write(t, first)
+			want.write(t, second)
+			must(t, os.WriteFile(filepath.Join(first, ignoreFile), nil, 0o600))
+			must(t, os.WriteFile(filepath.Join(second, ignoreFile), nil, 0o644))
+			want[ignoreFile] = node{}
+			must(t, filepath.WalkDir(second, func(name string, entry fs.DirEntry, err error) error {
+				if err != nil || entry.Type()&fs.ModeSymlink != 0 {
+					return err
+				}
+				info, err := entry.Info()
+				must(t, err)
+				// As under another umask, and checked out at another time.
+				must(t, os.Chmod(name, info.Mode()&^0o077))
+				return os.Chtimes(name, time.Now(), time.Unix(rand.Int64N(1e9), 5))
+			}))
+
+			a, b := mustPack(t, first, Options{}), mustPack(t, second, Options{})
+			if a.Digest != b.Digest || a.DiffID != b.DiffID || a.Size != b.Size || a.Files != b.Files {
+				t.Errorf("two packs of one tree differ:\n%+v\n%+v", a, b)
+			}
+			got, order := unpack(t, a)
+			compare(t, got, want.parents())
+			if !slices.IsSortedFunc(order, compareInDepth) {
+				t.Errorf("not sorted: %q", order)
+			}
+			if err := validate.Layer(a.Layer()); err != nil {
+				t.Errorf("layer: %v", err)
+			}
+		})
+	}
+}
+
+// compareInDepth orders paths as a walk over sorted directories does.
+func compareInDepth(a, b string) int {
+	return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/"))
+}
+
+func randomTree(random *rand.Rand) tree {
+	names := []string{
+		"a", "A", "b.py", "-rf", "with space", "tab\there", "new\nline", "quote\"'", "café", "山", "back\\slash",
+		"trailing ", ".hidden", "a.b", "bad\xffutf8", "a-b", strings.Repeat("n", 200), strings.Repeat("é", 60), "*", "[x]", "!not",
+	}
+	made, dirs := tree{}, []string{""}
+	for range 60 {
+		parent := dirs[random.IntN(len(dirs))]
+		name := filepath.Join(parent, names[random.IntN(len(names))])
+		if _, taken := made[name]; taken {
+			continue
+		}
+		switch random.IntN(5) {
+		case 0:
+			made[name] = node{dir: true}
+			dirs = append(dirs, name)
+		case 1:
+			made[name] = node{link: "./" + names[random.IntN(len(names))]}
+		default:
+			content := make([]byte, random.IntN(3)*random.IntN(300_000))
+			for i := range content {
+				content[i] = byte(random.Uint32() >> (random.UintN(2) * 5))
+			}
+			made[name] = node{content: string(content), executable: random.IntN(2) == 0}
+		}
+	}
+	return made
+}
+
+// The bytes must be the same with every release and on every system, or each
+// user uploads every context again. The digest may change with the compressor's
+// version, on purpose; the DiffID never.
+func TestPackGolden(t *testing.T) {
+	dir := t.TempDir()
+	tree{
+		"Dockerfile":     {content: "FROM python:3.13-slim\n"},
+		"app/main.py":    {content: strings.Repeat("print('hello')\n", 1000)},
+		"app/run.sh":     {content: "#!/bin/sh\n", executable: true},
+		"app/current.py": {link: "main.py"},
+		"empty":          {dir: true},
+		"été.txt":        {content: "é"},
+	}.write(t, dir)
+	archive := mustPack(t, dir, Options{})
+	if got, want := archive.DiffID.String(), "sha256:91170af80742351957421246adddcab0a7801b250863364b50ed1c138d26be24"; got != want {
+		t.Errorf("DiffID is %s, want %s", got, want)
+	}
+	if got, want := archive.Digest.String(), "sha256:4ee252f9c8cf61bfb7cc5a9c3cda79b8f56d34915ebd7a20fdab0543f8a1d092"; got != want {
+		t.Errorf("Digest is %s, want %s", got, want)
+	}
+}
+
+func TestArchive(t *testing.T) {
+	dir := t.TempDir()
+	want := tree{"Dockerfile": {content: "FROM scratch\n"}, "link": {link: "Dockerfile"}, "d": {dir: true}}
+	want.write(t, dir)
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	archive, err := Pack(t.Context(), dir, Options{})
+	must(t, err)
+
+	if archive.Files != 2 || archive.ContentSize != int64(len("FROM scratch\n")) {
+		t.Errorf("%d files with %d bytes, want 2 with 13", archive.Files, archive.ContentSize)
+	}
+	first, err := archive.Open()
+	must(t, err)
+	half := make([]byte, archive.Size/2)
+	_, err = io.ReadFull(first, half)
+	must(t, err)
+	second, err := archive.Open()
+	must(t, err)
+	hash := sha256.New()
+	size, err := io.Copy(hash, second)
+	must(t, err)
+	if got := hex.EncodeToString(hash.Sum(nil)); got != archive.Digest.Hex || size != archive.Size {
+		t.Errorf("the file is %s with %d bytes, the archive says %s with %d", got, size, archive.Digest.Hex, archive.Size)
+	}
+	if kind, _ := archive.Layer().MediaType(); kind != types.OCILayer {
+		t.Errorf("media type is %s", kind)
+	}
+
+	must(t, archive.Close())
+	must(t, archive.Close())
+	if _, err := archive.Open(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("open after close: %v, want %v", err, os.ErrClosed)
+	}
+	if left, err := os.ReadDir(temporary); err != nil || len(left) != 0 {
+		t.Errorf("left in the temporary directory: %v %v", left, err)
+	}
+}
+
+func TestPackLeavesOut(t *testing.T) {
+	tests := map[string]struct {
+		ignore     string
+		ignoreName string
+		dockerfile string
+		files      []string
+		want       []string
+	}{
+		"without an ignore file the defaults": {
+			files: []string{
+				"Dockerfile", ".git/HEAD", "sub/.git", ".github/workflows/ci.yaml", ".gitignore", "a.git",
+				".venv/pyvenv.cfg", ".venv/bin/python", "sub/venv/pyvenv.cfg", "venv/code.py", "env/pyvenv.cfg",
+				"app/__pycache__/main.pyc", "app/main.pyc", "app/main.py", "app/main.pyc.txt", ".pytest_cache/x",
+				".ruff_cache/x", ".mypy_cache/x", ".tox/x", "ui/node_modules/x", "node_modules.txt",
+			},
+			want: []string{
+				"Dockerfile", ".github/workflows/ci.yaml", ".gitignore", "a.git", "venv/code.py", "env/pyvenv.cfg",
+				"app/main.py", "app/main.pyc.txt", "node_modules.txt",
+			},
+		},
+		"with an ignore file only what it says": {
+			ignore: "# comment\n\n*.log\n",
+			files:  []string{".git/HEAD", "venv/pyvenv.cfg", "a.log", "sub/a.log"},
+			want:   []string{".git/HEAD", "venv/pyvenv.cfg", "sub/a.log", ".dockerignore"},
+		},
+		"an empty ignore file leaves nothing out": {
+			ignore: "\n",
+			files:  []string{".git/HEAD", "a.pyc"},
+			want:   []string{".git/HEAD", "a.pyc", ".dockerignore"},
+		},
+		"git does not mean github": {
+			ignore: ".git\n",
+			files:  []string{".git/HEAD", ".github/x", ".gitignore", "sub/.git"},
+			want:   []string{".github/x", ".gitignore", "sub/.git", ".dockerignore"},
+		},
+		"negation": {
+			ignore: "*\n!app\n!setup.py\napp/secret*\n",
+			files:  []string{"setup.py", "README", "app/main.py", "app/sub/a.py", "app/secret.txt", "docs/app/x", "other/y"},
+			want:   []string{"setup.py", "app/main.py", "app/sub/a.py", ".dockerignore"},
+		},
+		"negation inside of an ignored directory": {
+			ignore: "docs\n!docs/api/README.md\n",
+			files:  []string{"docs/index", "docs/api/README.md", "docs/api/x", "docs/other/README.md", "main.py"},
+			want:   []string{"docs/api/README.md", "main.py", ".dockerignore"},
+		},
+		"negation with wildcards": {
+			ignore: "**\n!**/*.py\n!d?/*/keep\n",
+			files:  []string{"a.py", "x/y/z/b.py", "x/y/z/b.txt", "d1/any/keep", "d1/keep", "d12/any/keep"},
+			want:   []string{"a.py", "x/y/z/b.py", "d1/any/keep", ".dockerignore"},
+		},
+		"the last pattern decides": {
+			ignore: "*.md\n!README*.md\nREADME-secret.md\n",
+			files:  []string{"README.md", "README-secret.md", "other.md"},
+			want:   []string{"README.md", ".dockerignore"},
+		},
+		"two stars": {
+			ignore: "**/tmp\nlogs/**\na/**/z\n",
+			files:  []string{"tmp/x", "a/tmp/x", "a/tmpx", "logs/a", "logs/b/c", "a/z", "a/b/c/z/q", "a/b/zz", "z"},
+			want:   []string{"a/tmpx", "a/b/zz", "z", ".dockerignore"},
+		},
+		"leading slash and trailing slash": {
+			ignore: "/build/\n  /x  \n",
+			files:  []string{"build/a", "sub/build/a", "x", "sub/x"},
+			want:   []string{"sub/build/a", "sub/x", ".dockerignore"},
+		},
+		"the Dockerfile and the ignore file stay": {
+			ignore: "*\n",
+			files:  []string{"Dockerfile", "main.py"},
+			want:   []string{"Dockerfile", ".dockerignore"},
+		},
+		"a Dockerfile in an ignored directory stays": {
+			ignore:     "docker\nDockerfile",
+			dockerfile: "./docker/api/Dockerfile",
+			files:      []string{"Dockerfile", "docker/api/Dockerfile", "docker/api/x", "docker/web/Dockerfile"},
+			want:       []string{"docker/api/Dockerfile", ".dockerignore"},
+		},
+		"a Dockerfile in a directory of the defaults stays": {
+			dockerfile: "venv/Dockerfile",
+			files:      []string{"venv/Dockerfile", "venv/pyvenv.cfg", "x/venv/pyvenv.cfg"},
+			want:       []string{"venv/Dockerfile", "venv/pyvenv.cfg"},
+		},
+		"the Dockerfile's own ignore file comes first": {
+			ignore:     "*.md\n*.dockerignore\n",
+			ignoreName: "docker/api.Dockerfile.dockerignore",
+			dockerfile: "docker/api.Dockerfile",
+			files:      []string{"docker/api.Dockerfile", "a.md", "a.txt", ".git/HEAD"},
+			want:       []string{"docker/api.Dockerfile", "docker/api.Dockerfile.dockerignore", "a.txt", ".git/HEAD"},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			all := files(test.files...)
+			want := files(test.want...)
+			if test.ignore != "" {
+				file := cmp.Or(test.ignoreName, ignoreFile)
+				all[file] = node{content: test.ignore}
+				want[file] = node{content: test.ignore}
+			}
+			all.write(t, dir)
+			got, _ := unpack(t, mustPack(t, dir, Options{Dockerfile: test.dockerfile}))
+			// A directory that lost all it had may stay, as it does with Docker.
+			maps.DeleteFunc(got, func(_ string, n node) bool { return n.dir })
+			compare(t, got, want)
+		})
+	}
+}
+
+func TestPackDirectories(t *testing.T) {
+	dir := t.TempDir()
+	tree{
+		".dockerignore": {content: "ignored\n!ignored/deep/kept\nalso\n!also/nothing\n"},
+		"empty/inner":   {dir: true},
+		"ignored/deep":  {dir: true}, "ignored/deep/kept": {content: "x"}, "ignored/deep/lost": {content: "x"},
+		"ignored/other/lost": {content: "x"}, "also/lost": {content: "x"},
+	}.write(t, dir)
+	_, order := unpack(t, mustPack(t, dir, Options{}))
+	want := []string{".dockerignore", "empty", "empty/inner", "ignored", "ignored/deep", "ignored/deep/kept"}
+	if !slices.Equal(order, want) {
+		t.Errorf("entries are %q, want %q", order, want)
+	}
+}
+
+func TestPackLinks(t *testing.T) {
+	outside := t.TempDir()
+	dir := t.TempDir()
+	tree{
+		"main.py":          {content: "x"},
+		"sub/deep/up":      {link: "../../main.py"},
+		"sub/absolute":     {link: filepath.Join(dir, "main.py")},
+		"sub/absolute-dir": {link: dir},
+		"dangling":         {link: "nowhere/./to//be"},
+		"loop":             {link: "loop"},
+		"directory":        {link: "sub"},
+	}.write(t, dir)
+	want := tree{
+		"main.py":          {content: "x"},
+		"sub/deep/up":      {link: "../../main.py"},
+		"sub/absolute":     {link: "../main.py"},
+		"sub/absolute-dir": {link: ".."},
+		"dangling":         {link: "nowhere/./to//be"},
+		"loop":             {link: "loop"},
+		"directory":        {link: "sub"},
+	}
+	got, _ := unpack(t, mustPack(t, dir, Options{}))
+	compare(t, got, want.parents())
+
+	// The same through a link to the directory: both names of it are inside.
+	alias := filepath.Join(outside, "alias")
+	must(t, os.Symlink(dir, alias))
+	must(t, os.Symlink(filepath.Join(alias, "main.py"), filepath.Join(dir, "by-alias")))
+	want["by-alias"] = node{link: "main.py"}
+	got, _ = unpack(t, mustPack(t, alias, Options{}))
+	compare(t, got, want.parents())
+}
+
+func TestPackLinksThatLeave(t *testing.T) {
+	tests := map[string]struct{ name, target, ignore string }{
+		"relative":              {name: "sub/out", target: "../../etc/passwd"},
+		"relative and back":     {name: "out", target: "../context/main.py"},
+		"relative through a":    {name: "a/out", target: "b/../../../x"},
+		"absolute":              {name: "out", target: "/etc/passwd"},
+		"absolute, same prefix": {name: "out", target: "CONTEXT-more/x"},
+		"ignored":               {name: "sub/out", target: "/etc/passwd", ignore: "sub/out"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "context")
+			target := strings.ReplaceAll(test.target, "CONTEXT", dir)
+			tree{test.name: {link: target}, ignoreFile: {content: test.ignore}}.write(t, dir)
+			archive, err := Pack(t.Context(), dir, Options{})
+			if test.ignore != "" {
+				must(t, err)
+				must(t, archive.Close())
+				return
+			}
+			wantFileError(t, err, test.name, ErrOutside)
+			if !strings.Contains(err.Error(), target) {
+				t.Errorf("%q does not name the target", err)
+			}
+		})
+	}
+}
+
+func wantFileError(t *testing.T, err error, name string, want error) {
+	t.Helper()
+	var file *FileError
+	if !errors.As(err, &file) || file.Path != name || !errors.Is(err, want) {
+		t.Fatalf("error is %v, want %q: %v", err, name, want)
+	}
+}
+
+func TestPackSpecialFiles(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(dir, "run"), 0o755))
+	t.Chdir(dir) // a socket's name must be short
+	listener, err := net.Listen("unix", "run/app.sock")
+	must(t, err)
+	defer func() { _ = listener.Close() }()
+	_, err = Pack(t.Context(), dir, Options{})
+	wantFileError(t, err, "run/app.sock", ErrSpecial)
+
+	must(t, os.WriteFile(ignoreFile, []byte("run/*.sock"), 0o600))
+	mustPack(t, dir, Options{})
+}
+
+func TestPackChangedFiles(t *testing.T) {
+	tests := map[string]func(t *testing.T, name string){
+		"grows": func(t *testing.T, name string) {
+			t.Helper()
+			file, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
+			must(t, err)
+			_, err = file.WriteString("more")
+			must(t, errors.Join(err, file.Close()))
+		},
+		"shrinks": func(t *testing.T, name string) {
+			t.Helper()
+			must(t, os.Truncate(name, chunk+1))
+		},
+		"is emptied": func(t *testing.T, name string) {
+			t.Helper()
+			must(t, os.Truncate(name, 0))
+		},
+		"is rewritten, same size": func(t *testing.T, name string) {
+			t.Helper()
+			must(t, os.Chtimes(name, time.Time{}, time.Unix(1, 0)))
+		},
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			tree{"a": {content: "a"}, "data/app.log": {content: strings.Repeat("x", 3*chunk)}}.write(t, dir)
+			temporary := t.TempDir()
+			t.Setenv("TMPDIR", temporary)
+			changed := false
+			_, err := Pack(t.Context(), dir, Options{Progress: func(files int, _ int64) {
+				if files == 1 && !changed {
+					// The first call after "a" is done is that for "a" itself.
+					changed = true
+				} else if changed {
+					changed = false
+					change(t, filepath.Join(dir, "data/app.log"))
+				}
+			}})
+			wantFileError(t, err, "data/app.log", ErrChanged)
+			if left, err := os.ReadDir(temporary); err != nil || len(left) != 0 {
+				t.Errorf("left in the temporary directory: %v %v", left, err)
+			}
+		})
+	}
+}
+
+func TestPackIsCanceled(t *testing.T) {
+	dir := t.TempDir()
+	tree{"a": {content: strings.Repeat("x", 4*chunk)}, "b": {content: "b"}}.write(t, dir)
+	ctx, cancel := context.WithCancel(t.Context())
+	calls := 0
+	_, err := Pack(ctx, dir, Options{Progress: func(int, int64) { calls++; cancel() }})
+	if !errors.Is(err, context.Canceled) || calls != 1 {
+		t.Errorf("error is %v after %d calls, want %v after 1", err, calls, context.Canceled)
+	}
+	var file *FileError
+	if errors.As(err, &file) {
+		t.Errorf("%v blames a file", err)
+	}
+}
+
+func TestPackProgress(t *testing.T) {
+	dir := t.TempDir()
+	tree{"a": {content: strings.Repeat("x", 2*chunk)}, "b": {content: "b"}, "c": {link: "b"}}.write(t, dir)
+	var files int
+	var bytes int64
+	archive := mustPack(t, dir, Options{Progress: func(f int, b int64) {
+		if f < files || b < bytes {
+			t.Errorf("went back from %d, %d to %d, %d", files, bytes, f, b)
+		}
+		files, bytes = f, b
+	}})
+	if files != 3 || files != archive.Files || bytes != 2*chunk+1 || bytes != archive.ContentSize {
+		t.Errorf("ended at %d files, %d bytes: %+v", files, bytes, archive)
+	}
+}
+
+func TestPackBadInput(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	must(t, os.WriteFile(file, nil, 0o600))
+	tests := map[string]struct {
+		dir, dockerfile, ignore string
+		want                    string
+		is                      error
+	}{
+		"no directory":                  {dir: "/does/not/exist", want: "pack /does/not/exist: no such file", is: fs.ErrNotExist},
+		"a file":                        {dir: file, want: "not a directory"},
+		"a Dockerfile outside":          {dockerfile: "../Dockerfile", want: "../Dockerfile: the Dockerfile must be inside"},
+		"an absolute Dockerfile":        {dockerfile: "/Dockerfile", want: "must be inside"},
+		"a pattern that is none":        {ignore: "ok\n[a-\n", want: `.dockerignore: pattern "[a-": `, is: filepath.ErrBadPattern},
+		"a pattern that does not match": {ignore: "[b-a]\n", want: `.dockerignore: pattern "[b-a]"`, is: filepath.ErrBadPattern},
+		"a lonely negation":             {ignore: "!\n", want: `.dockerignore: pattern "!"`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := cmp.Or(test.dir, t.TempDir())
+			if test.ignore != "" {
+				must(t, os.WriteFile(filepath.Join(dir, ignoreFile), []byte(test.ignore), 0o600))
+			}
+			_, err := Pack(t.Context(), dir, Options{Dockerfile: test.dockerfile})
+			if err == nil || !strings.Contains(err.Error(), test.want) || test.is != nil && !errors.Is(err, test.is) {
+				t.Errorf("error is %v, want %q", err, test.want)
+			}
+		})
+	}
+	t.Run("an ignore file that is a directory", func(t *testing.T) {
+		dir := t.TempDir()
+		must(t, os.Mkdir(filepath.Join(dir, ignoreFile), 0o755))
+		_, err := Pack(t.Context(), dir, Options{})
+		var file *FileError
+		if !errors.As(err, &file) || file.Path != ignoreFile {
+			t.Errorf("error is %v", err)
+		}
+	})
+}
+
+func TestFileErrorQuotesOddNames(t *testing.T) {
+	for name, want := range map[string]string{
+		"a b/é.py":       "a b/é.py: not",
+		"new\nline":      `"new\nline": not`,
+		"\x1b[31mred":    `"\x1b[31mred": not`,
+		"bad\xff":        `"bad\xff": not`,
+		`back\slash"quo`: `"back\\slash\"quo": not`,
+	} {
+		if got := (&FileError{Path: name, Err: ErrSpecial}).Error(); !strings.HasPrefix(got, want) {
+			t.Errorf("error is %s, want %s", got, want)
+		}
+	}
+}
+
+func TestPackDeepTree(t *testing.T) {
+	// 60 directories with names of 100 bytes: longer than a path may be.
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	must(t, err)
+	name := strings.Repeat("d", 100)
+	for range 60 {
+		must(t, root.Mkdir(name, 0o755))
+		below, err := root.OpenRoot(name)
+		must(t, err)
+		must(t, root.Close())
+		root = below
+	}
+	must(t, root.WriteFile("bottom", []byte("x"), 0o600))
+	must(t, root.Close())
+	_, order := unpack(t, mustPack(t, dir, Options{}))
+	if len(order) != 61 || !strings.HasSuffix(order[60], name+"/bottom") {
+		t.Errorf("%d entries", len(order))
+	}
+}
+
+func TestPackUsesConstantMemory(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "large"), nil, 0o600))
+	must(t, os.Truncate(filepath.Join(dir, "large"), 256<<20))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	archive := mustPack(t, dir, Options{})
+	runtime.ReadMemStats(&after)
+	if archive.ContentSize != 256<<20 {
+		t.Errorf("packed %d bytes", archive.ContentSize)
+	}
+	if used := after.TotalAlloc - before.TotalAlloc; used > 8<<20 {
+		t.Errorf("allocated %d bytes for a file of %d", used, archive.ContentSize)
+	}
+}
+
+// FuzzIgnore checks that pruning directories changes nothing: what is packed is
+// what the patterns say about each path on its own, as the builder reads them.
+func FuzzIgnore(f *testing.F) {
+	for _, seed := range []string{
+		"", "*", "*\n!a", "**\n!**/c", "a\n!a/b/c", "a/**\n!a/b", "!a\na", "a/*\n!a/b\na/b/c", "?\n!a?", "[a-b]\n!a/b/c/d",
+		"**/c\n!a/**/c\n", "a/b\n!*/b/c\n", "\\a\n!\\a/b", "/a/\n!/a/b/", ".\n!.", "..\n", "*\n!a/./b", "a**\n!a**c", "ab*\n!a*/c",
+		"*\n!**/b\n**/c", "a/b/../..\n", "é\n", "a\n!a\n!a/b\na/b/c\n!a/b/c/d", "a/b\n!a", "!!b\n*",
+	} {
+		f.Add(seed)
+	}
+	paths := []string{"Dockerfile", "a/b/c/d", "a/b/e", "a/c", "ab/c", "b", "c/a/b/c", "é/c", "a/!b", ".x/c"}
+	dir := f.TempDir()
+	for _, name := range paths {
+		file := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, nil, 0o600)); err != nil {
+			f.Fatal(err)
+		}
+	}
+	paths = append(paths, ignoreFile)
+	f.Fuzz(func(t *testing.T, ignore string) {
+		must(t, os.WriteFile(filepath.Join(dir, ignoreFile), []byte(ignore), 0o600))
+		archive, err := Pack(t.Context(), dir, Options{})
+		if err != nil {
+			var file *FileError
+			if !errors.As(err, &file) || file.Path != ignoreFile {
+				t.Fatalf("error is %v for patterns %q", err, ignore)
+			}
+			return
+		}
+		defer func() { _ = archive.Close() }()
+		got, _ := unpack(t, archive)
+		maps.DeleteFunc(got, func(_ string, n node) bool { return n.dir })
+
+		lines, err := ignorefile.ReadAll(strings.NewReader(ignore))
+		must(t, err)
+		matcher, err := patternmatcher.New(lines)
+		must(t, err)
+		want := tree{"Dockerfile": {}}
+		for _, name := range paths {
+			ignored, err := matcher.MatchesOrParentMatches(name)
+			must(t, err)
+			if !ignored {
+				want[name] = node{}
+			}
+		}
+		want[ignoreFile] = node{content: ignore}
+		compare(t, got, want)
+		if t.Failed() {
+			t.Logf("patterns %q", ignore)
+		}
+	})
+}
