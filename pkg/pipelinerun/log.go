@@ -2,7 +2,9 @@ package pipelinerun
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // engineLine is how Kaniko writes a line of its own with --log-format=text,
@@ -16,6 +18,20 @@ type LogLine struct {
 	Level string
 	// Message is the line without the engine's time and level.
 	Message string
+	// Chatter says that the line tells how the engine works and nothing about the
+	// build.
+	Chatter bool
+}
+
+// chatter is how such lines of Kaniko begin.
+func chatter() []string {
+	return []string{
+		"Adding exposed port", "Args: ", "Built cross stage deps", "Changed working directory",
+		"Checking for cached layer", "Cmd: ", "Deleting filesystem", "Initializing snapshotter",
+		"No cached layer found", "No files changed", "No files were changed", "Pushing image to", "Pushing layer",
+		"Resolved base name", "Retrieving image", "Returning cached image manifest", "Running: ",
+		"Saving file", "Taking snapshot", "Using dockerignore file", "credential providers",
+	}
 }
 
 // ParseLogLine tells the build engine's own lines from those of the commands
@@ -29,5 +45,11 @@ func ParseLogLine(text string) LogLine {
 	if err != nil {
 		message = match[2]
 	}
-	return LogLine{Level: match[1], Message: message}
+	return LogLine{
+		Level:   match[1],
+		Message: message,
+		Chatter: match[1] == "info" && slices.ContainsFunc(chatter(), func(prefix string) bool {
+			return strings.HasPrefix(message, prefix)
+		}),
+	}
 }

@@ -20,7 +20,7 @@ const (
 	resultURL    = "IMAGE_URL"
 
 	// retries bounds how often Kaniko repeats a pull or a push that the network
-	// broke; it waits a second before the first repetition and doubles that.
+	// broke.
 	retries = "3"
 )
 

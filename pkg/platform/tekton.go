@@ -57,10 +57,14 @@ func findTekton(ctx context.Context, client kubernetes.Interface) (*Tekton, erro
 		return tekton, nil
 	}
 	flags, err := client.CoreV1().ConfigMaps(resolvers).Get(ctx, "resolvers-feature-flags", metav1.GetOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
+	switch {
+	case apierrors.IsNotFound(err): // Tekton's own default is on.
+		tekton.ClusterResolver = true
+	case err != nil:
 		return nil, fmt.Errorf("look for Tekton's resolvers: %w", err)
+	default:
+		tekton.ClusterResolver = flags.Data["enable-cluster-resolver"] != "false"
 	}
-	tekton.ClusterResolver = err != nil || flags.Data["enable-cluster-resolver"] != "false"
 	return tekton, nil
 }
 
@@ -87,13 +91,12 @@ func CheckTekton(tekton *Tekton, embedded string) error {
 		return nil
 	}
 	found, err := version.ParseGeneric(tekton.Version)
-	if err != nil {
-		if tekton.Managed {
-			return nil
-		}
+	switch {
+	case err != nil && tekton.Managed:
+		return nil //nolint:nilerr // what setup installed it can install again, whatever became of the label
+	case err != nil:
 		return &IncompatibleTektonError{*tekton, "its controller does not tell its version"}
-	}
-	if tekton.Managed {
+	case tekton.Managed:
 		if embedded != "" && found.GreaterThan(version.MustParseGeneric(embedded)) {
 			return &IncompatibleTektonError{*tekton, "a newer kubectl-pyflow installed it; this one brings " + embedded}
 		}

@@ -21,18 +21,18 @@ type node struct {
 	linux   bool
 }
 
-// listNodes returns all nodes by name, or the error that names the missing right.
-func listNodes(ctx context.Context, kube kubernetes.Interface) (nodes []node, missing, err error) {
+// listNodes returns all nodes by name; known is false when the user may not list them.
+func listNodes(ctx context.Context, kube kubernetes.Interface) (nodes []node, known bool, err error) {
 	err = each(ctx, platform.Right{Verb: "list", Resource: "nodes"}, "",
 		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			return kube.CoreV1().Nodes().List(ctx, options)
 		},
 		func(object *corev1.Node) { nodes = append(nodes, newNode(object)) })
-	if missing, err = denied(err); missing != nil || err != nil {
-		return nil, missing, err
+	if missing, err := denied(err); missing != nil || err != nil {
+		return nil, false, err
 	}
 	slices.SortFunc(nodes, func(a, b node) int { return strings.Compare(a.name, b.name) })
-	return nodes, nil, nil
+	return nodes, true, nil
 }
 
 func newNode(object *corev1.Node) node {

@@ -64,7 +64,7 @@ func (c *collector) kubernetes(context.Context) ([]Part, error) {
 		return nil, fmt.Errorf("ask the API server for its version: %w", err)
 	}
 	part := Part{Name: "kubernetes", Version: info.GitVersion, Healthy: true}
-	if c.nodesDenied != nil {
+	if !c.nodesKnown {
 		return []Part{part}, nil
 	}
 	var notReady []string
@@ -228,7 +228,7 @@ func (c *collector) nodeAccess(ctx context.Context) ([]Part, error) {
 		return nil, err
 	}
 	part, err := c.workloadPart(ctx, daemonSet(object))
-	if err != nil || c.nodesDenied != nil {
+	if err != nil || !c.nodesKnown {
 		return []Part{part}, err
 	}
 	served := map[string]bool{}

@@ -178,7 +178,7 @@ func Collect(ctx context.Context, clients Clients, options Options) (*Status, er
 	if !options.AllNamespaces {
 		c.scope = options.Namespace
 	}
-	if c.nodes, c.nodesDenied, err = listNodes(ctx, clients.Kube); err != nil {
+	if c.nodes, c.nodesKnown, err = listNodes(ctx, clients.Kube); err != nil {
 		return nil, err
 	}
 	status := &Status{
@@ -242,9 +242,9 @@ type collector struct {
 	config *manifests.Config
 	// scope is the namespace of runs and apps; empty for all.
 	scope string
-	// nodes are empty when nodesDenied names the right that is missing for them.
-	nodes       []node
-	nodesDenied error
+	// nodes are empty, and not known, when the user may not list them.
+	nodes      []node
+	nodesKnown bool
 }
 
 // read runs one request. An answer that the user lacks right is a

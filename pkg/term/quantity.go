@@ -7,7 +7,7 @@ import (
 
 // Bytes is a size in decimal units: 12 kB, 3.4 MB.
 func Bytes(n int64) string {
-	return humanize.Bytes(uint64(max(n, 0))) //nolint:gosec // not negative
+	return humanize.Bytes(uint64(max(n, 0)))
 }
 
 // Count is a number of things: 1 file, 2 files.

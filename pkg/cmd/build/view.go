@@ -97,7 +97,8 @@ func (v *view) show(event follow.Event) {
 }
 
 // log shows a line of log, and notes which instruction the build engine is at:
-// it prints each before it carries it out.
+// it prints each before it carries it out. The engine's chatter is left to
+// those who read the pod's own log.
 func (v *view) log(event follow.Event) {
 	line := pipelinerun.ParseLogLine(event.Text)
 	if event.Task == manifests.BuildTask && line.Level != "" {
@@ -107,7 +108,9 @@ func (v *view) log(event follow.Event) {
 			}
 		}
 	}
-	v.print(fmt.Sprintf("  [%s] %s", event.Step, line.Message))
+	if !line.Chatter {
+		v.print(fmt.Sprintf("  [%s] %s", event.Step, line.Message))
+	}
 }
 
 func (v *view) stepStarted(event follow.Event) {

@@ -1,0 +1,475 @@
+package follow
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tektoncd/pipeline/pkg/apis/pipeline"
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"knative.dev/pkg/apis"
+)
+
+const (
+	// slow is how long something may take before its delay needs a reason.
+	slow = 10 * time.Second
+	// settle is how long objects of a run that has ended may lag behind it.
+	settle = 10 * time.Second
+	// lag is how long a TaskRun may lag behind its pod.
+	lag = 3 * time.Second
+
+	stepPrefix = "step-"
+	// exitUnknown is the exit code of a step that nothing is left of.
+	exitUnknown = -1
+
+	terminationSkipped   = "Skipped"
+	terminationContinued = "Continued"
+)
+
+// follower tells one run. All its methods run in one goroutine.
+type follower struct {
+	clients   Clients
+	namespace string
+	watches   *watches
+	out       chan Event
+
+	run  *tektonv1.PipelineRun
+	told map[string]bool // TaskRuns by name
+
+	waiting Event // the last one told
+	lost    string
+	noPods  bool
+}
+
+func (f *follower) emit(ctx context.Context, event Event) error {
+	if event.Time.IsZero() {
+		event.Time = time.Now()
+	}
+	select {
+	case f.out <- event:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// pause waits for a change of what is watched, at most d.
+func (f *follower) pause(ctx context.Context, changed <-chan struct{}, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// check tells of trouble with watching, and fails when there is no going on.
+func (f *follower) check(ctx context.Context) error {
+	denied, noPods, lost := f.watches.trouble()
+	if denied != nil {
+		return fmt.Errorf("watch run: %w", denied)
+	}
+	if noPods != nil && !f.noPods {
+		f.noPods = true
+		if err := f.emit(ctx, Event{Kind: Warning, Text: fmt.Sprintf("pods can not be watched, so reasons for delays stay unknown: %v", noPods)}); err != nil {
+			return err
+		}
+	}
+	if lost != nil && lost.Error() != f.lost {
+		f.lost = lost.Error()
+		return f.emit(ctx, Event{Kind: Waiting, Reason: "Disconnected", Text: f.lost})
+	}
+	return nil
+}
+
+// refresh takes over the newest state of the run, and of watching it. Every wait
+// asks for it between changed and pause, so that it sleeps through no news.
+func (f *follower) refresh(ctx context.Context) error {
+	if err := f.check(ctx); err != nil {
+		return err
+	}
+	run, missing := f.watches.run()
+	if run != nil {
+		f.run = run
+	}
+	if !missing || f.run.IsDone() {
+		return nil
+	}
+	// A first list may come from a cache that does not know a new run yet.
+	run, err := f.clients.Tekton.TektonV1().PipelineRuns(f.namespace).Get(ctx, f.run.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || (err == nil && run.UID != f.run.UID) {
+		return ErrDeleted
+	}
+	if err == nil {
+		f.run = run
+	}
+	return nil
+}
+
+// follow tells the tasks until the run has ended.
+func (f *follower) follow(ctx context.Context) error {
+	began := time.Now()
+	var ended time.Time
+	for {
+		changed := f.watches.changed()
+		if err := f.refresh(ctx); err != nil {
+			return err
+		}
+		listed := f.watches.taskRuns.HasSynced() // before looking at the list
+		if name := f.nextTask(); name != "" {
+			f.told[name] = true
+			if err := f.task(ctx, name); err != nil {
+				return err
+			}
+			began = time.Now()
+			continue
+		}
+		if f.run.IsDone() && listed {
+			if ended.IsZero() {
+				ended = time.Now()
+			}
+			if time.Since(ended) >= settle || !f.tasksMissing(ctx) {
+				return nil
+			}
+		} else if !f.run.IsDone() && time.Since(began) >= slow {
+			if err := f.wait(ctx, runDelay(f.run)); err != nil {
+				return err
+			}
+		}
+		if err := f.pause(ctx, changed, slow); err != nil {
+			return err
+		}
+	}
+}
+
+// nextTask returns the oldest TaskRun that was not told yet. TaskRuns of the same
+// second come in the pipeline's order.
+func (f *follower) nextTask() string {
+	position := map[string]int{}
+	if spec := f.run.Status.PipelineSpec; spec != nil {
+		for i, task := range slices.Concat(spec.Tasks, spec.Finally) {
+			position[task.Name] = i
+		}
+	}
+	candidates := slices.DeleteFunc(f.watches.ownTaskRuns(), func(taskRun *tektonv1.TaskRun) bool { return f.told[taskRun.Name] })
+	if len(candidates) == 0 {
+		return ""
+	}
+	return slices.MinFunc(candidates, func(a, b *tektonv1.TaskRun) int {
+		return cmp.Or(
+			a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
+			cmp.Compare(position[taskName(a)], position[taskName(b)]),
+			strings.Compare(a.Name, b.Name),
+		)
+	}).Name
+}
+
+// tasksMissing says whether the run had a TaskRun that exists and was not seen.
+func (f *follower) tasksMissing(ctx context.Context) bool {
+	for _, child := range f.run.Status.ChildReferences {
+		if child.Kind != "TaskRun" || f.told[child.Name] {
+			continue
+		}
+		_, err := f.clients.Tekton.TektonV1().TaskRuns(f.namespace).Get(ctx, child.Name, metav1.GetOptions{})
+		if !apierrors.IsNotFound(err) {
+			return true
+		}
+	}
+	return false
+}
+
+// task tells one TaskRun from its start to its end.
+func (f *follower) task(ctx context.Context, name string) error {
+	taskRun := f.watches.taskRun(name)
+	if taskRun == nil {
+		return nil
+	}
+	task := taskName(taskRun)
+	start := Event{Kind: TaskStarted, Task: task, Time: taskRun.CreationTimestamp.Time}
+	if started := taskRun.Status.StartTime; started != nil {
+		start.Time = started.Time
+	}
+	if err := f.emit(ctx, start); err != nil {
+		return err
+	}
+	pod, began := "", time.Now()
+	for {
+		changed := f.watches.changed()
+		now := f.watches.taskRun(name)
+		if now == nil {
+			if err := f.refresh(ctx); err != nil {
+				return err
+			}
+			return f.emit(ctx, Event{Kind: TaskEnded, Task: task, Reason: "Deleted", Text: "the TaskRun was deleted"})
+		}
+		taskRun = now
+		// A retry of the task has a new pod.
+		if next := taskRun.Status.PodName; next != "" && next != pod {
+			pod = next
+			if err := f.pod(ctx, task, name, pod); err != nil {
+				return err
+			}
+			began = time.Now()
+			continue
+		}
+		if taskRun.IsDone() {
+			return f.emit(ctx, taskEnd(task, taskRun))
+		}
+		if err := f.refresh(ctx); err != nil {
+			return err
+		}
+		if err := f.wait(ctx, stuck(task, taskRun, nil, time.Since(began) >= slow)); err != nil {
+			return err
+		}
+		if f.run.IsDone() && time.Since(began) >= settle {
+			return f.emit(ctx, taskEnd(task, taskRun))
+		}
+		if err := f.pause(ctx, changed, slow); err != nil {
+			return err
+		}
+	}
+}
+
+func taskEnd(task string, taskRun *tektonv1.TaskRun) Event {
+	end := Event{Kind: TaskEnded, Task: task}
+	if completed := taskRun.Status.CompletionTime; completed != nil {
+		end.Time = completed.Time
+	}
+	if condition := taskRun.Status.GetCondition(apis.ConditionSucceeded); condition != nil {
+		end.Succeeded = condition.IsTrue()
+		end.Reason, end.Text = condition.Reason, condition.Message
+	}
+	return end
+}
+
+// pod tells the steps of one pod of a TaskRun, in order.
+func (f *follower) pod(ctx context.Context, task, taskRun, pod string) error {
+	target := target{task: task, taskRun: taskRun, pod: pod}
+	turn := time.Time{}
+	for i := 0; ; i++ {
+		container, state, err := f.turn(ctx, target, i)
+		if err != nil || container == "" {
+			return err
+		}
+		if state.skipped {
+			continue
+		}
+		step := strings.TrimPrefix(container, stepPrefix)
+		// Containers start together and their entrypoint holds each back until
+		// the one before has ended: a step's turn is the later of the two.
+		if state.startedAt.After(turn) {
+			turn = state.startedAt
+		}
+		if err := f.emit(ctx, Event{Kind: StepStarted, Task: task, Step: step, Time: turn}); err != nil {
+			return err
+		}
+		if err := f.log(ctx, target, container); err != nil {
+			return err
+		}
+		state, err = f.end(ctx, target, container)
+		if err != nil {
+			return err
+		}
+		if err := f.emit(ctx, Event{Kind: StepEnded, Task: task, Step: step, Time: state.endedAt, ExitCode: state.exitCode, Reason: state.reason}); err != nil {
+			return err
+		}
+		turn = state.endedAt
+		if state.exitCode != 0 && state.reason != terminationContinued {
+			// The rest is skipped, though its containers still run for a moment.
+			return nil
+		}
+	}
+}
+
+// target is one pod of a TaskRun.
+type target struct{ task, taskRun, pod string }
+
+// view is a target's state at one moment. Its parts are nil when they are gone,
+// or not here yet.
+type view struct {
+	taskRun    *tektonv1.TaskRun
+	pod        *corev1.Pod
+	podGone    bool
+	podUnknown bool
+}
+
+func (f *follower) look(t target) view {
+	v := view{taskRun: f.watches.taskRun(t.taskRun)}
+	v.pod, v.podGone, v.podUnknown = f.watches.pod(t.pod)
+	return v
+}
+
+// over says that nothing of the pod will change any more.
+func (v view) over() bool {
+	return v.taskRun == nil || v.taskRun.IsDone()
+}
+
+// containers lists the step containers in order, as far as they are known.
+func (v view) containers() []string {
+	var names []string
+	if v.pod != nil {
+		for _, container := range v.pod.Spec.Containers {
+			if strings.HasPrefix(container.Name, stepPrefix) {
+				names = append(names, container.Name)
+			}
+		}
+		return names
+	}
+	if v.taskRun != nil && (v.podGone || v.podUnknown || v.over()) {
+		for _, step := range v.taskRun.Status.Steps {
+			names = append(names, step.Container)
+		}
+	}
+	return names
+}
+
+// stepState is what the TaskRun and the pod say of one step.
+type stepState struct {
+	// started: the container runs, or did.
+	started, skipped bool
+	// ended: Tekton has the step's end. exited: the container's process has one,
+	// which comes first.
+	ended, exited      bool
+	exitCode           int32
+	reason             string
+	startedAt, endedAt time.Time
+}
+
+func (v view) step(container string) stepState {
+	state := stepState{exitCode: exitUnknown}
+	if v.pod != nil {
+		for _, status := range v.pod.Status.ContainerStatuses {
+			if status.Name != container {
+				continue
+			}
+			if running := status.State.Running; running != nil {
+				state.started, state.startedAt = true, running.StartedAt.Time
+			}
+			if terminated := status.State.Terminated; terminated != nil {
+				state.started, state.exited = true, true
+				state.take(terminated)
+			}
+		}
+	}
+	if v.taskRun == nil {
+		return state
+	}
+	for _, step := range v.taskRun.Status.Steps {
+		if step.Container != container {
+			continue
+		}
+		if running := step.Running; running != nil && !state.started {
+			state.started, state.startedAt = true, running.StartedAt.Time
+		}
+		if terminated := step.Terminated; terminated != nil {
+			state.started, state.exited, state.ended = true, true, true
+			state.take(terminated)
+			if step.TerminationReason != "" && step.TerminationReason != "Completed" {
+				state.reason = step.TerminationReason
+			}
+			// OOMKilled says more than Tekton's Error.
+			if terminated.Reason == "OOMKilled" {
+				state.reason = terminated.Reason
+			}
+			state.skipped = step.TerminationReason == terminationSkipped
+		}
+	}
+	return state
+}
+
+func (s *stepState) take(terminated *corev1.ContainerStateTerminated) {
+	s.exitCode, s.reason = terminated.ExitCode, terminated.Reason
+	s.startedAt, s.endedAt = terminated.StartedAt.Time, terminated.FinishedAt.Time
+}
+
+// turn waits until the i-th step of the pod has started. An empty container says
+// that there is no such step, or that it will never start.
+func (f *follower) turn(ctx context.Context, t target, i int) (string, stepState, error) {
+	began := time.Now()
+	var explained time.Time
+	for {
+		changed := f.watches.changed()
+		now := f.look(t)
+		containers := now.containers()
+		if i < len(containers) {
+			if state := now.step(containers[i]); state.started {
+				return containers[i], state, nil
+			}
+		} else if len(containers) > 0 {
+			return "", stepState{}, nil
+		}
+		if now.over() && (now.pod != nil || now.podGone || now.podUnknown || time.Since(began) >= lag) {
+			return "", stepState{}, nil
+		}
+		if err := f.refresh(ctx); err != nil {
+			return "", stepState{}, err
+		}
+		if f.run.IsDone() && time.Since(began) >= settle {
+			return "", stepState{}, nil
+		}
+		reason := stuck(t.task, now.taskRun, now.pod, time.Since(began) >= slow)
+		if reason.Reason == "" && now.pod != nil && time.Since(began) >= slow && time.Since(explained) >= slow {
+			explained = time.Now()
+			reason = f.podEvent(ctx, t.task, now.pod)
+		}
+		if err := f.wait(ctx, reason); err != nil {
+			return "", stepState{}, err
+		}
+		limit := slow
+		if now.over() {
+			limit = lag
+		}
+		if err := f.pause(ctx, changed, limit); err != nil {
+			return "", stepState{}, err
+		}
+	}
+}
+
+// exited says that a step's container will write nothing more.
+func (f *follower) exited(t target, container string) bool {
+	now := f.look(t)
+	return now.over() || now.podGone || now.step(container).exited
+}
+
+// end waits until Tekton has recorded a step's end.
+func (f *follower) end(ctx context.Context, t target, container string) (stepState, error) {
+	began := time.Now()
+	for {
+		changed := f.watches.changed()
+		now := f.look(t)
+		state := now.step(container)
+		if state.ended || now.over() || (state.exited && time.Since(began) >= lag) {
+			if !state.exited && now.taskRun != nil {
+				// Its pod went away under it: the task says why.
+				end := taskEnd(t.task, now.taskRun)
+				state.reason, state.endedAt = end.Reason, end.Time
+			}
+			return state, nil
+		}
+		if err := f.refresh(ctx); err != nil {
+			return state, err
+		}
+		if f.run.IsDone() && time.Since(began) >= settle {
+			return state, nil
+		}
+		if err := f.pause(ctx, changed, lag); err != nil {
+			return state, err
+		}
+	}
+}
+
+func taskName(taskRun *tektonv1.TaskRun) string {
+	if name := taskRun.Labels[pipeline.PipelineTaskLabelKey]; name != "" {
+		return name
+	}
+	return taskRun.Name
+}

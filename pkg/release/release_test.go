@@ -1,0 +1,317 @@
+package release_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+)
+
+func options(directory string) release.Options {
+	return release.Options{App: "mountains", Namespace: "hiking", Directory: directory, PullSecret: "pyflow-registry"}
+}
+
+// write makes a directory of files; a name may have a path.
+func write(t *testing.T, files map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("differs from %s (UPDATE_GOLDEN=1 rewrites it); got:\n%s", path, got)
+	}
+}
+
+func TestDefault(t *testing.T) {
+	o := options("")
+	o.Port, o.Replicas = 5000, 3
+	got, err := release.Render(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "default.yaml", got.YAML)
+	if want := []release.Workload{{Kind: "Deployment", Name: "mountains", Built: true}}; !slices.Equal(got.Workloads, want) {
+		t.Errorf("workloads %v, want %v", got.Workloads, want)
+	}
+	if want := []string{"mountains"}; !slices.Equal(got.Services, want) {
+		t.Errorf("services %v, want %v", got.Services, want)
+	}
+}
+
+func TestDefaultOfDefaults(t *testing.T) {
+	got, err := release.Render(options(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"containerPort: 8000", `value: "8000"`, "replicas: 1"} {
+		if !strings.Contains(string(got.YAML), want) {
+			t.Errorf("no %q in\n%s", want, got.YAML)
+		}
+	}
+}
+
+func TestDirectory(t *testing.T) {
+	o := options("testdata/kustomize/overlay")
+	got, err := release.Render(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "kustomize.yaml", got.YAML)
+	want := []release.Workload{
+		{Kind: "Deployment", Name: "db"},
+		{Kind: "Deployment", Name: "web", Built: true},
+		{Kind: "StatefulSet", Name: "worker", Built: true},
+	}
+	slices.SortFunc(got.Workloads, func(a, b release.Workload) int { return strings.Compare(a.Name, b.Name) })
+	if !slices.Equal(got.Workloads, want) {
+		t.Errorf("workloads %v, want %v", got.Workloads, want)
+	}
+	if want := []string{"db", "web"}; !slices.Equal(got.Services, want) {
+		t.Errorf("services %v, want %v", got.Services, want)
+	}
+	again, err := release.Render(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.YAML, again.YAML) {
+		t.Error("the same directory renders differently the second time")
+	}
+}
+
+// What the delivery does in the cluster: an overlay that sets the image.
+func TestFilesTakeTheImage(t *testing.T) {
+	for _, directory := range []string{"", "testdata/kustomize/overlay", "../../examples/mountains/deploy"} {
+		rendered, err := release.Render(options(directory))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fs := filesys.MakeFsInMemory()
+		files := map[string][]byte{}
+		for name, text := range rendered.Files() {
+			files["/release/manifests/"+name] = text
+		}
+		const image = "127.0.0.1:5180/hiking/mountains@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+		name, digest, _ := strings.Cut(image, "@")
+		files["/release/overlay/kustomization.yaml"] = []byte("resources: [../manifests]\nimages:\n- {name: mountains, newName: \"" + name + "\", digest: \"" + digest + "\"}\n")
+		for name, text := range files {
+			if err := fs.WriteFile(name, text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		result, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(fs, "/release/overlay")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := result.AsYaml()
+		if err != nil {
+			t.Fatal(err)
+		}
+		built := 0
+		for _, workload := range rendered.Workloads {
+			if workload.Built {
+				built++
+			}
+		}
+		if got := strings.Count(string(text), "image: "+image); got < built || built == 0 {
+			t.Errorf("%q: %d images set for %d workloads:\n%s", directory, got, built, text)
+		}
+		if strings.Contains(string(text), "image: mountains\n") {
+			t.Errorf("%q: a placeholder is left:\n%s", directory, text)
+		}
+	}
+}
+
+const deployment = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: "mountains"}]}
+`
+
+func TestPlaceholder(t *testing.T) {
+	for image, want := range map[string]bool{
+		"mountains": true, "mountains:latest": true, "mountains@sha256:abc": true, "mountains:v1@sha256:abc": true,
+		"mountains-db": false, "other/mountains": false, "docker.io/library/mountains": false, "localhost:5000/x": false, "mountains:5000/x": false,
+	} {
+		directory := write(t, map[string]string{
+			"kustomization.yaml": "resources: [web.yaml]",
+			"web.yaml":           strings.Replace(deployment, `"mountains"`, `"`+image+`"`, 1),
+		})
+		_, err := release.Render(options(directory))
+		if want && err != nil {
+			t.Errorf("%s: %v", image, err)
+		}
+		if !want && (!errors.Is(err, release.ErrNoPlaceholder) || !strings.Contains(err.Error(), "`image: mountains`")) {
+			t.Errorf("%s: error %v, want ErrNoPlaceholder that says what to write", image, err)
+		}
+	}
+}
+
+func TestPullSecretOnce(t *testing.T) {
+	directory := write(t, map[string]string{
+		"kustomization.yaml": "resources: [web.yaml]",
+		"web.yaml":           strings.Replace(deployment, "spec: {containers", "spec: {imagePullSecrets: [{name: mine}, {name: pyflow-registry}], containers", 1),
+	})
+	got, err := release.Render(options(directory))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(got.YAML), "pyflow-registry"); n != 1 {
+		t.Errorf("the pull secret stands there %d times:\n%s", n, got.YAML)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	kustomize := func(resources string, more map[string]string) map[string]string {
+		files := map[string]string{"kustomization.yaml": "resources: [" + resources + "]", "web.yaml": deployment}
+		for name, text := range more {
+			files[name] = text
+		}
+		return files
+	}
+	for name, test := range map[string]struct {
+		files map[string]string
+		want  string
+	}{
+		"no kustomization": {map[string]string{"web.yaml": deployment}, "kustomization.yaml"},
+		"other namespace": {
+			kustomize("web.yaml, other.yaml", map[string]string{"other.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: elsewhere}\n"}),
+			"ConfigMap/c is for namespace elsewhere: a release goes to namespace hiking only",
+		},
+		"namespace of the kustomization": {
+			map[string]string{"kustomization.yaml": "namespace: elsewhere\nresources: [web.yaml]", "web.yaml": deployment},
+			"Deployment/web is for namespace elsewhere",
+		},
+		"cluster-scoped": {
+			kustomize("web.yaml, other.yaml", map[string]string{"other.yaml": "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: all}\n"}),
+			"ClusterRole/all belongs to no namespace",
+		},
+		"namespace object": {
+			kustomize("web.yaml, other.yaml", map[string]string{"other.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: hiking}\n"}),
+			"Namespace/hiking belongs to no namespace",
+		},
+		"invalid yaml":          {kustomize("web.yaml, bad.yaml", map[string]string{"bad.yaml": "kind: [\n"}), "bad.yaml"},
+		"invalid kustomization": {map[string]string{"kustomization.yaml": "resorces: []"}, "resorces"},
+		"missing file":          {kustomize("web.yaml, gone.yaml", nil), "gone.yaml"},
+		"escaping file": {
+			map[string]string{"app/kustomization.yaml": "resources: [../web.yaml]", "web.yaml": deployment}, "not in or below",
+		},
+		"escaping generator": {
+			map[string]string{"app/kustomization.yaml": "resources: [web.yaml]\nconfigMapGenerator: [{name: c, files: [../outside]}]", "app/web.yaml": deployment, "outside": "x"}, "not in or below",
+		},
+		"url":             {kustomize("web.yaml, https://example.com/x.yaml", nil), "https://example.com/x.yaml is remote"},
+		"repository":      {kustomize("web.yaml, github.com/some/repo", nil), "github.com/some/repo is remote"},
+		"ssh":             {kustomize("web.yaml, git@example.com:some/repo", nil), "git@example.com:some/repo is remote"},
+		"file repository": {kustomize("web.yaml, file:///some/repo", nil), "file:///some/repo is remote"},
+		"url in a base": {
+			map[string]string{"kustomization.yaml": "resources: [base]", "base/kustomization.yaml": "components: [https://example.com/c]"}, "https://example.com/c is remote",
+		},
+		"url among the bases of old": {
+			map[string]string{"kustomization.yaml": "bases: ['https://example.com/b']"}, "https://example.com/b is remote",
+		},
+		"url of a patch": {
+			map[string]string{"kustomization.yaml": "resources: [web.yaml]\npatches: [{path: 'https://example.com/p.yaml'}]", "web.yaml": deployment}, "https://example.com/p.yaml is remote",
+		},
+		"helm": {
+			map[string]string{"kustomization.yaml": "helmCharts: [{name: redis, repo: 'https://example.com'}]"}, "helm",
+		},
+		"plugin": {
+			map[string]string{"kustomization.yaml": "resources: [web.yaml]\ngenerators: [gen.yaml]", "web.yaml": deployment, "gen.yaml": "apiVersion: example.com/v1\nkind: Gen\nmetadata: {name: g, annotations: {config.kubernetes.io/function: 'exec: {path: ./run}'}}\n"}, "Gen",
+		},
+		"too large": {
+			map[string]string{"kustomization.yaml": "resources: [web.yaml]\nconfigMapGenerator: [{name: c, files: [big]}]", "web.yaml": deployment, "big": strings.Repeat("x", 1<<20)}, "a release can hold",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			directory := write(t, test.files)
+			if test.files["app/kustomization.yaml"] != "" {
+				directory = filepath.Join(directory, "app")
+			}
+			_, err := release.Render(options(directory))
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+	for name, directory := range map[string]string{"no directory": filepath.Join(t.TempDir(), "gone"), "a file": "release.go"} {
+		if _, err := release.Render(options(directory)); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// kustomize quotes what it can not read. Each of these fails, and did show the
+// secret without redaction.
+func TestErrorsShowNoSecrets(t *testing.T) {
+	const secret = "hunter2secret"
+	base := "resources: [web.yaml, secret.yaml]\n"
+	good := "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: x}\n"
+	for name, files := range map[string]map[string]string{
+		"literal":      {"kustomization.yaml": "secretGenerator: [{name: s, literals: [" + secret + "]}]"},
+		"env file":     {"kustomization.yaml": "secretGenerator: [{name: s, envs: [.env]}]", ".env": "A=1\nB=" + secret + "\xff\n"},
+		"anchor":       {"kustomization.yaml": base, "secret.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData:\n  password: *" + secret + "\n"},
+		"inline patch": {"kustomization.yaml": base + "patches:\n- target: {kind: Secret}\n  patch: |-\n    stringData: [" + secret + "\n", "secret.yaml": good},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files["web.yaml"] = deployment
+			_, err := release.Render(options(write(t, files)))
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if strings.Contains(err.Error(), secret) {
+				t.Errorf("the error shows it: %v", err)
+			}
+		})
+	}
+}
+
+func TestFiles(t *testing.T) {
+	rendered, err := release.Render(options(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := rendered.Files()
+	if !bytes.Equal(files["resources.yaml"], rendered.YAML) || !strings.Contains(string(files["kustomization.yaml"]), "resources.yaml") || len(files) != 2 {
+		t.Errorf("files %q", files)
+	}
+	if bytes.Contains(rendered.YAML, []byte("status:")) {
+		t.Errorf("a status is no wish:\n%s", rendered.YAML)
+	}
+	if n := bytes.Count(rendered.YAML, []byte(manifests.LabelManagedBy)); n != len(rendered.Workloads)+len(rendered.Services) {
+		t.Errorf("%d objects are labeled as managed", n)
+	}
+}

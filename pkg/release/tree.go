@@ -1,0 +1,184 @@
+package release
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/kustomize/api/konfig"
+	"sigs.k8s.io/kustomize/api/types"
+)
+
+// tree is what has to be known of a kustomization, and of those it builds on,
+// before kustomize reads them: that it fetches nothing, and what of it is secret.
+type tree struct {
+	secrets []string
+	seen    map[string]bool
+}
+
+// walk looks through the kustomization in directory. What can not be read or
+// parsed is left for kustomize to complain of.
+func (t *tree) walk(directory string) error {
+	directory = filepath.Clean(directory)
+	if t.seen == nil {
+		t.seen = map[string]bool{}
+	}
+	if t.seen[directory] {
+		return nil
+	}
+	t.seen[directory] = true
+	var kustomization types.Kustomization
+	for _, name := range konfig.RecognizedKustomizationFileNames() {
+		text, err := os.ReadFile(filepath.Join(directory, name))
+		if err != nil {
+			continue
+		}
+		if kustomization.Unmarshal(text) != nil {
+			t.hide(string(text)) // kustomize may quote anything of it
+			return nil           //nolint:nilerr // and it has the better words
+		}
+		break
+	}
+	kustomization.FixKustomization() // makes bases resources
+
+	// Of these, kustomize takes one that is no file for a directory, and one that
+	// looks like a repository for something to clone.
+	bases := slices.Concat(kustomization.Resources, kustomization.Components, kustomization.Generators,
+		kustomization.Transformers, kustomization.Validators)
+	for _, path := range bases {
+		if strings.Contains(path, "\n") {
+			t.hideManifest(path)
+			continue
+		}
+		if remote.MatchString(path) {
+			return fmt.Errorf("%s: %s is remote: a release is made of files on this machine", directory, path)
+		}
+		full := filepath.Join(directory, path)
+		if info, err := os.Stat(full); err == nil && info.IsDir() {
+			if err := t.walk(full); err != nil {
+				return err
+			}
+			continue
+		}
+		t.hideFile(full, t.hideManifest)
+	}
+
+	files := slices.Concat(kustomization.Crds, kustomization.Configurations)
+	if path, ok := kustomization.OpenAPI["path"]; ok {
+		files = append(files, path)
+	}
+	for _, patch := range slices.Concat(kustomization.Patches, kustomization.PatchesJson6902) { //nolint:staticcheck // deprecated, and still read by kustomize
+		files = append(files, patch.Path)
+		if patch.Target != nil && patch.Target.Kind == "Secret" {
+			t.hide(patch.Patch)
+			t.hideFile(filepath.Join(directory, patch.Path), t.hide)
+		}
+		t.hideManifest(patch.Patch)
+	}
+	for _, patch := range kustomization.PatchesStrategicMerge { //nolint:staticcheck // deprecated, and still read by kustomize
+		if strings.Contains(string(patch), "\n") {
+			t.hideManifest(string(patch))
+			continue
+		}
+		files = append(files, string(patch))
+	}
+	for _, replacement := range kustomization.Replacements {
+		files = append(files, replacement.Path)
+	}
+	for _, generator := range kustomization.ConfigMapGenerator {
+		files = append(files, sources(generator.KvPairSources)...)
+	}
+	for _, generator := range kustomization.SecretGenerator {
+		for _, literal := range generator.LiteralSources {
+			t.hide(literal)
+		}
+		for _, path := range sources(generator.KvPairSources) {
+			files = append(files, path)
+			t.hideFile(filepath.Join(directory, path), t.hide)
+		}
+	}
+	for _, path := range files {
+		if remote.MatchString(path) {
+			return fmt.Errorf("%s: %s is remote: a release is made of files on this machine", directory, path)
+		}
+		t.hideFile(filepath.Join(directory, path), t.hideManifest)
+	}
+	return nil
+}
+
+// remote matches what kustomize fetches: URLs and what git calls a repository.
+// A file of that name has to be written as ./name.
+var remote = regexp.MustCompile(`(?i)^(git::|gh:|[^/]*@[^/]*:|(www\.)?github\.com[:/]|[a-z][a-z0-9+.-]*://)|\.git(/|\?|$)|\?(ref|version)=`)
+
+// secretKind matches a manifest of a Secret, YAML or JSON.
+var secretKind = regexp.MustCompile(`kind["']?\s*:\s*["']?Secret\b`)
+
+func sources(pairs types.KvPairSources) []string {
+	paths := slices.Clone(pairs.EnvSources)
+	if pairs.EnvSource != "" {
+		paths = append(paths, pairs.EnvSource)
+	}
+	for _, source := range pairs.FileSources {
+		if _, path, ok := strings.Cut(source, "="); ok {
+			source = path
+		}
+		paths = append(paths, source)
+	}
+	return paths
+}
+
+func (t *tree) hideFile(path string, hide func(string)) {
+	if text, err := os.ReadFile(path); err == nil {
+		hide(string(text))
+	}
+}
+
+// hideManifest remembers a manifest's text if it has a Secret in it.
+func (t *tree) hideManifest(text string) {
+	if secretKind.MatchString(text) {
+		t.hide(text)
+	}
+}
+
+// hide remembers text: whole, by line, and by what comes after a key, because
+// kustomize quotes one or the other. What is no YAML can not be taken apart
+// better.
+func (t *tree) hide(text string) {
+	t.remember(text)
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		t.remember(line)
+		key, value, ok := strings.Cut(line, ":")
+		if !ok || strings.Contains(key, "=") {
+			key, value, ok = strings.Cut(line, "=")
+		}
+		switch strings.TrimLeft(key, "- ") {
+		case "apiVersion", "kind", "name", "namespace", "type":
+			continue
+		}
+		if ok {
+			t.remember(strings.Trim(value, " \t\"'*&|>!"))
+		}
+	}
+}
+
+func (t *tree) remember(text string) {
+	text = strings.TrimSpace(text)
+	// Less is no secret, and would leave nothing of an error.
+	if len(text) >= 3 && text != "---" {
+		t.secrets = append(t.secrets, text)
+	}
+}
+
+// redact removes from an error's text what was remembered.
+func (t *tree) redact(text string) string {
+	// The longest first: another may be a part of it.
+	slices.SortFunc(t.secrets, func(a, b string) int { return len(b) - len(a) })
+	for _, secret := range t.secrets {
+		text = strings.ReplaceAll(text, secret, "…")
+	}
+	return text
+}
