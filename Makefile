@@ -64,7 +64,7 @@ test-e2e: build ## Run the plugin end to end on $KUBECONFIG's cluster, or on one
 
 .PHONY: bench
 bench: build tools ## Print start-up time and memory as ratios against kubectl
-	PATH="$(CURDIR)/bin:$$PATH" go run ./test/bench
+	go run ./test/bench
 
 .PHONY: verify
 verify: ## Run every check and report all that fail

@@ -7,5 +7,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 
+# On another cluster than hack/cluster's they may not be there yet.
+[[ -x bin/kubectl && -x bin/tkn ]] || cluster tools --bin "$ROOT/bin"
 export PYFLOW_BIN="$ROOT/bin"
 go test -tags e2e -count=1 -timeout 40m -v ./test/e2e/...

@@ -1,0 +1,170 @@
+// Package cluster brings the one-node cluster up and takes it down.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/enclosure"
+	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/host"
+	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/layout"
+	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/node"
+	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/pins"
+	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/programs"
+	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/progress"
+)
+
+// ErrNotRunning is returned by what needs the cluster when there is none.
+var ErrNotRunning = errors.New("the cluster is not running: start it with `make cluster`")
+
+// Cluster is the one cluster of a user on a machine.
+type Cluster struct {
+	layout  layout.Layout
+	pins    pins.Pins
+	log     *progress.Log
+	errOut  io.Writer
+	builder *programs.Builder
+}
+
+// New returns the cluster below the user's cache directory. gomod is the text
+// of the module file with the versions; progress goes to errOut.
+func New(gomod string, errOut io.Writer) (*Cluster, error) {
+	versions, err := pins.Parse(gomod)
+	if err != nil {
+		return nil, err
+	}
+	files, err := layout.Default()
+	if err != nil {
+		return nil, err
+	}
+	log := progress.New(errOut)
+	return &Cluster{
+		layout: files, pins: versions, log: log, errOut: errOut,
+		builder: &programs.Builder{Pins: versions, Dir: files.Programs(), Log: log},
+	}, nil
+}
+
+// Kubeconfig is the path of the administrator's kubeconfig, whether the
+// cluster runs or not.
+func (c *Cluster) Kubeconfig() string { return c.layout.Kubeconfig() }
+
+// SetupFlags returns the flags that make the product's setup use the upstream
+// mirror and the package index beside the node.
+func (c *Cluster) SetupFlags() (string, error) {
+	state, err := enclosure.Load(c.layout.State())
+	if err != nil {
+		return "", err
+	}
+	if !state.Alive() {
+		return "", ErrNotRunning
+	}
+	gateway := state.Subnets.Gateway()
+	return strings.Join([]string{
+		fmt.Sprintf("--image-mirror=docker.io=http://%s:%d", gateway, node.MirrorPort),
+		fmt.Sprintf("--build-arg=PIP_INDEX_URL=http://%s:%d/simple/", gateway, node.IndexPort),
+		fmt.Sprintf("--build-arg=PIP_TRUSTED_HOST=%s", gateway),
+	}, " "), nil
+}
+
+// Down ends the cluster and removes everything but the caches.
+func (c *Cluster) Down(ctx context.Context) error {
+	unlock, err := c.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return c.down(ctx)
+}
+
+func (c *Cluster) down(ctx context.Context) error {
+	state, err := enclosure.Load(c.layout.State())
+	if err != nil {
+		return err
+	}
+	if state == nil && !enclosure.Leftovers() {
+		c.log.Printf("no cluster is running")
+		return c.removeRun()
+	}
+	if err := host.CheckPrivilege(); err != nil {
+		return err
+	}
+	c.log.Printf("ending the node")
+	if err := enclosure.Stop(ctx, state); err != nil {
+		return err
+	}
+	c.log.Printf("removing its files")
+	if err := c.removeRun(); err != nil {
+		return err
+	}
+	c.log.Printf("the cluster is gone; its caches stay in %s", c.layout.Root)
+	return nil
+}
+
+func (c *Cluster) removeRun() error {
+	if err := os.RemoveAll(c.layout.Run()); err != nil {
+		return fmt.Errorf("remove the run directory: %w", err)
+	}
+	return nil
+}
+
+// lock keeps a second command from changing the cluster at the same time. It
+// is released with the process, however that ends.
+func (c *Cluster) lock() (func(), error) {
+	if err := os.MkdirAll(c.layout.Root, 0o755); err != nil {
+		return nil, fmt.Errorf("make the cache directory: %w", err)
+	}
+	file, err := os.OpenFile(c.layout.Lock(), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open lock: %w", err)
+	}
+	descriptor := int(file.Fd()) //nolint:gosec // descriptors are small
+	if syscall.Flock(descriptor, syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		c.log.Printf("waiting for another command on the cluster to finish")
+		if err := syscall.Flock(descriptor, syscall.LOCK_EX); err != nil {
+			return nil, fmt.Errorf("lock the cluster: %w", err)
+		}
+	}
+	return func() { _ = file.Close() }, nil
+}
+
+// Tools copies the clients, kubectl and tkn, into a directory.
+func (c *Cluster) Tools(ctx context.Context, bin string) error {
+	unlock, err := c.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := c.buildPrograms(ctx); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return fmt.Errorf("make %s: %w", bin, err)
+	}
+	for _, name := range []string{"kubectl", "tkn"} {
+		if err := copyProgram(c.builder.Path(name), filepath.Join(bin, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func copyProgram(source, target string) error {
+	content, err := os.ReadFile(source)
+	if err != nil {
+		return fmt.Errorf("read program: %w", err)
+	}
+	// A program that is running cannot be written over, but replaced.
+	if err := os.WriteFile(target+".part", content, 0o755); err != nil { //nolint:gosec // a program
+		return fmt.Errorf("write program: %w", err)
+	}
+	if err := os.Rename(target+".part", target); err != nil {
+		return fmt.Errorf("write program: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,150 @@
+// Package enclosure keeps the node apart from the host: in its own process,
+// mount, network and host name namespaces and its own cgroups, so that ending
+// one process ends the whole node and the host keeps nothing of it.
+package enclosure
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+
+	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/nodespec"
+)
+
+// Enclosure is a node that is about to start.
+type Enclosure struct {
+	// NodeInit is the program that becomes the node's first process.
+	NodeInit string
+	// Spec is what that program does.
+	Spec nodespec.Spec
+	// State describes the node; Start fills in the process.
+	State *State
+	// StatePath is where the state is kept.
+	StatePath string
+	// LogPath receives what the first process says.
+	LogPath string
+	// MTU is the largest packet of the link.
+	MTU int
+}
+
+// passed lists the variables of the caller that the node's processes see. The
+// rest stays outside: a build server's environment holds secrets.
+func passed() []string { return []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} }
+
+// Start starts the node's first process and connects its network. On an error
+// the caller has to call Stop.
+func (e *Enclosure) Start(ctx context.Context) error {
+	forward, err := readIPForward()
+	if err != nil {
+		return err
+	}
+	e.State.IPForward = forward
+	// Before anything of the host is changed, what it was is on the disk.
+	if err := e.State.Save(e.StatePath); err != nil {
+		return err
+	}
+	log, err := os.Create(e.LogPath)
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	defer func() { _ = log.Close() }()
+
+	// Not bound to the context: the node outlives the command that starts it.
+	process := exec.Command(e.NodeInit) //nolint:gosec // a program of the build
+	process.Dir = "/"
+	process.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
+	for _, name := range passed() {
+		if value, ok := os.LookupEnv(name); ok {
+			process.Env = append(process.Env, name+"="+value)
+		}
+	}
+	process.Stdout, process.Stderr = log, log
+	process.SysProcAttr = &syscall.SysProcAttr{
+		Setsid: true,
+		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET |
+			syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC,
+	}
+	input, err := process.StdinPipe()
+	if err != nil {
+		return fmt.Errorf("make pipe: %w", err)
+	}
+	defer func() { _ = input.Close() }()
+	if err := process.Start(); err != nil {
+		return fmt.Errorf("start the node: %w", err)
+	}
+	// Collects it if it ends while this command runs; later the host's init does.
+	go func() { _ = process.Wait() }()
+
+	e.State.PID = process.Process.Pid
+	if e.State.StartTime, err = startTime(e.State.PID); err != nil {
+		return fmt.Errorf("start the node: %w", err)
+	}
+	if err := e.State.Save(e.StatePath); err != nil {
+		return err
+	}
+	if err := joinCgroups(e.State.PID); err != nil {
+		return err
+	}
+	if err := e.connect(ctx); err != nil {
+		return err
+	}
+	if err := json.NewEncoder(input).Encode(e.Spec); err != nil {
+		return fmt.Errorf("describe the node: %w", err)
+	}
+	return nil
+}
+
+// Stop ends the node and leaves the host as it was before. It works from
+// whatever is left of a node, without a state, too.
+func Stop(ctx context.Context, state *State) error {
+	if state.Alive() {
+		// The kernel ends every process of the namespace with its first one.
+		if err := syscall.Kill(state.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("end the node: %w", err)
+		}
+		err := retry(ctx, func() error {
+			if state.Alive() {
+				return errors.New("end the node: its first process is still there")
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return errors.Join(disconnect(ctx, state), removeCgroups(ctx))
+}
+
+// Leftovers tells whether the host has anything of a node.
+func Leftovers() bool {
+	if _, err := os.Stat("/sys/class/net/" + hostLink); err == nil {
+		return true
+	}
+	found, err := hierarchies()
+	if err != nil {
+		return true
+	}
+	for _, hierarchy := range found {
+		if _, err := os.Stat(hierarchy.path + CgroupRoot); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Command returns a command that runs in the node's network.
+func (s *State) Command(ctx context.Context, command ...string) *exec.Cmd {
+	arguments := append([]string{"--target", fmt.Sprint(s.PID), "--net", "--"}, command...)
+	return exec.CommandContext(ctx, "nsenter", arguments...) //nolint:gosec // fixed commands
+}
+
+// Path is a path of the node's file system as the host reaches it. It is
+// short, whatever the cache directory is: a socket's path must be.
+func (s *State) Path(path string) string {
+	return fmt.Sprintf("/proc/%d/root/%s", s.PID, strings.TrimPrefix(path, "/"))
+}

@@ -1,0 +1,148 @@
+package enclosure
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+const (
+	// hostLink is the host's end of the link to the node.
+	hostLink = "pyflow0"
+	// nodeLink is the node's end of it.
+	nodeLink = "eth0"
+	// hostTable is the only firewall table that the host gets.
+	hostTable = "pyflow_cluster"
+
+	ipForward = "/proc/sys/net/ipv4/ip_forward"
+)
+
+// connect links the node's network to the host's and lets it reach what the
+// host reaches.
+func (e *Enclosure) connect(ctx context.Context) error {
+	subnets, pid := e.State.Subnets, strconv.Itoa(e.State.PID)
+	bits := "/" + strconv.Itoa(subnets.Link.Bits())
+	mtu := strconv.Itoa(e.MTU)
+	inNode := func(arguments ...string) []string {
+		return append([]string{"nsenter", "--target", pid, "--net"}, arguments...)
+	}
+	for _, command := range [][]string{
+		{"ip", "link", "add", hostLink, "mtu", mtu, "type", "veth", "peer", "name", nodeLink, "mtu", mtu, "netns", pid},
+		{"ip", "address", "add", subnets.Host.String() + bits, "dev", hostLink},
+		{"ip", "link", "set", hostLink, "up"},
+		inNode("ip", "link", "set", "lo", "up"),
+		// The gateway's address belongs to every pod's interface; the services
+		// that listen on it must not have to wait for the first pod.
+		inNode("ip", "address", "add", subnets.Gateway().String()+"/32", "dev", "lo"),
+		inNode("ip", "address", "add", subnets.Node.String()+bits, "dev", nodeLink),
+		inNode("ip", "link", "set", nodeLink, "up"),
+		inNode("ip", "route", "add", "default", "via", subnets.Host.String()),
+		inNode("sh", "-c", "echo 1 >"+ipForward),
+	} {
+		if err := execute(ctx, "", command...); err != nil {
+			return fmt.Errorf("connect the node: %w", err)
+		}
+	}
+	nodeRules := masquerade("pyflow_node", fmt.Sprintf("ip saddr %s oifname %q masquerade", subnets.Pods, nodeLink))
+	if err := execute(ctx, nodeRules, inNode("nft", "-f", "-")...); err != nil {
+		return fmt.Errorf("translate the pods' addresses: %w", err)
+	}
+	hostRules := masquerade(hostTable, fmt.Sprintf("ip saddr %s oifname != %q masquerade", subnets.Link, hostLink))
+	if err := execute(ctx, hostRules, "nft", "-f", "-"); err != nil {
+		return fmt.Errorf("translate the node's address: %w", err)
+	}
+	if err := os.WriteFile(ipForward, []byte("1"), 0o644); err != nil { //nolint:gosec // an existing setting
+		return fmt.Errorf("enable forwarding: %w", err)
+	}
+	return e.openFirewall(ctx)
+}
+
+func masquerade(table, rule string) string {
+	return fmt.Sprintf(`table ip %s {
+	chain postrouting {
+		type nat hook postrouting priority 110; policy accept;
+		%s
+	}
+}
+`, table, rule)
+}
+
+// forwardRules let the node's packets through a firewall that drops what it
+// does not know.
+func forwardRules() [][]string {
+	const comment = "pyflow-cluster"
+	return [][]string{
+		{"FORWARD", "-i", hostLink, "-m", "comment", "--comment", comment, "-j", "ACCEPT"},
+		{"FORWARD", "-o", hostLink, "-m", "comment", "--comment", comment, "-j", "ACCEPT"},
+	}
+}
+
+// openFirewall does nothing where the host forwards by default: the rules
+// would leave empty chains behind.
+func (e *Enclosure) openFirewall(ctx context.Context) error {
+	output, err := exec.CommandContext(ctx, "iptables", "-w", "-S", "FORWARD").Output()
+	if err != nil || !strings.Contains(string(output), "-P FORWARD DROP") {
+		return nil //nolint:nilerr // no such table, no such firewall
+	}
+	e.State.ForwardRules = true
+	if err := e.State.Save(e.StatePath); err != nil {
+		return err
+	}
+	for _, rule := range forwardRules() {
+		if err := execute(ctx, "", append([]string{"iptables", "-w", "-I"}, rule...)...); err != nil {
+			return fmt.Errorf("open the host's firewall: %w", err)
+		}
+	}
+	return nil
+}
+
+// disconnect takes back what connect did to the host. All of it is looked for
+// by name, so that a state that was lost does not matter.
+func disconnect(ctx context.Context, state *State) error {
+	if _, err := os.Stat("/sys/class/net/" + hostLink); err == nil {
+		// It goes with the node's network, but only in a while.
+		_ = execute(ctx, "", "ip", "link", "delete", hostLink)
+	}
+	if execute(ctx, "", "nft", "list", "table", "ip", hostTable) == nil {
+		if err := execute(ctx, "", "nft", "delete", "table", "ip", hostTable); err != nil {
+			return fmt.Errorf("remove address translation: %w", err)
+		}
+	}
+	if state == nil {
+		return nil
+	}
+	if state.ForwardRules {
+		for _, rule := range forwardRules() {
+			_ = execute(ctx, "", append([]string{"iptables", "-w", "-D"}, rule...)...)
+		}
+	}
+	if state.IPForward != "" {
+		if err := os.WriteFile(ipForward, []byte(state.IPForward), 0o644); err != nil { //nolint:gosec // an existing setting
+			return fmt.Errorf("restore forwarding: %w", err)
+		}
+	}
+	return nil
+}
+
+func readIPForward() (string, error) {
+	content, err := os.ReadFile(ipForward)
+	if err != nil {
+		return "", fmt.Errorf("read forwarding: %w", err)
+	}
+	return strings.TrimSpace(string(content)), nil
+}
+
+func execute(ctx context.Context, input string, command ...string) error {
+	process := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // fixed commands
+	process.Stdin = strings.NewReader(input)
+	var output bytes.Buffer
+	process.Stdout, process.Stderr = &output, &output
+	if err := process.Run(); err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, strings.TrimSpace(output.String()))
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+// Package layout knows where the cluster keeps its files.
+package layout
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Layout is the tree below the user's cache directory. Everything in it but
+// Run survives the cluster.
+type Layout struct {
+	// Root is the directory that holds everything.
+	Root string
+}
+
+// Default returns the layout below the user's cache directory.
+func Default() (Layout, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return Layout{}, fmt.Errorf("find the cache directory: %w", err)
+	}
+	return Layout{Root: filepath.Join(cache, "kubectl-pyflow", "cluster")}, nil
+}
+
+// Programs holds the built programs, one directory per key.
+func (l Layout) Programs() string { return filepath.Join(l.Root, "programs") }
+
+// Images holds the image archives, one per key.
+func (l Layout) Images() string { return filepath.Join(l.Root, "images") }
+
+// Python holds the Python base image, one directory per key.
+func (l Layout) Python() string { return filepath.Join(l.Root, "python") }
+
+// Mirror holds the upstream mirror's storage, one directory per key.
+func (l Layout) Mirror() string { return filepath.Join(l.Root, "mirror") }
+
+// Index holds what the package index has cached.
+func (l Layout) Index() string { return filepath.Join(l.Root, "index") }
+
+// Lock is the file whose lock a command that changes anything holds.
+func (l Layout) Lock() string { return filepath.Join(l.Root, "lock") }
+
+// Run holds the running cluster and is removed with it.
+func (l Layout) Run() string { return filepath.Join(l.Root, "run") }
+
+// State is the record of the running cluster.
+func (l Layout) State() string { return filepath.Join(l.Run(), "state.json") }
+
+// Kubeconfig is the administrator's kubeconfig.
+func (l Layout) Kubeconfig() string { return filepath.Join(l.Run(), "kubeconfig") }
+
+// Logs holds a log file per process of the node.
+func (l Layout) Logs() string { return filepath.Join(l.Run(), "log") }
+
+// PKI holds keys, certificates and the components' kubeconfigs.
+func (l Layout) PKI() string { return filepath.Join(l.Run(), "pki") }
+
+// Config holds the configuration files of the node's processes.
+func (l Layout) Config() string { return filepath.Join(l.Run(), "etc") }
+
+// Volumes holds the provisioned volumes.
+func (l Layout) Volumes() string { return filepath.Join(l.Run(), "volumes") }
+
+// NodeDir is what covers the host's directory of that name, such as var/lib,
+// inside the node.
+func (l Layout) NodeDir(name string) string { return filepath.Join(l.Run(), "node", name) }

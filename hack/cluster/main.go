@@ -1,0 +1,85 @@
+// Command cluster runs a real one-node Kubernetes, built from source, for the
+// tests and the demo of kubectl pyflow.
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/cluster"
+)
+
+//go:embed go.mod
+var gomod string
+
+const usage = `usage: cluster COMMAND
+
+commands:
+  up               start the cluster, building what is missing
+  down             end the cluster and remove all but its caches
+  build            build the programs and images only
+  tools --bin DIR  put kubectl and tkn into DIR
+  kubeconfig       print the path of the kubeconfig
+  setup-flags      print the flags that make "kubectl pyflow setup" use this
+                   cluster's image mirror and package index
+`
+
+var errUsage = errors.New("unknown command")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "cluster:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, arguments []string, out, errOut io.Writer) error {
+	if len(arguments) == 0 {
+		return fmt.Errorf("no command\n%s", usage)
+	}
+	flags := flag.NewFlagSet(arguments[0], flag.ContinueOnError)
+	flags.SetOutput(errOut)
+	bin := flags.String("bin", "", "directory for the clients (tools)")
+	if err := flags.Parse(arguments[1:]); err != nil {
+		return err
+	}
+	node, err := cluster.New(gomod, errOut)
+	if err != nil {
+		return err
+	}
+	switch arguments[0] {
+	case "up":
+		return node.Up(ctx)
+	case "down":
+		return node.Down(ctx)
+	case "build":
+		return node.Build(ctx)
+	case "tools":
+		if *bin == "" {
+			return errors.New("tools needs --bin DIR")
+		}
+		return node.Tools(ctx, *bin)
+	case "kubeconfig":
+		_, err := fmt.Fprintln(out, node.Kubeconfig())
+		return err
+	case "setup-flags":
+		setup, err := node.SetupFlags()
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(out, setup)
+		return err
+	default:
+		return fmt.Errorf("%w: %s\n%s", errUsage, arguments[0], usage)
+	}
+}

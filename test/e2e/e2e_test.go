@@ -1,0 +1,515 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
+)
+
+const seed = "1,766 meters"
+
+// journey is what the steps of the main path hand on to each other.
+type journey struct {
+	*suite
+	namespace string
+	// outputs is all that builds have printed.
+	outputs bytes.Buffer
+	// digest and url are those of the release that serves.
+	digest, url string
+}
+
+// TestMainPath goes the way of a user through one namespace. The steps build on
+// each other, so the first that fails ends it.
+func TestMainPath(t *testing.T) {
+	s := newSuite(t)
+	j := &journey{suite: s, namespace: s.namespace(t)}
+	_ = t.Run("status without setup", j.statusWithoutSetup) &&
+		t.Run("setup", j.setup) &&
+		t.Run("setup again changes nothing", j.setupAgain) &&
+		t.Run("dry run is what was applied", j.dryRun) &&
+		t.Run("bad input", j.badInput) &&
+		t.Run("build", j.build) &&
+		t.Run("tkn sees the run", j.tkn) &&
+		t.Run("pods of the run have no more rights than they need", j.leastPrivilege) &&
+		t.Run("the registry asks for a login", j.registryAuth) &&
+		t.Run("one changed line", j.changedLine) &&
+		t.Run("a Dockerfile that fails", j.failingDockerfile) &&
+		t.Run("a Dockerfile that does not parse", j.unparsableDockerfile) &&
+		t.Run("an app that crashes", j.crashingApp) &&
+		t.Run("interrupt", j.interrupt) &&
+		t.Run("lost pods come back", j.lostPods) &&
+		t.Run("the password is nowhere", j.password)
+}
+
+func (j *journey) statusWithoutSetup(t *testing.T) {
+	_, err := j.kube.CoreV1().ConfigMaps(manifests.SystemNamespace).Get(t.Context(), manifests.ConfigName, metav1.GetOptions{})
+	if !apierrors.IsNotFound(err) {
+		t.Skip("the cluster is set up already")
+	}
+	for _, verb := range []string{"status", "build"} {
+		args := []string{verb, "-n", j.namespace}
+		if verb == "build" {
+			args = append(args, filepath.Join(j.examples, "mountains"))
+		}
+		r := j.pyflow(t, args...).failed(t, "not set up", "kubectl pyflow setup")
+		if r.stdout != "" {
+			t.Errorf("stdout should be empty\n%s", r)
+		}
+	}
+}
+
+func (j *journey) setup(t *testing.T) {
+	j.pyflow(t, append([]string{"setup", "-n", j.namespace}, j.setupFlags...)...).succeeded(t)
+	status, r := j.status(t, j.namespace)
+	if !status.Healthy {
+		t.Errorf("setup waits until all is available\n%s", r)
+	}
+	if status.Kind != report.Kind || len(status.Runs) != 0 || len(status.Apps) != 0 || !strings.Contains(r.stdout, `"runs": []`) {
+		t.Errorf("a new namespace has neither runs nor apps\n%s", r)
+	}
+	for _, part := range status.Platform {
+		if part.Version == "" && part.Name != "namespace" {
+			t.Errorf("%s has no version", part.Name)
+		}
+	}
+}
+
+// Settings that are not named again keep their value.
+func (j *journey) setupAgain(t *testing.T) {
+	before := j.inventory(t)
+	j.pyflow(t, "setup", "-n", j.namespace).succeeded(t).says(t, "nothing changed")
+	if changes := changes(before, j.inventory(t)); len(changes) > 0 {
+		t.Errorf("changed all the same:\n%s", strings.Join(changes, "\n"))
+	}
+}
+
+func (r result) says(t *testing.T, words ...string) {
+	t.Helper()
+	for _, word := range words {
+		if !strings.Contains(r.stderr, word) {
+			t.Errorf("stderr should have said %q\n%s", word, r)
+		}
+	}
+}
+
+func (j *journey) dryRun(t *testing.T) {
+	members := j.inventory(t)
+	r := j.pyflow(t, "setup", "-n", j.namespace, "--dry-run=client", "-o", "yaml").succeeded(t)
+	objects, err := manifests.Decode([]byte(r.stdout))
+	check(t, err)
+	printed := map[string]*unstructured.Unstructured{}
+	for _, object := range objects {
+		printed[key(object)] = object
+		if members[key(object)] == nil {
+			t.Errorf("%s is printed and not in the cluster", key(object))
+		}
+	}
+	for name := range members {
+		if printed[name] == nil {
+			t.Errorf("%s is in the cluster and not printed", name)
+		}
+	}
+	diff := j.run(t, strings.NewReader(r.stdout), "kubectl", "diff", "--server-side", "--force-conflicts",
+		"--field-manager="+manifests.FieldManager, "-f", "-")
+	if diff.code != 0 {
+		t.Errorf("what is printed differs from what was applied\n%s", diff)
+	}
+}
+
+// pyflowBuild runs a build and keeps what it printed.
+func (j *journey) pyflowBuild(t *testing.T, args ...string) result {
+	t.Helper()
+	r := j.pyflow(t, append([]string{"build", "-n", j.namespace}, args...)...)
+	fmt.Fprintln(&j.outputs, r)
+	return r
+}
+
+func (j *journey) build(t *testing.T) {
+	r := j.pyflowBuild(t, filepath.Join(j.examples, "mountains"))
+	j.digest, j.url = r.released(t)
+	serves(t, j.url, "Mount Adams")
+	body, err := get(t.Context(), j.url)
+	check(t, err)
+	var mountains []struct {
+		Name, Elevation, Coordinate string
+		Links                       []string
+	}
+	if err := json.Unmarshal([]byte(body), &mountains); err != nil {
+		t.Fatalf("GET %s: %v\n%s", j.url, err, body)
+	}
+	if len(mountains) != 1 || mountains[0].Name != "Mount Adams" || mountains[0].Elevation != seed ||
+		mountains[0].Coordinate != "44°19′14″N 71°17′29W" || len(mountains[0].Links) != 2 {
+		t.Errorf("GET %s answers %s", j.url, body)
+	}
+	j.wantRelease(t)
+	j.wantTable(t)
+}
+
+// wantRelease checks that status reports the release that was printed.
+func (j *journey) wantRelease(t *testing.T) {
+	t.Helper()
+	status, r := j.status(t, j.namespace)
+	app := app(t, status, "mountains")
+	if !status.Healthy || app.Desired != 3 || app.Ready != 3 || app.Digest != j.digest || app.URL != j.url {
+		t.Errorf("want digest %s and URL %s with 3 of 3 replicas\n%s", j.digest, j.url, r)
+	}
+	if len(status.Runs) == 0 || status.Runs[0].State != report.RunSucceeded || status.Runs[0].Digest != j.digest {
+		t.Errorf("the last run should have succeeded with digest %s\n%s", j.digest, r)
+	}
+}
+
+func (j *journey) wantTable(t *testing.T) {
+	t.Helper()
+	table := j.pyflow(t, "status", "-n", j.namespace).succeeded(t)
+	for _, word := range []string{"PLATFORM", "registry", "node-access", "tekton-controller", "RUNS", "Succeeded", "APPS", "mountains", "3/3", j.digest[:19], j.url} {
+		if !strings.Contains(table.stdout, word) {
+			t.Errorf("the table should have %q\n%s", word, table)
+		}
+	}
+	url := j.pyflow(t, "status", "-n", j.namespace, "-o", "jsonpath={.apps[0].url}").succeeded(t)
+	if url.stdout != j.url {
+		t.Errorf("jsonpath should give %s\n%s", j.url, url)
+	}
+	yaml := j.pyflow(t, "status", "-n", j.namespace, "-o", "yaml").succeeded(t)
+	if !strings.Contains(yaml.stdout, "kind: Status\n") {
+		t.Errorf("yaml should give a Status\n%s", yaml)
+	}
+}
+
+func (j *journey) tkn(t *testing.T) {
+	run := j.runs(t, j.namespace)[0].Name
+	for _, test := range []struct {
+		args  []string
+		words []string
+	}{
+		{[]string{"pipelinerun", "list"}, []string{run, "Succeeded"}},
+		{[]string{"pipelinerun", "describe", run}, []string{run, "IMAGE_DIGEST", j.digest, "build", "deploy"}},
+		{[]string{"pipelinerun", "logs", run}, []string{"[build : build]", "[deploy : apply]"}},
+		{[]string{"taskrun", "list"}, []string{run + "-build", run + "-deploy"}},
+	} {
+		r := j.run(t, nil, "tkn", append(test.args, "-n", j.namespace)...).succeeded(t)
+		for _, word := range test.words {
+			if !strings.Contains(r.stdout, word) {
+				t.Errorf("it should have %q\n%s", word, r)
+			}
+		}
+	}
+}
+
+func (j *journey) leastPrivilege(t *testing.T) {
+	run := j.runs(t, j.namespace)[0].Name
+	for task, account := range map[string]string{manifests.BuildTask: manifests.BuildServiceAccount, manifests.DeployTask: manifests.DeployServiceAccount} {
+		pods, err := j.kube.CoreV1().Pods(j.namespace).List(t.Context(), metav1.ListOptions{
+			LabelSelector: "tekton.dev/pipelineRun=" + run + ",tekton.dev/pipelineTask=" + task,
+		})
+		check(t, err)
+		if len(pods.Items) != 1 {
+			t.Fatalf("task %s has %d pods", task, len(pods.Items))
+		}
+		pod := pods.Items[0]
+		if pod.Spec.ServiceAccountName != account {
+			t.Errorf("task %s runs as %s", task, pod.Spec.ServiceAccountName)
+		}
+		if tokens := tokenMounts(pod); (len(tokens) > 0) != (task == manifests.DeployTask) {
+			t.Errorf("task %s has the tokens %v", task, tokens)
+		}
+		for _, container := range pod.Spec.Containers {
+			if security := container.SecurityContext; security != nil && security.Privileged != nil && *security.Privileged {
+				t.Errorf("task %s: container %s is privileged", task, container.Name)
+			}
+		}
+	}
+	for _, test := range []struct {
+		account, namespace, verb, resource string
+		allowed                            bool
+	}{
+		{manifests.DeployServiceAccount, j.namespace, "patch", "deployments.apps", true},
+		{manifests.DeployServiceAccount, j.namespace, "delete", "deployments.apps", false},
+		{manifests.DeployServiceAccount, j.namespace, "create", "pods", false},
+		{manifests.DeployServiceAccount, j.namespace, "create", "rolebindings.rbac.authorization.k8s.io", false},
+		{manifests.DeployServiceAccount, manifests.SystemNamespace, "get", "secrets", false},
+		{manifests.DeployServiceAccount, metav1.NamespaceDefault, "get", "secrets", false},
+		{manifests.DeployServiceAccount, "", "get", "secrets", false},
+		{manifests.BuildServiceAccount, j.namespace, "get", "secrets", false},
+		{manifests.BuildServiceAccount, j.namespace, "create", "pods", false},
+	} {
+		resource, group, _ := strings.Cut(test.resource, ".")
+		review, err := j.kube.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{
+			Spec: authorizationv1.SubjectAccessReviewSpec{
+				User:   "system:serviceaccount:" + j.namespace + ":" + test.account,
+				Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + j.namespace, "system:authenticated"},
+				ResourceAttributes: &authorizationv1.ResourceAttributes{
+					Namespace: test.namespace, Verb: test.verb, Group: group, Resource: resource,
+				},
+			},
+		}, metav1.CreateOptions{})
+		check(t, err)
+		if review.Status.Allowed != test.allowed {
+			t.Errorf("%s may %s %s in %q: %t", test.account, test.verb, test.resource, test.namespace, review.Status.Allowed)
+		}
+	}
+}
+
+// tokenMounts lists the containers that can read a token of the Kubernetes API.
+func tokenMounts(pod corev1.Pod) []string {
+	volumes := map[string]bool{}
+	for _, volume := range pod.Spec.Volumes {
+		if volume.Projected != nil {
+			for _, source := range volume.Projected.Sources {
+				volumes[volume.Name] = volumes[volume.Name] || source.ServiceAccountToken != nil
+			}
+		}
+	}
+	var mounts []string
+	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		for _, mount := range container.VolumeMounts {
+			if volumes[mount.Name] || strings.HasPrefix(mount.MountPath, "/var/run/secrets/kubernetes.io/serviceaccount") {
+				mounts = append(mounts, container.Name)
+			}
+		}
+	}
+	return mounts
+}
+
+// registryAuth asks without a login, by way of the API server.
+func (j *journey) registryAuth(t *testing.T) {
+	repository := "v2/" + j.namespace + "/mountains/"
+	pods, err := j.kube.CoreV1().Pods(manifests.SystemNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + manifests.NodeAccessName})
+	check(t, err)
+	if len(pods.Items) == 0 {
+		t.Fatal("no pod gives nodes access")
+	}
+	access := pods.Items[0].Name + ":8080"
+	for _, test := range []struct {
+		method, resource, name, path string
+		want                         int
+	}{
+		{http.MethodGet, "services", "https:" + manifests.RegistryName + ":443", "v2/", http.StatusUnauthorized},
+		{http.MethodGet, "services", "https:" + manifests.RegistryName + ":443", repository + "tags/list", http.StatusUnauthorized},
+		{http.MethodPost, "services", "https:" + manifests.RegistryName + ":443", repository + "blobs/uploads/", http.StatusUnauthorized},
+		{http.MethodGet, "pods", access, repository + "tags/list", http.StatusUnauthorized},
+		{http.MethodPost, "pods", access, repository + "blobs/uploads/", http.StatusMethodNotAllowed},
+	} {
+		code := 0
+		rawClient(j.kube).Verb(test.method).Namespace(manifests.SystemNamespace).Resource(test.resource).
+			Name(test.name).SubResource("proxy").Suffix(test.path).Do(t.Context()).StatusCode(&code)
+		if code != test.want {
+			t.Errorf("%s %s of %s: got %d, want %d", test.method, test.path, test.name, code, test.want)
+		}
+	}
+}
+
+func rawClient(kube kubernetes.Interface) rest.Interface { return kube.CoreV1().RESTClient() }
+
+func (j *journey) changedLine(t *testing.T) {
+	const changed = "1,767 meters"
+	dir := j.example(t, "mountains", "src/mountains/store.py", seed, changed)
+	digest, url := j.pyflowBuild(t, dir).released(t)
+	if digest == j.digest || url != j.url {
+		t.Errorf("got digest %s and URL %s, before %s and %s", digest, url, j.digest, j.url)
+	}
+	j.digest = digest
+	serves(t, j.url, changed)
+	j.wantRelease(t)
+}
+
+func (j *journey) failingDockerfile(t *testing.T) {
+	dir := project(t, "broken", map[string]string{
+		"Dockerfile": "FROM python:3.13-slim\nRUN echo about to fail && exit 3\nCMD [\"true\"]\n",
+	})
+	r := j.pyflowBuild(t, dir, "--port", "8000").failed(t, "about to fail && exit 3")
+	if digestPattern.MatchString(r.stdout) {
+		t.Errorf("stdout should have no digest\n%s", r)
+	}
+	if run := j.runs(t, j.namespace)[0]; run.Labels[manifests.LabelApp] != "broken" || !run.IsFailure() {
+		t.Errorf("the run should have failed: %+v", run.Status.Conditions)
+	}
+	status, r := j.status(t, j.namespace)
+	if !status.Healthy || len(status.Apps) != 1 || status.Runs[0].State != report.RunFailed {
+		t.Errorf("a failed build is a failed run and nothing more\n%s", r)
+	}
+}
+
+func (j *journey) unparsableDockerfile(t *testing.T) {
+	before := len(j.runs(t, j.namespace))
+	dir := project(t, "unparsable", map[string]string{"Dockerfile": "FROM python:3.13-slim\nRUNN pip install nothing\n"})
+	j.pyflowBuild(t, dir, "--port", "8000").failed(t, "Dockerfile:2", "RUNN")
+	if after := len(j.runs(t, j.namespace)); after != before {
+		t.Errorf("%d runs were created", after-before)
+	}
+}
+
+func (j *journey) crashingApp(t *testing.T) {
+	dir := j.example(t, "mountains", "src/mountains/main.py", "app = create_app()", `raise RuntimeError("no mountains today")`)
+	r := j.pyflowBuild(t, dir).failed(t, "RuntimeError: no mountains today")
+	if digestPattern.MatchString(r.stdout) && urlPattern.MatchString(r.stdout) {
+		t.Errorf("stdout should not look like a release\n%s", r)
+	}
+	body, err := get(t.Context(), j.url)
+	if err != nil || !strings.Contains(body, "1,767 meters") {
+		t.Errorf("the previous release should still answer: %v %s", err, body)
+	}
+	status, report := j.status(t, j.namespace)
+	if app := app(t, status, "mountains"); status.Healthy || app.Healthy || app.Ready != 3 || !strings.Contains(app.Message, "exit code 1") {
+		t.Errorf("the app should be unhealthy for its new pods, with the old ones ready\n%s", report)
+	}
+}
+
+func (j *journey) interrupt(t *testing.T) {
+	dir := project(t, "sleepy", map[string]string{"Dockerfile": "FROM python:3.13-slim\nRUN sleep 900\nCMD [\"true\"]\n"})
+	ctx, cancel := context.WithTimeout(t.Context(), commandLimit)
+	defer cancel()
+	cmd := j.command(ctx, "kubectl", "pyflow", "build", "-n", j.namespace, "--port", "8000", dir)
+	var stdout, stderr output
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	check(t, cmd.Start())
+	find := func() (*tektonv1.PipelineRun, error) {
+		for _, run := range j.runs(t, j.namespace) {
+			if run.Labels[manifests.LabelApp] == "sleepy" {
+				return &run, nil
+			}
+		}
+		return nil, fmt.Errorf("no run yet; it says\n%s", &stderr)
+	}
+	eventually(t, "wait for the run to be under way", func(context.Context) error {
+		run, err := find()
+		if err == nil && len(run.Status.ChildReferences) == 0 {
+			err = fmt.Errorf("the run has no task yet; it says\n%s", &stderr)
+		}
+		return err
+	})
+	check(t, cmd.Process.Signal(syscall.SIGINT))
+	if r := finish(t, cmd, cmd.Wait); r.code != 130 {
+		t.Errorf("the exit code should have been 130\n%s", r)
+	}
+	eventually(t, "wait for the run to be canceled", func(context.Context) error {
+		run, err := find()
+		if err == nil && (!run.IsDone() || !run.IsCancelled()) {
+			err = fmt.Errorf("the run is %+v", run.Status.Conditions)
+		}
+		return err
+	})
+	status, r := j.status(t, j.namespace)
+	if status.Runs[0].State != report.RunCancelled {
+		t.Errorf("the last run should be canceled\n%s", r)
+	}
+}
+
+func (j *journey) lostPods(t *testing.T) {
+	lost := map[string]bool{}
+	for namespace, selector := range map[string]string{
+		manifests.SystemNamespace: "app.kubernetes.io/part-of=pyflow",
+		metav1.NamespaceAll:       "app.kubernetes.io/part-of=tekton-pipelines",
+	} {
+		pods, err := j.kube.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: selector})
+		check(t, err)
+		seen := map[string]bool{}
+		for _, pod := range pods.Items {
+			part := pod.Namespace + "/" + pod.Labels["app.kubernetes.io/name"] + "/" + pod.Labels["app.kubernetes.io/component"]
+			if pod.DeletionTimestamp != nil || seen[part] {
+				continue
+			}
+			seen[part] = true
+			check(t, j.kube.CoreV1().Pods(pod.Namespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{}))
+			lost[string(pod.UID)] = true
+		}
+	}
+	if len(lost) < 6 {
+		t.Fatalf("only %d pods were found of registry, node access and Tekton's four", len(lost))
+	}
+	eventually(t, "wait for the pods to be replaced", func(ctx context.Context) error {
+		pods, err := j.kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for _, pod := range pods.Items {
+			if lost[string(pod.UID)] {
+				return fmt.Errorf("pod %s/%s is still there", pod.Namespace, pod.Name)
+			}
+		}
+		return nil
+	})
+	eventually(t, "wait for the platform to be healthy", func(context.Context) error {
+		status, r := j.status(t, j.namespace)
+		for _, part := range status.Platform {
+			if !part.Healthy {
+				return fmt.Errorf("%s is not\n%s", part.Name, r)
+			}
+		}
+		return nil
+	})
+	// Back to a release that works.
+	j.digest, _ = j.pyflowBuild(t, filepath.Join(j.examples, "mountains")).released(t)
+	serves(t, j.url, seed)
+	j.wantRelease(t)
+}
+
+// password looks for the registry's password in all that people and controllers
+// get to see, after everything that happened.
+func (j *journey) password(t *testing.T) {
+	secret, err := j.kube.CoreV1().Secrets(j.namespace).Get(t.Context(), manifests.RegistrySecret, metav1.GetOptions{})
+	check(t, err)
+	user, err := manifests.ParseDockerConfig(secret.Data, manifests.RegistryHost)
+	check(t, err)
+	places := map[string]string{"what builds printed": j.outputs.String()}
+	keep := func(name string, object any) {
+		data, err := json.Marshal(object)
+		check(t, err)
+		places[name] = string(data)
+	}
+	runs, err := j.tekton.TektonV1().PipelineRuns(j.namespace).List(t.Context(), metav1.ListOptions{})
+	check(t, err)
+	keep("pipelineruns", runs.Items)
+	tasks, err := j.tekton.TektonV1().TaskRuns(j.namespace).List(t.Context(), metav1.ListOptions{})
+	check(t, err)
+	keep("taskruns", tasks.Items)
+	events, err := j.kube.CoreV1().Events(j.namespace).List(t.Context(), metav1.ListOptions{})
+	check(t, err)
+	keep("events", events.Items)
+	pods, err := j.kube.CoreV1().Pods(j.namespace).List(t.Context(), metav1.ListOptions{})
+	check(t, err)
+	keep("pods", pods.Items)
+	logs := 0
+	for _, pod := range pods.Items {
+		for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+			log, err := j.kube.CoreV1().Pods(j.namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: container.Name}).DoRaw(t.Context())
+			if err != nil {
+				continue // It never ran.
+			}
+			logs += len(log)
+			places["log of "+pod.Name+"/"+container.Name] = string(log)
+		}
+	}
+	if len(runs.Items) < 5 || logs == 0 {
+		t.Fatalf("%d runs and %d bytes of log are not what was done", len(runs.Items), logs)
+	}
+	for name, text := range places {
+		for _, needle := range []string{user.Password, base64.StdEncoding.EncodeToString([]byte(user.Name + ":" + user.Password))} {
+			if strings.Contains(text, needle) {
+				t.Errorf("%s: the registry's password is there", name)
+			}
+		}
+	}
+}

@@ -1,0 +1,112 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+)
+
+// badInput tries what can be wrong before anything is changed. Every case is one
+// clear error, and the cluster stays as it was.
+func (j *journey) badInput(t *testing.T) {
+	mountains := filepath.Join(j.examples, "mountains")
+	file := filepath.Join(t.TempDir(), "file")
+	check(t, os.WriteFile(file, nil, 0o644))
+	empty := project(t, "empty", map[string]string{"README": ""})
+	fresh := j.suite.namespace(t)
+	nobody := "--as=e2e-nobody"
+	absent := filepath.Join(t.TempDir(), "absent")
+	stale := j.staleKubeconfig(t)
+	// No config of the home directory, none of the environment.
+	none := "KUBECONFIG="
+
+	type input struct {
+		name  string
+		env   string
+		args  []string
+		words []string
+	}
+	inputs := []input{
+		{"misspelled verb", "", []string{"buidl"}, []string{"buidl"}},
+		{"unknown flag", "", []string{"build", "--prot", "1"}, []string{"--prot"}},
+		{"two directories", "", []string{"build", mountains, mountains}, []string{"arg"}},
+		{"not there", "", []string{"build", absent}, []string{absent}},
+		{"not a directory", "", []string{"build", file}, []string{file, "not a directory"}},
+		{"no Dockerfile", "", []string{"build", empty}, []string{"Dockerfile"}},
+		{"no such Dockerfile", "", []string{"build", mountains, "--file", "Containerfile"}, []string{"Containerfile"}},
+		{"bad name", "", []string{"build", mountains, "--name", "Bad_Name"}, []string{"Bad_Name"}},
+		{"bad build argument", "", []string{"build", mountains, "--build-arg", "novalue"}, []string{"novalue"}},
+		{"bad port", "", []string{"build", mountains, "--port", "99999"}, []string{"port"}},
+		{"bad timeout", "", []string{"build", mountains, "--timeout", "-1s"}, []string{"timeout"}},
+		{"namespace without setup", "", []string{"build", mountains, "-n", fresh}, []string{"not set up in namespace " + fresh, "setup"}},
+		{"namespace that does not exist", "", []string{"setup", "-n", "e2e-no-such-namespace"}, []string{"e2e-no-such-namespace", "not found"}},
+		{"the platform's namespace", "", []string{"setup", "-n", manifests.SystemNamespace}, []string{manifests.SystemNamespace}},
+		{"bad mirror", "", []string{"setup", "--image-mirror", "docker.io"}, []string{"image mirror", "docker.io"}},
+		{"bad output", "", []string{"status", "-o", "xml"}, []string{"xml"}},
+	}
+	for _, verb := range []struct{ name, directory, right string }{{"setup", "", "namespaces"}, {"build", mountains, "configmaps"}, {"status", "", "configmaps"}} {
+		with := func(flags ...string) []string {
+			args := append([]string{verb.name}, flags...)
+			if verb.directory != "" {
+				args = append(args, verb.directory)
+			}
+			return args
+		}
+		inputs = append(inputs,
+			input{verb.name + " without kubeconfig", none, with(), []string{"kubeconfig"}},
+			input{verb.name + " with a kubeconfig that is not there", "", with("--kubeconfig", absent), []string{absent}},
+			input{verb.name + " in a context that is not there", "", with("--context", "e2e-none"), []string{"e2e-none", "get-contexts"}},
+			input{verb.name + " with a server that does not answer", "", with("--server", "https://127.0.0.1:1"), []string{"127.0.0.1:1", "does not answer"}},
+			input{verb.name + " with a token that has expired", "KUBECONFIG=" + stale, with(), []string{"credentials"}},
+			input{verb.name + " without rights", "", with(nobody, "-n", j.namespace), []string{"e2e-nobody", `cannot get resource "` + verb.right + `"`}},
+		)
+	}
+
+	before, runs := j.inventory(t), len(j.runs(t, j.namespace))
+	for _, input := range inputs {
+		t.Run(input.name, func(t *testing.T) {
+			cmd := j.command(t.Context(), "kubectl", append([]string{"pyflow"}, input.args...)...)
+			if input.env != "" {
+				cmd.Env = append(cmd.Env, input.env)
+			}
+			r := finish(t, cmd, cmd.Run).failed(t, input.words...)
+			if r.stdout != "" {
+				t.Errorf("stdout should be empty\n%s", r)
+			}
+			lines := slices.DeleteFunc(strings.Split(strings.TrimSpace(r.stderr), "\n"), func(line string) bool {
+				return strings.HasPrefix(line, "✓ ") || strings.HasPrefix(line, "✗ ") // a step
+			})
+			if len(lines) == 0 || !strings.HasPrefix(lines[0], "error: ") || len(lines) > 2 {
+				t.Errorf("stderr should be an error and perhaps a hint\n%s", r)
+			}
+		})
+	}
+	if changes := changes(before, j.inventory(t)); len(changes) > 0 {
+		t.Errorf("the cluster has changed:\n%s", strings.Join(changes, "\n"))
+	}
+	if after := len(j.runs(t, j.namespace)); after != runs {
+		t.Errorf("%d runs were created", after-runs)
+	}
+}
+
+// staleKubeconfig is the real one with a login that nobody knows.
+func (j *journey) staleKubeconfig(t *testing.T) string {
+	t.Helper()
+	config, err := clientcmd.LoadFromFile(j.kubeconfig)
+	check(t, err)
+	for name := range config.AuthInfos {
+		config.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: "stale"}
+	}
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	check(t, clientcmd.WriteToFile(*config, file))
+	return file
+}
