@@ -24,7 +24,7 @@ const usage = `usage: cluster COMMAND
 commands:
   up               start the cluster, building what is missing
   down             end the cluster and remove all but its caches
-  build            build the programs and images only
+  build            make the programs and images, start nothing
   tools --bin DIR  put kubectl and tkn into DIR
   kubeconfig       print the path of the kubeconfig
   setup-flags      print the flags that make "kubectl pyflow setup" use this
@@ -35,10 +35,10 @@ var errUsage = errors.New("unknown command")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "cluster:", err)
-		stop()
 		os.Exit(1)
 	}
 }

@@ -83,17 +83,26 @@ func newConn(t *tunnel, errorStream, dataStream httpstream.Stream, port int) *co
 
 // end finds out why the data ended, after n bytes of it.
 func (c *conn) end(t *tunnel, refused <-chan error, n int64) {
-	timer := time.NewTimer(lastWords)
+	expired := make(chan struct{})
+	timer := time.AfterFunc(lastWords, func() { close(expired) })
 	defer timer.Stop()
 	var err error
 	select {
 	case err = <-refused:
-	case <-timer.C:
+	case <-expired:
+	}
+	if err == nil {
+		// A tunnel that broke ends its streams before it says that it broke. The
+		// price is that a connection which the pod ended in good order tells so
+		// that much later, which only one without a length to its answer feels.
+		select {
+		case <-t.connection.CloseChan():
+			err = errors.New("lost connection to the pod")
+		case <-expired:
+		}
 	}
 	switch {
 	case err != nil:
-	case t.lost():
-		err = errors.New("lost connection to the pod")
 	case n == 0:
 		// The message that tells why can get lost when its stream is reset.
 		err = errors.New("the connection was closed without an answer")

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/kubectl/pkg/util/podutils"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
@@ -236,7 +236,9 @@ func (c *collector) nodeAccess(ctx context.Context) ([]Part, error) {
 		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			return c.Kube.CoreV1().Pods(system).List(ctx, options)
 		},
-		func(pod *corev1.Pod) { served[pod.Spec.NodeName] = served[pod.Spec.NodeName] || ready(pod) })
+		func(pod *corev1.Pod) {
+			served[pod.Spec.NodeName] = served[pod.Spec.NodeName] || podutils.IsPodReady(pod)
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -271,12 +273,6 @@ func withNodes(part *Part, nodes []node, served map[string]bool) {
 	default:
 		part.Message = "no ready pod on " + some(lacking) + "; " + part.Message
 	}
-}
-
-func ready(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
-		return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
-	})
 }
 
 // pipeline is there when the Pipeline and all Tasks that it refers to are.

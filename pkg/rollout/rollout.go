@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/kubectl/pkg/util/podutils"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
@@ -307,7 +308,7 @@ func (w *watcher) ask(ctx context.Context, now time.Time, object current, pods [
 		owners[object.meta.UID] = ""
 	}
 	for _, pod := range pods {
-		if !isReady(pod) {
+		if !podutils.IsPodReady(pod) {
 			owners[pod.UID] = pod.Name
 		}
 	}
@@ -446,12 +447,6 @@ func fromDaemonSet(set *appsv1.DaemonSet) current {
 			return metav1.IsControlledBy(pod, set) && pod.Labels[generationLabel] == generation
 		},
 	}
-}
-
-func isReady(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
-		return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
-	})
 }
 
 func name(workload release.Workload) string {

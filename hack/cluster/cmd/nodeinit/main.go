@@ -21,7 +21,6 @@ func main() {
 // it when the network stands; a tool that died before then closes the pipe, and
 // nothing is left behind.
 func run() error {
-	// A terminal that is closed and a shell that ends must not end the node.
 	var spec spec
 	if err := json.NewDecoder(os.Stdin).Decode(&spec.Spec); err != nil {
 		return fmt.Errorf("read specification: %w", err)

@@ -97,7 +97,7 @@ func replaceFile(source, target string) error {
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return fmt.Errorf("make directory of %s: %w", target, err)
 	}
-	if err := os.WriteFile(target, content, 0o644); err != nil { //nolint:gosec // every process resolves names
+	if err := os.WriteFile(target, content, 0o644); err != nil {
 		return fmt.Errorf("write %s: %w", target, err)
 	}
 	return nil

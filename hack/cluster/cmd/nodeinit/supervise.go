@@ -104,7 +104,7 @@ func accepts(ctx context.Context, address string) bool {
 }
 
 func launch(process nodespec.Process, logDir string) (int, error) {
-	log, err := os.OpenFile(filepath.Join(logDir, process.Name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644) //nolint:gosec // logs are for every reader
+	log, err := os.OpenFile(filepath.Join(logDir, process.Name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return 0, fmt.Errorf("open log: %w", err)
 	}

@@ -123,7 +123,7 @@ func (c *Cluster) lock() (func(), error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}
-	descriptor := int(file.Fd()) //nolint:gosec // descriptors are small
+	descriptor := int(file.Fd())
 	if syscall.Flock(descriptor, syscall.LOCK_EX|syscall.LOCK_NB) != nil {
 		c.log.Printf("waiting for another command on the cluster to finish")
 		if err := syscall.Flock(descriptor, syscall.LOCK_EX); err != nil {
@@ -160,7 +160,7 @@ func copyProgram(source, target string) error {
 		return fmt.Errorf("read program: %w", err)
 	}
 	// A program that is running cannot be written over, but replaced.
-	if err := os.WriteFile(target+".part", content, 0o755); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(target+".part", content, 0o755); err != nil {
 		return fmt.Errorf("write program: %w", err)
 	}
 	if err := os.Rename(target+".part", target); err != nil {

@@ -88,7 +88,7 @@ func (c *Cluster) healthy(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for _, wait := range readiness() {
-		if c.kubectl(ctx, "", append(wait, "--timeout=2s")...) != nil {
+		if c.kubectl(ctx, append(wait, "--timeout=2s")...) != nil {
 			return false
 		}
 	}
@@ -132,7 +132,7 @@ func (c *Cluster) start(ctx context.Context, images imageSet) error {
 	go func() { imported <- c.importImages(ctx, state, images) }()
 
 	if err := c.await(ctx, state, "the API server", func(ctx context.Context) error {
-		return c.kubectl(ctx, "", "get", "--raw=/readyz")
+		return c.kubectl(ctx, "get", "--raw=/readyz")
 	}); err != nil {
 		return err
 	}
@@ -142,13 +142,13 @@ func (c *Cluster) start(ctx context.Context, images imageSet) error {
 	}
 	c.log.Printf("the images are in the node")
 	if err := c.await(ctx, state, "the cluster's own objects", func(ctx context.Context) error {
-		return c.kubectl(ctx, "", "apply", "--server-side", "--filename="+described.ConfigFile("manifests.yaml"))
+		return c.kubectl(ctx, "apply", "--server-side", "--filename="+described.ConfigFile("manifests.yaml"))
 	}); err != nil {
 		return err
 	}
 	for _, wait := range readiness() {
 		if err := c.await(ctx, state, wait[len(wait)-2], func(ctx context.Context) error {
-			return c.kubectl(ctx, "", append(wait, "--timeout=20s")...)
+			return c.kubectl(ctx, append(wait, "--timeout=20s")...)
 		}); err != nil {
 			return err
 		}
@@ -223,7 +223,7 @@ func (c *Cluster) await(ctx context.Context, state *enclosure.State, what string
 func (c *Cluster) importImages(ctx context.Context, state *enclosure.State, images imageSet) error {
 	ctr := func(ctx context.Context, arguments ...string) error {
 		socket := "--address=" + state.Path(node.ContainerdSocket)
-		return capture(exec.CommandContext(ctx, "ctr", append([]string{socket, "--namespace=k8s.io"}, arguments...)...)) //nolint:gosec // fixed commands
+		return capture(exec.CommandContext(ctx, "ctr", append([]string{socket, "--namespace=k8s.io"}, arguments...)...))
 	}
 	if err := c.await(ctx, state, "containerd", func(ctx context.Context) error { return ctr(ctx, "version") }); err != nil {
 		return err
@@ -263,14 +263,12 @@ func (c *Cluster) fillMirror(ctx context.Context, state *enclosure.State, images
 	return programs.RemoveOthers(c.layout.Mirror(), filepath.Base(c.mirrorDir(images)))
 }
 
-func (c *Cluster) kubectl(ctx context.Context, input string, arguments ...string) error {
-	command := exec.CommandContext(ctx, c.builder.Path("kubectl"), append([]string{
+func (c *Cluster) kubectl(ctx context.Context, arguments ...string) error {
+	return capture(exec.CommandContext(ctx, c.builder.Path("kubectl"), append([]string{
 		"--kubeconfig=" + c.Kubeconfig(),
 		// Not the user's: they would keep what this cluster offered.
 		"--cache-dir=" + filepath.Join(c.layout.Run(), "kubectl-cache"),
-	}, arguments...)...) //nolint:gosec // a program of the build
-	command.Stdin = strings.NewReader(input)
-	return capture(command)
+	}, arguments...)...))
 }
 
 // capture runs a command and puts what it said into the error.

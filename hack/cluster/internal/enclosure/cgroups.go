@@ -86,7 +86,7 @@ func (h hierarchy) join(pid int) error {
 			inherit(dir, "cpuset.mems")
 		}
 	}
-	return os.WriteFile(filepath.Join(leaf, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644) //nolint:gosec // an existing control file
+	return os.WriteFile(filepath.Join(leaf, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644)
 }
 
 // delegate enables whatever controllers there are for the children of a group.
@@ -98,7 +98,7 @@ func delegate(dir string) {
 		return
 	}
 	for controller := range strings.FieldsSeq(string(content)) {
-		_ = os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+controller), 0o644) //nolint:gosec // an existing control file
+		_ = os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+controller), 0o644)
 	}
 }
 
@@ -108,7 +108,7 @@ func inherit(dir, file string) {
 		return
 	}
 	if parent, err := os.ReadFile(filepath.Join(filepath.Dir(dir), file)); err == nil {
-		_ = os.WriteFile(filepath.Join(dir, file), parent, 0o644) //nolint:gosec // an existing control file
+		_ = os.WriteFile(filepath.Join(dir, file), parent, 0o644)
 	}
 }
 

@@ -55,7 +55,7 @@ func (e *Enclosure) Start(ctx context.Context) error {
 	defer func() { _ = log.Close() }()
 
 	// Not bound to the context: the node outlives the command that starts it.
-	process := exec.Command(e.NodeInit) //nolint:gosec // a program of the build
+	process := exec.Command(e.NodeInit)
 	process.Dir = "/"
 	process.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
 	for _, name := range passed() {
@@ -140,7 +140,7 @@ func Leftovers() bool {
 // Command returns a command that runs in the node's network.
 func (s *State) Command(ctx context.Context, command ...string) *exec.Cmd {
 	arguments := append([]string{"--target", fmt.Sprint(s.PID), "--net", "--"}, command...)
-	return exec.CommandContext(ctx, "nsenter", arguments...) //nolint:gosec // fixed commands
+	return exec.CommandContext(ctx, "nsenter", arguments...)
 }
 
 // Path is a path of the node's file system as the host reaches it. It is

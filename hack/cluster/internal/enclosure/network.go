@@ -55,7 +55,7 @@ func (e *Enclosure) connect(ctx context.Context) error {
 	if err := execute(ctx, hostRules, "nft", "-f", "-"); err != nil {
 		return fmt.Errorf("translate the node's address: %w", err)
 	}
-	if err := os.WriteFile(ipForward, []byte("1"), 0o644); err != nil { //nolint:gosec // an existing setting
+	if err := os.WriteFile(ipForward, []byte("1"), 0o644); err != nil {
 		return fmt.Errorf("enable forwarding: %w", err)
 	}
 	return e.openFirewall(ctx)
@@ -121,7 +121,7 @@ func disconnect(ctx context.Context, state *State) error {
 		}
 	}
 	if state.IPForward != "" {
-		if err := os.WriteFile(ipForward, []byte(state.IPForward), 0o644); err != nil { //nolint:gosec // an existing setting
+		if err := os.WriteFile(ipForward, []byte(state.IPForward), 0o644); err != nil {
 			return fmt.Errorf("restore forwarding: %w", err)
 		}
 	}
@@ -137,7 +137,7 @@ func readIPForward() (string, error) {
 }
 
 func execute(ctx context.Context, input string, command ...string) error {
-	process := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // fixed commands
+	process := exec.CommandContext(ctx, command[0], command[1:]...)
 	process.Stdin = strings.NewReader(input)
 	var output bytes.Buffer
 	process.Stdout, process.Stderr = &output, &output

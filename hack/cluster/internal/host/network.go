@@ -42,23 +42,17 @@ func nth(prefix netip.Prefix, n int) netip.Addr {
 	return address
 }
 
-// candidates for each network, the preferred one first.
-var (
-	linkCandidates    = []string{"10.89.0.0/24", "10.189.0.0/24", "172.29.89.0/24", "192.168.189.0/24"}
-	podCandidates     = []string{"10.88.0.0/16", "10.188.0.0/16", "172.28.0.0/16"}
-	serviceCandidates = []string{"10.96.0.0/16", "10.196.0.0/16", "172.27.0.0/16"}
-)
-
-// ChooseSubnets picks the first candidates that overlap nothing in use.
+// ChooseSubnets picks for each network the first of a few candidates that
+// overlaps nothing in use.
 func ChooseSubnets(inUse []netip.Prefix) (Subnets, error) {
 	var subnets Subnets
 	for _, choice := range []struct {
 		into       *netip.Prefix
 		candidates []string
 	}{
-		{&subnets.Link, linkCandidates},
-		{&subnets.Pods, podCandidates},
-		{&subnets.Services, serviceCandidates},
+		{&subnets.Link, []string{"10.89.0.0/24", "10.189.0.0/24", "172.29.89.0/24", "192.168.189.0/24"}},
+		{&subnets.Pods, []string{"10.88.0.0/16", "10.188.0.0/16", "172.28.0.0/16"}},
+		{&subnets.Services, []string{"10.96.0.0/16", "10.196.0.0/16", "172.27.0.0/16"}},
 	} {
 		prefix, err := firstFree(choice.candidates, inUse)
 		if err != nil {

@@ -24,10 +24,10 @@ const (
 	Name = "pyflow"
 	// ContainerdSocket is where containerd listens, inside the node.
 	ContainerdSocket = "/run/containerd/containerd.sock"
-	// MirrorPort and IndexPort are where the upstream mirror and the package
-	// index listen, on the gateway address.
+	// MirrorPort is where the upstream mirror listens, on the gateway address.
 	MirrorPort = 5000
-	IndexPort  = 3141
+	// IndexPort is where the package index listens, on the gateway address.
+	IndexPort = 3141
 
 	apiPort     = 6443
 	etcdAddress = "127.0.0.1:2379"
@@ -159,7 +159,7 @@ func (n *Node) writeConfig(name string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(n.ConfigFile(name)), 0o755); err != nil {
 		return fmt.Errorf("make directory of %s: %w", name, err)
 	}
-	if err := os.WriteFile(n.ConfigFile(name), content, 0o644); err != nil { //nolint:gosec // no secrets
+	if err := os.WriteFile(n.ConfigFile(name), content, 0o644); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
@@ -300,8 +300,10 @@ func (n *Node) processes() []nodespec.Process {
 			"--kubeconfig=" + n.kubeconfig("storage-provisioner"),
 			"--root=" + n.Layout.Volumes(),
 		}},
-		{Name: "mirror", Path: n.Program("registry"), Args: []string{"serve", n.ConfigFile("mirror.yaml")},
-			Env: []string{"OTEL_TRACES_EXPORTER=none"}},
+		{
+			Name: "mirror", Path: n.Program("registry"), Args: []string{"serve", n.ConfigFile("mirror.yaml")},
+			Env: []string{"OTEL_TRACES_EXPORTER=none"},
+		},
 		{Name: "pipindex", Path: n.Program("pipindex"), Env: n.IndexEnv, Args: []string{
 			"-listen=" + n.gateway(IndexPort),
 			"-upstream=" + n.PackageIndex,

@@ -12,10 +12,12 @@ import (
 	"strings"
 )
 
-// sources are the files and directories of this module that the programs are
-// made of; the cluster tool itself is not among them, so that a change to it
+// sources lists the files and directories of this module that the programs
+// are made of; the cluster tool itself is not among them, so that a change to it
 // builds nothing again.
-var sources = []string{"go.mod", "go.sum", "cmd", "internal/nodespec", "internal/pipindex", "internal/provisioner"}
+func sources() []string {
+	return []string{"go.mod", "go.sum", "cmd", "internal/nodespec", "internal/pipindex", "internal/provisioner"}
+}
 
 // key names the output of a build by everything that goes into it.
 func key(root string, inputs ...string) (string, error) {
@@ -23,7 +25,7 @@ func key(root string, inputs ...string) (string, error) {
 	for _, input := range inputs {
 		_, _ = fmt.Fprintln(sum, input)
 	}
-	for _, source := range sources {
+	for _, source := range sources() {
 		files, err := sourceFiles(filepath.Join(root, source))
 		if err != nil {
 			return "", err

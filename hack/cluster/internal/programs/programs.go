@@ -144,9 +144,24 @@ func (b *Builder) compile(ctx context.Context, arguments ...string) error {
 		}
 	}
 	if err := command.Wait(); err != nil {
-		return fmt.Errorf("compile the programs: %w\n%s", err, said.String())
+		return compileError(err, said.String())
 	}
 	return nil
+}
+
+// ErrNetwork is returned when a module is neither in the module cache nor to
+// be downloaded.
+var ErrNetwork = errors.New("no network")
+
+// compileError tells a download that failed from code that does not compile:
+// the first is the machine's matter, one line says it all.
+func compileError(err error, said string) error {
+	for line := range strings.Lines(said) {
+		if strings.Contains(line, "dial tcp") || strings.Contains(line, "no such host") {
+			return fmt.Errorf("download Go modules: %w: check GOPROXY and the connection: %s", ErrNetwork, strings.TrimSpace(line))
+		}
+	}
+	return fmt.Errorf("compile the programs: %w\n%s", err, strings.TrimSpace(said))
 }
 
 // ModuleDir is where the sources of a module are.

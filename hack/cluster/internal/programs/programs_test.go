@@ -1,6 +1,7 @@
 package programs
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +26,7 @@ func TestMajorMinor(t *testing.T) {
 func tree(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
-	for _, source := range sources {
+	for _, source := range sources() {
 		path := filepath.Join(root, source)
 		if filepath.Ext(source) == "" {
 			path = filepath.Join(path, "main.go")
@@ -82,12 +83,23 @@ func TestSourcesCoverTheProgramsImports(t *testing.T) {
 			continue
 		}
 		covered := false
-		for _, source := range sources {
+		for _, source := range sources() {
 			covered = covered || local == source || strings.HasPrefix(local, source+"/")
 		}
 		if !covered {
 			t.Errorf("%s is built into a program, but a change to it builds nothing", local)
 		}
+	}
+}
+
+func TestCompileError(t *testing.T) {
+	failed := errors.New("exit status 1")
+	offline := "go: example.test/a@v1.0.0: Get \"https://proxy.test/a\": dial tcp: lookup proxy.test: no such host\n"
+	if err := compileError(failed, offline); !errors.Is(err, ErrNetwork) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("offline: %v", err)
+	}
+	if err := compileError(failed, "a.go:1: undefined: b\n"); errors.Is(err, ErrNetwork) || !strings.Contains(err.Error(), "undefined: b") {
+		t.Errorf("broken code: %v", err)
 	}
 }
 

@@ -38,7 +38,7 @@ func (d *Directories) Provision(_ context.Context, options controller.ProvisionO
 		return nil, controller.ProvisioningFinished, fmt.Errorf("make volume directory: %w", err)
 	}
 	// The umask would take the write bits away from MkdirAll.
-	if err := os.Chmod(path, 0o777); err != nil { //nolint:gosec // any pod user must be able to write
+	if err := os.Chmod(path, 0o777); err != nil {
 		return nil, controller.ProvisioningFinished, fmt.Errorf("open volume directory: %w", err)
 	}
 	volume := &corev1.PersistentVolume{
