@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -101,12 +100,6 @@ func Expires(certificate []byte) (time.Time, error) {
 		return time.Time{}, err
 	}
 	return parsed.NotAfter, nil
-}
-
-// Fingerprint identifies the registry's certificate.
-func (c Credentials) Fingerprint() string {
-	sum := sha256.Sum256(c.Certificate)
-	return hex.EncodeToString(sum[:8])
 }
 
 func newCA(now time.Time) (certificate, key []byte, err error) {

@@ -79,7 +79,7 @@ func TestEnsureRenewsTheCertificate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if renewed := result.Fingerprint() != first.Fingerprint(); renewed != test.renew {
+			if renewed := !bytes.Equal(result.Certificate, first.Certificate); renewed != test.renew {
 				t.Errorf("renewed is %v, want %v", renewed, test.renew)
 			}
 			if !bytes.Equal(result.CACertificate, first.CACertificate) {

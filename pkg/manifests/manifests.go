@@ -2,12 +2,15 @@
 package manifests
 
 import (
+	"crypto/sha256"
 	"embed"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -86,6 +89,8 @@ func Render(options Options) (*Platform, error) {
 	}
 	r.setConfig(platform.System)
 	platform.Registry = r.setRegistry(platform.Registry)
+	r.restartOn(find(platform.NodeAccess, "DaemonSet", NodeAccessName),
+		find(platform.NodeAccess, "ConfigMap", NodeAccessName), options.Credentials.CACertificate)
 	for _, object := range platform.Objects() {
 		if r.err == nil {
 			r.err = setImages(object, options.Config.ImageMirrors)
@@ -159,8 +164,8 @@ func (r *renderer) setRegistry(objects []*unstructured.Unstructured) []*unstruct
 	r.set(find(objects, "ConfigMap", CAName), string(c.CACertificate), "data", CAKey)
 
 	deployment := find(objects, "Deployment", RegistryName)
-	// A new certificate takes effect by a new pod; users are read again without.
-	r.set(deployment, c.Fingerprint(), "spec", "template", "metadata", "annotations", "pyflow.dev/certificate")
+	// Users are not among it: the registry reads them again by itself.
+	r.restartOn(deployment, find(objects, "ConfigMap", RegistryName), c.Certificate)
 	claim := find(objects, "PersistentVolumeClaim", RegistryName)
 	if registry.Ephemeral {
 		r.setEphemeral(deployment)
@@ -173,6 +178,21 @@ func (r *renderer) setRegistry(objects []*unstructured.Unstructured) []*unstruct
 		r.set(claim, registry.StorageClass, "spec", "storageClassName")
 	}
 	return objects
+}
+
+// restartOn makes the workload's pods new ones when the configuration or the
+// certificate that they read once, at their start, is another.
+func (r *renderer) restartOn(workload, config *unstructured.Unstructured, certificate []byte) {
+	data, _, err := unstructured.NestedStringMap(config.Object, "data")
+	if err != nil && r.err == nil {
+		r.err = err
+	}
+	sum := sha256.New()
+	for _, key := range slices.Sorted(maps.Keys(data)) {
+		fmt.Fprintf(sum, "%s\x00%s\x00", key, data[key])
+	}
+	sum.Write(certificate)
+	r.set(workload, hex.EncodeToString(sum.Sum(nil)[:8]), "spec", "template", "metadata", "annotations", "pyflow.dev/config-hash")
 }
 
 // setEphemeral replaces the claim of the registry's data volume by an emptyDir.

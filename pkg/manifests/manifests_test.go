@@ -114,6 +114,48 @@ func TestRenderIsPure(t *testing.T) {
 	}
 }
 
+// TestRestart holds pods to what they read once: a change of it is a change of
+// their template, and a change of users is none.
+func TestRestart(t *testing.T) {
+	templates := func(options Options) map[string]any {
+		t.Helper()
+		platform, err := Render(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]any{}
+		for _, object := range platform.Objects() {
+			if template, ok, _ := unstructured.NestedMap(object.Object, "spec", "template"); ok {
+				found[object.GetName()] = template
+			}
+		}
+		return found
+	}
+	before := templates(fixed("default"))
+	for name, test := range map[string]struct {
+		change  func(*Options)
+		changed []string
+	}{
+		"certificate": {func(o *Options) { o.Credentials.Certificate = []byte("new") }, []string{RegistryName}},
+		"CA":          {func(o *Options) { o.Credentials.CACertificate = []byte("new") }, []string{NodeAccessName}},
+		"users":       {func(o *Options) { o.Credentials.Htpasswd = []byte("new") }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			options := fixed("default")
+			test.change(&options)
+			var changed []string
+			for name, template := range templates(options) {
+				if !cmp.Equal(template, before[name]) {
+					changed = append(changed, name)
+				}
+			}
+			if !slices.Equal(changed, test.changed) {
+				t.Errorf("restarted: %q, want %q", changed, test.changed)
+			}
+		})
+	}
+}
+
 func TestRenderNeedsCredentials(t *testing.T) {
 	options := fixed("default")
 	options.Config.Namespaces = append(options.Config.Namespaces, "stranger")
