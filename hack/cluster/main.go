@@ -49,9 +49,16 @@ func run(ctx context.Context, arguments []string, out, errOut io.Writer) error {
 	}
 	flags := flag.NewFlagSet(arguments[0], flag.ContinueOnError)
 	flags.SetOutput(errOut)
+	flags.Usage = func() { _, _ = fmt.Fprint(errOut, usage) }
 	bin := flags.String("bin", "", "directory for the clients (tools)")
 	if err := flags.Parse(arguments[1:]); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
 		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%s takes no argument %q", arguments[0], flags.Arg(0))
 	}
 	node, err := cluster.New(gomod, errOut)
 	if err != nil {
@@ -78,6 +85,9 @@ func run(ctx context.Context, arguments []string, out, errOut io.Writer) error {
 			return err
 		}
 		_, err = fmt.Fprintln(out, setup)
+		return err
+	case "help", "-h", "--help":
+		_, err := fmt.Fprint(out, usage)
 		return err
 	default:
 		return fmt.Errorf("%w: %s\n%s", errUsage, arguments[0], usage)

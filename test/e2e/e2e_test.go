@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -397,10 +398,20 @@ func (j *journey) interrupt(t *testing.T) {
 		}
 		return nil, fmt.Errorf("no run yet; it says\n%s", &stderr)
 	}
-	eventually(t, "wait for the run to be under way", func(context.Context) error {
+	// building says whether Kaniko is at work.
+	building := func(run *tektonv1.PipelineRun) bool {
+		pods, err := j.kube.CoreV1().Pods(j.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + run.Name})
+		check(t, err)
+		return slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool {
+			return slices.ContainsFunc(pod.Status.ContainerStatuses, func(status corev1.ContainerStatus) bool {
+				return status.Name == "step-"+manifests.BuildTask && status.State.Running != nil
+			})
+		})
+	}
+	eventually(t, "wait for the build to be under way", func(context.Context) error {
 		run, err := find()
-		if err == nil && len(run.Status.ChildReferences) == 0 {
-			err = fmt.Errorf("the run has no task yet; it says\n%s", &stderr)
+		if err == nil && !building(run) {
+			err = fmt.Errorf("nothing builds yet; it says\n%s", &stderr)
 		}
 		return err
 	})
@@ -412,6 +423,9 @@ func (j *journey) interrupt(t *testing.T) {
 		run, err := find()
 		if err == nil && (!run.IsDone() || !run.IsCancelled()) {
 			err = fmt.Errorf("the run is %+v", run.Status.Conditions)
+		}
+		if err == nil && building(run) {
+			err = errors.New("the build goes on")
 		}
 		return err
 	})
