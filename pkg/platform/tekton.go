@@ -93,7 +93,7 @@ func CheckTekton(tekton *Tekton, embedded string) error {
 	found, err := version.ParseGeneric(tekton.Version)
 	switch {
 	case err != nil && tekton.Managed:
-		return nil //nolint:nilerr // what setup installed it can install again, whatever became of the label
+		return nil // What setup installed it can install again, whatever became of the label.
 	case err != nil:
 		return &IncompatibleTektonError{*tekton, "its controller does not tell its version"}
 	case tekton.Managed:

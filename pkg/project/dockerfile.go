@@ -276,7 +276,7 @@ func tcpPorts(word string) []int {
 			continue
 		}
 		for port := from; port <= to; port++ {
-			ports = append(ports, int(port)) //nolint:gosec // of 16 bits
+			ports = append(ports, int(port))
 		}
 	}
 	return ports

@@ -398,7 +398,7 @@ func (j *journey) interrupt(t *testing.T) {
 		}
 		return nil, fmt.Errorf("no run yet; it says\n%s", &stderr)
 	}
-	// building says whether Kaniko is at work.
+	// building says whether the pod that builds is running.
 	building := func(run *tektonv1.PipelineRun) bool {
 		pods, err := j.kube.CoreV1().Pods(j.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + run.Name})
 		check(t, err)

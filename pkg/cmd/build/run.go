@@ -26,6 +26,9 @@ var errNotSucceeded = errors.New("the run did not succeed")
 // interrupted.
 const cancelTimeout = 10 * time.Second
 
+// lateness is how much later than its own timeout a run may be seen to end.
+const lateness = time.Minute
+
 // Run builds and delivers. It returns once every replica runs the new image, or
 // with the reason why not; when ctx ends while the run is under way, the run is
 // canceled.
@@ -154,8 +157,12 @@ func (o *Options) build(ctx context.Context, view *view, spec pipelinerun.Spec, 
 	if err != nil {
 		return none, err
 	}
+	// Tekton bounds the run; this bounds waiting for a server that is gone.
+	following, stop := context.WithTimeoutCause(ctx, o.Timeout+lateness,
+		fmt.Errorf("no end of it within %s; it may still go on in the cluster", o.Timeout+lateness))
+	defer stop()
 	var end follow.Event
-	events, err := follow.Run(ctx, follow.Clients{Tekton: o.Clients.Tekton, Kube: o.Clients.Kube}, run.Namespace, run.Name)
+	events, err := follow.Run(following, follow.Clients{Tekton: o.Clients.Tekton, Kube: o.Clients.Kube}, run.Namespace, run.Name)
 	if err == nil {
 		for event := range events {
 			view.show(event)
@@ -165,6 +172,9 @@ func (o *Options) build(ctx context.Context, view *view, spec pipelinerun.Spec, 
 	}
 	if ctx.Err() != nil {
 		return none, o.cancel(ctx, view, run.Name)
+	}
+	if err == nil {
+		err = context.Cause(following)
 	}
 	if err != nil {
 		return none, fmt.Errorf("follow run %s: %w", run.Name, err)
