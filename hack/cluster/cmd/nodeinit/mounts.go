@@ -35,39 +35,56 @@ func (s spec) arrangeMounts() error {
 	if err != nil {
 		resolver = resolvConf
 	}
-	kept, err := openAll(s.Keep)
-	if err != nil {
+	if err := s.cover(); err != nil {
 		return err
-	}
-	for _, bind := range s.Binds {
-		if err := bindMount(bind.Source, bind.Target); err != nil {
-			return err
-		}
-	}
-	for path, file := range kept {
-		if err := keep(path, file); err != nil {
-			return err
-		}
 	}
 	return replaceFile(s.ResolvConf, resolver)
 }
 
-func openAll(paths []string) (map[string]*os.File, error) {
-	files := make(map[string]*os.File, len(paths))
+// cover mounts the binds. One of them may hide the source of the next or a
+// directory that is to be kept, so all are opened before.
+func (s spec) cover() error {
+	sources := make([]string, 0, len(s.Binds))
+	for _, bind := range s.Binds {
+		sources = append(sources, bind.Source)
+	}
+	files, err := openAll(append(sources, s.Keep...))
+	if err != nil {
+		return err
+	}
+	for i, bind := range s.Binds {
+		if err := bindMount(descriptorPath(files[i]), bind.Target); err != nil {
+			return err
+		}
+	}
+	for i, path := range s.Keep {
+		if err := keep(path, files[len(s.Binds)+i]); err != nil {
+			return err
+		}
+	}
+	for _, file := range files {
+		_ = file.Close()
+	}
+	return nil
+}
+
+func openAll(paths []string) ([]*os.File, error) {
+	files := make([]*os.File, 0, len(paths))
 	for _, path := range paths {
 		file, err := os.Open(path)
 		if err != nil {
-			return nil, fmt.Errorf("open kept directory: %w", err)
+			return nil, fmt.Errorf("open mount source: %w", err)
 		}
-		files[path] = file
+		files = append(files, file)
 	}
 	return files, nil
 }
 
+func descriptorPath(file *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", file.Fd()) }
+
 // keep makes the opened directory visible under its path again when a bind
 // covered it: a cache directory may well lie under /tmp or /var.
 func keep(path string, file *os.File) error {
-	defer func() { _ = file.Close() }()
 	before, err := file.Stat()
 	if err != nil {
 		return fmt.Errorf("look at %s: %w", path, err)
@@ -78,7 +95,7 @@ func keep(path string, file *os.File) error {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return fmt.Errorf("make kept directory: %w", err)
 	}
-	return bindMount(fmt.Sprintf("/proc/self/fd/%d", file.Fd()), path)
+	return bindMount(descriptorPath(file), path)
 }
 
 // replaceFile covers the file, or makes it when it was below a directory that

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -74,6 +75,9 @@ func (e *Enclosure) Start(ctx context.Context) error {
 		return fmt.Errorf("make pipe: %w", err)
 	}
 	defer func() { _ = input.Close() }()
+	if err := keepDescriptors(); err != nil {
+		return err
+	}
 	if err := process.Start(); err != nil {
 		return fmt.Errorf("start the node: %w", err)
 	}
@@ -95,6 +99,21 @@ func (e *Enclosure) Start(ctx context.Context) error {
 	}
 	if err := json.NewEncoder(input).Encode(e.Spec); err != nil {
 		return fmt.Errorf("describe the node: %w", err)
+	}
+	return nil
+}
+
+// keepDescriptors keeps what this command inherited, such as the pipes of make
+// or of a build server, from the node: it would hold them open for ever.
+func keepDescriptors() error {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("list open files: %w", err)
+	}
+	for _, entry := range entries {
+		if descriptor, err := strconv.Atoi(entry.Name()); err == nil && descriptor > 2 {
+			syscall.CloseOnExec(descriptor)
+		}
 	}
 	return nil
 }
