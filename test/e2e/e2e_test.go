@@ -317,11 +317,11 @@ func (j *journey) registryAuth(t *testing.T) {
 		{http.MethodGet, "pods", access, repository + "tags/list", http.StatusUnauthorized},
 		{http.MethodPost, "pods", access, repository + "blobs/uploads/", http.StatusMethodNotAllowed},
 	} {
-		code := 0
-		rawClient(j.kube).Verb(test.method).Namespace(manifests.SystemNamespace).Resource(test.resource).
-			Name(test.name).SubResource("proxy").Suffix(test.path).Do(t.Context()).StatusCode(&code)
-		if code != test.want {
-			t.Errorf("%s %s of %s: got %d, want %d", test.method, test.path, test.name, code, test.want)
+		err := rawClient(j.kube).Verb(test.method).Namespace(manifests.SystemNamespace).Resource(test.resource).
+			Name(test.name).SubResource("proxy").Suffix(test.path).Do(t.Context()).Error()
+		var status apierrors.APIStatus
+		if !errors.As(err, &status) || int(status.Status().Code) != test.want {
+			t.Errorf("%s %s of %s: got %v, want %d", test.method, test.path, test.name, err, test.want)
 		}
 	}
 }
