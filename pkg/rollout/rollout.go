@@ -72,15 +72,15 @@ func (f *Failure) Error() string {
 	return fmt.Sprintf("%s: %s: %s", place, f.Reason, f.Message)
 }
 
-// Watch waits until every workload has rolled out; those that are Built with
-// image in their pod template, so that a state from before the delivery does not
-// count. It tells every change of a workload's state through updates, from one
+// Watch waits until every workload has rolled out, after a delivery that put image
+// into the pod templates of those that are Built. It tells every change of a workload's state through updates, from one
 // goroutine at a time; updates may be nil.
 //
 // It returns a *Failure as soon as waiting can not help: a new pod crashes again
 // and again, can not pull its image (the second time, or for 30 s), lacks a
 // Secret or ConfigMap, is unschedulable for 2 minutes, can not be created (quota,
-// PodSecurity), or the Deployment's progress deadline is exceeded. Pods of older
+// PodSecurity), the Deployment's progress deadline is exceeded, or another delivery
+// puts another image in place of this one. Pods of older
 // revisions are not looked at. Otherwise it waits until ctx ends, and returns
 // that with the state that was reached: a deadline is the caller's affair.
 func Watch(ctx context.Context, client kubernetes.Interface, namespace string, workloads []release.Workload, image string, updates func(Update)) error {
@@ -219,13 +219,18 @@ func (w *watcher) refresh(ctx context.Context, news *news, known current) (curre
 // look tells what is new and judges it; again is when to look even if nothing
 // changes.
 func (w *watcher) look(ctx context.Context, object current, pods []*corev1.Pod) (again time.Duration, done bool, err error) {
-	state := object.state
 	if w.workload.Built && !runs(object.template, w.image) {
-		state.Done, state.Failed = false, false
-		state.Message = "waiting for the new image"
-		w.say(state, nil)
-		return slow, false, nil
+		// A watch may lag behind the delivery, the server itself does not.
+		now, err := w.get(ctx)
+		if err != nil {
+			return slow, false, nil //nolint:nilerr // the watch goes on, and with it the next look
+		}
+		if !runs(now.template, w.image) {
+			return 0, false, &Failure{Workload: w.workload, Reason: "Superseded", Message: "another delivery replaced the image while it was rolled out"}
+		}
+		object = now
 	}
+	state := object.state
 	if state.Done {
 		w.say(state, nil)
 		return 0, true, nil

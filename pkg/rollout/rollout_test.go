@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/rollout"
@@ -156,12 +157,10 @@ func (w *watched) put(object runtime.Object) {
 	synctest.Wait()
 }
 
-// A state from before the delivery does not count, and neither does one that the
-// controller has not seen.
+// A state that the controller has not seen does not count.
 func TestRollout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watch(t, fake.NewClientset(deployment(1, 1, oldImage, 2, 2)), mountains)
-		w.put(deployment(2, 1, newImage, 2, 2))
+		w := watch(t, fake.NewClientset(deployment(2, 1, newImage, 2, 2)), mountains)
 		w.put(deployment(2, 2, newImage, 1, 1))
 		w.put(deployment(2, 2, newImage, 2, 1))
 		if w.done {
@@ -172,7 +171,6 @@ func TestRollout(t *testing.T) {
 			t.Errorf("done %t, %v, want done", w.done, w.err)
 		}
 		want := []string{
-			"mountains: waiting for the new image",
 			"mountains: waiting for the new spec to be observed",
 			"mountains: 1 of 2 new replicas created",
 			"mountains: 1 of 2 new replicas available",
@@ -183,6 +181,44 @@ func TestRollout(t *testing.T) {
 		}
 		w.cancel()
 	})
+}
+
+// A watch whose first list is from before the delivery does not count.
+func TestWatchThatLags(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset(deployment(2, 2, newImage, 1, 1))
+		client.PrependReactor("list", "deployments", func(k8stesting.Action) (bool, runtime.Object, error) {
+			return true, &appsv1.DeploymentList{Items: []appsv1.Deployment{*deployment(1, 1, oldImage, 2, 2)}}, nil
+		})
+		w := watch(t, client, mountains)
+		if w.done {
+			t.Fatalf("done with %v at %q", w.err, w.updates)
+		}
+		w.put(deployment(2, 2, newImage, 2, 2))
+		if !w.done || w.err != nil {
+			t.Errorf("done %t, %v, want done", w.done, w.err)
+		}
+		w.cancel()
+	})
+}
+
+func TestSuperseded(t *testing.T) {
+	for name, before := range map[string]*appsv1.Deployment{
+		"before the watch": deployment(3, 3, oldImage, 2, 2),
+		"under way":        deployment(2, 2, newImage, 1, 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := watch(t, fake.NewClientset(before), mountains)
+				w.put(deployment(3, 3, oldImage, 2, 2))
+				var failure *rollout.Failure
+				if !w.done || !errors.As(w.err, &failure) || failure.Reason != "Superseded" {
+					t.Errorf("done %t, %v, want that it was superseded", w.done, w.err)
+				}
+				w.cancel()
+			})
+		})
+	}
 }
 
 func TestWorkloadThatWasNotBuilt(t *testing.T) {
