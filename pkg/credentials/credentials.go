@@ -11,7 +11,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -87,19 +86,6 @@ func Ensure(existing Credentials, hosts, namespaces []string, now time.Time) (Cr
 	}
 	result.Htpasswd, err = htpasswd(existing.Htpasswd, result.Users)
 	return result, err
-}
-
-// Expires returns when the PEM certificate runs out.
-func Expires(certificate []byte) (time.Time, error) {
-	block, _ := pem.Decode(certificate)
-	if block == nil {
-		return time.Time{}, errors.New("not a PEM certificate")
-	}
-	parsed, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return time.Time{}, err
-	}
-	return parsed.NotAfter, nil
 }
 
 func newCA(now time.Time) (certificate, key []byte, err error) {

@@ -141,45 +141,33 @@ func Images(objects []*unstructured.Unstructured) []string {
 // of it: the image fields of containers and steps, and the images that Tekton's
 // controller is told in its arguments, each after a flag that ends in -image.
 func visitImages(object *unstructured.Unstructured, visit func(string) (string, error)) error {
-	var walk func(value any) error
-	walk = func(value any) error {
+	var walk func(value any, isImage bool) (any, error)
+	walk = func(value any, isImage bool) (any, error) {
+		var err error
 		switch value := value.(type) {
+		case string:
+			if isImage {
+				return visit(value)
+			}
 		case map[string]any:
 			for key, item := range value {
-				image, isString := item.(string)
-				if key != "image" || !isString {
-					if err := walk(item); err != nil {
-						return err
-					}
-					continue
+				if value[key], err = walk(item, key == "image"); err != nil {
+					return nil, err
 				}
-				replaced, err := visit(image)
-				if err != nil {
-					return err
-				}
-				value[key] = replaced
 			}
 		case []any:
 			for i, item := range value {
-				image, isString := item.(string)
-				if !isString || i == 0 || !isImageFlag(value[i-1]) {
-					if err := walk(item); err != nil {
-						return err
-					}
-					continue
+				if value[i], err = walk(item, i > 0 && isImageFlag(value[i-1])); err != nil {
+					return nil, err
 				}
-				replaced, err := visit(image)
-				if err != nil {
-					return err
-				}
-				value[i] = replaced
 			}
 		}
-		return nil
+		return value, nil
 	}
 	switch object.GetKind() {
 	case "Deployment", "DaemonSet", "Task":
-		return walk(object.Object["spec"])
+		_, err := walk(object.Object["spec"], false)
+		return err
 	}
 	return nil
 }

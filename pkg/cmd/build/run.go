@@ -186,14 +186,15 @@ func (o *Options) build(ctx context.Context, view *view, spec pipelinerun.Spec, 
 	return outcome, nil
 }
 
-// cancel stops the run that the interrupted command started.
+// cancel stops the run that the interrupted command started, and returns what
+// interrupted it.
 func (o *Options) cancel(ctx context.Context, view *view, name string) error {
 	cause := context.Cause(ctx)
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
 	defer stop()
 	view.print("Canceling run " + name)
 	if err := pipelinerun.Cancel(ctx, o.Clients.Tekton, o.Clients.Namespace, name); err != nil {
-		return errors.Join(cause, fmt.Errorf("run %s goes on: %w", name, err))
+		view.print(fmt.Sprintf("  warning: run %s goes on: %v", name, err))
 	}
 	return cause
 }
