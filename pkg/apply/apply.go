@@ -66,7 +66,7 @@ func (a *Applier) Apply(ctx context.Context, objects []*unstructured.Unstructure
 		group, ctx := errgroup.WithContext(ctx)
 		group.SetLimit(parallel)
 		for i, object := range objects {
-			if isFoundation(object) != first {
+			if isFoundation(object.GetKind()) != first {
 				continue
 			}
 			group.Go(func() error {
@@ -90,9 +90,10 @@ func (a *Applier) Apply(ctx context.Context, objects []*unstructured.Unstructure
 	return changes, apply(false)
 }
 
-// isFoundation says whether other objects may live in or be instances of this one.
-func isFoundation(object *unstructured.Unstructured) bool {
-	return object.GetKind() == "Namespace" || object.GetKind() == "CustomResourceDefinition"
+// isFoundation says whether other objects live in, or are instances of, one of
+// this kind.
+func isFoundation(kind string) bool {
+	return kind == "Namespace" || kind == "CustomResourceDefinition"
 }
 
 func (a *Applier) applyOne(ctx context.Context, object *unstructured.Unstructured) (Change, error) {

@@ -103,8 +103,9 @@ func setLabel(object *unstructured.Unstructured, key, value string) {
 }
 
 // Prune deletes every member of the set that parent, as it was before, lists
-// kinds and namespaces for and that keep does not hold. Namespaces are never
-// deleted: they may hold what is not ours. Changes come in no order.
+// kinds and namespaces for and that keep does not hold. Namespaces and
+// CustomResourceDefinitions are never deleted: what is in them, or an instance of
+// them, may not be ours. Changes come in no order.
 func (a *Applier) Prune(ctx context.Context, set Set, parent *unstructured.Unstructured, keep []*unstructured.Unstructured) ([]Change, error) {
 	kept := map[string]bool{}
 	for _, object := range keep {
@@ -115,7 +116,7 @@ func (a *Applier) Prune(ctx context.Context, set Set, parent *unstructured.Unstr
 	namespaces := append(split(annotations[namespacesAnnotation]), parent.GetNamespace())
 	for _, text := range split(annotations[groupKindsAnnotation]) {
 		kind := schema.ParseGroupKind(text)
-		if kind.Kind == "Namespace" {
+		if isFoundation(kind.Kind) {
 			continue
 		}
 		mapping, err := a.Mapper.RESTMapping(kind)

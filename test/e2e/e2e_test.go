@@ -110,6 +110,41 @@ func (j *journey) setupAgain(t *testing.T) {
 	}
 }
 
+// prune leaves an object as an older version would have: marked as a member, and
+// unknown to this one. What is not marked, and what holds others' objects, stays.
+func (j *journey) prune(t *testing.T) {
+	configMaps := j.kube.CoreV1().ConfigMaps(manifests.SystemNamespace)
+	parent, err := configMaps.Get(t.Context(), manifests.ConfigName, metav1.GetOptions{})
+	check(t, err)
+	member := map[string]string{"applyset.kubernetes.io/part-of": parent.Labels["applyset.kubernetes.io/id"]}
+	if member["applyset.kubernetes.io/part-of"] == "" {
+		t.Fatalf("configmap %s is no ApplySet parent: %v", parent.Name, parent.Labels)
+	}
+	for name, labels := range map[string]map[string]string{"of-an-older-version": member, "of-somebody-else": nil} {
+		_, err := configMaps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}, metav1.CreateOptions{})
+		check(t, err)
+		t.Cleanup(func() { _ = configMaps.Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{}) })
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: j.namespace + "-member", Labels: member}}
+	_, err = j.kube.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{})
+	check(t, err)
+	t.Cleanup(func() {
+		_ = j.kube.CoreV1().Namespaces().Delete(context.WithoutCancel(t.Context()), namespace.Name, metav1.DeleteOptions{})
+	})
+
+	j.pyflow(t, "setup", "-n", j.namespace).succeeded(t).says(t, "1 pruned")
+	if _, err := configMaps.Get(t.Context(), "of-an-older-version", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the member is still there: %v", err)
+	}
+	_, err = configMaps.Get(t.Context(), "of-somebody-else", metav1.GetOptions{})
+	check(t, err)
+	kept, err := j.kube.CoreV1().Namespaces().Get(t.Context(), namespace.Name, metav1.GetOptions{})
+	check(t, err)
+	if kept.DeletionTimestamp != nil {
+		t.Error("a namespace is being deleted")
+	}
+}
+
 func (r result) says(t *testing.T, words ...string) {
 	t.Helper()
 	for _, word := range words {

@@ -48,7 +48,7 @@ func (o *Options) plan(ctx context.Context) (*plan, error) {
 	if err := checkNamespace(cluster); err != nil {
 		return nil, err
 	}
-	tekton, manifest, err := o.tekton(cluster.Tekton)
+	tekton, manifest, err := o.tekton(cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -95,9 +95,14 @@ func checkNamespace(cluster *platform.Cluster) error {
 
 // tekton decides between installing and adopting, and returns the manifest to
 // install, which is empty when adopting.
-func (o *Options) tekton(found *platform.Tekton) (manifests.TektonConfig, []byte, error) {
-	none := manifests.TektonConfig{}
+func (o *Options) tekton(cluster *platform.Cluster) (manifests.TektonConfig, []byte, error) {
+	none, found := manifests.TektonConfig{}, cluster.Tekton
 	if found != nil && !found.Managed {
+		if cluster.Config != nil && !cluster.Config.Tekton.Adopted {
+			// Going on would prune what is still marked as ours of it.
+			return none, nil, fmt.Errorf("tekton pipelines in namespace %s was installed by setup and its controller has lost the label %s=%s: another tool has taken it over; put the label back to leave it to setup",
+				found.Namespace, manifests.LabelManagedBy, manifests.FieldManager)
+		}
 		if err := platform.CheckTekton(found, ""); err != nil {
 			return none, nil, err
 		}

@@ -109,19 +109,25 @@ func TestCheckNamespace(t *testing.T) {
 
 func TestTekton(t *testing.T) {
 	adoptable := &platform.Tekton{Version: "v1.3.0", Namespace: "openshift-pipelines", ClusterResolver: true}
-	config, manifest, err := (&Options{}).tekton(adoptable)
+	with := func(tekton *platform.Tekton) *platform.Cluster { return &platform.Cluster{Tekton: tekton} }
+	config, manifest, err := (&Options{}).tekton(with(adoptable))
 	if err != nil || len(manifest) != 0 || !config.Adopted || config.Version != "v1.3.0" || config.Namespace != "openshift-pipelines" {
 		t.Errorf("adopting: %+v, %d bytes of manifest, %v", config, len(manifest), err)
 	}
+	taken := with(adoptable)
+	taken.Config = &manifests.Config{}
+	if _, _, err := (&Options{}).tekton(taken); err == nil || !strings.Contains(err.Error(), "taken it over") {
+		t.Errorf("a Tekton that setup installed and somebody took over: %v", err)
+	}
 	own := []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: pipelines-info, namespace: tekton-pipelines}\ndata: {version: v1.2.3}\n")
-	if _, _, err := (&Options{TektonManifest: own}).tekton(adoptable); err == nil {
+	if _, _, err := (&Options{TektonManifest: own}).tekton(with(adoptable)); err == nil {
 		t.Error("--tekton-manifest over a foreign Tekton was accepted")
 	}
-	config, manifest, err = (&Options{TektonManifest: own}).tekton(nil)
+	config, manifest, err = (&Options{TektonManifest: own}).tekton(with(nil))
 	if err != nil || string(manifest) != string(own) || config.Adopted || config.Version != "v1.2.3" {
 		t.Errorf("installing: %+v, %v", config, err)
 	}
-	if _, _, err := (&Options{TektonManifest: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n")}).tekton(nil); err == nil {
+	if _, _, err := (&Options{TektonManifest: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n")}).tekton(with(nil)); err == nil {
 		t.Error("a manifest of something else was accepted")
 	}
 }
