@@ -232,13 +232,24 @@ func parseLine(text string) line {
 	return line{text: text}
 }
 
+// swap is how far apart the stamps of standard output and error may be when they
+// swap places: the runtime stamps each line before it writes it.
+const swap = 100 * time.Millisecond
+
 // position is where in a log we are. A log can be asked for from a whole second
-// on only, so it remembers what it has seen of the last one.
+// on only, so a new stream repeats lines. Those that are older than what may
+// still swap places were told; the others are remembered, so memory depends on
+// what is written in two tenths of a second.
 type position struct {
-	second time.Time
-	seen   map[lineKey]int // told lines of that second
-	skip   map[lineKey]int // those of them that the stream has yet to repeat
-	seed   maphash.Seed
+	// at is when the span of the newest line told begins; spans are swap long.
+	at time.Time
+	// seen are the told lines of that span, before those of the one before it.
+	seen, before map[lineKey]int
+	// skip are those of them that the stream has yet to repeat; repeating says
+	// that nothing else than repeated lines has come of it.
+	skip      map[lineKey]int
+	repeating bool
+	seed      maphash.Seed
 }
 
 type lineKey struct {
@@ -247,17 +258,21 @@ type lineKey struct {
 }
 
 func newPosition() *position {
-	return &position{seen: map[lineKey]int{}, seed: maphash.MakeSeed()}
+	return &position{seen: map[lineKey]int{}, before: map[lineKey]int{}, seed: maphash.MakeSeed()}
 }
 
 // resume begins a new stream: it returns the time from which to ask for it, nil
 // for the beginning.
 func (p *position) resume() *metav1.Time {
-	p.skip = maps.Clone(p.seen)
-	if p.second.IsZero() {
+	p.skip = maps.Clone(p.before)
+	for key, count := range p.seen {
+		p.skip[key] += count
+	}
+	if p.at.IsZero() {
 		return nil
 	}
-	return &metav1.Time{Time: p.second}
+	p.repeating = true
+	return &metav1.Time{Time: p.at.Truncate(time.Second)}
 }
 
 func (p *position) key(l line) lineKey {
@@ -270,23 +285,30 @@ func (p *position) key(l line) lineKey {
 
 // isNew says whether a line of the stream was not told before. Ask once per line.
 func (p *position) isNew(l line) bool {
-	key := p.key(l)
-	if p.skip[key] == 0 {
-		return true
+	if key := p.key(l); p.skip[key] > 0 {
+		p.skip[key]--
+		return false
 	}
-	p.skip[key]--
-	return false
+	if p.repeating && !l.time.IsZero() && l.time.Before(p.at.Add(-swap)) {
+		return false
+	}
+	p.repeating = false
+	return true
 }
 
 // advance remembers a line that was told.
 func (p *position) advance(l line) {
-	if second := l.time.Truncate(time.Second); second.After(p.second) {
-		p.second = second
-		clear(p.seen)
-	} else if !l.time.IsZero() && second.Before(p.second) {
-		// Standard output and error are stamped apart and may swap places; a
-		// stream from p.second on will not repeat this one.
-		return
+	at := l.time.Truncate(swap)
+	switch {
+	case l.time.IsZero() || at.Equal(p.at):
+		p.seen[p.key(l)]++
+	case at.After(p.at):
+		p.before = map[lineKey]int{}
+		if at.Sub(p.at) == swap {
+			p.before = p.seen
+		}
+		p.at, p.seen = at, map[lineKey]int{p.key(l): 1}
+	case at.Equal(p.at.Add(-swap)):
+		p.before[p.key(l)]++
 	}
-	p.seen[p.key(l)]++
 }

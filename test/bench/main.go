@@ -1,5 +1,6 @@
 // Command bench measures the plugin against kubectl in the same run: how fast it
-// starts, and how much memory it takes whatever the size of the build context.
+// starts, and how much memory it takes whatever the size of the build context and
+// of the log.
 // It prints ratios and fails on none.
 //
 // It imports nothing but the standard library: on Linux, the peak memory of a
@@ -7,12 +8,13 @@
 //
 // Usage, at the root of the repository:
 //
-//	go run ./test/bench [-runs N] [-sizes MB,MB] [-kubectl FILE] [-plugin FILE]
+//	go run ./test/bench [-runs N] [-sizes MB,MB] [-lines N,N] [-kubectl FILE] [-plugin FILE]
 package main
 
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -46,7 +48,7 @@ const megabyte = 1 << 20
 // options are the command line.
 type options struct {
 	runs            int
-	sizes           []int64
+	sizes, lines    []int64
 	kubectl, plugin string
 }
 
@@ -55,17 +57,23 @@ func parse(args []string) (*options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&o.runs, "runs", 21, "how often each program is started")
 	sizes := flags.String("sizes", "50,500", "sizes of the build contexts in MB")
+	lines := flags.String("lines", "10000,1000000", "lengths of the logs in lines")
 	flags.StringVar(&o.kubectl, "kubectl", "bin/kubectl", "the kubectl to compare with")
 	flags.StringVar(&o.plugin, "plugin", "bin/kubectl-pyflow", "the plugin")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
-	for text := range strings.SplitSeq(*sizes, ",") {
-		size, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || size <= 0 {
-			return nil, fmt.Errorf("-sizes: %q is not a number of MB", text)
+	for name, list := range map[string]struct {
+		text   string
+		values *[]int64
+	}{"sizes": {*sizes, &o.sizes}, "lines": {*lines, &o.lines}} {
+		for text := range strings.SplitSeq(list.text, ",") {
+			value, err := strconv.ParseInt(text, 10, 64)
+			if err != nil || value <= 0 {
+				return nil, fmt.Errorf("-%s: %q is not a positive number", name, text)
+			}
+			*list.values = append(*list.values, value)
 		}
-		o.sizes = append(o.sizes, size)
 	}
 	if o.runs < 1 {
 		return nil, fmt.Errorf("-runs %d is not positive", o.runs)
@@ -82,7 +90,15 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	return upload(ctx, out, o, kubectl)
+	temp, err := os.MkdirTemp("", "pyflow-bench-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp) //nolint:errcheck // the system empties it, too
+	if err := upload(ctx, out, o, kubectl, temp); err != nil {
+		return err
+	}
+	return follow(ctx, out, o, kubectl, temp)
 }
 
 // cost is what one run of a program took.
@@ -153,16 +169,10 @@ func megabytes(bytes int64) float64 { return float64(bytes) / megabyte }
 
 // upload packs and uploads random directories of growing size to a registry in a
 // process of its own.
-func upload(ctx context.Context, out io.Writer, o *options, kubectl cost) error {
-	temp, err := os.MkdirTemp("", "pyflow-bench-*")
+func upload(ctx context.Context, out io.Writer, o *options, kubectl cost, temp string) error {
+	program, err := compile(ctx, temp, "upload")
 	if err != nil {
 		return err
-	}
-	defer os.RemoveAll(temp) //nolint:errcheck // the system empties it, too
-	program := filepath.Join(temp, "upload")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./test/bench/upload")
-	if output, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w: %s", build, err, output)
 	}
 	ca, address, stop, err := serve(ctx, program, temp)
 	if err != nil {
@@ -188,10 +198,7 @@ func upload(ctx context.Context, out io.Writer, o *options, kubectl cost) error 
 		if err := json.Unmarshal(report.Bytes(), &seconds); err != nil {
 			return err
 		}
-		if first == 0 {
-			first = c.rss
-		}
-		last = c.rss
+		first, last = cmp.Or(first, c.rss), c.rss
 		fmt.Fprintf(table, "%d MB\t%.1f s\t%.1f s\t%.1f MB\t%.2f\t\n", size, seconds.Pack, seconds.Upload, megabytes(c.rss), float64(c.rss)/float64(kubectl.rss))
 		if err := os.RemoveAll(dir); err != nil {
 			return err
@@ -199,6 +206,43 @@ func upload(ctx context.Context, out io.Writer, o *options, kubectl cost) error 
 	}
 	fmt.Fprintf(table, "last to first\t\t\t%.2f\t\t\n", float64(last)/float64(first))
 	return table.Flush()
+}
+
+// follow tells logs of growing length.
+func follow(ctx context.Context, out io.Writer, o *options, kubectl cost, temp string) error {
+	program, err := compile(ctx, temp, "log")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nLog of a build, followed to its end\n\n")
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "lines\ttime\tmax RSS\tof kubectl's\t")
+	var first, last int64
+	for _, lines := range o.lines {
+		var report bytes.Buffer
+		c, err := measure(ctx, &report, program, strconv.FormatInt(lines, 10))
+		if err != nil {
+			return err
+		}
+		var seconds struct{ Follow float64 }
+		if err := json.Unmarshal(report.Bytes(), &seconds); err != nil {
+			return err
+		}
+		first, last = cmp.Or(first, c.rss), c.rss
+		fmt.Fprintf(table, "%d\t%.1f s\t%.1f MB\t%.2f\t\n", lines, seconds.Follow, megabytes(c.rss), float64(c.rss)/float64(kubectl.rss))
+	}
+	fmt.Fprintf(table, "last to first\t\t%.2f\t\t\n", float64(last)/float64(first))
+	return table.Flush()
+}
+
+// compile builds one of the programs beside this one and returns its file.
+func compile(ctx context.Context, temp, name string) (string, error) {
+	program := filepath.Join(temp, name)
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./test/bench/"+name)
+	if output, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%s: %w: %s", build, err, output)
+	}
+	return program, nil
 }
 
 // serve starts the registry and returns the file of its CA and its address.
