@@ -19,7 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
-	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/rollout"
@@ -187,7 +186,7 @@ func TestRollout(t *testing.T) {
 func TestWatchThatLags(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset(deployment(2, 2, newImage, 1, 1))
-		client.PrependReactor("list", "deployments", func(k8stesting.Action) (bool, runtime.Object, error) {
+		client.PrependReactor("list", "deployments", func(clienttesting.Action) (bool, runtime.Object, error) {
 			return true, &appsv1.DeploymentList{Items: []appsv1.Deployment{*deployment(1, 1, oldImage, 2, 2)}}, nil
 		})
 		w := watch(t, client, mountains)
