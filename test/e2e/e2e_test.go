@@ -51,6 +51,7 @@ func TestMainPath(t *testing.T) {
 		return
 	}
 	t.Run("setup again changes nothing", j.setupAgain)
+	t.Run("what is no longer needed goes", j.prune)
 	t.Run("dry run is what was applied", j.dryRun)
 	t.Run("bad input", j.badInput)
 	if !t.Run("build", j.build) {
