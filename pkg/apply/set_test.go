@@ -1,9 +1,14 @@
 package apply
 
 import (
+	"slices"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic/fake"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 )
@@ -59,5 +64,68 @@ func TestSetMark(t *testing.T) {
 	}
 	if parent.GetAnnotations()[namespacesAnnotation] != "team-a" {
 		t.Error("Extend changed the parent itself")
+	}
+}
+
+func TestPrune(t *testing.T) {
+	const definition = "CustomResourceDefinition"
+	parent := object("v1", "ConfigMap", "system", "parent")
+	keep := object("v1", "ConfigMap", "system", "kept")
+	gone := []*unstructured.Unstructured{
+		object("v1", "ConfigMap", "system", "gone"),
+		object("v1", "ConfigMap", "team-a", "kept"), // the name of another in its own namespace
+		object("rbac.authorization.k8s.io/v1", "ClusterRole", "", "gone"),
+	}
+	holding := []*unstructured.Unstructured{
+		object("v1", "Namespace", "", "holds-others-objects"),
+		object("apiextensions.k8s.io/v1", definition, "", "has-others-instances"),
+	}
+	set := Set{Parent: parent, Tooling: "tool/v1"}
+	members := slices.Concat([]*unstructured.Unstructured{parent, keep}, gone, holding)
+	set.Mark(members)
+	foreign := []*unstructured.Unstructured{
+		object("v1", "ConfigMap", "system", "not-marked"),
+		object("v1", "ConfigMap", "team-b", "in-a-namespace-that-is-not-listed"),
+	}
+	setLabel(foreign[1], partOfLabel, set.ID())
+
+	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{
+		{Version: "v1"}, {Group: "rbac.authorization.k8s.io", Version: "v1"}, {Group: "apiextensions.k8s.io", Version: "v1"},
+	})
+	kinds := map[string]meta.RESTScope{
+		"ConfigMap": meta.RESTScopeNamespace, "ClusterRole": meta.RESTScopeRoot, "Namespace": meta.RESTScopeRoot, definition: meta.RESTScopeRoot,
+	}
+	scheme := runtime.NewScheme()
+	var objects []runtime.Object
+	for _, member := range slices.Concat(members, foreign) {
+		gvk := member.GroupVersionKind()
+		mapper.Add(gvk, kinds[gvk.Kind])
+		if !scheme.Recognizes(gvk) {
+			scheme.AddKnownTypeWithName(gvk, &unstructured.Unstructured{})
+			scheme.AddKnownTypeWithName(gvk.GroupVersion().WithKind(gvk.Kind+"List"), &unstructured.UnstructuredList{})
+		}
+		objects = append(objects, member)
+	}
+	applier := &Applier{Dynamic: fake.NewSimpleDynamicClient(scheme, objects...), Mapper: mapper}
+
+	changes, err := applier.Prune(t.Context(), set, parent, []*unstructured.Unstructured{parent, keep})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, want []string
+	for _, change := range changes {
+		got = append(got, string(change.Result)+" "+kube.Describe(change.Object))
+	}
+	for _, member := range gone {
+		want = append(want, "pruned "+kube.Describe(member))
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	again, err := applier.Prune(t.Context(), set, parent, []*unstructured.Unstructured{parent, keep})
+	if err != nil || len(again) > 0 {
+		t.Errorf("a second prune did %v, %v", again, err)
 	}
 }

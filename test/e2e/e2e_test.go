@@ -112,7 +112,7 @@ func (j *journey) setupAgain(t *testing.T) {
 }
 
 // prune leaves an object as an older version would have: marked as a member, and
-// unknown to this one. What is not marked, and what holds others' objects, stays.
+// unknown to this one. What is not marked stays.
 func (j *journey) prune(t *testing.T) {
 	configMaps := j.kube.CoreV1().ConfigMaps(manifests.SystemNamespace)
 	parent, err := configMaps.Get(t.Context(), manifests.ConfigName, metav1.GetOptions{})
@@ -126,12 +126,6 @@ func (j *journey) prune(t *testing.T) {
 		check(t, err)
 		t.Cleanup(func() { _ = configMaps.Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{}) })
 	}
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: j.namespace + "-member", Labels: member}}
-	_, err = j.kube.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{})
-	check(t, err)
-	t.Cleanup(func() {
-		_ = j.kube.CoreV1().Namespaces().Delete(context.WithoutCancel(t.Context()), namespace.Name, metav1.DeleteOptions{})
-	})
 
 	j.pyflow(t, "setup", "-n", j.namespace).succeeded(t).says(t, "1 pruned")
 	if _, err := configMaps.Get(t.Context(), "of-an-older-version", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
@@ -139,11 +133,6 @@ func (j *journey) prune(t *testing.T) {
 	}
 	_, err = configMaps.Get(t.Context(), "of-somebody-else", metav1.GetOptions{})
 	check(t, err)
-	kept, err := j.kube.CoreV1().Namespaces().Get(t.Context(), namespace.Name, metav1.GetOptions{})
-	check(t, err)
-	if kept.DeletionTimestamp != nil {
-		t.Error("a namespace is being deleted")
-	}
 }
 
 func (r result) says(t *testing.T, words ...string) {
