@@ -59,6 +59,13 @@ func (s *Steps) Print(line string) {
 	}
 }
 
+// Log writes lines of somebody else's, each after its source in brackets.
+func (s *Steps) Log(source string, lines ...string) {
+	for _, line := range lines {
+		s.Print("  [" + source + "] " + line)
+	}
+}
+
 // show puts text on the line of what is under way.
 func (s *Steps) show(text string) {
 	s.mu.Lock()

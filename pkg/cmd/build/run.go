@@ -211,9 +211,7 @@ func (o *Options) watchRollout(ctx context.Context, view *view, manifest *releas
 	done(view.rolledOut(), err)
 	var failure *rollout.Failure
 	if errors.As(err, &failure) {
-		for _, line := range failure.Log {
-			view.print("  [" + failure.Pod + "] " + line)
-		}
+		view.steps.Log(failure.Pod, failure.Log...)
 	}
 	return err
 }

@@ -109,7 +109,7 @@ func (v *view) log(event follow.Event) {
 		}
 	}
 	if !line.Chatter {
-		v.print(fmt.Sprintf("  [%s] %s", event.Step, line.Message))
+		v.steps.Log(event.Step, line.Message)
 	}
 }
 

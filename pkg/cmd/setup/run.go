@@ -157,6 +157,10 @@ func (r *run) wait(ctx context.Context, name string, objects []*unstructured.Uns
 	}
 	err := group.Wait()
 	done(name+" available", err)
+	var failure *rollout.Failure
+	if errors.As(err, &failure) {
+		r.steps.Log(failure.Pod, failure.Log...)
+	}
 	return err
 }
 

@@ -62,7 +62,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	for event := range events {
 		if event.Kind == follow.Log {
 			told++
-			steps.Print("  [" + event.Step + "] " + event.Text)
+			steps.Log(event.Step, event.Text)
 		}
 	}
 	if told != lines {
