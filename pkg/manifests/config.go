@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"fmt"
+	"strings"
 
 	"sigs.k8s.io/yaml"
 )
@@ -43,6 +44,16 @@ type RegistryConfig struct {
 	StorageClass string `json:"storageClass,omitempty"`
 	// Ephemeral says that images live in an emptyDir and die with the pod.
 	Ephemeral bool `json:"ephemeral,omitempty"`
+}
+
+// CheckBuildArgs refuses build arguments that are not of the form KEY=VALUE.
+func CheckBuildArgs(args []string) error {
+	for _, arg := range args {
+		if key, _, ok := strings.Cut(arg, "="); !ok || key == "" {
+			return fmt.Errorf("build argument %q is not of the form KEY=VALUE", arg)
+		}
+	}
+	return nil
 }
 
 // ParseConfig reads Config from the data of its ConfigMap.

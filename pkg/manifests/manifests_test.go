@@ -305,6 +305,17 @@ func TestDockerConfig(t *testing.T) {
 	}
 }
 
+func TestCheckBuildArgs(t *testing.T) {
+	if err := CheckBuildArgs([]string{"A=1", "B=", "C=x=y"}); err != nil {
+		t.Error(err)
+	}
+	for _, arg := range []string{"", "A", "=1"} {
+		if err := CheckBuildArgs([]string{"A=1", arg}); err == nil {
+			t.Errorf("%q was accepted", arg)
+		}
+	}
+}
+
 func TestParseConfig(t *testing.T) {
 	want := fixed("default").Config
 	text, err := yaml.Marshal(want)

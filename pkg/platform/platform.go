@@ -12,9 +12,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/credentials"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
 // ErrNotSetUp says that setup has not run on the cluster.
@@ -54,6 +56,17 @@ func Login(ctx context.Context, client kubernetes.Interface, namespace, host str
 		return credentials.User{}, nil, fmt.Errorf("namespace %s: %w", namespace, err)
 	}
 	return user, secret.Data[manifests.CAKey], nil
+}
+
+// Registry returns a client of the platform's registry, which is host for those
+// inside of the cluster, through the API server. It connects when it is used; the
+// caller closes it.
+func Registry(config *rest.Config, client kubernetes.Interface, host string, user credentials.User, ca []byte) (*registry.Client, error) {
+	dial, err := registry.Dialer(config, client, manifests.SystemNamespace, manifests.RegistrySelector, manifests.RegistryPort)
+	if err != nil {
+		return nil, err
+	}
+	return registry.New(registry.Options{Host: host, Username: user.Name, Password: user.Password, CA: ca, Dial: dial})
 }
 
 // Cluster is what setup has to know before it changes anything.

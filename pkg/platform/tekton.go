@@ -18,9 +18,9 @@ import (
 // stable API whose controller runs the Tasks as they are.
 const MinTekton = "v1.0.0"
 
-// tektonSelector finds Tekton's Deployments in every kind of installation: its
+// TektonSelector finds Tekton's Deployments in every kind of installation: its
 // release manifest, the operator's, OpenShift Pipelines.
-const tektonSelector = "app.kubernetes.io/part-of=tekton-pipelines"
+const TektonSelector = "app.kubernetes.io/part-of=tekton-pipelines"
 
 // Tekton is a Tekton Pipelines that is in the cluster.
 type Tekton struct {
@@ -35,7 +35,7 @@ type Tekton struct {
 }
 
 func findTekton(ctx context.Context, client kubernetes.Interface) (*Tekton, error) {
-	deployments, err := client.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: tektonSelector})
+	deployments, err := client.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: TektonSelector})
 	if err != nil {
 		return nil, fmt.Errorf("look for Tekton Pipelines: %w", err)
 	}

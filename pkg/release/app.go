@@ -60,7 +60,7 @@ func fill(deployment *appsv1.Deployment, service *corev1.Service, options Option
 	labels := map[string]string{manifests.LabelApp: options.App}
 	port := options.Port
 	if port == 0 {
-		port = defaultPort
+		port = DefaultPort
 	}
 	replicas := max(options.Replicas, 1)
 

@@ -25,9 +25,11 @@ const (
 
 	// maxSize leaves room for metadata below the 1 MiB that a Secret may take.
 	maxSize = 1<<20 - 16<<10
-
-	defaultPort = 8000
 )
+
+// DefaultPort is where a Python service listens by custom: uvicorn, gunicorn and
+// Django all default to it.
+const DefaultPort = 8000
 
 // ErrNoPlaceholder says that no workload runs the image that is built.
 var ErrNoPlaceholder = errors.New("no workload runs the image that is built")
@@ -41,7 +43,7 @@ type Options struct {
 	// Directory holds the user's kustomization; empty takes a Deployment and a
 	// NodePort Service of our own, which Port and Replicas are for.
 	Directory string
-	// Port is the port that the app listens on; zero is 8000.
+	// Port is the port that the app listens on; zero is DefaultPort.
 	Port int32
 	// Replicas is the number of pods; zero is one.
 	Replicas int32

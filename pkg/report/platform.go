@@ -22,7 +22,6 @@ import (
 )
 
 const (
-	tektonSelector  = "app.kubernetes.io/part-of=tekton-pipelines"
 	componentLabel  = "app.kubernetes.io/component"
 	versionLabel    = "app.kubernetes.io/version"
 	certificateSoon = 30 * 24 * time.Hour
@@ -88,7 +87,7 @@ func (c *collector) kubernetes(context.Context) ([]Part, error) {
 // installed and by whom.
 func (c *collector) tekton(ctx context.Context) ([]Part, error) {
 	found := map[string]*appsv1.Deployment{}
-	err := each(ctx, platform.Right{Verb: "list", Group: "apps", Resource: "deployments"}, tektonSelector,
+	err := each(ctx, platform.Right{Verb: "list", Group: "apps", Resource: "deployments"}, platform.TektonSelector,
 		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			return c.Kube.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, options)
 		},

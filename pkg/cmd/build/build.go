@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,12 +14,10 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
-
-// defaultPort is where a Python service listens by custom: uvicorn, gunicorn
-// and Django all default to it.
-const defaultPort = 8000
 
 // Flags are what the command line says.
 type Flags struct {
@@ -77,7 +74,7 @@ happens to this command; interrupting the command cancels it.`,
 	f.StringVarP(&flags.Dockerfile, "file", "f", flags.Dockerfile, "Dockerfile, relative to the folder")
 	f.StringArrayVar(&flags.BuildArgs, "build-arg", nil, "Value of an ARG of the Dockerfile, as KEY=VALUE; repeatable")
 	f.StringVar(&flags.Manifests, "manifests", "", "Kustomize directory to deliver (default: deploy or k8s in the folder, when one is there)")
-	f.Int32Var(&flags.Port, "port", 0, fmt.Sprintf("Port the service listens on, when there is no kustomize directory (default: the Dockerfile's EXPOSE, or %d)", defaultPort))
+	f.Int32Var(&flags.Port, "port", 0, fmt.Sprintf("Port the service listens on, when there is no kustomize directory (default: the Dockerfile's EXPOSE, or %d)", release.DefaultPort))
 	f.Int32Var(&flags.Replicas, "replicas", flags.Replicas, "Number of replicas, when there is no kustomize directory")
 	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long build and delivery may take, and after them the rollout")
 	_ = cmd.MarkFlagDirname("manifests")
@@ -129,10 +126,8 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 	if o.Dockerfile, err = project.ReadDockerfile(o.Dir, f.Dockerfile); err != nil {
 		return nil, err
 	}
-	for _, arg := range o.BuildArgs {
-		if key, _, ok := strings.Cut(arg, "="); !ok || key == "" {
-			return nil, fmt.Errorf("build argument %q is not of the form KEY=VALUE", arg)
-		}
+	if err := manifests.CheckBuildArgs(o.BuildArgs); err != nil {
+		return nil, err
 	}
 	switch {
 	case f.Timeout <= 0:
@@ -150,10 +145,8 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 	if o.Manifests != "" && f.Port != 0 {
 		return nil, errors.New("--port goes without a kustomize directory: set the port in " + o.Manifests)
 	}
-	if o.Port == 0 {
-		if o.Port = defaultPort; len(o.Dockerfile.Expose) > 0 {
-			o.Port = int32(o.Dockerfile.Expose[0]) //nolint:gosec // a port of a Dockerfile, read as 16 bits
-		}
+	if o.Port == 0 && len(o.Dockerfile.Expose) > 0 {
+		o.Port = int32(o.Dockerfile.Expose[0]) //nolint:gosec // a port of a Dockerfile, read as 16 bits
 	}
 	o.Clients, err = kube.New(f.config)
 	return o, err

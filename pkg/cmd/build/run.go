@@ -116,16 +116,11 @@ func (o *Options) upload(ctx context.Context, view *view, config *manifests.Conf
 	if err != nil {
 		return none, err
 	}
-	dial, err := registry.Dialer(o.Clients.Config, o.Clients.Kube, manifests.SystemNamespace, manifests.RegistrySelector, manifests.RegistryPort)
+	client, err := platform.Registry(o.Clients.Config, o.Clients.Kube, config.Registry.Host, user, ca)
 	if err != nil {
 		return none, err
 	}
-	client, err := registry.New(registry.Options{
-		Host: config.Registry.Host, Username: user.Name, Password: user.Password, CA: ca, Dial: dial,
-	})
-	if err != nil {
-		return none, err
-	}
+	defer client.Close()
 	done := view.stage("pack", "Packing "+o.Dir)
 	archive, err := source.Pack(ctx, o.Dir, source.Options{
 		Dockerfile: o.Dockerfile.Path,

@@ -19,7 +19,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/rollout"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
@@ -217,17 +217,11 @@ func (r *run) logIn(ctx context.Context) error {
 				return err
 			}
 		}
-		dial, err := registry.Dialer(r.Clients.Config, r.Clients.Kube, manifests.SystemNamespace, manifests.RegistrySelector, manifests.RegistryPort)
+		client, err := platform.Registry(r.Clients.Config, r.Clients.Kube, r.config.Registry.Host, r.login, r.ca)
 		if err != nil {
 			return err
 		}
-		client, err := registry.New(registry.Options{
-			Host: r.config.Registry.Host, Username: r.login.Name, Password: r.login.Password,
-			CA: r.ca, Dial: dial,
-		})
-		if err != nil {
-			return err
-		}
+		defer client.Close()
 		var last error
 		err = wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
 			last = client.Ping(ctx)

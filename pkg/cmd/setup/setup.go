@@ -138,10 +138,8 @@ func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams
 	}
 	if changed("build-arg") {
 		o.BuildArgs = notEmpty(f.BuildArgs)
-		for _, arg := range o.BuildArgs {
-			if key, _, ok := strings.Cut(arg, "="); !ok || key == "" {
-				return nil, fmt.Errorf("build argument %q is not of the form KEY=VALUE", arg)
-			}
+		if err := manifests.CheckBuildArgs(o.BuildArgs); err != nil {
+			return nil, err
 		}
 	}
 	if changed("registry-storage-size") {
