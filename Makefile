@@ -90,6 +90,14 @@ cluster: ## Start the one-node Kubernetes of hack/cluster; the first time compil
 cluster-down: ## Stop it and remove everything but its caches
 	cd hack/cluster && go run . down
 
+.PHONY: cluster-join
+cluster-join: ## Start its second node
+	cd hack/cluster && go run . join
+
+.PHONY: cluster-leave
+cluster-leave: ## End its second node at once, draining nothing
+	cd hack/cluster && go run . leave
+
 .PHONY: kubeconfig
 kubeconfig: ## Print the path of its kubeconfig
 	@cd hack/cluster && go run . kubeconfig

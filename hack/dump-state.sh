@@ -34,7 +34,7 @@ fi
 
 own_kubeconfig=$(cluster kubeconfig 2>/dev/null)
 if [[ -n $own_kubeconfig && (-z ${KUBECONFIG:-} || $KUBECONFIG == "$own_kubeconfig") ]]; then
-  find "${own_kubeconfig%/*}/log" -type f 2>/dev/null | sort | while read -r file; do
+  find "${own_kubeconfig%/*}"/{,*/}log -type f 2>/dev/null | sort | while read -r file; do
     show tail -n 25 "$file"
   done
 fi

@@ -1,5 +1,5 @@
-// Command cluster runs a real one-node Kubernetes, built from source, for the
-// tests and the demo of kubectl pyflow.
+// Command cluster runs a real Kubernetes of one or two nodes, built from
+// source, for the tests and the demo of kubectl pyflow.
 package main
 
 import (
@@ -24,11 +24,15 @@ const usage = `usage: cluster COMMAND
 commands:
   up               start the cluster, building what is missing
   down             end the cluster and remove all but its caches
+  join             start a second node and wait until it is ready
+  leave            end the second node at once, draining nothing
+  proxy-mode MODE  switch kube-proxy of all nodes to iptables or nftables
   build            make the programs and images, start nothing
   tools --bin DIR  put kubectl and tkn into DIR
   kubeconfig       print the path of the kubeconfig
   setup-flags      print the flags that make "kubectl pyflow setup" use this
-                   cluster's image mirror and package index
+                   cluster's image mirror and package index; with
+                   --all-mirrors every image comes from the mirror
 `
 
 var errUsage = errors.New("unknown command")
@@ -51,14 +55,15 @@ func run(ctx context.Context, arguments []string, out, errOut io.Writer) error {
 	flags.SetOutput(errOut)
 	flags.Usage = func() { _, _ = fmt.Fprint(errOut, usage) }
 	bin := flags.String("bin", "", "directory for the clients (tools)")
+	allMirrors := flags.Bool("all-mirrors", false, "redirect every registry (setup-flags)")
 	if err := flags.Parse(arguments[1:]); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
 		}
 		return err
 	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("%s takes no argument %q", arguments[0], flags.Arg(0))
+	if allowed := map[string]int{"proxy-mode": 1}[arguments[0]]; flags.NArg() > allowed {
+		return fmt.Errorf("%s takes no argument %q", arguments[0], flags.Arg(allowed))
 	}
 	node, err := cluster.New(gomod, errOut)
 	if err != nil {
@@ -69,6 +74,12 @@ func run(ctx context.Context, arguments []string, out, errOut io.Writer) error {
 		return node.Up(ctx)
 	case "down":
 		return node.Down(ctx)
+	case "join":
+		return node.Join(ctx)
+	case "leave":
+		return node.Leave(ctx)
+	case "proxy-mode":
+		return node.SetProxyMode(ctx, flags.Arg(0))
 	case "build":
 		return node.Build(ctx)
 	case "tools":
@@ -80,7 +91,7 @@ func run(ctx context.Context, arguments []string, out, errOut io.Writer) error {
 		_, err := fmt.Fprintln(out, node.Kubeconfig())
 		return err
 	case "setup-flags":
-		setup, err := node.SetupFlags()
+		setup, err := node.SetupFlags(*allMirrors)
 		if err != nil {
 			return err
 		}

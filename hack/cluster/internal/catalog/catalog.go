@@ -34,8 +34,17 @@ func CoreDNS(versions pins.Pins) string {
 	return "registry.k8s.io/coredns/coredns:" + versions[pins.CoreDNS]
 }
 
-// HubImages are the names of the images of Docker Hub.
-func HubImages() []string { return []string{registryImage, caddyImage} }
+// EveryNode are the images that a node which joins later has to have, for its
+// sandboxes and for what runs on every node. It pulls all others.
+func EveryNode() []string { return []string{Pause, caddyImage} }
+
+// Registries are the hosts of the images that the platform names. There is no
+// image of the last two: Tekton names there the shells that it prepares the
+// scripts of steps with, for Linux and for Windows, and no step of ours is a
+// script.
+func Registries() []string {
+	return []string{"docker.io", "gcr.io", "ghcr.io", "registry.k8s.io", "cgr.dev", "mcr.microsoft.com"}
+}
 
 // Sources is where the images' content comes from.
 type Sources struct {
@@ -133,7 +142,8 @@ func Images(versions pins.Pins, sources Sources) ([]oci.Image, error) {
 				Cmd:        []string{"caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"},
 			},
 			Files: []oci.File{
-				{Name: "usr/bin/caddy", Source: sources.Program("caddy")},
+				// As published: ports below 1024 for whatever user runs it.
+				{Name: "usr/bin/caddy", Source: sources.Program("caddy"), Capabilities: oci.NetBindService},
 				{Name: "etc/caddy/"},
 				{Name: "srv/"},
 				{Name: "config/caddy/", Mode: 0o777},

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/catalog"
@@ -41,11 +40,11 @@ func (c *Cluster) Build(ctx context.Context) error {
 // build makes what is missing and returns the images.
 func (c *Cluster) build(ctx context.Context) (imageSet, error) {
 	if err := c.buildPrograms(ctx); err != nil {
-		return "", err
+		return imageSet{}, err
 	}
 	images, err := c.buildImages(ctx)
 	if err != nil {
-		return "", err
+		return imageSet{}, err
 	}
 	return images, c.buildPython(ctx)
 }
@@ -62,94 +61,78 @@ func (c *Cluster) buildPrograms(ctx context.Context) error {
 	return c.builder.Build(ctx)
 }
 
-// imageSet is where the images are kept: an archive of all of them for the
-// node, and those of Docker Hub once more as layouts of their own for the
-// mirror. Its name changes with everything that goes into them.
-type imageSet string
-
-func (s imageSet) archive() string { return filepath.Join(string(s), "images.tar") }
+// imageSet is where the images are kept, each as a layout of its own. The name
+// of the directory changes with everything that goes into them.
+type imageSet struct {
+	dir        string
+	references []string
+}
 
 func (s imageSet) layout(reference string) string {
-	return filepath.Join(string(s), strings.NewReplacer("/", "_", ":", "_").Replace(reference))
+	return filepath.Join(s.dir, strings.NewReplacer("/", "_", ":", "_").Replace(reference))
 }
 
 func (c *Cluster) imageSet(images []oci.Image) (imageSet, error) {
 	described, err := json.Marshal(images)
 	if err != nil {
-		return "", fmt.Errorf("describe images: %w", err)
+		return imageSet{}, fmt.Errorf("describe images: %w", err)
 	}
 	bundle, err := os.ReadFile(host.CABundle())
 	if err != nil {
-		return "", fmt.Errorf("read certificate authorities: %w", err)
+		return imageSet{}, fmt.Errorf("read certificate authorities: %w", err)
 	}
 	sum := sha256.New()
 	_, _ = fmt.Fprintln(sum, oci.Format, c.builder.Key())
 	_, _ = sum.Write(described)
 	_, _ = sum.Write(bundle)
-	return imageSet(filepath.Join(c.layout.Images(), hex.EncodeToString(sum.Sum(nil))[:16])), nil
+	set := imageSet{dir: filepath.Join(c.layout.Images(), hex.EncodeToString(sum.Sum(nil))[:16])}
+	for _, image := range images {
+		set.references = append(set.references, image.Reference)
+	}
+	return set, nil
 }
 
 // buildImages makes the images when they are not there.
 func (c *Cluster) buildImages(ctx context.Context) (imageSet, error) {
 	tekton, err := c.builder.ModuleDir(ctx, pins.Tekton)
 	if err != nil {
-		return "", err
+		return imageSet{}, err
 	}
 	images, err := catalog.Images(c.pins, catalog.Sources{Program: c.builder.Path, TektonDir: tekton})
 	if err != nil {
-		return "", err
+		return imageSet{}, err
 	}
 	set, err := c.imageSet(images)
 	if err != nil {
-		return "", err
+		return imageSet{}, err
 	}
-	if _, err := os.Stat(string(set)); err == nil {
+	if _, err := os.Stat(set.dir); err == nil {
 		return set, nil
 	}
 	if err := c.install(ctx, true); err != nil {
-		return "", err
+		return imageSet{}, err
 	}
 	c.log.Printf("packing %d images", len(images))
-	temporary := set + ".part"
-	if err := os.RemoveAll(string(temporary)); err != nil {
-		return "", fmt.Errorf("clear unfinished images: %w", err)
-	}
-	if err := temporary.write(images); err != nil {
-		return "", err
-	}
-	if err := os.Rename(string(temporary), string(set)); err != nil {
-		return "", fmt.Errorf("keep images: %w", err)
-	}
-	return set, programs.RemoveOthers(c.layout.Images(), filepath.Base(string(set)))
-}
-
-func (s imageSet) write(images []oci.Image) error {
-	all := s.layout("all")
-	if err := oci.WriteLayout(all, images...); err != nil {
-		return err
-	}
-	if err := oci.WriteArchive(all, s.archive()); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(all); err != nil {
-		return fmt.Errorf("tidy images: %w", err)
+	temporary := imageSet{dir: set.dir + ".part"}
+	if err := os.RemoveAll(temporary.dir); err != nil {
+		return imageSet{}, fmt.Errorf("clear unfinished images: %w", err)
 	}
 	for _, image := range images {
-		if !slices.Contains(catalog.HubImages(), image.Reference) {
-			continue
-		}
-		if err := oci.WriteLayout(s.layout(image.Reference), image); err != nil {
-			return err
+		if err := oci.WriteLayout(temporary.layout(image.Reference), image); err != nil {
+			return imageSet{}, err
 		}
 	}
-	return nil
+	if err := os.Rename(temporary.dir, set.dir); err != nil {
+		return imageSet{}, fmt.Errorf("keep images: %w", err)
+	}
+	return set, programs.RemoveOthers(c.layout.Images(), filepath.Base(set.dir))
 }
 
 func (c *Cluster) pythonDir() string { return filepath.Join(c.layout.Python(), pythonbase.Key()) }
 
 // mirrorDir is the mirror's storage: another one for other content.
 func (c *Cluster) mirrorDir(images imageSet) string {
-	return filepath.Join(c.layout.Mirror(), pythonbase.Key()+"-"+filepath.Base(string(images)))
+	return filepath.Join(c.layout.Mirror(), pythonbase.Key()+"-"+filepath.Base(images.dir))
 }
 
 func (c *Cluster) buildPython(ctx context.Context) error {

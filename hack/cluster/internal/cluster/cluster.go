@@ -1,4 +1,5 @@
-// Package cluster brings the one-node cluster up and takes it down.
+// Package cluster brings the cluster up, lets a second node come and go, and
+// takes all of it down.
 package cluster
 
 import (
@@ -6,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 
+	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/catalog"
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/enclosure"
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/host"
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/layout"
@@ -55,21 +58,45 @@ func New(gomod string, errOut io.Writer) (*Cluster, error) {
 func (c *Cluster) Kubeconfig() string { return c.layout.Kubeconfig() }
 
 // SetupFlags returns the flags that make the product's setup use the upstream
-// mirror and the package index beside the node.
-func (c *Cluster) SetupFlags() (string, error) {
-	state, err := enclosure.Load(c.layout.State())
+// mirror and the package index beside the node. The mirror stands for Docker
+// Hub, where the base images of builds come from, or with allMirrors for every
+// registry: then all images are named after the mirror, and the first node has
+// none of them.
+func (c *Cluster) SetupFlags(allMirrors bool) (string, error) {
+	state, err := c.running()
 	if err != nil {
 		return "", err
 	}
-	if !state.Alive() {
-		return "", ErrNotRunning
+	return strings.Join(setupFlags(state.Subnets.Gateway(), allMirrors), " "), nil
+}
+
+// state is what is known of the node with that number; nil when nothing is.
+func (c *Cluster) state(number int) (*enclosure.State, error) {
+	return enclosure.Load(node.Layout(c.layout, number).State())
+}
+
+// running is the state of the first node, which has to run.
+func (c *Cluster) running() (*enclosure.State, error) {
+	state, err := c.state(0)
+	if err == nil && !state.Alive() {
+		err = ErrNotRunning
 	}
-	gateway := state.Subnets.Gateway()
-	return strings.Join([]string{
-		fmt.Sprintf("--image-mirror=docker.io=http://%s:%d", gateway, node.MirrorPort),
+	return state, err
+}
+
+func setupFlags(gateway netip.Addr, allMirrors bool) []string {
+	mirror := fmt.Sprintf("http://%s:%d", gateway, node.MirrorPort)
+	flags := []string{
 		fmt.Sprintf("--build-arg=PIP_INDEX_URL=http://%s:%d/simple/", gateway, node.IndexPort),
 		fmt.Sprintf("--build-arg=PIP_TRUSTED_HOST=%s", gateway),
-	}, " "), nil
+	}
+	if !allMirrors {
+		return append(flags, "--image-mirror=docker.io="+mirror)
+	}
+	for _, registry := range catalog.Registries() {
+		flags = append(flags, "--image-mirror="+registry+"="+mirror+"/"+node.MirrorPath+registry)
+	}
+	return flags
 }
 
 // Down ends the cluster and removes everything but the caches.
@@ -83,7 +110,7 @@ func (c *Cluster) Down(ctx context.Context) error {
 }
 
 func (c *Cluster) down(ctx context.Context) error {
-	state, err := enclosure.Load(c.layout.State())
+	state, err := c.state(0)
 	if err != nil {
 		return err
 	}
@@ -94,8 +121,8 @@ func (c *Cluster) down(ctx context.Context) error {
 	if err := host.CheckPrivilege(); err != nil {
 		return err
 	}
-	c.log.Printf("ending the node")
-	if err := enclosure.Stop(ctx, state); err != nil {
+	c.log.Printf("ending what runs")
+	if err := c.stop(ctx, state); err != nil {
 		return err
 	}
 	c.log.Printf("removing its files")
@@ -104,6 +131,15 @@ func (c *Cluster) down(ctx context.Context) error {
 	}
 	c.log.Printf("the cluster is gone; its caches stay in %s", c.layout.Root)
 	return nil
+}
+
+// stop ends every node, the first one, which the others need, last.
+func (c *Cluster) stop(ctx context.Context, first *enclosure.State) error {
+	joined, err := c.state(second)
+	if err != nil {
+		return err
+	}
+	return errors.Join(enclosure.Stop(ctx, second, joined), enclosure.Stop(ctx, 0, first))
 }
 
 func (c *Cluster) removeRun() error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/enclosure"
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/host"
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/node"
+	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/oci"
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/programs"
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/pythonbase"
 )
@@ -23,8 +25,8 @@ import (
 const startTimeout = 5 * time.Minute
 
 // Up builds what is missing and starts the cluster. When it runs already and
-// is healthy nothing is done; whatever else is left of an earlier run is
-// removed first.
+// is healthy, only the mode of kube-proxy is made what KUBE_PROXY_MODE says;
+// whatever else is left of an earlier run is removed first.
 func (c *Cluster) Up(ctx context.Context) error {
 	if err := host.CheckPrivilege(); err != nil {
 		return err
@@ -37,13 +39,25 @@ func (c *Cluster) Up(ctx context.Context) error {
 	if err := c.builder.Resolve(ctx); err != nil {
 		return err
 	}
-	running, err := c.running(ctx)
+	running, err := c.upToDate(ctx)
 	if err != nil {
 		return err
 	}
+	mode := os.Getenv("KUBE_PROXY_MODE")
 	if running {
+		if mode != "" {
+			if err := c.setProxyMode(ctx, mode); err != nil {
+				return err
+			}
+		}
 		c.log.Printf("the cluster is running: export KUBECONFIG=%s", c.Kubeconfig())
 		return nil
+	}
+	if mode == "" {
+		mode = iptables
+	}
+	if err := checkProxyMode(mode); err != nil {
+		return err
 	}
 	if err := host.CheckDisk(c.layout.Root, warmDisk); err != nil {
 		return err
@@ -55,16 +69,16 @@ func (c *Cluster) Up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.start(ctx, images); err != nil {
+	if err := c.start(ctx, images, mode); err != nil {
 		return fmt.Errorf("%w (logs are in %s)", err, c.layout.Logs())
 	}
 	c.log.Printf("the cluster is ready: export KUBECONFIG=%s", c.Kubeconfig())
 	return c.builder.Prune()
 }
 
-// running tells whether there is nothing to do, and otherwise clears the way.
-func (c *Cluster) running(ctx context.Context) (bool, error) {
-	state, err := enclosure.Load(c.layout.State())
+// upToDate tells whether there is nothing to do, and otherwise clears the way.
+func (c *Cluster) upToDate(ctx context.Context) (bool, error) {
+	state, err := c.state(0)
 	if err != nil {
 		return false, err
 	}
@@ -78,7 +92,7 @@ func (c *Cluster) running(ctx context.Context) (bool, error) {
 	default:
 		return false, c.removeRun()
 	}
-	if err := enclosure.Stop(ctx, state); err != nil {
+	if err := c.stop(ctx, state); err != nil {
 		return false, err
 	}
 	return false, c.removeRun()
@@ -98,38 +112,44 @@ func (c *Cluster) healthy(ctx context.Context) bool {
 // readiness is what `kubectl wait` has to confirm.
 func readiness() [][]string {
 	return [][]string{
-		{"wait", "node/" + node.Name, "--for=condition=Ready"},
+		{"wait", "node/" + node.Name(0), "--for=condition=Ready"},
 		{"wait", "--namespace=kube-system", "deployment/coredns", "--for=condition=Available"},
 	}
 }
 
-func (c *Cluster) start(ctx context.Context, images imageSet) error {
-	described, err := c.describeNode(ctx, images)
+func (c *Cluster) start(ctx context.Context, images imageSet, proxyMode string) error {
+	resolvConf, nameservers, err := host.Resolver(host.Root())
 	if err != nil {
 		return err
 	}
-	if err := described.Write(); err != nil {
+	inUse, err := host.InUse(ctx, nameservers)
+	if err != nil {
 		return err
 	}
-	state := &enclosure.State{Key: c.builder.Key(), Subnets: described.Subnets}
-	enclosed := &enclosure.Enclosure{
-		NodeInit:  c.builder.Path("nodeinit"),
-		Spec:      described.Spec(),
-		State:     state,
-		StatePath: c.layout.State(),
-		LogPath:   filepath.Join(c.layout.Logs(), "nodeinit.log"),
-		MTU:       described.MTU,
+	subnets, err := host.ChooseSubnets(inUse)
+	if err != nil {
+		return err
 	}
-	c.log.Printf("starting the node at %s", described.Subnets.Node)
-	if err := enclosed.Start(ctx); err != nil {
-		return errors.Join(err, enclosure.Stop(context.WithoutCancel(ctx), state))
+	index, err := host.PackageIndex(ctx)
+	if err != nil {
+		return err
+	}
+	described := c.describeNode(0, subnets, proxyMode)
+	described.MTU = host.MTU(ctx)
+	described.ResolvConf = resolvConf
+	described.CoreDNSImage = catalog.CoreDNS(c.pins)
+	described.Mirror = c.mirrorDir(images)
+	described.PackageIndex = index
+	state, err := c.startNode(ctx, described)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	mirrored := make(chan error, 1)
 	go func() { mirrored <- c.fillMirror(ctx, state, images) }()
 	imported := make(chan error, 1)
-	go func() { imported <- c.importImages(ctx, state, images) }()
+	go func() { imported <- c.importImages(ctx, state, images, images.references) }()
 
 	if err := c.await(ctx, state, "the API server", func(ctx context.Context) error {
 		return c.kubectl(ctx, "get", "--raw=/readyz")
@@ -157,45 +177,43 @@ func (c *Cluster) start(ctx context.Context, images imageSet) error {
 	return <-mirrored
 }
 
-func (c *Cluster) describeNode(ctx context.Context, images imageSet) (*node.Node, error) {
-	resolvConf, nameservers, err := host.Resolver(host.Root())
-	if err != nil {
-		return nil, err
-	}
-	inUse, err := host.InUse(ctx, nameservers)
-	if err != nil {
-		return nil, err
-	}
-	subnets, err := host.ChooseSubnets(inUse)
-	if err != nil {
-		return nil, err
-	}
-	index, err := host.PackageIndex(ctx)
-	if err != nil {
-		return nil, err
-	}
-	mode := os.Getenv("KUBE_PROXY_MODE")
-	switch mode {
-	case "":
-		mode = "iptables"
-	case "iptables", "nftables":
-	default:
-		return nil, fmt.Errorf("KUBE_PROXY_MODE is %q: it must be iptables or nftables", mode)
-	}
+// describeNode describes a node as far as all nodes are the same.
+func (c *Cluster) describeNode(number int, subnets host.Subnets, proxyMode string) *node.Node {
 	return &node.Node{
-		Layout:       c.layout,
-		Subnets:      subnets,
-		MTU:          host.MTU(ctx),
-		ResolvConf:   resolvConf,
-		ProxyMode:    mode,
-		CgroupRoot:   enclosure.CgroupRoot,
-		PauseImage:   catalog.Pause,
-		CoreDNSImage: catalog.CoreDNS(c.pins),
-		Mirror:       c.mirrorDir(images),
-		PackageIndex: index,
-		IndexEnv:     host.ProxyEnv(),
-		Program:      c.builder.Path,
-	}, nil
+		Number:     number,
+		Cluster:    c.layout,
+		Subnets:    subnets,
+		ProxyMode:  proxyMode,
+		CgroupRoot: enclosure.CgroupRoot(number),
+		PauseImage: catalog.Pause,
+		Registries: catalog.Registries(),
+		IndexEnv:   host.ProxyEnv(),
+		Program:    c.builder.Path,
+	}
+}
+
+// startNode writes the node's files and starts its first process.
+func (c *Cluster) startNode(ctx context.Context, described *node.Node) (*enclosure.State, error) {
+	if err := described.Write(); err != nil {
+		return nil, err
+	}
+	state := &enclosure.State{
+		Number: described.Number, Key: c.builder.Key(), Subnets: described.Subnets, ProxyMode: described.ProxyMode,
+	}
+	files := node.Layout(c.layout, described.Number)
+	enclosed := &enclosure.Enclosure{
+		NodeInit:  c.builder.Path("nodeinit"),
+		Spec:      described.Spec(),
+		State:     state,
+		StatePath: files.State(),
+		LogPath:   filepath.Join(files.Logs(), "nodeinit.log"),
+		MTU:       described.MTU,
+	}
+	c.log.Printf("starting the node %s at %s", node.Name(described.Number), described.Subnets.Node(described.Number))
+	if err := enclosed.Start(ctx); err != nil {
+		return nil, errors.Join(err, enclosure.Stop(context.WithoutCancel(ctx), described.Number, state))
+	}
+	return state, nil
 }
 
 // await repeats an attempt until it succeeds, the node ends or the time is up.
@@ -218,37 +236,60 @@ func (c *Cluster) await(ctx context.Context, state *enclosure.State, what string
 	}
 }
 
-// importImages gives containerd all images at once. They are unpacked when a
-// container needs them: most clusters never use them all.
-func (c *Cluster) importImages(ctx context.Context, state *enclosure.State, images imageSet) error {
-	ctr := func(ctx context.Context, arguments ...string) error {
+// importImages gives containerd images. They are unpacked when a container needs
+// them: most clusters never use them all.
+func (c *Cluster) importImages(ctx context.Context, state *enclosure.State, images imageSet, references []string) error {
+	ctr := func(ctx context.Context, arguments ...string) *exec.Cmd {
 		socket := "--address=" + state.Path(node.ContainerdSocket)
-		return capture(exec.CommandContext(ctx, "ctr", append([]string{socket, "--namespace=k8s.io"}, arguments...)...))
+		return exec.CommandContext(ctx, "ctr", append([]string{socket, "--namespace=k8s.io"}, arguments...)...)
 	}
-	if err := c.await(ctx, state, "containerd", func(ctx context.Context) error { return ctr(ctx, "version") }); err != nil {
+	if err := c.await(ctx, state, "containerd", func(ctx context.Context) error {
+		return capture(ctr(ctx, "version"))
+	}); err != nil {
 		return err
 	}
-	if err := ctr(ctx, "images", "import", "--no-unpack", images.archive()); err != nil {
-		return fmt.Errorf("import images: %w", err)
+	for _, reference := range references {
+		archive, layout := io.Pipe()
+		go func() { layout.CloseWithError(oci.WriteArchive(images.layout(reference), layout)) }()
+		command := ctr(ctx, "images", "import", "--no-unpack", "-")
+		command.Stdin = archive
+		err := capture(command)
+		_ = archive.Close() // ends the writer when containerd did not read it all
+		if err != nil {
+			return fmt.Errorf("import %s: %w", reference, err)
+		}
 	}
 	return nil
 }
 
-// fillMirror pushes the Python base image and the images of Docker Hub into
-// the mirror, whose storage is kept from run to run.
+// mirrored are the layouts of all that the mirror serves, by their names in it:
+// every image below the directory of its registry, and those of Docker Hub
+// under their own names, too, as a mirror of one registry has them.
+func (c *Cluster) mirrored(images imageSet) map[string]string {
+	layouts := map[string]string{}
+	add := func(reference, layout string) {
+		layouts[node.MirrorPath+reference] = layout
+		if name, ok := strings.CutPrefix(reference, catalog.DockerHub); ok {
+			layouts[name] = layout
+		}
+	}
+	for _, reference := range images.references {
+		add(reference, images.layout(reference))
+	}
+	for _, tag := range pythonbase.Tags() {
+		add(catalog.DockerHub+pythonbase.Repository+":"+tag, c.pythonDir())
+	}
+	return layouts
+}
+
+// fillMirror pushes the images into the mirror, whose storage is kept from run
+// to run.
 func (c *Cluster) fillMirror(ctx context.Context, state *enclosure.State, images imageSet) error {
 	marker := filepath.Join(c.mirrorDir(images), "filled")
 	if _, err := os.Stat(marker); err == nil {
 		return nil
 	}
-	layouts := map[string]string{} // by the name in the mirror
-	for _, tag := range pythonbase.Tags() {
-		layouts[pythonbase.Repository+":"+tag] = c.pythonDir()
-	}
-	for _, reference := range catalog.HubImages() {
-		layouts[strings.TrimPrefix(reference, catalog.DockerHub)] = images.layout(reference)
-	}
-	for name, layout := range layouts {
+	for name, layout := range c.mirrored(images) {
 		reference := fmt.Sprintf("%s:%d/%s", state.Subnets.Gateway(), node.MirrorPort, name)
 		err := c.await(ctx, state, "the upstream mirror", func(ctx context.Context) error {
 			return capture(state.Command(ctx, c.builder.Path("crane"), "push", "--insecure", layout, reference))

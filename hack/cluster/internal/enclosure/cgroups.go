@@ -16,14 +16,22 @@ import (
 )
 
 const (
-	// CgroupRoot is the cgroup that everything of the node is in, pods included.
-	CgroupRoot = "/pyflow-cluster"
 	// daemons is the leaf for the processes that are not in a pod: on cgroup v2
 	// a group with children must not have processes of its own.
 	daemons = "daemons"
 
 	mountInfo = "/proc/self/mountinfo"
 )
+
+// CgroupRoot is the cgroup that everything of the node with that number is in,
+// pods included. Nodes share none: each kubelet removes the cgroups of pods that
+// it does not know.
+func CgroupRoot(number int) string {
+	if number == 0 {
+		return "/pyflow-cluster"
+	}
+	return fmt.Sprintf("/pyflow-cluster-%d", number)
+}
 
 type hierarchy struct {
 	path    string
@@ -57,21 +65,21 @@ func hierarchies() ([]hierarchy, error) {
 
 // joinCgroups moves a process into the node's own cgroups. It must not stay in
 // those of the session that started it, which end with the session.
-func joinCgroups(pid int) error {
+func joinCgroups(pid, number int) error {
 	found, err := hierarchies()
 	if err != nil {
 		return err
 	}
 	for _, hierarchy := range found {
-		if err := hierarchy.join(pid); err != nil {
+		if err := hierarchy.join(pid, number); err != nil {
 			return fmt.Errorf("join cgroup below %s: %w", hierarchy.path, err)
 		}
 	}
 	return nil
 }
 
-func (h hierarchy) join(pid int) error {
-	root := filepath.Join(h.path, CgroupRoot)
+func (h hierarchy) join(pid, number int) error {
+	root := filepath.Join(h.path, CgroupRoot(number))
 	leaf := filepath.Join(root, daemons)
 	if err := os.MkdirAll(leaf, 0o755); err != nil {
 		return err
@@ -113,13 +121,13 @@ func inherit(dir, file string) {
 }
 
 // removeCgroups kills what is left in the node's cgroups and removes them.
-func removeCgroups(ctx context.Context) error {
+func removeCgroups(ctx context.Context, number int) error {
 	found, err := hierarchies()
 	if err != nil {
 		return err
 	}
 	for _, hierarchy := range found {
-		root := filepath.Join(hierarchy.path, CgroupRoot)
+		root := filepath.Join(hierarchy.path, CgroupRoot(number))
 		err := retry(ctx, func() error { return removeTree(root) })
 		if err != nil {
 			return fmt.Errorf("remove cgroup: %w", err)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/host"
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/nodespec"
 )
 
@@ -40,11 +41,13 @@ func passed() []string { return []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} }
 // Start starts the node's first process and connects its network. On an error
 // the caller has to call Stop.
 func (e *Enclosure) Start(ctx context.Context) error {
-	forward, err := readIPForward()
-	if err != nil {
-		return err
+	if e.State.Number == 0 {
+		forward, err := readIPForward()
+		if err != nil {
+			return err
+		}
+		e.State.IPForward = forward
 	}
-	e.State.IPForward = forward
 	// Before anything of the host is changed, what it was is on the disk.
 	if err := e.State.Save(e.StatePath); err != nil {
 		return err
@@ -91,7 +94,7 @@ func (e *Enclosure) Start(ctx context.Context) error {
 	if err := e.State.Save(e.StatePath); err != nil {
 		return err
 	}
-	if err := joinCgroups(e.State.PID); err != nil {
+	if err := joinCgroups(e.State.PID, e.State.Number); err != nil {
 		return err
 	}
 	if err := e.connect(ctx); err != nil {
@@ -118,9 +121,9 @@ func keepDescriptors() error {
 	return nil
 }
 
-// Stop ends the node and leaves the host as it was before. It works from
-// whatever is left of a node, without a state, too.
-func Stop(ctx context.Context, state *State) error {
+// Stop ends the node with that number and leaves the host as it was before it.
+// It works from whatever is left of a node, without a state, too.
+func Stop(ctx context.Context, number int, state *State) error {
 	if state.Alive() {
 		// The kernel ends every process of the namespace with its first one.
 		if err := syscall.Kill(state.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -136,21 +139,24 @@ func Stop(ctx context.Context, state *State) error {
 			return err
 		}
 	}
-	return errors.Join(disconnect(ctx, state), removeCgroups(ctx))
+	return errors.Join(disconnect(ctx, number, state), removeCgroups(ctx, number))
 }
 
 // Leftovers tells whether the host has anything of a node.
 func Leftovers() bool {
-	if _, err := os.Stat("/sys/class/net/" + hostLink); err == nil {
-		return true
-	}
 	found, err := hierarchies()
 	if err != nil {
 		return true
 	}
-	for _, hierarchy := range found {
-		if _, err := os.Stat(hierarchy.path + CgroupRoot); err == nil {
-			return true
+	for number := range host.Nodes {
+		traces := []string{"/sys/class/net/" + hostLink(number)}
+		for _, hierarchy := range found {
+			traces = append(traces, hierarchy.path+CgroupRoot(number))
+		}
+		for _, path := range traces {
+			if _, err := os.Stat(path); err == nil {
+				return true
+			}
 		}
 	}
 	return false

@@ -53,7 +53,7 @@ func TestStateOutlivesTheProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	saved := State{PID: 7, StartTime: "8", Key: "k", Subnets: subnets, IPForward: "0", ForwardRules: true}
+	saved := State{Number: 1, PID: 7, StartTime: "8", Key: "k", Subnets: subnets, IPForward: "0", ForwardRules: true}
 	if err := saved.Save(path); err != nil {
 		t.Fatal(err)
 	}

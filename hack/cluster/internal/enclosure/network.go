@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// hostLink is the host's end of the link to the node.
-	hostLink = "pyflow0"
-	// nodeLink is the node's end of it.
+	// hostLinks is what the names of the host's ends of the links start with.
+	hostLinks = "pyflow"
+	// nodeLink is a node's end of its link.
 	nodeLink = "eth0"
 	// hostTable is the only firewall table that the host gets.
 	hostTable = "pyflow_cluster"
@@ -21,37 +21,46 @@ const (
 	ipForward = "/proc/sys/net/ipv4/ip_forward"
 )
 
+// hostLink is the host's end of the link to the node with that number.
+func hostLink(number int) string { return hostLinks + strconv.Itoa(number) }
+
 // connect links the node's network to the host's and lets it reach what the
-// host reaches.
+// host reaches. The host is the router between the nodes and knows which node
+// has which pods; what it knows of a node goes with that node's link.
 func (e *Enclosure) connect(ctx context.Context) error {
-	subnets, pid := e.State.Subnets, strconv.Itoa(e.State.PID)
-	bits := "/" + strconv.Itoa(subnets.Link.Bits())
-	mtu := strconv.Itoa(e.MTU)
+	subnets, number, pid := e.State.Subnets, e.State.Number, strconv.Itoa(e.State.PID)
+	link, mtu := hostLink(number), strconv.Itoa(e.MTU)
+	self, router := subnets.Node(number).String(), subnets.Host().String()
+	pods := subnets.NodePods(number)
 	inNode := func(arguments ...string) []string {
 		return append([]string{"nsenter", "--target", pid, "--net"}, arguments...)
 	}
 	for _, command := range [][]string{
-		{"ip", "link", "add", hostLink, "mtu", mtu, "type", "veth", "peer", "name", nodeLink, "mtu", mtu, "netns", pid},
-		{"ip", "address", "add", subnets.Host.String() + bits, "dev", hostLink},
-		{"ip", "link", "set", hostLink, "up"},
+		{"ip", "link", "add", link, "mtu", mtu, "type", "veth", "peer", "name", nodeLink, "mtu", mtu, "netns", pid},
+		{"ip", "address", "add", router, "peer", self, "dev", link},
+		{"ip", "link", "set", link, "up"},
+		{"ip", "route", "add", pods.String(), "via", self},
 		inNode("ip", "link", "set", "lo", "up"),
 		// The gateway's address belongs to every pod's interface; the services
 		// that listen on it must not have to wait for the first pod.
-		inNode("ip", "address", "add", subnets.Gateway().String()+"/32", "dev", "lo"),
-		inNode("ip", "address", "add", subnets.Node.String()+bits, "dev", nodeLink),
+		inNode("ip", "address", "add", pods.Addr().Next().String()+"/32", "dev", "lo"),
+		inNode("ip", "address", "add", self, "peer", router, "dev", nodeLink),
 		inNode("ip", "link", "set", nodeLink, "up"),
-		inNode("ip", "route", "add", "default", "via", subnets.Host.String()),
+		inNode("ip", "route", "add", "default", "via", router),
 		inNode("sh", "-c", "echo 1 >"+ipForward),
 	} {
 		if err := execute(ctx, "", command...); err != nil {
 			return fmt.Errorf("connect the node: %w", err)
 		}
 	}
-	nodeRules := masquerade("pyflow_node", fmt.Sprintf("ip saddr %s oifname %q masquerade", subnets.Pods, nodeLink))
+	nodeRules := masquerade("pyflow_node", fmt.Sprintf("ip saddr %s ip daddr != %s oifname %q masquerade", pods, subnets.Pods, nodeLink))
 	if err := execute(ctx, nodeRules, inNode("nft", "-f", "-")...); err != nil {
 		return fmt.Errorf("translate the pods' addresses: %w", err)
 	}
-	hostRules := masquerade(hostTable, fmt.Sprintf("ip saddr %s oifname != %q masquerade", subnets.Link, hostLink))
+	if number > 0 {
+		return nil
+	}
+	hostRules := masquerade(hostTable, fmt.Sprintf("ip saddr %s oifname != %q masquerade", subnets.Link, hostLinks+"*"))
 	if err := execute(ctx, hostRules, "nft", "-f", "-"); err != nil {
 		return fmt.Errorf("translate the node's address: %w", err)
 	}
@@ -71,13 +80,13 @@ func masquerade(table, rule string) string {
 `, table, rule)
 }
 
-// forwardRules let the node's packets through a firewall that drops what it
+// forwardRules let the nodes' packets through a firewall that drops what it
 // does not know.
 func forwardRules() [][]string {
 	const comment = "pyflow-cluster"
 	return [][]string{
-		{"FORWARD", "-i", hostLink, "-m", "comment", "--comment", comment, "-j", "ACCEPT"},
-		{"FORWARD", "-o", hostLink, "-m", "comment", "--comment", comment, "-j", "ACCEPT"},
+		{"FORWARD", "-i", hostLinks + "+", "-m", "comment", "--comment", comment, "-j", "ACCEPT"},
+		{"FORWARD", "-o", hostLinks + "+", "-m", "comment", "--comment", comment, "-j", "ACCEPT"},
 	}
 }
 
@@ -102,10 +111,13 @@ func (e *Enclosure) openFirewall(ctx context.Context) error {
 
 // disconnect takes back what connect did to the host. All of it is looked for
 // by name, so that a state that was lost does not matter.
-func disconnect(ctx context.Context, state *State) error {
-	if _, err := os.Stat("/sys/class/net/" + hostLink); err == nil {
+func disconnect(ctx context.Context, number int, state *State) error {
+	if _, err := os.Stat("/sys/class/net/" + hostLink(number)); err == nil {
 		// It goes with the node's network, but only in a while.
-		_ = execute(ctx, "", "ip", "link", "delete", hostLink)
+		_ = execute(ctx, "", "ip", "link", "delete", hostLink(number))
+	}
+	if number > 0 {
+		return nil
 	}
 	if execute(ctx, "", "nft", "list", "table", "ip", hostTable) == nil {
 		if err := execute(ctx, "", "nft", "delete", "table", "ip", hostTable); err != nil {

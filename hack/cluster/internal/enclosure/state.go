@@ -14,15 +14,19 @@ import (
 // State is what has to be known to find a running node again and to leave the
 // host as it was.
 type State struct {
+	// Number is the node's, from 0.
+	Number int `json:"number"`
 	// PID is the node's first process, 0 before it is started.
 	PID int `json:"pid"`
 	// StartTime tells that process from a later one with the same number.
 	StartTime string `json:"startTime"`
 	// Key names the programs that the node runs.
 	Key string `json:"key"`
-	// Subnets are the node's addresses.
+	// Subnets are the cluster's addresses.
 	Subnets host.Subnets `json:"subnets"`
-	// IPForward is the value of the host's setting before the node.
+	// ProxyMode is how the node's kube-proxy works: iptables or nftables.
+	ProxyMode string `json:"proxyMode"`
+	// IPForward is the value of the host's setting before the first node.
 	IPForward string `json:"ipForward"`
 	// ForwardRules tells that the host's firewall was opened for the node.
 	ForwardRules bool `json:"forwardRules"`

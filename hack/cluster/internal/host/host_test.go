@@ -88,10 +88,13 @@ func TestChooseSubnets(t *testing.T) {
 		t.Fatal(err)
 	}
 	for got, want := range map[string]string{
-		free.Host.String():      "10.89.0.1",
-		free.Node.String():      "10.89.0.2",
-		free.Gateway().String(): "10.88.0.1",
-		free.DNS().String():     "10.96.0.10",
+		free.Host().String():      "10.89.0.1",
+		free.Node(0).String():     "10.89.0.2",
+		free.Node(1).String():     "10.89.0.3",
+		free.NodePods(0).String(): "10.88.0.0/17",
+		free.NodePods(1).String(): "10.88.128.0/17",
+		free.Gateway().String():   "10.88.0.1",
+		free.DNS().String():       "10.96.0.10",
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)

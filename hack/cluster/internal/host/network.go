@@ -16,18 +16,37 @@ import (
 // ErrSubnet is returned when no subnet is free.
 var ErrSubnet = errors.New("no free subnet")
 
+// Nodes is how many nodes a cluster may have. They are numbered from 0, the one
+// that everything else of the cluster runs on.
+const Nodes = 2
+
 // Subnets are the addresses of the cluster.
 type Subnets struct {
-	// Host and Node are the two ends of the link between host and node.
-	Host, Node netip.Addr
-	// Link is the subnet of that link.
+	// Link has the addresses of the host and of the nodes.
 	Link netip.Prefix
-	// Pods and Services exist only inside the node, but must not hide what
-	// the node has to reach outside.
+	// Pods and Services exist only inside the nodes, but must not hide what
+	// the nodes have to reach outside.
 	Pods, Services netip.Prefix
 }
 
-// Gateway is the node's address on the pods' network: the first one.
+// Host is the host's end of the links between host and nodes.
+func (s Subnets) Host() netip.Addr { return nth(s.Link, 1) }
+
+// Node is the address of the node with that number.
+func (s Subnets) Node(number int) netip.Addr { return nth(s.Link, 2+number) }
+
+// NodePods is the half of the pods' network that is on the node with that
+// number. The nodes' pods reach each other without address translation.
+func (s Subnets) NodePods(number int) netip.Prefix {
+	bits := s.Pods.Bits() + 1
+	address := s.Pods.Addr().As4()
+	if number > 0 {
+		address[s.Pods.Bits()/8] |= 1 << (7 - s.Pods.Bits()%8)
+	}
+	return netip.PrefixFrom(netip.AddrFrom4(address), bits)
+}
+
+// Gateway is the first node's address on the pods' network: the first one.
 func (s Subnets) Gateway() netip.Addr { return s.Pods.Addr().Next() }
 
 // DNS is the address of the cluster's name server, the tenth service address
@@ -60,8 +79,6 @@ func ChooseSubnets(inUse []netip.Prefix) (Subnets, error) {
 		}
 		*choice.into = prefix
 	}
-	subnets.Host = nth(subnets.Link, 1)
-	subnets.Node = nth(subnets.Link, 2)
 	return subnets, nil
 }
 

@@ -12,6 +12,8 @@ import (
 type Layout struct {
 	// Root is the directory that holds everything.
 	Root string
+
+	node string
 }
 
 // Default returns the layout below the user's cache directory.
@@ -41,10 +43,14 @@ func (l Layout) Index() string { return filepath.Join(l.Root, "index") }
 // Lock is the file whose lock a command that changes anything holds.
 func (l Layout) Lock() string { return filepath.Join(l.Root, "lock") }
 
-// Run holds the running cluster and is removed with it.
-func (l Layout) Run() string { return filepath.Join(l.Root, "run") }
+// Node is the layout of a later node: with a Run of its own below the
+// cluster's, and all that is in it.
+func (l Layout) Node(name string) Layout { return Layout{Root: l.Root, node: name} }
 
-// State is the record of the running cluster.
+// Run holds the running cluster and is removed with it.
+func (l Layout) Run() string { return filepath.Join(l.Root, "run", l.node) }
+
+// State is the record of the running node.
 func (l Layout) State() string { return filepath.Join(l.Run(), "state.json") }
 
 // Kubeconfig is the administrator's kubeconfig.

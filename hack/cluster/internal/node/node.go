@@ -1,4 +1,4 @@
-// Package node describes the one node: its certificates, its configuration
+// Package node describes the nodes: their certificates, their configuration
 // files and the processes that run with them.
 package node
 
@@ -20,27 +20,53 @@ import (
 )
 
 const (
-	// Name is the node's name.
-	Name = "pyflow"
 	// ContainerdSocket is where containerd listens, inside the node.
 	ContainerdSocket = "/run/containerd/containerd.sock"
+	// MirrorPath is where the mirror has the images of every registry, each
+	// below the registry's host.
+	MirrorPath = "mirror/"
 	// MirrorPort is where the upstream mirror listens, on the gateway address.
 	MirrorPort = 5000
 	// IndexPort is where the package index listens, on the gateway address.
 	IndexPort = 3141
 
+	// ProxyStatusPort is where kube-proxy tells, on the node's address, its mode
+	// and how far it is.
+	ProxyStatusPort = 10249
+
 	apiPort     = 6443
 	etcdAddress = "127.0.0.1:2379"
+	proxyConfig = "kube-proxy.yaml"
 )
 
 //go:embed config
 var configs embed.FS
 
-// Node is what the node's files are made from.
+// Name is the name of the node with that number.
+func Name(number int) string {
+	if number == 0 {
+		return "pyflow"
+	}
+	return fmt.Sprintf("pyflow-%d", number+1)
+}
+
+// Layout is where in the cluster's layout the files of the node with that
+// number are.
+func Layout(cluster layout.Layout, number int) layout.Layout {
+	if number == 0 {
+		return cluster
+	}
+	return cluster.Node(Name(number))
+}
+
+// Node is what a node's files are made from.
 type Node struct {
-	// Layout is where the files go.
-	Layout layout.Layout
-	// Subnets are the node's addresses.
+	// Number is the node's. Number 0 runs the control plane and the services
+	// beside it; the others run pods only and need its files.
+	Number int
+	// Cluster is where the cluster's files are.
+	Cluster layout.Layout
+	// Subnets are the cluster's addresses.
 	Subnets host.Subnets
 	// MTU is the largest packet of the pods' interfaces.
 	MTU int
@@ -54,6 +80,8 @@ type Node struct {
 	PauseImage, CoreDNSImage string
 	// Mirror is the directory with the upstream mirror's content.
 	Mirror string
+	// Registries are the hosts of the registries that the mirror stands for.
+	Registries []string
 	// PackageIndex is the upstream of the package index.
 	PackageIndex string
 	// IndexEnv is the environment of the package index: the host's proxy.
@@ -64,49 +92,69 @@ type Node struct {
 
 // Server is the address of the API server.
 func (n *Node) Server() string {
-	return "https://" + netip.AddrPortFrom(n.Subnets.Node, apiPort).String()
+	return "https://" + n.apiServer()
 }
+
+func (n *Node) apiServer() string {
+	return netip.AddrPortFrom(n.Subnets.Node(0), apiPort).String()
+}
+
+func (n *Node) name() string { return Name(n.Number) }
+
+func (n *Node) layout() layout.Layout { return Layout(n.Cluster, n.Number) }
+
+func (n *Node) address() netip.Addr { return n.Subnets.Node(n.Number) }
 
 // fields are what the templates of the configuration files see.
 type fields struct {
 	*Node
 	Name, PKI, Config, CNIPlugins string
+	Pods                          netip.Prefix
+	ProxyStatus                   netip.AddrPort
+	MirrorPath, Registry          string
 	MirrorPort                    int
 }
 
 // Write makes the node's directories, certificates and configuration files.
 func (n *Node) Write() error {
-	dirs := []string{n.Layout.Logs(), n.Layout.Volumes()}
+	files := n.layout()
+	dirs := []string{files.Logs()}
+	if n.Number == 0 {
+		dirs = append(dirs, files.Volumes())
+	}
 	for _, dir := range nodeDirs() {
-		dirs = append(dirs, n.Layout.NodeDir(dir))
+		dirs = append(dirs, files.NodeDir(dir))
 	}
 	for _, dir := range dirs {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make node directory: %w", err)
 		}
 	}
-	if err := os.Chmod(n.Layout.NodeDir("tmp"), os.ModeSticky|0o777); err != nil {
+	if err := os.Chmod(files.NodeDir("tmp"), os.ModeSticky|0o777); err != nil {
 		return fmt.Errorf("open node's /tmp: %w", err)
 	}
 	if err := n.writePKI(); err != nil {
 		return err
 	}
-	for template, path := range map[string]string{
+	templates := map[string]string{
 		"containerd.toml": "containerd.toml",
 		"cni.conflist":    "cni/10-pyflow.conflist",
-		"docker-hub.toml": "certs.d/docker.io/hosts.toml",
 		"mirror.toml":     "certs.d/" + n.gateway(MirrorPort) + "/hosts.toml",
 		"kubelet.yaml":    "kubelet.yaml",
-		"kube-proxy.yaml": "kube-proxy.yaml",
-		"scheduler.yaml":  "scheduler.yaml",
-		"mirror.yaml":     "mirror.yaml",
-		"manifests.yaml":  "manifests.yaml",
-	} {
-		content, err := n.render(template)
-		if err != nil {
+		proxyConfig:       proxyConfig,
+	}
+	if n.Number == 0 {
+		for _, name := range []string{"scheduler.yaml", "mirror.yaml", "manifests.yaml"} {
+			templates[name] = name
+		}
+	}
+	for template, path := range templates {
+		if err := n.writeRendered(template, path, ""); err != nil {
 			return err
 		}
-		if err := n.writeConfig(path, content); err != nil {
+	}
+	for _, registry := range n.Registries {
+		if err := n.writeRendered("registry.toml", "certs.d/"+registry+"/hosts.toml", registry); err != nil {
 			return err
 		}
 	}
@@ -117,6 +165,11 @@ func (n *Node) Write() error {
 	}
 	return n.writeConfig("resolv.conf", []byte(n.ResolvConf))
 }
+
+// WriteProxyConfig writes the configuration of kube-proxy alone. One that runs
+// ends when it sees that, and what starts instead removes the rules of other
+// modes.
+func (n *Node) WriteProxyConfig() error { return n.writeRendered(proxyConfig, proxyConfig, "") }
 
 // tunables are the kernel settings that the kubelet insists on. They are not
 // part of any namespace: the node sees files with these values in their place,
@@ -139,15 +192,25 @@ func (n *Node) gateway(port uint16) string {
 	return netip.AddrPortFrom(n.Subnets.Gateway(), port).String()
 }
 
-func (n *Node) render(name string) ([]byte, error) {
+func (n *Node) writeRendered(template, path, registry string) error {
+	content, err := n.render(template, registry)
+	if err != nil {
+		return err
+	}
+	return n.writeConfig(path, content)
+}
+
+func (n *Node) render(name, registry string) ([]byte, error) {
 	parsed, err := template.New(name).Option("missingkey=error").ParseFS(configs, "config/"+name)
 	if err != nil {
 		return nil, fmt.Errorf("parse %s: %w", name, err)
 	}
 	var content bytes.Buffer
 	err = parsed.Execute(&content, fields{
-		Node: n, Name: Name, PKI: n.Layout.PKI(), Config: n.Layout.Config(),
-		CNIPlugins: host.CNIPlugins, MirrorPort: MirrorPort,
+		Node: n, Name: n.name(), PKI: n.layout().PKI(), Config: n.layout().Config(),
+		CNIPlugins: host.CNIPlugins, Pods: n.Subnets.NodePods(n.Number),
+		ProxyStatus: netip.AddrPortFrom(n.address(), ProxyStatusPort),
+		MirrorPath:  MirrorPath, Registry: registry, MirrorPort: MirrorPort,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("render %s: %w", name, err)
@@ -166,25 +229,52 @@ func (n *Node) writeConfig(name string, content []byte) error {
 }
 
 // ConfigFile is the path of one of the node's configuration files.
-func (n *Node) ConfigFile(name string) string { return filepath.Join(n.Layout.Config(), name) }
+func (n *Node) ConfigFile(name string) string { return filepath.Join(n.layout().Config(), name) }
 
 func (n *Node) writePKI() error {
-	authority, err := pki.NewAuthority(n.Layout.PKI())
+	if n.Number > 0 {
+		authority, err := pki.OpenAuthority(n.Cluster.PKI(), n.layout().PKI())
+		if err != nil {
+			return err
+		}
+		return n.issue(authority)
+	}
+	authority, err := pki.NewAuthority(n.layout().PKI())
 	if err != nil {
 		return err
 	}
+	if err := n.issue(authority); err != nil {
+		return err
+	}
+	return n.issueControlPlane(authority)
+}
+
+// issue makes what every node has.
+func (n *Node) issue(authority *pki.Authority) error {
+	kubelet := pki.Subject{Name: "system:node:" + n.name(), Groups: []string{"system:nodes"}}
+	if err := authority.Kubeconfig(n.kubeconfig("kubelet"), n.Server(), kubelet); err != nil {
+		return err
+	}
+	kubelet.DNSNames, kubelet.IPs = []string{n.name()}, []netip.Addr{n.address(), loopback()}
+	if err := authority.Issue("kubelet", kubelet); err != nil {
+		return err
+	}
+	return authority.Kubeconfig(n.kubeconfig("kube-proxy"), n.Server(), pki.Subject{Name: "system:kube-proxy"})
+}
+
+func loopback() netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, 1}) }
+
+func (n *Node) issueControlPlane(authority *pki.Authority) error {
 	if err := authority.KeyPair("service-account"); err != nil {
 		return err
 	}
-	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	for name, subject := range map[string]pki.Subject{
 		"kube-apiserver": {
 			Name:     "kube-apiserver",
 			DNSNames: []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"},
 			// The first service address is the API server's own.
-			IPs: []netip.Addr{loopback, n.Subnets.Node, n.Subnets.Services.Addr().Next()},
+			IPs: []netip.Addr{loopback(), n.address(), n.Subnets.Services.Addr().Next()},
 		},
-		"kubelet":        {Name: "system:node:" + Name, Groups: []string{"system:nodes"}, DNSNames: []string{Name}, IPs: []netip.Addr{n.Subnets.Node, loopback}},
 		"kubelet-client": {Name: "kube-apiserver-kubelet-client"},
 	} {
 		if err := authority.Issue(name, subject); err != nil {
@@ -192,11 +282,9 @@ func (n *Node) writePKI() error {
 		}
 	}
 	for path, subject := range map[string]pki.Subject{
-		n.Layout.Kubeconfig():                   {Name: "pyflow-admin", Groups: []string{"system:masters"}},
+		n.Cluster.Kubeconfig():                  {Name: "pyflow-admin", Groups: []string{"system:masters"}},
 		n.kubeconfig("kube-controller-manager"): {Name: "system:kube-controller-manager"},
 		n.kubeconfig("kube-scheduler"):          {Name: "system:kube-scheduler"},
-		n.kubeconfig("kube-proxy"):              {Name: "system:kube-proxy"},
-		n.kubeconfig("kubelet"):                 {Name: "system:node:" + Name, Groups: []string{"system:nodes"}},
 		n.kubeconfig("storage-provisioner"):     {Name: "pyflow:storage-provisioner"},
 	} {
 		if err := authority.Kubeconfig(path, n.Server(), subject); err != nil {
@@ -207,7 +295,7 @@ func (n *Node) writePKI() error {
 }
 
 func (n *Node) kubeconfig(component string) string {
-	return filepath.Join(n.Layout.PKI(), component+".kubeconfig")
+	return filepath.Join(n.layout().PKI(), component+".kubeconfig")
 }
 
 // nodeDirs are the host's directories that the node has its own of.
@@ -216,14 +304,14 @@ func nodeDirs() []string { return []string{"run", "var/lib", "var/log", "tmp"} }
 // Spec describes the node to its first process.
 func (n *Node) Spec() nodespec.Spec {
 	spec := nodespec.Spec{
-		Hostname:   Name,
-		Keep:       []string{n.Layout.Root},
+		Hostname:   n.name(),
+		Keep:       []string{n.Cluster.Root},
 		ResolvConf: n.ConfigFile("resolv.conf"),
-		LogDir:     n.Layout.Logs(),
+		LogDir:     n.layout().Logs(),
 		Processes:  n.processes(),
 	}
 	for _, dir := range nodeDirs() {
-		spec.Binds = append(spec.Binds, nodespec.Bind{Source: n.Layout.NodeDir(dir), Target: "/" + dir})
+		spec.Binds = append(spec.Binds, nodespec.Bind{Source: n.layout().NodeDir(dir), Target: "/" + dir})
 	}
 	for name := range tunables() {
 		spec.Binds = append(spec.Binds, nodespec.Bind{Source: n.ConfigFile(tunableFile(name)), Target: "/proc/sys/" + name})
@@ -232,11 +320,30 @@ func (n *Node) Spec() nodespec.Spec {
 }
 
 func (n *Node) processes() []nodespec.Process {
-	pkiFile := func(name string) string { return filepath.Join(n.Layout.PKI(), name) }
-	apiServer := netip.AddrPortFrom(n.Subnets.Node, apiPort).String()
+	kube := n.Program("kube")
+	processes := []nodespec.Process{
+		{Name: "containerd", Path: host.Program("containerd"), Args: []string{"--config", n.ConfigFile("containerd.toml")}, Env: n.IndexEnv},
+		{Name: "kubelet", Path: kube, WaitFor: []string{n.apiServer(), ContainerdSocket}, Args: []string{
+			"--config=" + n.ConfigFile("kubelet.yaml"),
+			"--kubeconfig=" + n.kubeconfig("kubelet"),
+			"--hostname-override=" + n.name(),
+			"--node-ip=" + n.address().String(),
+		}},
+		{Name: "kube-proxy", Path: kube, WaitFor: []string{n.apiServer()}, Args: []string{
+			"--config=" + n.ConfigFile(proxyConfig),
+		}},
+	}
+	if n.Number > 0 {
+		return processes
+	}
+	return append(processes, n.controlPlane()...)
+}
+
+// controlPlane is what runs once per cluster.
+func (n *Node) controlPlane() []nodespec.Process {
+	pkiFile := func(name string) string { return filepath.Join(n.layout().PKI(), name) }
 	kube := n.Program("kube")
 	return []nodespec.Process{
-		{Name: "containerd", Path: host.Program("containerd"), Args: []string{"--config", n.ConfigFile("containerd.toml")}, Env: n.IndexEnv},
 		{Name: "etcd", Path: n.Program("etcd"), Args: []string{
 			"--data-dir=/var/lib/etcd",
 			"--listen-client-urls=http://" + etcdAddress,
@@ -250,7 +357,7 @@ func (n *Node) processes() []nodespec.Process {
 		{Name: "kube-apiserver", Path: kube, WaitFor: []string{etcdAddress}, Args: []string{
 			"--etcd-servers=http://" + etcdAddress,
 			"--secure-port=" + strconv.Itoa(apiPort),
-			"--advertise-address=" + n.Subnets.Node.String(),
+			"--advertise-address=" + n.address().String(),
 			"--service-cluster-ip-range=" + n.Subnets.Services.String(),
 			"--client-ca-file=" + pkiFile("ca.crt"),
 			"--tls-cert-file=" + pkiFile("kube-apiserver.crt"),
@@ -267,7 +374,7 @@ func (n *Node) processes() []nodespec.Process {
 			"--allow-privileged=true",
 			"--profiling=false",
 		}},
-		{Name: "kube-controller-manager", Path: kube, WaitFor: []string{apiServer}, Args: []string{
+		{Name: "kube-controller-manager", Path: kube, WaitFor: []string{n.apiServer()}, Args: []string{
 			"--kubeconfig=" + n.kubeconfig("kube-controller-manager"),
 			"--authentication-kubeconfig=" + n.kubeconfig("kube-controller-manager"),
 			"--authorization-kubeconfig=" + n.kubeconfig("kube-controller-manager"),
@@ -281,24 +388,15 @@ func (n *Node) processes() []nodespec.Process {
 			"--leader-elect=false",
 			"--profiling=false",
 		}},
-		{Name: "kube-scheduler", Path: kube, WaitFor: []string{apiServer}, Args: []string{
+		{Name: "kube-scheduler", Path: kube, WaitFor: []string{n.apiServer()}, Args: []string{
 			"--config=" + n.ConfigFile("scheduler.yaml"),
 			"--authentication-kubeconfig=" + n.kubeconfig("kube-scheduler"),
 			"--authorization-kubeconfig=" + n.kubeconfig("kube-scheduler"),
 			"--bind-address=127.0.0.1",
 		}},
-		{Name: "kubelet", Path: kube, WaitFor: []string{apiServer, ContainerdSocket}, Args: []string{
-			"--config=" + n.ConfigFile("kubelet.yaml"),
-			"--kubeconfig=" + n.kubeconfig("kubelet"),
-			"--hostname-override=" + Name,
-			"--node-ip=" + n.Subnets.Node.String(),
-		}},
-		{Name: "kube-proxy", Path: kube, WaitFor: []string{apiServer}, Args: []string{
-			"--config=" + n.ConfigFile("kube-proxy.yaml"),
-		}},
-		{Name: "storage-provisioner", Path: kube, WaitFor: []string{apiServer}, Args: []string{
+		{Name: "storage-provisioner", Path: kube, WaitFor: []string{n.apiServer()}, Args: []string{
 			"--kubeconfig=" + n.kubeconfig("storage-provisioner"),
-			"--root=" + n.Layout.Volumes(),
+			"--root=" + n.layout().Volumes(),
 		}},
 		{
 			Name: "mirror", Path: n.Program("registry"), Args: []string{"serve", n.ConfigFile("mirror.yaml")},
@@ -307,7 +405,7 @@ func (n *Node) processes() []nodespec.Process {
 		{Name: "pipindex", Path: n.Program("pipindex"), Env: n.IndexEnv, Args: []string{
 			"-listen=" + n.gateway(IndexPort),
 			"-upstream=" + n.PackageIndex,
-			"-cache=" + n.Layout.Index(),
+			"-cache=" + n.Cluster.Index(),
 		}},
 	}
 }

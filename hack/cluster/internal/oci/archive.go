@@ -9,22 +9,13 @@ import (
 	"path/filepath"
 )
 
-// WriteArchive writes a layout as the tar file that containerd imports.
-func WriteArchive(layout, archive string) error {
-	file, err := os.Create(archive)
-	if err != nil {
-		return fmt.Errorf("make image archive: %w", err)
-	}
-	writer := tar.NewWriter(file)
+// WriteArchive writes a layout as the tar stream that containerd imports.
+func WriteArchive(layout string, archive io.Writer) error {
+	writer := tar.NewWriter(archive)
 	if err := addTree(writer, layout); err != nil {
-		_ = file.Close()
 		return fmt.Errorf("write image archive: %w", err)
 	}
 	if err := writer.Close(); err != nil {
-		_ = file.Close()
-		return fmt.Errorf("write image archive: %w", err)
-	}
-	if err := file.Close(); err != nil {
 		return fmt.Errorf("write image archive: %w", err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 )
 
 // Format changes when the same images would be written differently.
-const Format = "1"
+const Format = "2"
 
 const (
 	typeIndex     = "application/vnd.oci.image.index.v1+json"
@@ -28,6 +29,9 @@ const (
 	typeConfig    = "application/vnd.oci.image.config.v1+json"
 	typeLayer     = "application/vnd.oci.image.layer.v1.tar"
 	typeLayerGzip = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+	// capabilityRecord is how a tar file holds the capabilities of a program.
+	capabilityRecord = "SCHILY.xattr.security.capability"
 
 	// annotationName is what containerd names an imported image after.
 	annotationName = "io.containerd.image.name"
@@ -54,7 +58,14 @@ type File struct {
 	Content []byte
 	// Mode holds the permission bits; 0 stands for 0755.
 	Mode int64
+	// Capabilities are those that the program gets and cannot run without, one
+	// bit each, as `setcap CAPABILITY=+ep` sets them: the kernel refuses to
+	// start it in a container that may not have them.
+	Capabilities uint32
 }
+
+// NetBindService is the capability to listen on ports below 1024.
+const NetBindService uint32 = 1 << 10
 
 // Image is a one-layer image.
 type Image struct {
@@ -114,16 +125,14 @@ func NewLayout(dir string) (*Layout, error) {
 	return &Layout{dir: dir}, nil
 }
 
-// WriteLayout writes a layout with the images into a directory.
-func WriteLayout(dir string, images ...Image) error {
+// WriteLayout writes a layout of one image into a directory.
+func WriteLayout(dir string, image Image) error {
 	layout, err := NewLayout(dir)
 	if err != nil {
 		return err
 	}
-	for _, image := range images {
-		if err := layout.Add(image); err != nil {
-			return err
-		}
+	if err := layout.Add(image); err != nil {
+		return err
 	}
 	return layout.Close()
 }
@@ -253,6 +262,9 @@ func writeEntry(archive *tar.Writer, file File) error {
 	if header.Mode == 0 {
 		header.Mode = 0o755
 	}
+	if file.Capabilities != 0 {
+		header.PAXRecords = map[string]string{capabilityRecord: fileCapabilities(file.Capabilities)}
+	}
 	var content io.Reader = bytes.NewReader(file.Content)
 	header.Size = int64(len(file.Content))
 	switch {
@@ -275,6 +287,17 @@ func writeEntry(archive *tar.Writer, file File) error {
 	}
 	_, err := io.Copy(archive, content)
 	return err
+}
+
+// fileCapabilities encodes vfs_cap_data of linux/capability.h, version 2:
+// permitted and effective, nothing to inherit.
+func fileCapabilities(permitted uint32) string {
+	const version2, effective = 0x02000000, 1
+	var data []byte
+	for _, word := range []uint32{version2 | effective, permitted, 0, 0, 0} {
+		data = binary.LittleEndian.AppendUint32(data, word)
+	}
+	return string(data)
 }
 
 // withParents adds the directories that the files are in, parents first.

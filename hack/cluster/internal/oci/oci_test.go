@@ -88,6 +88,28 @@ func TestEqualImagesHaveEqualDigests(t *testing.T) {
 	}
 }
 
+func TestCapabilitiesAreInTheLayer(t *testing.T) {
+	var layer bytes.Buffer
+	err := writeLayer(&layer, []File{{Name: "a", Content: []byte("a"), Capabilities: NetBindService}, {Name: "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive := tar.NewReader(&layer)
+	for _, want := range []string{
+		// What getfattr shows after `setcap cap_net_bind_service=+ep`.
+		"\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+		"",
+	} {
+		header, err := archive.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := header.PAXRecords[capabilityRecord]; got != want {
+			t.Errorf("%s has %q, want %q", header.Name, got, want)
+		}
+	}
+}
+
 func TestRootFSIsCompressed(t *testing.T) {
 	dir := t.TempDir()
 	layout, err := NewLayout(dir)
@@ -113,17 +135,12 @@ func TestRootFSIsCompressed(t *testing.T) {
 
 func TestArchiveHoldsTheLayout(t *testing.T) {
 	dir, _ := write(t, Image{Reference: "a:1", Files: []File{{Name: "a", Content: []byte("a")}}})
-	path := filepath.Join(t.TempDir(), "archive.tar")
-	if err := WriteArchive(dir, path); err != nil {
+	var written bytes.Buffer
+	if err := WriteArchive(dir, &written); err != nil {
 		t.Fatal(err)
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = file.Close() }()
 	names := map[string]bool{}
-	for archive := tar.NewReader(file); ; {
+	for archive := tar.NewReader(&written); ; {
 		header, err := archive.Next()
 		if err == io.EOF {
 			break

@@ -6,10 +6,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -71,6 +73,24 @@ func NewAuthority(dir string) (*Authority, error) {
 		return nil, err
 	}
 	return authority, authority.writeKey("ca.key", key)
+}
+
+// OpenAuthority reads the authority that NewAuthority made in source. What it
+// issues goes to dir, with a copy of ca.crt.
+func OpenAuthority(source, dir string) (*Authority, error) {
+	pair, err := tls.LoadX509KeyPair(filepath.Join(source, "ca.crt"), filepath.Join(source, "ca.key"))
+	if err != nil {
+		return nil, fmt.Errorf("read authority: %w", err)
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, errors.New("read authority: its key is of another kind")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make certificate directory: %w", err)
+	}
+	authority := &Authority{dir: dir, certificate: pair.Leaf, key: key, pem: encode("CERTIFICATE", pair.Leaf.Raw)}
+	return authority, authority.write("ca.crt", authority.pem)
 }
 
 // Issue writes name.crt and name.key.

@@ -43,6 +43,37 @@ func TestCertificatesVerify(t *testing.T) {
 	}
 }
 
+func TestReopenedAuthoritySigns(t *testing.T) {
+	source, dir := t.TempDir(), t.TempDir()
+	if _, err := OpenAuthority(source, dir); err == nil {
+		t.Error("an authority that is not there was opened")
+	}
+	if _, err := NewAuthority(source); err != nil {
+		t.Fatal(err)
+	}
+	authority, err := OpenAuthority(source, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := authority.Issue("kubelet", Subject{Name: "n", DNSNames: []string{"n"}}); err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "kubelet.crt"), filepath.Join(dir, "kubelet.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, place := range []string{source, dir} {
+		roots := x509.NewCertPool()
+		bundle, err := os.ReadFile(filepath.Join(place, "ca.crt"))
+		if err != nil || !roots.AppendCertsFromPEM(bundle) {
+			t.Fatalf("no authority in %s: %v", place, err)
+		}
+		if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "n"}); err != nil {
+			t.Errorf("by the authority in %s: %v", place, err)
+		}
+	}
+}
+
 func TestClientCertificatesDoNotServe(t *testing.T) {
 	dir := t.TempDir()
 	authority, err := NewAuthority(dir)

@@ -1,5 +1,4 @@
-// Package provisioner provisions host directories as persistent volumes of the
-// one-node cluster.
+// Package provisioner provisions host directories as persistent volumes.
 package provisioner
 
 import (
@@ -25,8 +24,9 @@ const Name = "pyflow.dev/directory"
 var _ controller.Provisioner = (*Directories)(nil)
 
 // Directories makes one directory below Root per claim, writable for every
-// user: with one node and no tenants, a pod that runs as any user must be able
-// to write to its volume without an init container that runs as root.
+// user: without tenants, a pod that runs as any user must be able to write to its
+// volume without an init container that runs as root. A volume stays on the node
+// that its first pod was scheduled to, as a local disk does.
 type Directories struct {
 	Root string
 }
@@ -55,7 +55,22 @@ func (d *Directories) Provision(_ context.Context, options controller.ProvisionO
 			},
 		},
 	}
+	if options.SelectedNodeName != "" {
+		volume.Spec.NodeAffinity = onNode(options.SelectedNodeName)
+	}
 	return volume, controller.ProvisioningFinished, nil
+}
+
+// onNode names the node by its label, which is all that volumes may go by: the
+// kubelets of this cluster have their node's name for a host name.
+func onNode(hostname string) *corev1.VolumeNodeAffinity {
+	return &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{
+		NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+			MatchExpressions: []corev1.NodeSelectorRequirement{{
+				Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{hostname},
+			}},
+		}},
+	}}
 }
 
 // Delete removes the directory behind the volume with all that is in it.

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
 )
 
@@ -31,6 +32,31 @@ func TestVolumeComesAndGoes(t *testing.T) {
 	}
 	if _, err := os.Stat(volume.Spec.HostPath.Path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the directory is still there: %v", err)
+	}
+}
+
+func TestVolumeStaysOnItsNode(t *testing.T) {
+	directories := &Directories{Root: t.TempDir()}
+	reclaim := corev1.PersistentVolumeReclaimDelete
+	for name, test := range map[string]struct {
+		node string
+		want *corev1.VolumeNodeAffinity
+	}{
+		"bound when a pod needs it": {"n", onNode("n")},
+		"bound at once":             {"", nil},
+	} {
+		volume, _, err := directories.Provision(t.Context(), controller.ProvisionOptions{
+			PVName:           "pvc-1",
+			PVC:              &corev1.PersistentVolumeClaim{},
+			StorageClass:     &storagev1.StorageClass{ReclaimPolicy: &reclaim},
+			SelectedNodeName: test.node,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := volume.Spec.NodeAffinity; !equality.Semantic.DeepEqual(got, test.want) {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
+		}
 	}
 }
 
