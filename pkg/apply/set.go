@@ -9,13 +9,13 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"k8s.io/client-go/dynamic"
 )
 
 // Labels and annotations of the ApplySet specification, KEP-3659.
@@ -102,55 +102,126 @@ func setLabel(object *unstructured.Unstructured, key, value string) {
 	object.SetLabels(labels)
 }
 
-// Prune deletes every member of the set that parent, as it was before, lists
-// kinds and namespaces for and that keep does not hold. Namespaces and
-// CustomResourceDefinitions are never deleted: what is in them, or an instance of
-// them, may not be ours. Changes come in no order.
-func (a *Applier) Prune(ctx context.Context, set Set, parent *unstructured.Unstructured, keep []*unstructured.Unstructured) ([]Change, error) {
-	kept := map[string]bool{}
-	for _, object := range keep {
-		kept[memberKey(object)] = true
-	}
-	var changes []Change
-	annotations := parent.GetAnnotations()
-	namespaces := append(split(annotations[namespacesAnnotation]), parent.GetNamespace())
-	for _, text := range split(annotations[groupKindsAnnotation]) {
-		kind := schema.ParseGroupKind(text)
-		if isFoundation(kind.Kind) {
-			continue
+// Include adds objects that Prune has kept to the inventory of the marked parent:
+// what is still there has to stay in it, so that a later removal finds it.
+func (s Set) Include(objects []*unstructured.Unstructured) {
+	kinds, namespaces := []string{}, []string{}
+	for _, object := range objects {
+		kinds = append(kinds, object.GroupVersionKind().GroupKind().String())
+		if namespace := object.GetNamespace(); namespace != s.Parent.GetNamespace() {
+			namespaces = append(namespaces, namespace)
 		}
+	}
+	annotations := s.Parent.GetAnnotations()
+	annotations[groupKindsAnnotation] = joinUnion(annotations[groupKindsAnnotation], strings.Join(kinds, ","))
+	annotations[namespacesAnnotation] = joinUnion(annotations[namespacesAnnotation], strings.Join(namespaces, ","))
+	s.Parent.SetAnnotations(annotations)
+}
+
+// Has says whether object carries the label of a member.
+func (s Set) Has(object *unstructured.Unstructured) bool {
+	return object.GetLabels()[partOfLabel] == s.ID()
+}
+
+// Inventory says where the members of a set are looked for.
+type Inventory struct {
+	Kinds []schema.GroupKind
+	// Namespaces are those to look in; metav1.NamespaceAll stands for all of them.
+	Namespaces []string
+}
+
+// ReadInventory reads what the parent of a set lists.
+func ReadInventory(parent *unstructured.Unstructured) Inventory {
+	annotations := parent.GetAnnotations()
+	inventory := Inventory{Namespaces: append(split(annotations[namespacesAnnotation]), parent.GetNamespace())}
+	for _, text := range split(annotations[groupKindsAnnotation]) {
+		inventory.Kinds = append(inventory.Kinds, schema.ParseGroupKind(text))
+	}
+	return inventory
+}
+
+// Members lists every object that carries the set's label, by kind and namespace
+// in the order of the inventory. A kind that the cluster does not know any more
+// has no objects.
+func (a *Applier) Members(ctx context.Context, set Set, inventory Inventory) ([]*unstructured.Unstructured, error) {
+	var places []dynamic.ResourceInterface
+	for _, kind := range inventory.Kinds {
 		mapping, err := a.Mapper.RESTMapping(kind)
 		if meta.IsNoMatchError(err) {
 			continue // The kind itself is gone, and its objects with it.
 		}
 		if err != nil {
-			return changes, fmt.Errorf("find the resource of kind %s: %w", text, err)
+			return nil, fmt.Errorf("find the resource of kind %s: %w", kind, err)
 		}
 		scopes := []string{metav1.NamespaceNone}
 		if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
-			scopes = namespaces
+			scopes = inventory.Namespaces
 		}
 		for _, scope := range scopes {
-			resource := a.Dynamic.Resource(mapping.Resource).Namespace(scope)
-			members, err := resource.List(ctx, metav1.ListOptions{LabelSelector: partOfLabel + "=" + set.ID()})
-			if err != nil {
-				return changes, fmt.Errorf("list %s: %w", mapping.Resource.Resource, err)
-			}
-			for i := range members.Items {
-				member := &members.Items[i]
-				if kept[memberKey(member)] {
-					continue
-				}
-				uid := member.GetUID()
-				err := resource.Delete(ctx, member.GetName(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
-				if err != nil && !apierrors.IsNotFound(err) {
-					return changes, fmt.Errorf("delete %s: %w", kube.Describe(member), err)
-				}
-				changes = append(changes, Change{member, Pruned})
-			}
+			places = append(places, a.Dynamic.Resource(mapping.Resource).Namespace(scope))
 		}
 	}
-	return changes, nil
+	found := make([][]*unstructured.Unstructured, len(places))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for i, place := range places {
+		group.Go(func() error {
+			list, err := place.List(ctx, metav1.ListOptions{LabelSelector: partOfLabel + "=" + set.ID()})
+			if apierrors.IsNotFound(err) {
+				return nil // The kind has gone since the cluster was asked for its kinds.
+			}
+			if err != nil {
+				return fmt.Errorf("list members of the inventory: %w", err)
+			}
+			for j := range list.Items {
+				found[i] = append(found[i], &list.Items[j])
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.Concat(found...), nil
+}
+
+// Prune deletes every member of the set that parent, as it was before, lists
+// kinds and namespaces for and that keep does not hold, but those whose kind is
+// never pruned: it returns them as kept. Changes come in no order.
+func (a *Applier) Prune(ctx context.Context, set Set, parent *unstructured.Unstructured, keep []*unstructured.Unstructured) (changes []Change, kept []*unstructured.Unstructured, err error) {
+	wanted := map[string]bool{}
+	for _, object := range keep {
+		wanted[memberKey(object)] = true
+	}
+	members, err := a.Members(ctx, set, ReadInventory(parent))
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, member := range members {
+		switch {
+		case wanted[memberKey(member)]:
+		case !isPruned(member.GroupVersionKind().GroupKind()):
+			kept = append(kept, member)
+		default:
+			if err := a.delete(ctx, member, metav1.DeletePropagationBackground); err != nil {
+				return changes, kept, err
+			}
+			changes = append(changes, Change{member, Pruned})
+		}
+	}
+	return changes, kept, nil
+}
+
+// isPruned says whether members of a kind are deleted just because they are no
+// longer wanted. With the others, things would be lost that nobody has asked about.
+func isPruned(kind schema.GroupKind) bool {
+	switch kind {
+	case schema.GroupKind{Kind: "Namespace"}, // what is in it may not be ours
+		schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}, // its instances may not be ours
+		schema.GroupKind{Kind: "PersistentVolumeClaim"}:                                   // what is stored on it can not be made again
+		return false
+	}
+	return true
 }
 
 func memberKey(object *unstructured.Unstructured) string {

@@ -79,6 +79,7 @@ func TestPrune(t *testing.T) {
 	holding := []*unstructured.Unstructured{
 		object("v1", "Namespace", "", "holds-others-objects"),
 		object("apiextensions.k8s.io/v1", definition, "", "has-others-instances"),
+		object("v1", "PersistentVolumeClaim", "system", "has-images"),
 	}
 	set := Set{Parent: parent, Tooling: "tool/v1"}
 	members := slices.Concat([]*unstructured.Unstructured{parent, keep}, gone, holding)
@@ -89,26 +90,9 @@ func TestPrune(t *testing.T) {
 	}
 	setLabel(foreign[1], partOfLabel, set.ID())
 
-	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{
-		{Version: "v1"}, {Group: "rbac.authorization.k8s.io", Version: "v1"}, {Group: "apiextensions.k8s.io", Version: "v1"},
-	})
-	kinds := map[string]meta.RESTScope{
-		"ConfigMap": meta.RESTScopeNamespace, "ClusterRole": meta.RESTScopeRoot, "Namespace": meta.RESTScopeRoot, definition: meta.RESTScopeRoot,
-	}
-	scheme := runtime.NewScheme()
-	var objects []runtime.Object
-	for _, member := range slices.Concat(members, foreign) {
-		gvk := member.GroupVersionKind()
-		mapper.Add(gvk, kinds[gvk.Kind])
-		if !scheme.Recognizes(gvk) {
-			scheme.AddKnownTypeWithName(gvk, &unstructured.Unstructured{})
-			scheme.AddKnownTypeWithName(gvk.GroupVersion().WithKind(gvk.Kind+"List"), &unstructured.UnstructuredList{})
-		}
-		objects = append(objects, member)
-	}
-	applier := &Applier{Dynamic: fake.NewSimpleDynamicClient(scheme, objects...), Mapper: mapper}
+	applier := fakeApplier(slices.Concat(members, foreign)...)
 
-	changes, err := applier.Prune(t.Context(), set, parent, []*unstructured.Unstructured{parent, keep})
+	changes, left, err := applier.Prune(t.Context(), set, parent, []*unstructured.Unstructured{parent, keep})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,8 +108,57 @@ func TestPrune(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	again, err := applier.Prune(t.Context(), set, parent, []*unstructured.Unstructured{parent, keep})
+	if got, want := describe(left), describe(holding); !slices.Equal(got, want) {
+		t.Errorf("kept %q, want %q", got, want)
+	}
+	again, _, err := applier.Prune(t.Context(), set, parent, []*unstructured.Unstructured{parent, keep})
 	if err != nil || len(again) > 0 {
 		t.Errorf("a second prune did %v, %v", again, err)
 	}
+
+	// What was kept stays in the inventory of a parent that does not want it.
+	next := Set{Parent: object("v1", "ConfigMap", "system", "parent"), Tooling: "tool/v2"}
+	next.Mark([]*unstructured.Unstructured{next.Parent})
+	next.Include(left)
+	listed, err := applier.Members(t.Context(), next, ReadInventory(next.Parent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := describe(listed), describe(slices.Concat([]*unstructured.Unstructured{parent, keep}, holding)); !slices.Equal(got, want) {
+		t.Errorf("members are %q, want %q", got, want)
+	}
+}
+
+func describe(objects []*unstructured.Unstructured) []string {
+	texts := make([]string, len(objects))
+	for i, object := range objects {
+		texts[i] = kube.Describe(object)
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// fakeApplier works on a cluster that holds objects, and knows their kinds.
+func fakeApplier(objects ...*unstructured.Unstructured) *Applier {
+	var versions []schema.GroupVersion
+	for _, object := range objects {
+		versions = append(versions, object.GroupVersionKind().GroupVersion())
+	}
+	mapper := meta.NewDefaultRESTMapper(versions)
+	scheme := runtime.NewScheme()
+	var tracked []runtime.Object
+	for _, object := range objects {
+		gvk := object.GroupVersionKind()
+		scope := meta.RESTScopeRoot
+		if object.GetNamespace() != "" {
+			scope = meta.RESTScopeNamespace
+		}
+		mapper.Add(gvk, scope)
+		if !scheme.Recognizes(gvk) {
+			scheme.AddKnownTypeWithName(gvk, &unstructured.Unstructured{})
+			scheme.AddKnownTypeWithName(gvk.GroupVersion().WithKind(gvk.Kind+"List"), &unstructured.UnstructuredList{})
+		}
+		tracked = append(tracked, object)
+	}
+	return &Applier{Dynamic: fake.NewSimpleDynamicClient(scheme, tracked...), Mapper: mapper}
 }

@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -38,58 +39,108 @@ type User struct {
 // Credentials are all the secrets of the registry. Certificates and keys are
 // PEM. The zero value holds nothing.
 type Credentials struct {
+	// CACertificate begins with the certificate of CAKey; those it replaced
+	// follow as long as they are valid.
 	CACertificate, CAKey []byte
-	Certificate, Key     []byte
-	// Htpasswd is the registry's user file: one line per user, bcrypt.
-	Htpasswd []byte
+	// Front is what clients see, Storage what the front sees, and Client what the
+	// storage knows the front by.
+	Front, Storage, Client Pair
+	// Accounts is the user file of the registry: one line per user, the name and
+	// the bcrypt hash of the password.
+	Accounts []byte
 	// HTTPSecret signs the state of uploads between requests.
 	HTTPSecret []byte
 	// Users are the logins by namespace.
 	Users map[string]User
 }
 
+// Pair is a certificate and its key.
+type Pair struct{ Certificate, Key []byte }
+
+// Request says what the registry needs.
+type Request struct {
+	// FrontHost and StorageHost are the names that the parts are reached under.
+	FrontHost, StorageHost string
+	// Namespaces are those that have a user, each one of its own.
+	Namespaces []string
+	// Rotate makes a new user, with another name, for each namespace.
+	Rotate bool
+	Now    time.Time
+}
+
 // Ensure returns existing with whatever is missing, broken or about to expire
-// made anew, for a registry reached under hosts and for users, one of each
-// namespace. What is good is kept byte for byte, so that a second run changes
-// nothing. A broken CA is an error: everything trusts it, so replacing it is a
-// decision of its own.
-func Ensure(existing Credentials, hosts, namespaces []string, now time.Time) (Credentials, error) {
-	result := existing
-	if len(existing.CACertificate) == 0 && len(existing.CAKey) == 0 {
-		var err error
-		if result.CACertificate, result.CAKey, err = newCA(now); err != nil {
+// made anew. What is good is kept byte for byte, so that a second run changes
+// nothing; users that are not asked for are dropped. A CA that is about to expire
+// stays trusted beside the one that replaces it.
+func Ensure(existing Credentials, request Request) (Credentials, error) {
+	result, now := existing, request.Now
+	ca, err := tls.X509KeyPair(existing.CACertificate, existing.CAKey)
+	switch {
+	case len(existing.CACertificate) > 0 && err != nil:
+		// Everything trusts it, so replacing it is a decision of its own.
+		return Credentials{}, fmt.Errorf("read the registry's CA: %w", err)
+	case err != nil || ca.Leaf.NotAfter.Before(now.Add(renewBefore)):
+		made, err := newCA(now)
+		if err != nil {
 			return Credentials{}, fmt.Errorf("make the registry's CA: %w", err)
 		}
+		result.CAKey = made.Key
+		result.CACertificate = slices.Concat(made.Certificate, unexpired(existing.CACertificate, now))
+		if ca, err = tls.X509KeyPair(made.Certificate, made.Key); err != nil {
+			return Credentials{}, fmt.Errorf("read the registry's CA: %w", err)
+		}
+	default:
+		result.CACertificate = unexpired(existing.CACertificate, now)
 	}
-	ca, err := tls.X509KeyPair(result.CACertificate, result.CAKey)
-	if err != nil {
-		return Credentials{}, fmt.Errorf("read the registry's CA: %w", err)
-	}
-	if now.After(ca.Leaf.NotAfter) {
-		return Credentials{}, fmt.Errorf("the registry's CA expired on %s", ca.Leaf.NotAfter.Format(time.DateOnly))
-	}
-	if !valid(result.Certificate, result.Key, ca.Leaf, hosts, now) {
-		if result.Certificate, result.Key, err = newCertificate(ca, hosts, now); err != nil {
+	for _, pair := range []struct {
+		*Pair
+		host  string
+		usage x509.ExtKeyUsage
+	}{
+		{&result.Front, request.FrontHost, x509.ExtKeyUsageServerAuth},
+		{&result.Storage, request.StorageHost, x509.ExtKeyUsageServerAuth},
+		{&result.Client, request.FrontHost, x509.ExtKeyUsageClientAuth},
+	} {
+		if valid(*pair.Pair, ca.Leaf, pair.host, pair.usage, now) {
+			continue
+		}
+		if *pair.Pair, err = newCertificate(ca, pair.host, pair.usage, now); err != nil {
 			return Credentials{}, fmt.Errorf("make the registry's certificate: %w", err)
 		}
 	}
 	if len(result.HTTPSecret) == 0 {
-		result.HTTPSecret = []byte(randomText())
+		result.HTTPSecret = []byte(randomText(32))
 	}
-	result.Users = make(map[string]User, len(namespaces))
-	for _, namespace := range namespaces {
+	result.Users = make(map[string]User, len(request.Namespaces))
+	for _, namespace := range request.Namespaces {
 		user, ok := existing.Users[namespace]
-		if !ok {
-			user = User{Name: namespace, Password: randomText()}
+		switch {
+		case !ok:
+			user = User{Name: namespace, Password: randomText(32)}
+		case request.Rotate:
+			// Another name, so that both are good until nobody needs the old one.
+			user = User{Name: namespace + "." + randomText(4), Password: randomText(32)}
 		}
 		result.Users[namespace] = user
 	}
-	result.Htpasswd, err = htpasswd(existing.Htpasswd, result.Users)
+	result.Accounts, err = accounts(existing.Accounts, result.Users)
 	return result, err
 }
 
-func newCA(now time.Time) (certificate, key []byte, err error) {
-	template := &x509.Certificate{
+// unexpired returns those of the PEM certificates that are still valid.
+func unexpired(certificates []byte, now time.Time) []byte {
+	var out []byte
+	for block, rest := pem.Decode(certificates); block != nil; block, rest = pem.Decode(rest) {
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err == nil && now.Before(certificate.NotAfter) {
+			out = append(out, pem.EncodeToMemory(block)...)
+		}
+	}
+	return out
+}
+
+func newCA(now time.Time) (Pair, error) {
+	return sign(&x509.Certificate{
 		Subject:               pkix.Name{CommonName: "kubectl-pyflow registry CA"},
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(caLifetime),
@@ -97,30 +148,28 @@ func newCA(now time.Time) (certificate, key []byte, err error) {
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 		MaxPathLenZero:        true,
-	}
-	return sign(template, nil)
+	}, nil)
 }
 
-func newCertificate(ca tls.Certificate, hosts []string, now time.Time) (certificate, key []byte, err error) {
-	template := &x509.Certificate{
-		Subject:     pkix.Name{CommonName: hosts[0]},
-		DNSNames:    hosts,
+func newCertificate(ca tls.Certificate, host string, usage x509.ExtKeyUsage, now time.Time) (Pair, error) {
+	return sign(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: host},
+		DNSNames:    []string{host},
 		NotBefore:   now.Add(-backdate),
 		NotAfter:    earlier(now.Add(certLifetime), ca.Leaf.NotAfter),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	return sign(template, &ca)
+		ExtKeyUsage: []x509.ExtKeyUsage{usage},
+	}, &ca)
 }
 
 // sign issues template for a new key, by parent or by itself.
-func sign(template *x509.Certificate, parent *tls.Certificate) (certificate, key []byte, err error) {
+func sign(template *x509.Certificate, parent *tls.Certificate) (Pair, error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, nil, err
+		return Pair{}, err
 	}
 	if template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)); err != nil {
-		return nil, nil, err
+		return Pair{}, err
 	}
 	issuer, signer := template, any(private)
 	if parent != nil {
@@ -128,72 +177,89 @@ func sign(template *x509.Certificate, parent *tls.Certificate) (certificate, key
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, issuer, private.Public(), signer)
 	if err != nil {
-		return nil, nil, err
+		return Pair{}, err
 	}
 	encoded, err := x509.MarshalECPrivateKey(private)
 	if err != nil {
-		return nil, nil, err
+		return Pair{}, err
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded}), nil
+	return Pair{
+		Certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		Key:         pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded}),
+	}, nil
 }
 
 // valid says whether the certificate can stay.
-func valid(certificate, key []byte, ca *x509.Certificate, hosts []string, now time.Time) bool {
-	pair, err := tls.X509KeyPair(certificate, key)
+func valid(pair Pair, ca *x509.Certificate, host string, usage x509.ExtKeyUsage, now time.Time) bool {
+	parsed, err := tls.X509KeyPair(pair.Certificate, pair.Key)
 	if err != nil {
 		return false
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
-	until := earlier(now.Add(renewBefore), ca.NotAfter)
-	for _, host := range hosts {
-		if _, err := pair.Leaf.Verify(x509.VerifyOptions{DNSName: host, Roots: roots, CurrentTime: until}); err != nil {
-			return false
-		}
-	}
-	return true
+	_, err = parsed.Leaf.Verify(x509.VerifyOptions{
+		DNSName: host, Roots: roots, KeyUsages: []x509.ExtKeyUsage{usage},
+		CurrentTime: now.Add(renewBefore),
+	})
+	return err == nil
 }
 
-// htpasswd returns the user file for users: lines that hold are kept, so are
-// the lines of users that are not asked for, which belong to other namespaces.
-func htpasswd(existing []byte, users map[string]User) ([]byte, error) {
+// accounts returns the user file for users: lines that hold are kept.
+func accounts(existing []byte, users map[string]User) ([]byte, error) {
 	lines := map[string]string{}
 	for line := range strings.Lines(string(existing)) {
-		if name, hash, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+		if name, hash, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
 			lines[name] = hash
 		}
 	}
+	names, hashes := make([]string, 0, len(users)), map[string]string{}
 	for _, user := range users {
-		if bcrypt.CompareHashAndPassword([]byte(lines[user.Name]), []byte(user.Password)) == nil {
-			continue
+		hash := lines[user.Name]
+		if bcrypt.CompareHashAndPassword([]byte(hash), []byte(user.Password)) != nil {
+			// The password is 256 random bits, which no cost makes safer; each
+			// request to the registry pays for it.
+			made, err := bcrypt.GenerateFromPassword([]byte(user.Password), bcrypt.MinCost)
+			if err != nil {
+				return nil, fmt.Errorf("hash the password of registry user %s: %w", user.Name, err)
+			}
+			hash = string(made)
 		}
-		// The password is 256 random bits, which no cost makes safer; each
-		// request to the registry pays for it.
-		hash, err := bcrypt.GenerateFromPassword([]byte(user.Password), bcrypt.MinCost)
-		if err != nil {
-			return nil, fmt.Errorf("hash the password of registry user %s: %w", user.Name, err)
-		}
-		lines[user.Name] = string(hash)
-	}
-	names := make([]string, 0, len(lines))
-	for name := range lines {
-		names = append(names, name)
+		names, hashes[user.Name] = append(names, user.Name), hash
 	}
 	slices.Sort(names)
 	var out bytes.Buffer
 	for _, name := range names {
-		fmt.Fprintf(&out, "%s:%s\n", name, lines[name])
+		fmt.Fprintf(&out, "%s %s\n", name, hashes[name])
 	}
 	return out.Bytes(), nil
 }
 
-// randomText is 256 random bits as hexadecimal digits.
-func randomText() string {
-	var random [32]byte
+// WithFormer returns a user file with those users of before, too, that others of
+// the same namespace have replaced, and whether there are any. Users of
+// namespaces that accounts does not know are not among them.
+func WithFormer(before, accounts []byte) (both []byte, replaced bool) {
+	lines, namespaces := map[string]string{}, map[string]bool{}
+	for line := range strings.Lines(string(accounts)) {
+		name, _, _ := strings.Cut(line, " ")
+		namespace, _, _ := strings.Cut(name, ".")
+		lines[name], namespaces[namespace] = line, true
+	}
+	for line := range strings.Lines(string(before)) {
+		name, _, _ := strings.Cut(line, " ")
+		namespace, _, _ := strings.Cut(name, ".")
+		if _, ok := lines[name]; !ok && namespaces[namespace] {
+			lines[name], replaced = line, true
+		}
+	}
+	return []byte(strings.Join(slices.Sorted(maps.Values(lines)), "")), replaced
+}
+
+// randomText is that many random bytes as hexadecimal digits.
+func randomText(bytes int) string {
+	random := make([]byte, bytes)
 	// Never fails: crypto/rand ends the program instead.
-	_, _ = rand.Read(random[:])
-	return hex.EncodeToString(random[:])
+	_, _ = rand.Read(random)
+	return hex.EncodeToString(random)
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -13,120 +14,224 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-var (
-	now   = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	hosts = []string{"registry.pyflow-system.svc"}
-)
+var now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func ensure(t *testing.T, existing Credentials, namespaces []string, at time.Time) Credentials {
+func request(at time.Time, namespaces ...string) Request {
+	return Request{
+		FrontHost: "registry.pyflow-system.svc", StorageHost: "registry-storage.pyflow-system.svc",
+		Namespaces: namespaces, Now: at,
+	}
+}
+
+func ensure(t *testing.T, existing Credentials, request Request) Credentials {
 	t.Helper()
-	result, err := Ensure(existing, hosts, namespaces, at)
+	result, err := Ensure(existing, request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return result
 }
 
+// opens says whether the user file lets user in.
+func opens(accounts []byte, user User) bool {
+	for line := range strings.Lines(string(accounts)) {
+		name, hash, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if name == user.Name {
+			return bcrypt.CompareHashAndPassword([]byte(hash), []byte(user.Password)) == nil
+		}
+	}
+	return false
+}
+
 func TestEnsureKeepsWhatIsGood(t *testing.T) {
-	first := ensure(t, Credentials{}, []string{"a", "b"}, now)
-	second := ensure(t, first, []string{"a", "b"}, now.Add(24*time.Hour))
+	first := ensure(t, Credentials{}, request(now, "a", "b"))
+	second := ensure(t, first, request(now.Add(24*time.Hour), "a", "b"))
 	if diff := cmp.Diff(first, second); diff != "" {
 		t.Errorf("a second run changed credentials:\n%s", diff)
 	}
 }
 
-func TestEnsureAddsANamespace(t *testing.T) {
-	first := ensure(t, Credentials{}, []string{"a"}, now)
-	second := ensure(t, first, []string{"b"}, now)
-	if !bytes.HasPrefix(second.Htpasswd, first.Htpasswd) {
-		t.Errorf("the line of namespace a is gone: %q", second.Htpasswd)
+func TestEnsureUsers(t *testing.T) {
+	first := ensure(t, Credentials{}, request(now, "a", "b"))
+	second := ensure(t, first, request(now, "b", "c"))
+	if second.Users["b"] != first.Users["b"] || !opens(second.Accounts, first.Users["b"]) {
+		t.Error("namespace b lost its login")
 	}
-	if second.Users["b"].Password == first.Users["a"].Password {
-		t.Error("two namespaces share a password")
+	if opens(second.Accounts, first.Users["a"]) {
+		t.Error("a namespace that is gone still has access")
+	}
+	if !opens(second.Accounts, second.Users["c"]) || second.Users["c"].Password == second.Users["b"].Password {
+		t.Error("namespace c has no login of its own")
 	}
 }
 
 func TestEnsureReplacesALostPassword(t *testing.T) {
-	first := ensure(t, Credentials{}, []string{"a"}, now)
+	first := ensure(t, Credentials{}, request(now, "a"))
 	lost := first
 	lost.Users = nil
-	second := ensure(t, lost, []string{"a"}, now)
-	_, hash, _ := strings.Cut(strings.TrimSpace(string(second.Htpasswd)), ":")
-	if err := bcrypt.CompareHashAndPassword([]byte(hash), []byte(second.Users["a"].Password)); err != nil {
-		t.Errorf("the registry would refuse the new password: %v", err)
+	second := ensure(t, lost, request(now, "a"))
+	if !opens(second.Accounts, second.Users["a"]) {
+		t.Error("the registry would refuse the new password")
 	}
-	if bytes.Equal(first.Htpasswd, second.Htpasswd) {
+	if opens(second.Accounts, first.Users["a"]) {
 		t.Error("the lost password still opens the registry")
 	}
 }
 
-func TestEnsureRenewsTheCertificate(t *testing.T) {
-	first := ensure(t, Credentials{}, nil, now)
+func TestRotate(t *testing.T) {
+	first := ensure(t, Credentials{}, request(now, "a", "b"))
+	rotate := request(now, "a", "b")
+	rotate.Rotate = true
+	second := ensure(t, first, rotate)
+	for namespace, user := range second.Users {
+		old := first.Users[namespace]
+		if user.Name == old.Name || user.Password == old.Password || !strings.HasPrefix(user.Name, namespace+".") {
+			t.Errorf("namespace %s had user %s and has %s", namespace, old.Name, user.Name)
+		}
+		if opens(second.Accounts, old) || !opens(second.Accounts, user) {
+			t.Errorf("namespace %s: only the new login should be good", namespace)
+		}
+		both, replaced := WithFormer(first.Accounts, second.Accounts)
+		if !replaced || !opens(both, old) || !opens(both, user) {
+			t.Errorf("namespace %s: both logins should be good in between", namespace)
+		}
+	}
+	again := ensure(t, second, rotate)
+	if strings.Count(again.Users["a"].Name, ".") != 1 {
+		t.Errorf("after two rotations the user is %s", again.Users["a"].Name)
+	}
+}
+
+func TestWithFormer(t *testing.T) {
+	const accounts = "a.1 new\nb new\n"
 	for name, test := range map[string]struct {
-		hosts []string
-		at    time.Time
-		renew bool
+		before, both string
+		replaced     bool
 	}{
-		"soon after":             {hosts, now.Add(24 * time.Hour), false},
-		"close to its end":       {hosts, now.Add(certLifetime - renewBefore + time.Hour), true},
-		"after its end":          {hosts, now.Add(certLifetime + time.Hour), true},
-		"for another host":       {[]string{"other.svc"}, now, true},
-		"for one more host":      {append([]string{"other.svc"}, hosts...), now, true},
-		"in the CA's last years": {hosts, now.Add(caLifetime - time.Hour), true},
+		"nothing before":     {"", accounts, false},
+		"the same":           {accounts, accounts, false},
+		"another password":   {"a.1 old\nb old\n", accounts, false},
+		"another name":       {"a old\nb new\n", "a old\n" + accounts, true},
+		"two of them":        {"a old\na.2 old\nb new\n", "a old\na.1 new\na.2 old\nb new\n", true},
+		"a namespace gone":   {"c old\nc.1 old\nb new\n", accounts, false},
+		"one named after it": {"a-c old\n", accounts, false},
+	} {
+		if both, replaced := WithFormer([]byte(test.before), []byte(accounts)); string(both) != test.both || replaced != test.replaced {
+			t.Errorf("%s: got %v with\n%s", name, replaced, both)
+		}
+	}
+}
+
+func TestEnsureForgetsExpiredCAs(t *testing.T) {
+	first := ensure(t, Credentials{}, request(now))
+	end := now.Add(caLifetime)
+	second := ensure(t, first, request(end.Add(-time.Hour)))
+	if !bytes.HasSuffix(second.CACertificate, first.CACertificate) {
+		t.Fatal("the CA that was replaced should be trusted until its end")
+	}
+	third := ensure(t, second, request(end.Add(time.Hour)))
+	if bytes.Contains(third.CACertificate, first.CACertificate) || !bytes.HasPrefix(second.CACertificate, third.CACertificate) {
+		t.Error("after its end it should be gone, and the one in use be there")
+	}
+}
+
+func TestEnsureRenews(t *testing.T) {
+	first := ensure(t, Credentials{}, request(now))
+	other := request(now)
+	other.FrontHost = "other.svc"
+	for name, test := range map[string]struct {
+		request            Request
+		front, storage, ca bool
+		keepsOldCA         bool
+	}{
+		"soon after":            {request: request(now.Add(24 * time.Hour)), keepsOldCA: true},
+		"close to its end":      {request: request(now.Add(certLifetime - renewBefore + time.Hour)), front: true, storage: true, keepsOldCA: true},
+		"after its end":         {request: request(now.Add(certLifetime + time.Hour)), front: true, storage: true, keepsOldCA: true},
+		"for another host":      {request: other, front: true, keepsOldCA: true},
+		"close to the CA's end": {request: request(now.Add(caLifetime - renewBefore + time.Hour)), front: true, storage: true, ca: true, keepsOldCA: true},
+		"after the CA's end":    {request: request(now.Add(caLifetime + time.Hour)), front: true, storage: true, ca: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			result, err := Ensure(first, test.hosts, nil, test.at)
-			if err != nil {
-				t.Fatal(err)
+			result := ensure(t, first, test.request)
+			for what, check := range map[string]struct{ renewed, want bool }{
+				"front":   {!cmp.Equal(result.Front, first.Front), test.front},
+				"storage": {!cmp.Equal(result.Storage, first.Storage), test.storage},
+				"client":  {!cmp.Equal(result.Client, first.Client), test.front},
+				"CA":      {!bytes.Equal(result.CAKey, first.CAKey), test.ca},
+			} {
+				if check.renewed != check.want {
+					t.Errorf("%s: renewed is %v, want %v", what, check.renewed, check.want)
+				}
 			}
-			if renewed := !bytes.Equal(result.Certificate, first.Certificate); renewed != test.renew {
-				t.Errorf("renewed is %v, want %v", renewed, test.renew)
+			if kept := bytes.HasSuffix(result.CACertificate, first.CACertificate); kept != test.keepsOldCA {
+				t.Errorf("the old CA is trusted: %v, want %v", kept, test.keepsOldCA)
 			}
-			if !bytes.Equal(result.CACertificate, first.CACertificate) {
-				t.Error("the CA changed: every client would have to learn it anew")
+			if again := ensure(t, result, test.request); !cmp.Equal(again, result) {
+				t.Error("a second run changed credentials")
 			}
 		})
 	}
 }
 
 func TestEnsureRefusesABrokenCA(t *testing.T) {
-	good := ensure(t, Credentials{}, nil, now)
+	good := ensure(t, Credentials{}, request(now))
 	for name, broken := range map[string]Credentials{
 		"garbage":     {CACertificate: []byte("x"), CAKey: []byte("y")},
 		"key missing": {CACertificate: good.CACertificate},
-		"foreign key": {CACertificate: good.CACertificate, CAKey: ensure(t, Credentials{}, nil, now).CAKey},
+		"foreign key": {CACertificate: good.CACertificate, CAKey: ensure(t, Credentials{}, request(now)).CAKey},
 	} {
-		if _, err := Ensure(broken, hosts, nil, now); err == nil {
+		if _, err := Ensure(broken, request(now)); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if _, err := Ensure(good, hosts, nil, now.Add(caLifetime+time.Hour)); err == nil || !strings.Contains(err.Error(), "expired") {
-		t.Errorf("expired CA: got error %v", err)
+}
+
+// TestHandshake proves the certificates by real handshakes: each is good for its
+// own end of its own connection only.
+func TestHandshake(t *testing.T) {
+	c := ensure(t, Credentials{}, request(time.Now()))
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(c.CACertificate)
+	for name, test := range map[string]struct {
+		host           string
+		server, client Pair
+		ok             bool
+	}{
+		"to the front":                             {"registry.pyflow-system.svc", c.Front, Pair{}, true},
+		"to the storage":                           {"registry-storage.pyflow-system.svc", c.Storage, c.Client, true},
+		"to the storage without a certificate":     {"registry-storage.pyflow-system.svc", c.Storage, Pair{}, false},
+		"to the storage with a server's":           {"registry-storage.pyflow-system.svc", c.Storage, c.Front, false},
+		"to the storage where the front should be": {"registry.pyflow-system.svc", c.Storage, c.Client, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			serverConfig := &tls.Config{Certificates: []tls.Certificate{load(t, test.server)}}
+			if test.host != "registry.pyflow-system.svc" || test.client.Key != nil {
+				serverConfig.ClientCAs, serverConfig.ClientAuth = roots, tls.RequireAndVerifyClientCert
+			}
+			clientConfig := &tls.Config{RootCAs: roots, ServerName: test.host}
+			if test.client.Key != nil {
+				clientConfig.Certificates = []tls.Certificate{load(t, test.client)}
+			}
+			client, server := net.Pipe()
+			served := make(chan error, 1)
+			go func() {
+				served <- tls.Server(server, serverConfig).HandshakeContext(t.Context())
+				_ = server.Close()
+			}()
+			err := tls.Client(client, clientConfig).HandshakeContext(t.Context())
+			_ = client.Close()
+			if err = errors.Join(err, <-served); (err == nil) != test.ok {
+				t.Errorf("error is %v, want accepted %v", err, test.ok)
+			}
+		})
 	}
 }
 
-// TestCertificateServes proves the pair by a real handshake.
-func TestCertificateServes(t *testing.T) {
-	c := ensure(t, Credentials{}, nil, time.Now())
-	pair, err := tls.X509KeyPair(c.Certificate, c.Key)
+func load(t *testing.T, pair Pair) tls.Certificate {
+	t.Helper()
+	certificate, err := tls.X509KeyPair(pair.Certificate, pair.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(c.CACertificate)
-	client, server := net.Pipe()
-	failed := make(chan error, 1)
-	go func() {
-		failed <- tls.Server(server, &tls.Config{Certificates: []tls.Certificate{pair}}).HandshakeContext(t.Context())
-	}()
-	err = tls.Client(client, &tls.Config{RootCAs: roots, ServerName: hosts[0]}).HandshakeContext(t.Context())
-	if err != nil {
-		t.Errorf("client: %v", err)
-	}
-	if err := <-failed; err != nil {
-		t.Errorf("server: %v", err)
-	}
-	if expires := pair.Leaf.NotAfter; expires.Before(time.Now().Add(renewBefore)) {
-		t.Errorf("a new certificate runs out on %s already", expires)
-	}
+	return certificate
 }

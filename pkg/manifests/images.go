@@ -139,7 +139,8 @@ func Images(objects []*unstructured.Unstructured) []string {
 
 // visitImages replaces every image of a workload or a Task by what visit makes
 // of it: the image fields of containers and steps, and the images that Tekton's
-// controller is told in its arguments, each after a flag that ends in -image.
+// controller is told in its arguments, each after a flag that ends in -image or
+// -image-win.
 func visitImages(object *unstructured.Unstructured, visit func(string) (string, error)) error {
 	var walk func(value any, isImage bool) (any, error)
 	walk = func(value any, isImage bool) (any, error) {
@@ -165,7 +166,7 @@ func visitImages(object *unstructured.Unstructured, visit func(string) (string, 
 		return value, nil
 	}
 	switch object.GetKind() {
-	case "Deployment", "DaemonSet", "Task":
+	case "Deployment", "StatefulSet", "DaemonSet", "Task":
 		_, err := walk(object.Object["spec"], false)
 		return err
 	}
@@ -174,7 +175,8 @@ func visitImages(object *unstructured.Unstructured, visit func(string) (string, 
 
 func isImageFlag(value any) bool {
 	flag, _ := value.(string)
-	return strings.HasPrefix(flag, "-") && strings.HasSuffix(flag, "-image")
+	// The shell's image has a variant for Windows nodes.
+	return strings.HasPrefix(flag, "-") && strings.HasSuffix(strings.TrimSuffix(flag, "-win"), "-image")
 }
 
 // pin adds the tag of an image that is named without one.

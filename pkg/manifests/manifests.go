@@ -11,8 +11,12 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
+	"regexp"
 	"slices"
+	"strconv"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -45,9 +49,14 @@ type Options struct {
 	// Credentials are the registry's certificates and users; every namespace of
 	// Config has to have one.
 	Credentials credentials.Credentials
+	// BuildEnv is what every build gets; Config describes it.
+	BuildEnv BuildEnv
 	// TektonManifest is Tekton's install manifest, YAML; empty when Tekton is
 	// adopted.
 	TektonManifest []byte
+	// Hosting tells other tools of the registry (KEP-1755): not wanted where
+	// somebody else's registry is told of already.
+	Hosting bool
 }
 
 // Platform is all that setup applies, in the order in which it has to come.
@@ -56,7 +65,8 @@ type Platform struct {
 	System []*unstructured.Unstructured
 	// Tekton is Tekton Pipelines; empty when it is adopted.
 	Tekton []*unstructured.Unstructured
-	// Registry is the private registry.
+	// Registry is the private registry, or of an external one what the platform
+	// has to know.
 	Registry []*unstructured.Unstructured
 	// NodeAccess lets nodes pull.
 	NodeAccess []*unstructured.Unstructured
@@ -78,19 +88,17 @@ func Render(options Options) (*Platform, error) {
 	platform := &Platform{
 		System:     r.read("platform/namespace.yaml", "platform/config.yaml", "platform/roles.yaml"),
 		Tekton:     r.decode("tekton manifest", options.TektonManifest),
-		Registry:   r.read("platform/registry.yaml", "platform/registry-secrets.yaml"),
-		NodeAccess: r.read("platform/node-access.yaml"),
+		Registry:   r.registry(),
+		NodeAccess: r.nodeAccess(),
 		Pipeline:   r.read("platform/tasks.yaml"),
 	}
 	for _, namespace := range options.Config.Namespaces {
-		objects := r.read("namespace/access.yaml", "namespace/registry.yaml")
+		objects := r.read("namespace/access.yaml")
 		r.setNamespace(objects, namespace)
-		platform.Namespaces = append(platform.Namespaces, objects...)
+		platform.Namespaces = append(platform.Namespaces, slices.Concat(objects, r.login(namespace), r.buildSecret(namespace))...)
 	}
+	platform.System = append(platform.System, r.buildSecret(SystemNamespace)...)
 	r.setConfig(platform.System)
-	platform.Registry = r.setRegistry(platform.Registry)
-	r.restartOn(find(platform.NodeAccess, "DaemonSet", NodeAccessName),
-		find(platform.NodeAccess, "ConfigMap", NodeAccessName), options.Credentials.CACertificate)
 	for _, object := range platform.Objects() {
 		if r.err == nil {
 			r.err = setImages(object, options.Config.ImageMirrors)
@@ -154,35 +162,152 @@ func (r *renderer) setConfig(objects []*unstructured.Unstructured) {
 	r.set(find(objects, "ConfigMap", ConfigName), string(text), "data", ConfigKey)
 }
 
-// setRegistry puts secrets and storage into the registry's objects; an ephemeral
-// registry has no claim among them.
-func (r *renderer) setRegistry(objects []*unstructured.Unstructured) []*unstructured.Unstructured {
+// registry are the registry's objects with secrets and storage; an ephemeral one
+// has no claim among them, and an external one nothing but the login and the CA.
+func (r *renderer) registry() []*unstructured.Unstructured {
 	c, registry := r.Credentials, r.Config.Registry
-	r.setData(find(objects, "Secret", CAName), map[string][]byte{"tls.crt": c.CACertificate, "tls.key": c.CAKey})
-	r.setData(find(objects, "Secret", TLSName), map[string][]byte{"tls.crt": c.Certificate, "tls.key": c.Key})
-	r.setData(find(objects, "Secret", AuthName), map[string][]byte{"htpasswd": c.Htpasswd, "http-secret": c.HTTPSecret})
-	r.set(find(objects, "ConfigMap", CAName), string(c.CACertificate), "data", CAKey)
+	secrets := r.read("platform/registry-secrets.yaml")
+	ca := find(secrets, "ConfigMap", CAName)
+	r.set(ca, string(c.CACertificate), "data", CAKey)
+	if registry.External {
+		return append(r.login(SystemNamespace), ca)
+	}
+	r.setData(find(secrets, "Secret", CAName), map[string][]byte{"tls.crt": c.CACertificate, "tls.key": c.CAKey})
+	r.setData(find(secrets, "Secret", TLSName), map[string][]byte{
+		"tls.crt": c.Front.Certificate, "tls.key": c.Front.Key,
+		"client.crt": c.Client.Certificate, "client.key": c.Client.Key,
+	})
+	r.setData(find(secrets, "Secret", StorageTLSName), map[string][]byte{"tls.crt": c.Storage.Certificate, "tls.key": c.Storage.Key})
+	r.setData(find(secrets, "Secret", AuthName), map[string][]byte{AccountsKey: c.Accounts, "http-secret": c.HTTPSecret})
 
-	deployment := find(objects, "Deployment", RegistryName)
-	// Users are not among it: the registry reads them again by itself.
-	r.restartOn(deployment, find(objects, "ConfigMap", RegistryName), c.Certificate)
-	claim := find(objects, "PersistentVolumeClaim", RegistryName)
-	if registry.Ephemeral {
-		r.setEphemeral(deployment)
-		return slices.DeleteFunc(objects, func(object *unstructured.Unstructured) bool { return object == claim })
-	}
-	if registry.StorageSize != "" {
-		r.set(claim, registry.StorageSize, "spec", "resources", "requests", "storage")
-	}
-	if registry.StorageClass != "" {
+	front, storage := r.read("platform/registry.yaml"), r.read("platform/registry-storage.yaml")
+	// Users are not among it: the front reads them again by itself.
+	r.restartOn(find(front, "StatefulSet", RegistryName), find(front, "ConfigMap", RegistryName), c.Front.Certificate, c.Client.Certificate, c.CACertificate)
+	set, claim := find(storage, "StatefulSet", StorageName), find(storage, "PersistentVolumeClaim", StorageName)
+	r.restartOn(set, find(storage, "ConfigMap", StorageName), c.Storage.Certificate, c.CACertificate)
+	switch {
+	case registry.Ephemeral:
+		r.setEphemeral(set)
+		storage = slices.DeleteFunc(storage, func(object *unstructured.Unstructured) bool { return object == claim })
+	case registry.StorageClass != "":
 		r.set(claim, registry.StorageClass, "spec", "storageClassName")
 	}
+	if !registry.Ephemeral && registry.StorageSize != "" {
+		r.set(claim, registry.StorageSize, "spec", "resources", "requests", "storage")
+	}
+	return slices.Concat(secrets, storage, front, r.login(SystemNamespace))
+}
+
+// nodeAccess are the objects of the way in which nodes pull.
+func (r *renderer) nodeAccess() []*unstructured.Unstructured {
+	registry := r.Config.Registry
+	var objects []*unstructured.Unstructured
+	if r.Hosting {
+		objects = r.read("platform/hosting.yaml")
+		text, err := yaml.Marshal(hosting{FromContainerRuntime: registry.NodeHost, FromClusterNetwork: registry.Host, Help: hostingHelp})
+		if err != nil && r.err == nil {
+			r.err = err
+		}
+		r.set(find(objects, "ConfigMap", HostingName), string(text), "data", "localRegistryHosting.v1")
+	}
+	if r.Config.NodeAccess.Mode == NodeAccessNone {
+		return objects
+	}
+	objects = append(objects, r.read("platform/node-access.yaml")...)
+	set, config := find(objects, "DaemonSet", NodeAccessName), find(objects, "ConfigMap", NodeAccessName)
+	if registry.External && len(r.Credentials.CACertificate) == 0 {
+		r.set(config, "# The system's.\n", "data", "trust")
+	}
+	if registry.External {
+		r.set(config, answers(registry), "data", "answers")
+	}
+	environment := map[string]string{"REGISTRY": "https://" + withPort(registry.Host)}
+	switch r.Config.NodeAccess.Mode {
+	case NodeAccessHostNetwork:
+		r.set(set, true, "spec", "template", "spec", "hostNetwork")
+		// The node's own name server does not know Services.
+		r.set(set, "ClusterFirstWithHostNet", "spec", "template", "spec", "dnsPolicy")
+		environment["LISTEN"] = NodeHost
+		r.container(set, func(container map[string]any) {
+			_, port, _ := net.SplitHostPort(NodeHost)
+			number, err := strconv.ParseInt(port, 10, 64)
+			if err != nil && r.err == nil {
+				r.err = err
+			}
+			container["ports"] = []any{map[string]any{"name": "registry", "containerPort": number, "hostPort": number, "hostIP": "127.0.0.1"}}
+			for _, probe := range []string{"startupProbe", "readinessProbe", "livenessProbe"} {
+				fields, _ := container[probe].(map[string]any)
+				get, _ := fields["httpGet"].(map[string]any)
+				get["host"] = "127.0.0.1"
+			}
+		})
+	case NodeAccessNodePort:
+		objects = append(objects, r.read("platform/node-access-service.yaml")...)
+		r.container(set, func(container map[string]any) {
+			container["ports"] = []any{map[string]any{"name": "registry", "containerPort": int64(8080)}}
+		})
+	}
+	r.container(set, func(container map[string]any) {
+		for _, item := range container["env"].([]any) {
+			variable, _ := item.(map[string]any)
+			if value, ok := environment[variable["name"].(string)]; ok {
+				variable["value"] = value
+			}
+		}
+	})
+	r.restartOn(set, config, r.Credentials.CACertificate)
 	return objects
 }
 
+// container changes the one container of a workload.
+func (r *renderer) container(workload *unstructured.Unstructured, change func(map[string]any)) {
+	path := []string{"spec", "template", "spec", "containers"}
+	containers, _, err := unstructured.NestedSlice(workload.Object, path...)
+	if err != nil && r.err == nil {
+		r.err = err
+	}
+	for _, item := range containers {
+		if container, ok := item.(map[string]any); ok {
+			change(container)
+		}
+	}
+	r.set(workload, containers, path...)
+}
+
+// answers makes what an external registry sends clients to at its own address, for
+// a token or a layer, come back here: the nodes need not trust its certificate.
+// What is at another address they fetch there.
+func answers(registry RegistryConfig) string {
+	host := registry.Host
+	if name, port, err := net.SplitHostPort(host); err == nil && port == "443" {
+		host = name
+	}
+	own := regexp.QuoteMeta("https://" + host)
+	if _, _, err := net.SplitHostPort(host); err != nil {
+		own += "(:443)?"
+	}
+	return fmt.Sprintf("header_down WWW-Authenticate `realm=\"%[1]s/` `realm=\"http://%[2]s/`\nheader_down Location `^%[1]s/` `http://%[2]s/`\n", own, registry.NodeHost)
+}
+
+func withPort(host string) string {
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	return net.JoinHostPort(host, "443")
+}
+
+// hosting is the data of the ConfigMap of KEP-1755, version 1.
+type hosting struct {
+	FromContainerRuntime string `json:"hostFromContainerRuntime,omitempty"`
+	FromClusterNetwork   string `json:"hostFromClusterNetwork,omitempty"`
+	Help                 string `json:"help,omitempty"`
+}
+
+const hostingHelp = "https://github.com/pyflow-dev/kubectl-pyflow/blob/main/docs/registry.md"
+
 // restartOn makes the workload's pods new ones when the configuration or the
-// certificate that they read once, at their start, is another.
-func (r *renderer) restartOn(workload, config *unstructured.Unstructured, certificate []byte) {
+// certificates that they read once, at their start, are others.
+func (r *renderer) restartOn(workload, config *unstructured.Unstructured, certificates ...[]byte) {
 	data, _, err := unstructured.NestedStringMap(config.Object, "data")
 	if err != nil && r.err == nil {
 		r.err = err
@@ -191,14 +316,16 @@ func (r *renderer) restartOn(workload, config *unstructured.Unstructured, certif
 	for _, key := range slices.Sorted(maps.Keys(data)) {
 		fmt.Fprintf(sum, "%s\x00%s\x00", key, data[key])
 	}
-	sum.Write(certificate)
+	for _, certificate := range certificates {
+		sum.Write(certificate)
+	}
 	r.set(workload, hex.EncodeToString(sum.Sum(nil)[:8]), "spec", "template", "metadata", "annotations", "pyflow.dev/config-hash")
 }
 
 // setEphemeral replaces the claim of the registry's data volume by an emptyDir.
-func (r *renderer) setEphemeral(deployment *unstructured.Unstructured) {
+func (r *renderer) setEphemeral(set *unstructured.Unstructured) {
 	path := []string{"spec", "template", "spec", "volumes"}
-	volumes, _, err := unstructured.NestedSlice(deployment.Object, path...)
+	volumes, _, err := unstructured.NestedSlice(set.Object, path...)
 	if err != nil && r.err == nil {
 		r.err = err
 	}
@@ -208,7 +335,7 @@ func (r *renderer) setEphemeral(deployment *unstructured.Unstructured) {
 			volume["emptyDir"] = map[string]any{}
 		}
 	}
-	r.set(deployment, volumes, path...)
+	r.set(set, volumes, path...)
 }
 
 // setNamespace moves the parts of an app namespace there.
@@ -220,7 +347,10 @@ func (r *renderer) setNamespace(objects []*unstructured.Unstructured, namespace 
 	r.set(binding, []any{map[string]any{
 		"kind": "ServiceAccount", "name": DeployServiceAccount, "namespace": namespace,
 	}}, "subjects")
+}
 
+// login is the Secret with which a namespace logs in to the registry.
+func (r *renderer) login(namespace string) []*unstructured.Unstructured {
 	user, ok := r.Credentials.Users[namespace]
 	if !ok && r.err == nil {
 		r.err = fmt.Errorf("namespace %s has no registry credentials", namespace)
@@ -229,10 +359,11 @@ func (r *renderer) setNamespace(objects []*unstructured.Unstructured, namespace 
 	if err != nil && r.err == nil {
 		r.err = err
 	}
-	r.setData(find(objects, "Secret", RegistrySecret), map[string][]byte{
-		dockerConfigKey: config,
-		CAKey:           r.Credentials.CACertificate,
-	})
+	objects := r.read("namespace/registry.yaml")
+	secret := find(objects, "Secret", RegistrySecret)
+	secret.SetNamespace(namespace)
+	r.setData(secret, map[string][]byte{dockerConfigKey: config, CAKey: r.Credentials.CACertificate})
+	return objects
 }
 
 const dockerConfigKey = ".dockerconfigjson"
@@ -260,18 +391,32 @@ func DockerConfig(user credentials.User, hosts ...string) ([]byte, error) {
 	return json.Marshal(config)
 }
 
-// ParseDockerConfig returns the user that the data of a RegistrySecret logs in
-// to host with.
+// ParseDockerConfig returns the user that the data of a RegistrySecret, or of
+// any Secret of type kubernetes.io/dockerconfigjson, logs in to host with. No
+// error repeats what the Secret contains.
 func ParseDockerConfig(data map[string][]byte, host string) (credentials.User, error) {
-	var config dockerConfig
+	var config struct {
+		Auths map[string]json.RawMessage `json:"auths"`
+	}
 	if err := json.Unmarshal(data[dockerConfigKey], &config); err != nil {
-		return credentials.User{}, fmt.Errorf("secret %s: key %s is not a docker config", RegistrySecret, dockerConfigKey)
+		return credentials.User{}, fmt.Errorf("its key %s is not a docker config", dockerConfigKey)
 	}
-	auth, ok := config.Auths[host]
-	if !ok || auth.Username == "" || auth.Password == "" {
-		return credentials.User{}, fmt.Errorf("secret %s: no login for %s", RegistrySecret, host)
+	// Clients differ in what they take for the name of a registry.
+	for _, key := range []string{host, "https://" + host, "https://" + host + "/", "https://" + host + "/v1/", "https://" + host + "/v2/"} {
+		entry, ok := config.Auths[key]
+		if !ok {
+			continue
+		}
+		var auth authn.AuthConfig
+		if err := json.Unmarshal(entry, &auth); err != nil {
+			return credentials.User{}, fmt.Errorf("its login for %s can not be read", host)
+		}
+		if auth.Username == "" || auth.Password == "" {
+			return credentials.User{}, fmt.Errorf("its login for %s has no user and password", host)
+		}
+		return credentials.User{Name: auth.Username, Password: auth.Password}, nil
 	}
-	return credentials.User{Name: auth.Username, Password: auth.Password}, nil
+	return credentials.User{}, fmt.Errorf("it has no login for %s, but for %q", host, slices.Sorted(maps.Keys(config.Auths)))
 }
 
 func find(objects []*unstructured.Unstructured, kind, name string) *unstructured.Unstructured {

@@ -21,10 +21,11 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // fixed are options whose secrets are recognizable in a golden file.
 func fixed(namespaces ...string) Options {
 	users := map[string]credentials.User{}
-	for _, namespace := range namespaces {
+	for _, namespace := range append([]string{SystemNamespace}, namespaces...) {
 		users[namespace] = credentials.User{Name: namespace, Password: "password-of-" + namespace}
 	}
 	return Options{
+		Hosting: true,
 		Config: Config{
 			Version: "v0.1.0",
 			Tekton:  TektonConfig{Version: "v1.15.1", Namespace: TektonNamespace},
@@ -35,8 +36,10 @@ func fixed(namespaces ...string) Options {
 		},
 		Credentials: credentials.Credentials{
 			CACertificate: []byte("ca certificate"), CAKey: []byte("ca key"),
-			Certificate: []byte("certificate"), Key: []byte("key"),
-			Htpasswd: []byte("htpasswd"), HTTPSecret: []byte("http secret"),
+			Front:    credentials.Pair{Certificate: []byte("front certificate"), Key: []byte("front key")},
+			Storage:  credentials.Pair{Certificate: []byte("storage certificate"), Key: []byte("storage key")},
+			Client:   credentials.Pair{Certificate: []byte("client certificate"), Key: []byte("client key")},
+			Accounts: []byte("accounts"), HTTPSecret: []byte("http secret"),
 			Users: users,
 		},
 	}
@@ -82,17 +85,39 @@ func TestRender(t *testing.T) {
 	mirrored.Config.Registry.StorageClass = "fast"
 	ephemeral := fixed("default")
 	ephemeral.Config.Registry.Ephemeral = true
-	for name, options := range map[string]Options{
-		"default.yaml":   fixed("default"),
-		"mirrored.yaml":  mirrored,
-		"ephemeral.yaml": ephemeral,
+	nodePort := fixed("default")
+	nodePort.Config.NodeAccess.Mode, nodePort.Config.Registry.NodeHost = NodeAccessNodePort, NodePortHost
+	hostNetwork := fixed("default")
+	hostNetwork.Config.NodeAccess.Mode = NodeAccessHostNetwork
+	external := fixed("team-a")
+	external.Config.Registry = RegistryConfig{External: true, Host: "registry.example.com:5443", NodeHost: NodeHost, Prefix: "org/pyflow"}
+	public := fixed("team-a")
+	public.Config.Registry = RegistryConfig{External: true, Host: "ghcr.io", NodeHost: "ghcr.io", Prefix: "org"}
+	public.Config.NodeAccess.Mode = NodeAccessNone
+	public.Credentials.CACertificate = nil
+	whole := (*Platform).Objects
+	access := func(p *Platform) []*unstructured.Unstructured { return p.NodeAccess }
+	withoutTasks := func(p *Platform) []*unstructured.Unstructured {
+		return slices.Concat(p.System, p.Registry, p.NodeAccess, p.Namespaces)
+	}
+	for name, test := range map[string]struct {
+		options Options
+		part    func(*Platform) []*unstructured.Unstructured
+	}{
+		"default.yaml":     {fixed("default"), whole},
+		"mirrored.yaml":    {mirrored, whole},
+		"ephemeral.yaml":   {ephemeral, func(p *Platform) []*unstructured.Unstructured { return p.Registry }},
+		"nodeport.yaml":    {nodePort, access},
+		"hostnetwork.yaml": {hostNetwork, access},
+		"external.yaml":    {external, withoutTasks},
+		"public.yaml":      {public, withoutTasks},
 	} {
 		t.Run(name, func(t *testing.T) {
-			platform, err := Render(options)
+			platform, err := Render(test.options)
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name, encode(t, platform.Objects()))
+			golden(t, name, encode(t, test.part(platform)))
 		})
 	}
 }
@@ -136,9 +161,14 @@ func TestRestart(t *testing.T) {
 		change  func(*Options)
 		changed []string
 	}{
-		"certificate": {func(o *Options) { o.Credentials.Certificate = []byte("new") }, []string{RegistryName}},
-		"CA":          {func(o *Options) { o.Credentials.CACertificate = []byte("new") }, []string{NodeAccessName}},
-		"users":       {func(o *Options) { o.Credentials.Htpasswd = []byte("new") }, nil},
+		"front":   {func(o *Options) { o.Credentials.Front.Certificate = []byte("new") }, []string{RegistryName}},
+		"client":  {func(o *Options) { o.Credentials.Client.Certificate = []byte("new") }, []string{RegistryName}},
+		"storage": {func(o *Options) { o.Credentials.Storage.Certificate = []byte("new") }, []string{StorageName}},
+		"CA": {
+			func(o *Options) { o.Credentials.CACertificate = []byte("new") },
+			[]string{NodeAccessName, RegistryName, StorageName},
+		},
+		"users": {func(o *Options) { o.Credentials.Accounts = []byte("new") }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			options := fixed("default")
@@ -149,6 +179,7 @@ func TestRestart(t *testing.T) {
 					changed = append(changed, name)
 				}
 			}
+			slices.Sort(changed)
 			if !slices.Equal(changed, test.changed) {
 				t.Errorf("restarted: %q, want %q", changed, test.changed)
 			}

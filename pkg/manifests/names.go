@@ -31,37 +31,61 @@ const (
 	// DeployRole is the ClusterRole that DeployServiceAccount is bound to.
 	DeployRole = "pyflow-deploy"
 
-	// RegistryName names the registry's Deployment, Service, volume and label.
+	// RegistryName names the registry's front, which everyone talks to: its
+	// StatefulSet, Service and ConfigMap. It holds no images.
 	RegistryName = "registry"
+	// RegistryPod is the front's one pod: its name is fixed, so that rights to
+	// reach it name this pod and no other.
+	RegistryPod = "registry-0"
 	// RegistryHost is the registry for pods: the Service's name as every
 	// cluster's DNS resolves it, whatever the cluster domain.
 	RegistryHost = "registry.pyflow-system.svc"
-	// RegistrySelector selects the registry's pods in SystemNamespace.
-	RegistrySelector = "app.kubernetes.io/name=registry,app.kubernetes.io/part-of=pyflow"
-	// RegistryPort is the container port of the registry, TLS.
+	// RegistryPort is the container port of the front, TLS.
 	RegistryPort = 5000
+	// StorageName names the part that holds the images: StatefulSet, Service,
+	// ConfigMap and volume. It talks to the front only.
+	StorageName = "registry-storage"
+	// StorageHost is the storage as the front sees it.
+	StorageHost = "registry-storage.pyflow-system.svc"
 	// RegistrySecret is the Secret with a namespace's registry credentials: the
-	// keys of a kubernetes.io/dockerconfigjson Secret, and CAKey.
+	// keys of a kubernetes.io/dockerconfigjson Secret, and CAKey. The one in
+	// SystemNamespace holds the platform's own login, which may do everything.
 	RegistrySecret = "pyflow-registry"
+	// BuildSecret is the Secret with the variables and the CA that setup gives to
+	// builds: in each app namespace what they read, in SystemNamespace what setup
+	// was told. It is absent when there is nothing to give.
+	BuildSecret = "pyflow-build"
 	// CAKey is the key of the registry's CA certificate, PEM, in RegistrySecret
-	// and in the ConfigMap CAName.
+	// and in the ConfigMap CAName; empty when a public CA signed it. In
+	// BuildSecret it is the key of the CA that builds trust.
 	CAKey = "ca.crt"
 	// CAName is the ConfigMap in SystemNamespace with the registry's CA
 	// certificate, and the Secret there with its key.
 	CAName = "registry-ca"
-	// TLSName is the Secret in SystemNamespace with the registry's certificate.
+	// TLSName is the Secret in SystemNamespace with the front's certificate.
 	TLSName = "registry-tls"
-	// AuthName is the Secret in SystemNamespace with the registry's htpasswd
-	// file and its upload-state key.
-	AuthName = "registry-auth"
+	// StorageTLSName is the Secret there with the storage's certificate.
+	StorageTLSName = "registry-storage-tls"
+	// AuthName is the Secret in SystemNamespace with the registry's users, under
+	// AccountsKey.
+	AuthName    = "registry-auth"
+	AccountsKey = "users"
+	// MirrorRepository is the first segment of the repositories that every
+	// namespace may read and the platform's own login may write.
+	MirrorRepository = "mirror"
 
 	// NodeAccessName names the DaemonSet that lets nodes pull.
 	NodeAccessName = "node-access"
-	// NodePort is the port on every node's loopback that pulls go to.
-	NodePort = 5180
 	// NodeHost is the registry as nodes see it. Never localhost, which can
 	// resolve to ::1, where nothing listens.
 	NodeHost = "127.0.0.1:5180"
+	// NodePortHost is the same in mode NodeAccessNodePort, whose port has to be
+	// one of those that Services may have.
+	NodePortHost = "127.0.0.1:30518"
+	// HostingName is the ConfigMap in HostingNamespace that tells other tools of
+	// the registry (KEP-1755).
+	HostingName      = "local-registry-hosting"
+	HostingNamespace = "kube-public"
 
 	// LabelManagedBy marks every object of ours with the value FieldManager.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
@@ -70,9 +94,3 @@ const (
 	// AnnotationSource is a run's build context, as repository@digest.
 	AnnotationSource = "pyflow.dev/source"
 )
-
-// Repository is the repository of an app's images on host, which is RegistryHost
-// for pods and NodeHost for nodes.
-func Repository(host, namespace, app string) string {
-	return host + "/" + namespace + "/" + app
-}

@@ -28,9 +28,9 @@ func chatter() []string {
 	return []string{
 		"Adding exposed port", "Args: ", "Built cross stage deps", "Changed working directory",
 		"Checking for cached layer", "Cmd: ", "Deleting filesystem", "Initializing snapshotter",
-		"No cached layer found", "No files changed", "No files were changed", "Pushing image to", "Pushing layer",
+		"No cached layer found", "No files changed", "No files were changed", "Performing slow lookup", "Pushing image to", "Pushing layer",
 		"Resolved base name", "Retrieving image", "Returning cached image manifest", "Running: ",
-		"Saving file", "Taking snapshot", "Using dockerignore file", "credential providers",
+		"Saving file", "Taking snapshot", "Using dockerignore file", "Util.Lookup returned", "credential providers",
 	}
 }
 

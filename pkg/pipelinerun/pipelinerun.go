@@ -83,6 +83,7 @@ func New(spec Spec) *tektonv1.PipelineRun {
 	maps.Copy(annotations, spec.Annotations)
 	annotations[manifests.AnnotationSource] = spec.Source
 	noToken := false
+	registry, _, _ := strings.Cut(spec.Repository, "/")
 	run := &tektonv1.PipelineRun{
 		TypeMeta: metav1.TypeMeta{APIVersion: tektonv1.SchemeGroupVersion.String(), Kind: "PipelineRun"},
 		ObjectMeta: metav1.ObjectMeta{
@@ -105,6 +106,7 @@ func New(spec Spec) *tektonv1.PipelineRun {
 				param("source", spec.Source),
 				// An OCI layout names a blob by sha256/<hex>.
 				param("context-path", strings.Replace(spec.ContextDigest, ":", "/", 1)),
+				param("registry", registry),
 				param("image", spec.Repository),
 				param("node-image", spec.NodeRepository),
 				param("tag", tag),

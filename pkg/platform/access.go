@@ -16,6 +16,8 @@ type Right struct {
 	Verb, Group, Resource, Subresource string
 	// Namespace is empty for the whole cluster.
 	Namespace string
+	// Name is empty for all objects.
+	Name string
 }
 
 // String is the right in the words of kubectl auth can-i.
@@ -26,6 +28,9 @@ func (r Right) String() string {
 	}
 	if r.Subresource != "" {
 		resource += "/" + r.Subresource
+	}
+	if r.Name != "" {
+		resource += " " + r.Name
 	}
 	if r.Namespace == "" {
 		return fmt.Sprintf("%s %s", r.Verb, resource)
@@ -82,7 +87,7 @@ func allowed(ctx context.Context, client kubernetes.Interface, right Right) (boo
 		Spec: authorizationv1.SelfSubjectAccessReviewSpec{
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
 				Verb: right.Verb, Group: right.Group, Resource: right.Resource,
-				Subresource: right.Subresource, Namespace: right.Namespace,
+				Subresource: right.Subresource, Namespace: right.Namespace, Name: right.Name,
 			},
 		},
 	}, metav1.CreateOptions{})

@@ -12,9 +12,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/credentials"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
@@ -29,8 +29,17 @@ func (e *NamespaceNotSetUpError) Error() string {
 	return fmt.Sprintf("pyflow is not set up in namespace %s", e.Namespace)
 }
 
-// Config reads what setup remembered, or ErrNotSetUp.
+// Config reads what setup remembered, or ErrNotSetUp; what a teardown has left of
+// it does not count.
 func Config(ctx context.Context, client kubernetes.Interface) (*manifests.Config, error) {
+	config, err := remembered(ctx, client)
+	if err == nil && config.Removed {
+		return nil, ErrNotSetUp
+	}
+	return config, err
+}
+
+func remembered(ctx context.Context, client kubernetes.Interface) (*manifests.Config, error) {
 	object, err := client.CoreV1().ConfigMaps(manifests.SystemNamespace).Get(ctx, manifests.ConfigName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, ErrNotSetUp
@@ -53,30 +62,48 @@ func Login(ctx context.Context, client kubernetes.Interface, namespace, host str
 	}
 	user, err := manifests.ParseDockerConfig(secret.Data, host)
 	if err != nil {
-		return credentials.User{}, nil, fmt.Errorf("namespace %s: %w", namespace, err)
+		return credentials.User{}, nil, fmt.Errorf("secret %s in namespace %s: %w", manifests.RegistrySecret, namespace, err)
 	}
 	return user, secret.Data[manifests.CAKey], nil
 }
 
-// Registry returns a client of the platform's registry, which is host for those
-// inside of the cluster, through the API server. It connects when it is used; the
-// caller closes it.
-func Registry(config *rest.Config, client kubernetes.Interface, host string, user credentials.User, ca []byte) (*registry.Client, error) {
-	dial, err := registry.Dialer(config, client, manifests.SystemNamespace, manifests.RegistrySelector, manifests.RegistryPort)
-	if err != nil {
-		return nil, err
+// Registry returns a client of the platform's registry, which is reached through
+// the API server, or of an external one. It connects when it is used; the caller
+// closes it.
+func Registry(clients *kube.Clients, config manifests.RegistryConfig, user credentials.User, ca []byte) (*registry.Client, error) {
+	options := registry.Options{Host: config.Host, Username: user.Name, Password: user.Password, CA: ca}
+	if !config.External {
+		var err error
+		options.Dial, err = registry.Dialer(clients.Config, clients.Kube, manifests.SystemNamespace, manifests.RegistryPod, manifests.RegistryPort)
+		if err != nil {
+			return nil, err
+		}
 	}
-	return registry.New(registry.Options{Host: host, Username: user.Name, Password: user.Password, CA: ca, Dial: dial})
+	return registry.New(options)
+}
+
+// RegistryRights are what reaching the registry takes.
+func RegistryRights(config manifests.RegistryConfig) []Right {
+	if config.External {
+		return nil
+	}
+	return []Right{
+		{Verb: "get", Resource: "pods", Namespace: manifests.SystemNamespace, Name: manifests.RegistryPod},
+		{Verb: "create", Resource: "pods", Subresource: "portforward", Namespace: manifests.SystemNamespace, Name: manifests.RegistryPod},
+	}
 }
 
 // Cluster is what setup has to know before it changes anything.
 type Cluster struct {
 	// Version is the API server's.
 	Version *version.Version
-	// Config is nil when setup has not run yet.
+	// Config is nil when setup has not run yet, and Removed when teardown has run
+	// since.
 	Config *manifests.Config
 	// Credentials are what is there of the registry's secrets.
 	Credentials credentials.Credentials
+	// BuildEnv is what an earlier setup was told to give to builds.
+	BuildEnv manifests.BuildEnv
 	// Tekton is nil when there is none.
 	Tekton *Tekton
 	// Namespace is the app namespace that setup was called for.
@@ -85,6 +112,9 @@ type Cluster struct {
 	// when there is none.
 	StorageClasses      []string
 	DefaultStorageClass string
+	// HostingTaken says that the cluster's registry that other tools are told of
+	// (KEP-1755) is another one, or that there is no place to tell it.
+	HostingTaken bool
 }
 
 // Inspect reads the cluster's state. A namespace that does not exist is an
@@ -101,10 +131,10 @@ func Inspect(ctx context.Context, client kubernetes.Interface, namespace string)
 	if c.Namespace, err = client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{}); err != nil {
 		return nil, fmt.Errorf("get namespace %s: %w", namespace, err)
 	}
-	if c.Config, err = Config(ctx, client); err != nil && !errors.Is(err, ErrNotSetUp) {
+	if c.Config, err = remembered(ctx, client); err != nil && !errors.Is(err, ErrNotSetUp) {
 		return nil, err
 	}
-	if c.Tekton, err = findTekton(ctx, client); err != nil {
+	if c.Tekton, err = FindTekton(ctx, client); err != nil {
 		return nil, err
 	}
 	classes, err := client.StorageV1().StorageClasses().List(ctx, metav1.ListOptions{})
@@ -117,7 +147,25 @@ func Inspect(ctx context.Context, client kubernetes.Interface, namespace string)
 			c.DefaultStorageClass = class.Name
 		}
 	}
+	if c.HostingTaken, err = hostingTaken(ctx, client); err != nil {
+		return nil, err
+	}
 	return c, c.readCredentials(ctx, client, namespace)
+}
+
+func hostingTaken(ctx context.Context, client kubernetes.Interface) (bool, error) {
+	hosting, err := client.CoreV1().ConfigMaps(manifests.HostingNamespace).Get(ctx, manifests.HostingName, metav1.GetOptions{})
+	if err == nil {
+		return hosting.Labels[manifests.LabelManagedBy] != manifests.FieldManager, nil
+	}
+	if !apierrors.IsNotFound(err) {
+		return false, fmt.Errorf("get configmap %s in namespace %s: %w", manifests.HostingName, manifests.HostingNamespace, err)
+	}
+	_, err = client.CoreV1().Namespaces().Get(ctx, manifests.HostingNamespace, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	return false, err
 }
 
 // readCredentials collects what earlier runs of setup left, and drops
@@ -137,7 +185,11 @@ func (c *Cluster) readCredentials(ctx context.Context, client kubernetes.Interfa
 	if err != nil {
 		return err
 	}
-	server, err := secret(manifests.SystemNamespace, manifests.TLSName)
+	front, err := secret(manifests.SystemNamespace, manifests.TLSName)
+	if err != nil {
+		return err
+	}
+	storage, err := secret(manifests.SystemNamespace, manifests.StorageTLSName)
 	if err != nil {
 		return err
 	}
@@ -145,13 +197,20 @@ func (c *Cluster) readCredentials(ctx context.Context, client kubernetes.Interfa
 	if err != nil {
 		return err
 	}
+	build, err := secret(manifests.SystemNamespace, manifests.BuildSecret)
+	if err != nil {
+		return err
+	}
+	c.BuildEnv = manifests.ParseBuildEnv(build)
 	c.Credentials = credentials.Credentials{
 		CACertificate: ca[corev1.TLSCertKey], CAKey: ca[corev1.TLSPrivateKeyKey],
-		Certificate: server[corev1.TLSCertKey], Key: server[corev1.TLSPrivateKeyKey],
-		Htpasswd: auth["htpasswd"], HTTPSecret: auth["http-secret"],
+		Front:    credentials.Pair{Certificate: front[corev1.TLSCertKey], Key: front[corev1.TLSPrivateKeyKey]},
+		Client:   credentials.Pair{Certificate: front["client.crt"], Key: front["client.key"]},
+		Storage:  credentials.Pair{Certificate: storage[corev1.TLSCertKey], Key: storage[corev1.TLSPrivateKeyKey]},
+		Accounts: auth[manifests.AccountsKey], HTTPSecret: auth["http-secret"],
 		Users: map[string]credentials.User{},
 	}
-	namespaces := []string{namespace}
+	namespaces := []string{manifests.SystemNamespace, namespace}
 	if c.Config != nil {
 		c.Config.Namespaces, err = existing(ctx, client, c.Config.Namespaces)
 		if err != nil {
@@ -183,4 +242,22 @@ func existing(ctx context.Context, client kubernetes.Interface, names []string) 
 		}
 		return getErr != nil || namespace.DeletionTimestamp != nil
 	}), err
+}
+
+// ServiceNetworks returns the networks, in CIDR notation, that the cluster's
+// Services have their addresses from; none when the server does not tell.
+func ServiceNetworks(ctx context.Context, client kubernetes.Interface) ([]string, error) {
+	list, err := client.NetworkingV1().ServiceCIDRs().List(ctx, metav1.ListOptions{})
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the networks of services: %w", err)
+	}
+	var networks []string
+	for i := range list.Items {
+		networks = append(networks, list.Items[i].Spec.CIDRs...)
+	}
+	slices.Sort(networks)
+	return networks, nil
 }

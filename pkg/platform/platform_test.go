@@ -83,6 +83,22 @@ func TestInspectFindsWhatSetupLeft(t *testing.T) {
 	}
 }
 
+// TestRemovedIsNotSetUp keeps apart what commands work with and what the next
+// setup takes over.
+func TestRemovedIsNotSetUp(t *testing.T) {
+	client := clientWith(namespace("default"), &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: manifests.ConfigName, Namespace: manifests.SystemNamespace},
+		Data:       map[string]string{manifests.ConfigKey: "removed: true\nregistry: {storageSize: 50Gi}"},
+	})
+	if _, err := Config(t.Context(), client); !errors.Is(err, ErrNotSetUp) {
+		t.Errorf("got %v, want %v", err, ErrNotSetUp)
+	}
+	cluster, err := Inspect(t.Context(), client, "default")
+	if err != nil || !cluster.Config.Removed || cluster.Config.Registry.StorageSize != "50Gi" {
+		t.Errorf("got %+v, %v, want what teardown left", cluster.Config, err)
+	}
+}
+
 func TestInspectNeedsTheNamespace(t *testing.T) {
 	if _, err := Inspect(t.Context(), clientWith(), "missing"); err == nil || !strings.Contains(err.Error(), "missing") {
 		t.Errorf("got error %v, want one that names the namespace", err)
@@ -126,7 +142,7 @@ func TestCheckRights(t *testing.T) {
 			client.PrependReactor("create", "selfsubjectaccessreviews", func(action k8stesting.Action) (bool, runtime.Object, error) {
 				review := action.(k8stesting.CreateAction).GetObject().(*authorizationv1.SelfSubjectAccessReview)
 				a := review.Spec.ResourceAttributes
-				review.Status.Allowed = slices.Contains(test.granted, Right{a.Verb, a.Group, a.Resource, a.Subresource, a.Namespace})
+				review.Status.Allowed = slices.Contains(test.granted, Right{a.Verb, a.Group, a.Resource, a.Subresource, a.Namespace, a.Name})
 				return true, review, nil
 			})
 			err := CheckRights(t.Context(), client, []Right{create, forward})

@@ -34,7 +34,8 @@ type Tekton struct {
 	ClusterResolver bool
 }
 
-func findTekton(ctx context.Context, client kubernetes.Interface) (*Tekton, error) {
+// FindTekton looks for Tekton Pipelines in all namespaces; nil when there is none.
+func FindTekton(ctx context.Context, client kubernetes.Interface) (*Tekton, error) {
 	deployments, err := client.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: TektonSelector})
 	if err != nil {
 		return nil, fmt.Errorf("look for Tekton Pipelines: %w", err)

@@ -75,7 +75,7 @@ func TestCheckTekton(t *testing.T) {
 		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			found, err := findTekton(t.Context(), fake.NewClientset(test.objects...))
+			found, err := FindTekton(t.Context(), fake.NewClientset(test.objects...))
 			if err != nil {
 				t.Fatal(err)
 			}

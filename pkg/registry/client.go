@@ -1,5 +1,5 @@
-// Package registry talks to the registry inside of the cluster, through the API
-// server's port-forward.
+// Package registry talks to the platform's registry: the one inside of the
+// cluster through the API server's port-forward, an external one directly.
 package registry
 
 import (
@@ -11,6 +11,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,7 +25,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
+
+// awaitEvery is the time between two questions of Await.
+const awaitEvery = time.Second
 
 // What the registry can answer, beside the errors of the way to it.
 var (
@@ -33,6 +39,18 @@ var (
 	ErrDenied = errors.New("the registry denied access to the repository")
 	// ErrNotFound says that the registry has no such manifest.
 	ErrNotFound = errors.New("not found in the registry")
+	// ErrFull says that the registry has no room left to store what is pushed.
+	ErrFull = errors.New("the registry's volume is full")
+	// ErrUnreachable says that nothing answers at the address of an external
+	// registry.
+	ErrUnreachable = errors.New("the registry can not be reached")
+	// ErrNoTLS says that a registry speaks plain HTTP, by which no password is sent.
+	ErrNoTLS = errors.New("the registry does not speak TLS")
+	// ErrNoRegistry says that something else than a registry answers.
+	ErrNoRegistry = errors.New("what answers there is not a registry")
+	// ErrUnavailable says that the registry is there and what holds its images is
+	// not.
+	ErrUnavailable = errors.New("the registry's storage does not answer")
 	// ErrCertificate says that the registry's certificate is not one that the
 	// given CA signed for its name and this time.
 	ErrCertificate = errors.New("the registry's certificate is not trusted")
@@ -43,12 +61,14 @@ type Options struct {
 	// Host is the registry's name in references and in its certificate, with a
 	// port if that is not 443.
 	Host string
-	// Username and Password are for basic authentication.
+	// Username and Password are for basic authentication, or for a token where
+	// the registry asks for one.
 	Username, Password string
 	// CA holds the PEM certificates that may sign the registry's; no others are
-	// trusted, and not those of the system.
+	// trusted, and not those of the system. Empty trusts those of the system.
 	CA []byte
 	// Dial opens the connections; the address it is given is always the host's.
+	// Nil goes over the network, by the environment's proxy if there is one.
 	Dial DialFunc
 }
 
@@ -58,9 +78,11 @@ type Client struct {
 	host      string
 	registry  name.Registry
 	auth      authn.Authenticator
-	transport *http.Transport
+	transport tlsTransport
+	puller    *remote.Puller
 	// pauses are the times to wait before an upload is tried again.
 	pauses []time.Duration
+	now    func() time.Time
 }
 
 // New returns a client. It connects to nothing yet.
@@ -69,74 +91,180 @@ func New(opts Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
-	if opts.Dial == nil {
-		return nil, errors.New("registry: no way to dial it")
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(opts.CA) {
-		return nil, errors.New("registry: the CA holds no PEM certificate")
-	}
 	hostname, port, err := net.SplitHostPort(opts.Host)
 	if err != nil {
 		hostname, port = opts.Host, "443"
 	}
-	home := net.JoinHostPort(hostname, port)
-	return &Client{
+	trust := &tls.Config{MinVersion: tls.VersionTLS12}
+	if len(opts.CA) > 0 {
+		trust.RootCAs = x509.NewCertPool()
+		if !trust.RootCAs.AppendCertsFromPEM(opts.CA) {
+			return nil, errors.New("registry: the CA holds no PEM certificate")
+		}
+	}
+	client := &Client{
 		host:     opts.Host,
 		registry: registry,
 		auth:     &authn.Basic{Username: opts.Username, Password: opts.Password},
-		transport: &http.Transport{
-			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				if address != home {
-					return nil, fmt.Errorf("the registry redirects to %s, which the port-forward does not reach", address)
-				}
-				return opts.Dial(ctx, network, address)
-			},
-			TLSClientConfig: &tls.Config{
-				MinVersion: tls.VersionTLS12,
-				RootCAs:    roots,
-				ServerName: hostname,
-				// Every record is a frame of the port-forward.
-				DynamicRecordSizingDisabled: true,
-			},
+		transport: tlsTransport{&http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         dialNetwork,
+			TLSClientConfig:     trust,
 			TLSHandshakeTimeout: 20 * time.Second,
 			IdleConnTimeout:     90 * time.Second,
 			MaxIdleConnsPerHost: 4,
 			WriteBufferSize:     64 << 10,
 			ReadBufferSize:      64 << 10,
-		},
+		}},
 		pauses: []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second},
-	}, nil
+		now:    time.Now,
+	}
+	if opts.Dial != nil {
+		home := net.JoinHostPort(hostname, port)
+		client.transport.Proxy = nil
+		client.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if address != home {
+				return nil, fmt.Errorf("the registry redirects to %s, which the port-forward does not reach", address)
+			}
+			return opts.Dial(ctx, network, address)
+		}
+		// Every record is a frame of the port-forward.
+		trust.DynamicRecordSizingDisabled = true
+	}
+	if client.puller, err = remote.NewPuller(client.settings()...); err != nil {
+		return nil, fmt.Errorf("registry: %w", err)
+	}
+	return client, nil
+}
+
+// dialNetwork connects to an external registry.
+func dialNetwork(ctx context.Context, network, address string) (net.Conn, error) {
+	connection, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return connection, nil
+}
+
+const dialTimeout = 20 * time.Second
+
+// tlsTransport sends nothing in the clear: the library tries plain HTTP as well
+// where the host is a private address, and would take the password there.
+type tlsTransport struct{ *http.Transport }
+
+var errInTheClear = errors.New("nothing is sent without TLS")
+
+// RoundTrip sends the request if it is for HTTPS.
+func (t tlsTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.URL.Scheme != "https" {
+		return nil, errInTheClear
+	}
+	return t.Transport.RoundTrip(request)
 }
 
 // Close ends the connections that are idle. The client can be used again.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// Ping checks that the registry can be reached, that its certificate is good and
-// that it takes the credentials. Errors hold ErrUnauthorized, ErrCertificate or
+// Ping checks that the registry can be reached, that it is one, that its
+// certificate is good and that it takes the credentials. Errors hold
+// ErrUnauthorized, ErrCertificate, ErrUnreachable, ErrNoTLS, ErrNoRegistry or
 // those of the DialFunc. It is tried once.
 func (c *Client) Ping(ctx context.Context) error {
+	act := "registry " + c.host
+	// Finds out how to log in, and fetches a token where that is the way.
+	authorized, err := transport.NewWithContext(ctx, c.registry, c.auth, c.transport, nil)
+	if err != nil {
+		return explainFirst(ctx, act, err)
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.host+"/v2/", http.NoBody)
 	if err != nil {
-		return fmt.Errorf("registry %s: %w", c.host, err)
+		return fmt.Errorf("%s: %w", act, err)
 	}
-	credentials, err := authn.Authorization(ctx, c.auth)
+	response, err := (&http.Client{Transport: authorized}).Do(request)
 	if err != nil {
-		return fmt.Errorf("registry %s: %w", c.host, err)
-	}
-	request.SetBasicAuth(credentials.Username, credentials.Password)
-	client := &http.Client{Transport: c.transport}
-	response, err := client.Do(request)
-	if err != nil {
-		return explain(ctx, "registry "+c.host, err)
+		return explain(ctx, act, err)
 	}
 	defer response.Body.Close() //nolint:errcheck // only read
 	if err := transport.CheckError(response, http.StatusOK); err != nil {
-		return explain(ctx, "registry "+c.host, err)
+		return explainFirst(ctx, act, err)
+	}
+	if media, _, _ := strings.Cut(response.Header.Get("Content-Type"), ";"); media == "text/html" {
+		return fmt.Errorf("%s: %w: /v2/ is a web page", act, ErrNoRegistry)
 	}
 	// Read to its end, so that the connection can be used again.
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 4<<10))
 	return nil
+}
+
+// explainFirst is explain for the first requests to a registry that nobody has
+// used yet: what is none has answers that a registry never gives.
+func explainFirst(ctx context.Context, act string, err error) error {
+	var answer *transport.Error
+	if ctx.Err() == nil && errors.As(err, &answer) && len(answer.Errors) == 0 {
+		switch status := answer.StatusCode; {
+		case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
+		default:
+			// Not the answer itself, which may be a long page.
+			return fmt.Errorf("%s: %w: it answers %d %s", act, ErrNoRegistry, status, http.StatusText(status))
+		}
+	}
+	return explain(ctx, act, err)
+}
+
+// Await returns when the registry does its work, or with what will not get better
+// by waiting. Waiting, when set, is called once if it does not do its work at
+// first.
+func (c *Client) Await(ctx context.Context, waiting func(error)) error {
+	first := true
+	var last error
+	err := wait.PollUntilContextCancel(ctx, awaitEvery, true, func(ctx context.Context) (bool, error) {
+		last = c.Ping(ctx)
+		if !errors.Is(last, ErrUnavailable) && !errors.Is(last, ErrNotReady) {
+			return true, last
+		}
+		if first && waiting != nil {
+			waiting(last)
+		}
+		first = false
+		return false, nil
+	})
+	if err != nil && last != nil {
+		return last
+	}
+	return err
+}
+
+// CheckPush checks that the credentials may push to a repository, by an upload
+// that is given up. Errors are those of Ping, ErrDenied, and ErrNotFound when the
+// repository would have to be made first.
+func (c *Client) CheckPush(ctx context.Context, repository string) error {
+	target, err := c.repository(repository)
+	if err != nil {
+		return err
+	}
+	// The library takes no context here; its transport does.
+	err = remote.CheckPushPermission(target.Tag("latest"), keychain{c.auth}, boundTransport{ctx, c.transport})
+	if err != nil {
+		return explainFirst(ctx, "push to "+target.String(), err)
+	}
+	return nil
+}
+
+// keychain has the same login for everything.
+type keychain struct{ auth authn.Authenticator }
+
+// Resolve returns the login.
+func (k keychain) Resolve(authn.Resource) (authn.Authenticator, error) { return k.auth, nil }
+
+// boundTransport ends its requests with a context of its own.
+type boundTransport struct {
+	ctx   context.Context //nolint:containedctx // that is what it is for
+	inner http.RoundTripper
+}
+
+// RoundTrip sends the request.
+func (t boundTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	return t.inner.RoundTrip(request.WithContext(t.ctx))
 }
 
 // SourceRef is a build context in the registry.
@@ -153,17 +281,20 @@ type SourceRef struct {
 // image manifest with one layer and a minimal configuration, which an ordinary
 // client pulls. The manifest's digest is a function of the layer and the
 // annotations alone, so the annotations must not hold a time. The manifest gets
-// no tag. The repository is a name without the host, <namespace>/<app>/source.
+// the tag of SourceTag, so that a registry can list it and says when it was used
+// last. The repository is a name without the host, <namespace>/<app>/source.
 //
-// Nothing is sent that the registry has. Progress, when set, is called with the
+// Nothing is sent that the registry has; of a context that was used last on
+// another day the manifest is, for its tag. Progress, when set, is called with the
 // layer's bytes sent so far and in all, from other goroutines but one at a time
 // and never after PushSource returned; a new attempt starts at zero again, and
 // the last call says all. It must be quick. Transient errors are tried
-// again for about 15 seconds in all, the upload from its start. When ctx is done
+// again for about 15 seconds in all, the upload from its start; so is a push of
+// which the registry's garbage collection has taken a part. When ctx is done
 // PushSource returns at once.
 //
-// Errors hold ErrUnauthorized, ErrDenied, ErrCertificate or those of the
-// DialFunc, and never a credential.
+// Errors hold ErrUnauthorized, ErrDenied, ErrFull, ErrCertificate, ErrUnreachable
+// or those of the DialFunc, and never a credential.
 func (c *Client) PushSource(ctx context.Context, repository string, layer v1.Layer, annotations map[string]string, progress func(complete, total int64)) (SourceRef, error) {
 	target, err := c.repository(repository)
 	if err != nil {
@@ -182,7 +313,8 @@ func (c *Client) PushSource(ctx context.Context, repository string, layer v1.Lay
 		return SourceRef{}, fmt.Errorf("push %s: %w", target, err)
 	}
 	reference := target.Digest(digest.String())
-	err = c.retry(ctx, func() error { return remote.Write(reference, image, c.options(ctx)...) })
+	tag := target.Tag(SourceTag(digest, c.now()))
+	err = c.retryWhile(ctx, pushable, func() error { return remote.Write(tag, image, c.options(ctx)...) })
 	uploaded := counted.finish(err == nil)
 	if err != nil {
 		return SourceRef{}, explain(ctx, "push "+target.String(), err)
@@ -207,38 +339,6 @@ func sourceImage(layer v1.Layer, annotations map[string]string) (v1.Image, error
 	return annotated, nil
 }
 
-// ImageSize returns the compressed size of an image in bytes: its configuration
-// and all of its layers, also those that it shares with other images. If the
-// digest is an index the linux/amd64 image of it counts. Errors hold ErrNotFound
-// beside those of PushSource.
-func (c *Client) ImageSize(ctx context.Context, repository, digest string) (int64, error) {
-	target, err := c.repository(repository)
-	if err != nil {
-		return 0, err
-	}
-	reference, err := name.NewDigest(target.String()+"@"+digest, name.StrictValidation)
-	if err != nil {
-		return 0, fmt.Errorf("registry: %w", err)
-	}
-	var manifest *v1.Manifest
-	err = c.retry(ctx, func() error {
-		image, err := remote.Image(reference, c.options(ctx)...)
-		if err != nil {
-			return err
-		}
-		manifest, err = image.Manifest()
-		return err
-	})
-	if err != nil {
-		return 0, explain(ctx, "read image "+reference.String(), err)
-	}
-	size := manifest.Config.Size
-	for i := range manifest.Layers {
-		size += manifest.Layers[i].Size
-	}
-	return size, nil
-}
-
 func (c *Client) repository(path string) (name.Repository, error) {
 	repository, err := name.NewRepository(c.registry.RegistryStr()+"/"+path, name.StrictValidation)
 	if err != nil {
@@ -247,10 +347,13 @@ func (c *Client) repository(path string) (name.Repository, error) {
 	return repository, nil
 }
 
-// options leaves the retries out: the library's own sleep through a cancel.
 func (c *Client) options(ctx context.Context) []remote.Option {
+	return append(c.settings(), remote.WithContext(ctx))
+}
+
+// settings leaves the retries out: the library's own sleep through a cancel.
+func (c *Client) settings() []remote.Option {
 	return []remote.Option{
-		remote.WithContext(ctx),
 		remote.WithAuth(c.auth),
 		remote.WithTransport(c.transport),
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
@@ -261,9 +364,14 @@ func (c *Client) options(ctx context.Context) []remote.Option {
 
 // retry does it until it succeeds, fails for good or has no pause left.
 func (c *Client) retry(ctx context.Context, do func() error) error {
+	return c.retryWhile(ctx, transient, do)
+}
+
+// retryWhile is retry for acts whose errors may go away in a way of their own.
+func (c *Client) retryWhile(ctx context.Context, again func(error) bool, do func() error) error {
 	for _, pause := range c.pauses {
 		err := do()
-		if err == nil || ctx.Err() != nil || !transient(err) {
+		if err == nil || ctx.Err() != nil || !again(err) {
 			return err
 		}
 		timer := time.NewTimer(pause)
@@ -281,6 +389,10 @@ func (c *Client) retry(ctx context.Context, do func() error) error {
 // network may, so the list is of those that do not.
 func transient(err error) bool {
 	var answer *transport.Error
+	if full(err) {
+		// And every attempt would leave a part of an upload there.
+		return false
+	}
 	if errors.As(err, &answer) {
 		return answer.Temporary() || answer.StatusCode >= http.StatusInternalServerError
 	}
@@ -289,12 +401,37 @@ func transient(err error) bool {
 		code := status.Status().Code
 		return code == 0 || code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
 	}
-	return !errors.Is(err, ErrNoPod) && !untrusted(err)
+	var verification *tls.CertificateVerificationError
+	return !errors.Is(err, ErrNoPod) && !errors.Is(err, http.ErrSchemeMismatch) && !errors.Is(err, errInTheClear) && !errors.As(err, &verification)
 }
 
-func untrusted(err error) bool {
-	var verification *tls.CertificateVerificationError
-	return errors.As(err, &verification)
+// noSpace is how CNCF Distribution, and others that store files, answer when their
+// volume is full: the error of the system as the detail of an unknown one.
+const noSpace = "no space left on device"
+
+// SaysFull reports whether a line of log of a client such as Kaniko or crane says
+// that the registry's volume is full, and not the client's own.
+func SaysFull(line string) bool {
+	return strings.Contains(line, noSpace) && strings.Contains(line, "UNKNOWN: unknown error")
+}
+
+func full(err error) bool {
+	var answer *transport.Error
+	return errors.As(err, &answer) && answer.StatusCode >= http.StatusInternalServerError && strings.Contains(answer.Error(), noSpace)
+}
+
+// pushable reports whether an error of a push may go away by pushing again: a
+// transient one, or that a part of it is gone, for garbage collection takes what
+// no manifest refers to yet.
+func pushable(err error) bool {
+	var answer *transport.Error
+	return transient(err) || (errors.As(err, &answer) && slices.ContainsFunc(answer.Errors, func(d transport.Diagnostic) bool {
+		switch d.Code {
+		case transport.ManifestBlobUnknownErrorCode, transport.BlobUnknownErrorCode, transport.BlobUploadUnknownErrorCode:
+			return true
+		}
+		return false
+	}))
 }
 
 // explain names the act and gives an error of the registry its type.
@@ -304,15 +441,25 @@ func explain(ctx context.Context, act string, err error) error {
 	}
 	var kind error
 	var answer *transport.Error
+	var verification *tls.CertificateVerificationError
+	var operation *net.OpError
 	switch {
+	case full(err):
+		kind = ErrFull
 	case errors.As(err, &answer) && answer.StatusCode == http.StatusUnauthorized:
 		kind = ErrUnauthorized
 	case errors.As(err, &answer) && answer.StatusCode == http.StatusForbidden:
 		kind = ErrDenied
 	case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound:
 		kind = ErrNotFound
-	case untrusted(err):
-		kind = ErrCertificate
+	case errors.As(err, &verification):
+		kind, err = ErrCertificate, verification
+	case errors.Is(err, ErrUnreachable) && errors.As(err, &operation):
+		kind, err = ErrUnreachable, operation
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return fmt.Errorf("%s: %w", act, ErrNoTLS)
+	case errors.As(err, &answer) && (answer.StatusCode == http.StatusBadGateway || answer.StatusCode == http.StatusServiceUnavailable || answer.StatusCode == http.StatusGatewayTimeout):
+		kind = ErrUnavailable
 	default:
 		return fmt.Errorf("%s: %w", act, err)
 	}

@@ -30,7 +30,6 @@ import (
 	fake "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
@@ -98,6 +97,9 @@ func newCertificate(t *testing.T, name string, notAfter time.Time) (certificate 
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, DNSNames: []string{name},
 		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: notAfter,
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	if address := net.ParseIP(name); address != nil {
+		template.IPAddresses = []net.IP{address}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	must(t, err)
@@ -346,8 +348,8 @@ func TestClientErrors(t *testing.T) {
 				}
 			})
 			_, pushErr := client.PushSource(t.Context(), source, newLayer(t, 10), nil, nil)
-			_, sizeErr := client.ImageSize(t.Context(), source, "sha256:"+strings.Repeat("0", 64))
-			for act, err := range map[string]error{"ping": client.Ping(t.Context()), "push": pushErr, "size": sizeErr} {
+			_, manifestErr := client.Manifest(t.Context(), source, "sha256:"+strings.Repeat("0", 64))
+			for act, err := range map[string]error{"ping": client.Ping(t.Context()), "push": pushErr, "manifest": manifestErr} {
 				if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) {
 					t.Errorf("%s: error is %v, want %v", act, err, test.want)
 					continue
@@ -364,6 +366,81 @@ func TestClientErrors(t *testing.T) {
 
 func TestPing(t *testing.T) {
 	must(t, newTestClient(t, newTestRegistry(t, host, soon()), nil).Ping(t.Context()))
+}
+
+// TestPingWithToken logs in at a registry that hands out tokens.
+func TestPingWithToken(t *testing.T) {
+	var tr *testRegistry
+	certificate, ca := newCertificate(t, "127.0.0.1", soon())
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, pass, _ := r.BasicAuth()
+		switch {
+		case r.URL.Path == "/token" && user == username && pass == password:
+			_, _ = io.WriteString(w, `{"token":"good"}`)
+		case r.URL.Path == "/token":
+			w.WriteHeader(http.StatusUnauthorized)
+		case r.Header.Get("Authorization") != "Bearer good":
+			w.Header().Set("WWW-Authenticate", `Bearer realm="https://`+r.Host+`/token",service="test"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	tr = &testRegistry{address: server.Listener.Addr().String(), ca: ca}
+	for password, want := range map[string]error{password: nil, "wrong": ErrUnauthorized} {
+		client, err := New(Options{Host: tr.address, Username: username, Password: password, CA: tr.ca})
+		must(t, err)
+		if err := client.Ping(t.Context()); !errors.Is(err, want) {
+			t.Errorf("password %q: error is %v, want %v", password, err, want)
+		}
+	}
+}
+
+func TestAwait(t *testing.T) {
+	tr := newTestRegistry(t, host, soon())
+	var away atomic.Int32
+	tr.forget(func(w http.ResponseWriter, _ *http.Request) bool {
+		if away.Add(-1) < 0 {
+			return false
+		}
+		w.WriteHeader(http.StatusBadGateway)
+		return true
+	})
+	for name, test := range map[string]struct {
+		away     int32
+		password string
+		told     int
+		want     error
+	}{
+		"there":          {password: password},
+		"comes back":     {away: 2, password: password, told: 1},
+		"not worth it":   {password: "wrong", want: ErrUnauthorized},
+		"away and wrong": {away: 1, password: "wrong", want: ErrUnauthorized},
+	} {
+		t.Run(name, func(t *testing.T) {
+			away.Store(test.away)
+			client := newTestClient(t, tr, func(opts *Options) { opts.Password = test.password })
+			told := 0
+			err := client.Await(t.Context(), func(err error) {
+				told++
+				if !errors.Is(err, ErrUnavailable) {
+					t.Errorf("waits because of %v", err)
+				}
+			})
+			if !errors.Is(err, test.want) || told != test.told {
+				t.Errorf("error is %v, told %d times; want %v and %d", err, told, test.want, test.told)
+			}
+		})
+	}
+	t.Run("never", func(t *testing.T) {
+		away.Store(1000)
+		ctx, cancel := context.WithCancel(t.Context())
+		err := newTestClient(t, tr, nil).Await(ctx, func(error) { cancel() })
+		if !errors.Is(err, ErrUnavailable) {
+			t.Errorf("error is %v", err)
+		}
+	})
 }
 
 func TestPushSourceIsCanceled(t *testing.T) {
@@ -421,38 +498,6 @@ func TestPushSourceIsCanceled(t *testing.T) {
 	})
 }
 
-func TestImageSize(t *testing.T) {
-	tr := newTestRegistry(t, host, soon())
-	client := newTestClient(t, tr, nil)
-	image, err := random.Image(1000, 3)
-	must(t, err)
-	repository, err := client.repository("team-a/shop")
-	must(t, err)
-	digest, err := image.Digest()
-	must(t, err)
-	must(t, remote.Write(repository.Digest(digest.String()), image, client.options(t.Context())...))
-	manifest, err := image.Manifest()
-	must(t, err)
-	want := manifest.Config.Size
-	for _, layer := range manifest.Layers {
-		want += layer.Size
-	}
-	got, err := client.ImageSize(t.Context(), "team-a/shop", digest.String())
-	must(t, err)
-	if got != want || want < 3000 {
-		t.Errorf("size is %d, want %d", got, want)
-	}
-	_, err = client.ImageSize(t.Context(), "team-a/shop", "sha256:"+strings.Repeat("0", 64))
-	if !errors.Is(err, ErrNotFound) {
-		t.Errorf("error is %v, want %v", err, ErrNotFound)
-	}
-	for _, bad := range []string{"latest", "", "sha256:12"} {
-		if _, err := client.ImageSize(t.Context(), "team-a/shop", bad); err == nil {
-			t.Errorf("%q is a digest", bad)
-		}
-	}
-}
-
 func TestRedirectElsewhereIsNotFollowed(t *testing.T) {
 	tr := newTestRegistry(t, host, soon())
 	tr.forget(func(w http.ResponseWriter, r *http.Request) bool {
@@ -472,9 +517,7 @@ func TestNewChecksItsOptions(t *testing.T) {
 	_, ca := newCertificate(t, host, soon())
 	dial := (&net.Dialer{}).DialContext
 	for name, opts := range map[string]Options{
-		"no CA":    {Host: host, Dial: dial},
 		"bad CA":   {Host: host, Dial: dial, CA: []byte("-----BEGIN")},
-		"no dial":  {Host: host, CA: ca},
 		"bad host": {Host: "not a host/", Dial: dial, CA: ca},
 		"no host":  {Dial: dial, CA: ca},
 	} {
@@ -486,5 +529,130 @@ func TestNewChecksItsOptions(t *testing.T) {
 	must(t, err)
 	if _, err := client.PushSource(t.Context(), "Not A Name", newLayer(t, 1), nil, nil); err == nil {
 		t.Error("any repository name is good")
+	}
+}
+
+func TestFullVolume(t *testing.T) {
+	tr := newTestRegistry(t, host, soon())
+	tr.forget(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPatch {
+			return false
+		}
+		// What CNCF Distribution answers.
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = io.WriteString(w, `{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":"write /var/lib/registry/docker/registry/v2/repositories/team-a/shop/source/_uploads/01a20447/data: no space left on device"}]}`)
+		return true
+	})
+	_, err := newTestClient(t, tr, nil).PushSource(t.Context(), source, newLayer(t, 1000), nil, nil)
+	if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "no space left on device") {
+		t.Errorf("error is %v, want %v", err, ErrFull)
+	}
+	// Once for the configuration and once for the layer.
+	if count := len(tr.asked("PATCH")); count > 2 {
+		t.Errorf("%d uploads were begun, each of which would leave a part behind", count)
+	}
+	wantNoSecrets(t, err)
+}
+
+// TestExternal reaches a registry as one outside of the cluster is: by the
+// network, at an address for which the library would try plain HTTP as well.
+func TestExternal(t *testing.T) {
+	answer := func(status int, media, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", media)
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+		}
+	}
+	const page = "<html><body>a web page</body></html>"
+	denied := `{"errors":[{"code":"NAME_UNKNOWN","message":"project team-a not found"}]}`
+	for name, test := range map[string]struct {
+		ping http.HandlerFunc
+		push http.HandlerFunc
+		// plain serves without TLS.
+		plain bool
+		want  error
+		says  string
+	}{
+		"a registry":                  {},
+		"a web server":                {ping: answer(http.StatusNotFound, "text/html", page), want: ErrNoRegistry, says: "404 Not Found"},
+		"a web page for everything":   {ping: answer(http.StatusOK, "text/html; charset=utf-8", page), want: ErrNoRegistry, says: "a web page"},
+		"an API":                      {ping: answer(http.StatusForbidden, "text/plain", "no"), want: ErrDenied, says: "403 Forbidden"},
+		"a registry that is down":     {ping: answer(http.StatusBadGateway, "text/plain", "no"), says: "502"},
+		"plain HTTP":                  {plain: true, want: ErrNoTLS},
+		"no right to push":            {push: answer(http.StatusForbidden, "application/json", `{"errors":[{"code":"DENIED"}]}`), want: ErrDenied},
+		"a repository to be made":     {push: answer(http.StatusNotFound, "application/json", denied), want: ErrNotFound, says: "project team-a not found"},
+		"a page for pushing":          {push: answer(http.StatusOK, "text/html", page), want: ErrNoRegistry},
+		"somebody else's web service": {push: answer(http.StatusMethodNotAllowed, "text/html", page), want: ErrNoRegistry},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var sent atomic.Int32
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				if _, password, _ := r.BasicAuth(); password != "" && r.TLS == nil {
+					sent.Add(1)
+				}
+				switch {
+				case r.URL.Path == "/v2/" && test.ping != nil:
+					test.ping(w, r)
+				case r.URL.Path == "/v2/":
+					w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
+					if r.Header.Get("Authorization") == "" {
+						w.WriteHeader(http.StatusUnauthorized)
+					}
+				case test.push != nil:
+					test.push(w, r)
+				default:
+					w.Header().Set("Location", "/v2/upload")
+					w.WriteHeader(http.StatusAccepted)
+				}
+			}
+			certificate, ca := newCertificate(t, host, soon())
+			server := httptest.NewUnstartedServer(http.HandlerFunc(handler))
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			if test.plain {
+				server.Start()
+			} else {
+				server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+				server.StartTLS()
+			}
+			t.Cleanup(server.Close)
+			client, err := New(Options{Host: server.Listener.Addr().String(), Username: username, Password: password, CA: ca})
+			must(t, err)
+			t.Cleanup(client.Close)
+			client.transport.TLSClientConfig.ServerName = host
+
+			err = client.Ping(t.Context())
+			if err == nil {
+				err = client.CheckPush(t.Context(), "team-a/shop/source")
+			}
+			if (err != nil) != (test.want != nil || test.says != "") || (test.want != nil && !errors.Is(err, test.want)) {
+				t.Fatalf("error is %v, want %v", err, test.want)
+			}
+			if err != nil {
+				wantNoSecrets(t, err)
+				if !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), page) {
+					t.Errorf("error is %v, want one with %q and without the page", err, test.says)
+				}
+			}
+			if sent.Load() > 0 {
+				t.Error("the password was sent in the clear")
+			}
+		})
+	}
+}
+
+func TestExternalThatDoesNotAnswer(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	address := listener.Addr().String()
+	must(t, listener.Close())
+	client, err := New(Options{Host: address, Username: username, Password: password})
+	must(t, err)
+	client.pauses = nil
+	_, pushErr := client.PushSource(t.Context(), source, newLayer(t, 10), nil, nil)
+	for act, err := range map[string]error{"ping": client.Ping(t.Context()), "push": pushErr, "check": client.CheckPush(t.Context(), source)} {
+		if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "connection refused") || strings.Contains(err.Error(), "without TLS") {
+			t.Errorf("%s: error is %v, want %v", act, err, ErrUnreachable)
+		}
 	}
 }

@@ -25,18 +25,19 @@ import (
 
 // What can be wrong with the way to the registry's pod.
 var (
-	// ErrNoPod says that no pod has the registry's labels: it is not installed.
+	// ErrNoPod says that the registry's pod is not there.
 	ErrNoPod = errors.New("there is no such pod")
-	// ErrNotReady says that the registry's pods are there and none is ready.
-	ErrNotReady = errors.New("no pod is ready")
+	// ErrNotReady says that the registry's pod is there and not ready.
+	ErrNotReady = errors.New("the pod is not ready")
 )
 
 // DialFunc opens a connection, as the DialContext of an http.Transport does. The
 // network and the address may be ignored.
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Dialer returns a DialFunc that connects to a port of a ready pod that has the
-// labels of the selector, whatever the address says. It goes through the API
+// Dialer returns a DialFunc that connects to a port of a pod, whatever the
+// address says. The pod is named, not selected, so that a right to it need not be
+// one to all pods of its namespace. It goes through the API
 // server's port-forward inside of the process, without a local port: over a
 // WebSocket and, where the server or a proxy on the way does not take one, over
 // SPDY.
@@ -48,7 +49,7 @@ type DialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 //
 // Errors hold ErrNoPod, ErrNotReady, or what the API server said as an
 // apierrors.APIStatus. The client must be a real one: a fake has no URLs.
-func Dialer(cfg *rest.Config, client kubernetes.Interface, namespace, selector string, port int) (DialFunc, error) {
+func Dialer(cfg *rest.Config, client kubernetes.Interface, namespace, pod string, port int) (DialFunc, error) {
 	if port < 1 || port > 65535 {
 		return nil, fmt.Errorf("port-forward: %d is not a port", port)
 	}
@@ -60,7 +61,7 @@ func Dialer(cfg *rest.Config, client kubernetes.Interface, namespace, selector s
 		cfg:       rest.CopyConfig(cfg),
 		client:    client,
 		namespace: namespace,
-		selector:  selector,
+		pod:       pod,
 		port:      port,
 		turn:      make(chan struct{}, 1),
 	}
@@ -72,7 +73,7 @@ type forwarder struct {
 	cfg       *rest.Config
 	client    kubernetes.Interface
 	namespace string
-	selector  string
+	pod       string
 	port      int
 
 	// turn holds a value while a dial looks at current or replaces it.
@@ -84,7 +85,7 @@ func (f *forwarder) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	for {
 		t, fresh, err := f.acquire(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("port-forward to %s in %s: %w", f.selector, f.namespace, err)
+			return nil, fmt.Errorf("port-forward to %s in %s: %w", "pod "+f.pod, f.namespace, err)
 		}
 		connection, err := t.connect(ctx, f.port)
 		if err == nil {
@@ -118,12 +119,11 @@ func (f *forwarder) acquire(ctx context.Context) (t *tunnel, fresh bool, err err
 
 // open finds a ready pod and upgrades a connection to it.
 func (f *forwarder) open(ctx context.Context) (*tunnel, error) {
-	pod, err := f.pod(ctx)
-	if err != nil {
+	if err := f.check(ctx); err != nil {
 		return nil, err
 	}
 	target := f.client.CoreV1().RESTClient().Post().
-		Resource("pods").Namespace(f.namespace).Name(pod).SubResource("portforward").URL()
+		Resource("pods").Namespace(f.namespace).Name(f.pod).SubResource("portforward").URL()
 
 	type result struct {
 		connection httpstream.Connection
@@ -139,9 +139,9 @@ func (f *forwarder) open(ctx context.Context) (*tunnel, error) {
 	select {
 	case r := <-results:
 		if r.err != nil {
-			return nil, fmt.Errorf("pod %s: %w", pod, r.err)
+			return nil, fmt.Errorf("pod %s: %w", f.pod, r.err)
 		}
-		return &tunnel{connection: r.connection, pod: pod, users: 1}, nil
+		return &tunnel{connection: r.connection, pod: f.pod, users: 1}, nil
 	case <-ctx.Done():
 		go func() {
 			if r := <-results; r.connection != nil {
@@ -152,21 +152,18 @@ func (f *forwarder) open(ctx context.Context) (*tunnel, error) {
 	}
 }
 
-// pod returns the name of a ready pod, or an error that says what the pods wait for.
-func (f *forwarder) pod(ctx context.Context) (string, error) {
-	pods, err := f.client.CoreV1().Pods(f.namespace).List(ctx, metav1.ListOptions{LabelSelector: f.selector})
-	if err != nil {
-		return "", err
+// check returns an error that says what the pod waits for unless it is ready.
+func (f *forwarder) check(ctx context.Context) error {
+	pod, err := f.client.CoreV1().Pods(f.namespace).Get(ctx, f.pod, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return ErrNoPod
+	case err != nil:
+		return err
+	case !ready(pod):
+		return fmt.Errorf("%w: %s", ErrNotReady, unready(pod))
 	}
-	if len(pods.Items) == 0 {
-		return "", ErrNoPod
-	}
-	for i := range pods.Items {
-		if ready(&pods.Items[i]) {
-			return pods.Items[i].Name, nil
-		}
-	}
-	return "", fmt.Errorf("%w: %s", ErrNotReady, unready(&pods.Items[0]))
+	return nil
 }
 
 func ready(pod *corev1.Pod) bool {

@@ -30,7 +30,7 @@ import (
 
 const (
 	namespace = "pyflow-system"
-	selector  = "app.kubernetes.io/name=registry"
+	podName   = "registry-0"
 )
 
 // apiServer is as much of an API server as a port-forward needs: the list of
@@ -39,7 +39,7 @@ type apiServer struct {
 	server *httptest.Server
 
 	mu          sync.Mutex
-	pods        []corev1.Pod
+	pod         *corev1.Pod
 	target      string // where the pod's port is
 	noWebSocket bool
 	forbidden   bool
@@ -51,18 +51,19 @@ type apiServer struct {
 
 func newAPIServer(t *testing.T, target string) *apiServer {
 	t.Helper()
-	s := &apiServer{pods: []corev1.Pod{readyPod("registry-0")}, target: target}
+	s := &apiServer{pod: readyPod(), target: target}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/v1/namespaces/"+namespace+"/pods", func(w http.ResponseWriter, r *http.Request) {
-		if got := r.URL.Query().Get("labelSelector"); got != selector {
-			t.Errorf("selector is %q", got)
-		}
+	mux.HandleFunc("GET /api/v1/namespaces/"+namespace+"/pods/"+podName, func(w http.ResponseWriter, _ *http.Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(corev1.PodList{
-			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, Items: s.pods,
-		})
+		if s.pod == nil {
+			w.WriteHeader(http.StatusNotFound)
+			_ = json.NewEncoder(w).Encode(apierrors.NewNotFound(corev1.Resource("pods"), podName).Status())
+			return
+		}
+		s.pod.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}
+		_ = json.NewEncoder(w).Encode(s.pod)
 	})
 	mux.HandleFunc("/api/v1/namespaces/"+namespace+"/pods/{pod}/portforward", s.forward)
 	s.server = httptest.NewServer(mux)
@@ -73,9 +74,9 @@ func newAPIServer(t *testing.T, target string) *apiServer {
 	return s
 }
 
-func readyPod(name string) corev1.Pod {
-	return corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
+func readyPod() *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: podName},
 		Status: corev1.PodStatus{
 			Phase:      corev1.PodRunning,
 			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
@@ -242,7 +243,7 @@ func newTestDialer(t *testing.T, s *apiServer) DialFunc {
 	cfg := &rest.Config{Host: s.server.URL}
 	client, err := kubernetes.NewForConfig(cfg)
 	must(t, err)
-	dial, err := Dialer(cfg, client, namespace, selector, 5000)
+	dial, err := Dialer(cfg, client, namespace, podName, 5000)
 	must(t, err)
 	return dial
 }
@@ -370,10 +371,10 @@ func TestDialerNothingListens(t *testing.T) {
 
 			// The pod was replaced: the next dial finds the new one.
 			s.change(func() {
-				s.pods, s.target, s.reset = []corev1.Pod{readyPod("registry-1")}, listen(t, echo), false
+				s.pod, s.target, s.reset = readyPod(), listen(t, echo), false
 			})
 			wantEcho(t, mustDial(t, dial), "hello")
-			if opened := strings.Join(s.opened(), ","); opened != "websocket registry-0,websocket registry-1" {
+			if opened := strings.Join(s.opened(), ","); opened != "websocket registry-0,websocket registry-0" {
 				t.Errorf("port-forwards opened: %q", opened)
 			}
 		})
@@ -385,60 +386,54 @@ func TestDialerLosesItsConnection(t *testing.T) {
 	dial := newTestDialer(t, s)
 	connection := mustDial(t, dial)
 	wantEcho(t, connection, "x")
-	s.change(func() { s.pods = []corev1.Pod{readyPod("registry-1")} })
 	s.disconnect()
 	if _, err := connection.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "lost connection to the pod") {
 		t.Errorf("error is %v", err)
 	}
 	wantEcho(t, mustDial(t, dial), "y")
-	if opened := strings.Join(s.opened(), ","); opened != "websocket registry-0,websocket registry-1" {
+	if opened := strings.Join(s.opened(), ","); opened != "websocket registry-0,websocket registry-0" {
 		t.Errorf("port-forwards opened: %q", opened)
 	}
 }
 
 func TestDialerErrors(t *testing.T) {
 	now := metav1.Now()
-	leaving := readyPod("registry-0")
+	leaving := readyPod()
 	leaving.DeletionTimestamp = &now
-	pulling := readyPod("registry-0")
+	pulling := readyPod()
 	pulling.Status = corev1.PodStatus{
 		Phase: corev1.PodPending,
 		ContainerStatuses: []corev1.ContainerStatus{{State: corev1.ContainerState{
 			Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "no such image"},
 		}}},
 	}
-	unschedulable := readyPod("registry-0")
+	unschedulable := readyPod()
 	unschedulable.Status = corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{
 		{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/1 nodes"},
 	}}
-	starting := readyPod("registry-0")
+	starting := readyPod()
 	starting.Status.Conditions[0].Status = corev1.ConditionFalse
 	tests := map[string]struct {
-		pods []corev1.Pod
+		pod  *corev1.Pod
 		want error
 		says string
 	}{
-		"none":          {want: ErrNoPod, says: "port-forward to " + selector + " in " + namespace},
-		"leaving":       {pods: []corev1.Pod{leaving}, want: ErrNotReady, says: "pod registry-0 is Terminating"},
-		"pulling":       {pods: []corev1.Pod{pulling}, want: ErrNotReady, says: "ImagePullBackOff: no such image"},
-		"unschedulable": {pods: []corev1.Pod{unschedulable}, want: ErrNotReady, says: "Unschedulable: 0/1 nodes"},
-		"starting":      {pods: []corev1.Pod{starting}, want: ErrNotReady, says: "is Running"},
+		"none":          {want: ErrNoPod, says: "port-forward to pod " + podName + " in " + namespace},
+		"leaving":       {pod: leaving, want: ErrNotReady, says: "pod registry-0 is Terminating"},
+		"pulling":       {pod: pulling, want: ErrNotReady, says: "ImagePullBackOff: no such image"},
+		"unschedulable": {pod: unschedulable, want: ErrNotReady, says: "Unschedulable: 0/1 nodes"},
+		"starting":      {pod: starting, want: ErrNotReady, says: "is Running"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := newAPIServer(t, "")
-			s.pods = test.pods
+			s.pod = test.pod
 			_, err := newTestDialer(t, s)(t.Context(), "", "")
 			if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("error is %v, want %v", err, test.want)
 			}
 		})
 	}
-	t.Run("one of two is ready", func(t *testing.T) {
-		s := newAPIServer(t, listen(t, echo))
-		s.pods = []corev1.Pod{starting, readyPod("registry-1")}
-		wantEcho(t, mustDial(t, newTestDialer(t, s)), "x")
-	})
 	t.Run("forbidden", func(t *testing.T) {
 		s := newAPIServer(t, "")
 		s.forbidden = true
@@ -453,7 +448,7 @@ func TestDialerErrors(t *testing.T) {
 	})
 	t.Run("not a port", func(t *testing.T) {
 		for _, port := range []int{0, -1, 65536} {
-			if _, err := Dialer(&rest.Config{}, nil, namespace, selector, port); err == nil {
+			if _, err := Dialer(&rest.Config{}, nil, namespace, podName, port); err == nil {
 				t.Errorf("%d is a port", port)
 			}
 		}

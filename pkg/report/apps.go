@@ -96,7 +96,7 @@ func (c *collector) workloads(ctx context.Context) ([]workload, error) {
 func (c *collector) app(ctx context.Context, workloads []workload) (App, error) {
 	meta := workloads[0].meta
 	app := App{Name: meta.Labels[manifests.LabelApp], Namespace: meta.Namespace, Healthy: true}
-	repository := manifests.Repository(c.config.Registry.NodeHost, app.Namespace, app.Name)
+	path := c.config.Registry.Path(app.Namespace, app.Name)
 	for _, w := range workloads {
 		pods, err := c.podsOf(ctx, w)
 		if err != nil {
@@ -111,7 +111,7 @@ func (c *collector) app(ctx context.Context, workloads []workload) (App, error) 
 		app.Ready += w.ready
 		app.Workloads = append(app.Workloads, w.resource+"/"+w.meta.Name)
 		if app.Image == "" {
-			app.Image = w.image(repository)
+			app.Image = w.image(path)
 			_, app.Digest, _ = strings.Cut(app.Image, "@")
 		}
 		if changed := w.changed(); app.Updated.Before(&changed) {

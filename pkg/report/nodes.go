@@ -18,7 +18,9 @@ type node struct {
 	name    string
 	address string
 	ready   bool
-	linux   bool
+	// linux says that it is one, and a real one: the nodes of EKS Fargate and of
+	// virtual kubelets have no loopback to reach the registry on.
+	linux bool
 }
 
 // listNodes returns all nodes by name; known is false when the user may not list them.
@@ -36,7 +38,11 @@ func listNodes(ctx context.Context, kube kubernetes.Interface) (nodes []node, kn
 }
 
 func newNode(object *corev1.Node) node {
-	n := node{name: object.Name, linux: object.Labels[corev1.LabelOSStable] == string(corev1.Linux)}
+	n := node{
+		name: object.Name,
+		linux: object.Labels[corev1.LabelOSStable] == string(corev1.Linux) &&
+			object.Labels["eks.amazonaws.com/compute-type"] != "fargate" && object.Labels["type"] != "virtual-kubelet",
+	}
 	for _, address := range object.Status.Addresses {
 		if address.Type == corev1.NodeInternalIP && n.address == "" {
 			n.address = address.Address

@@ -133,28 +133,40 @@ func (c *collector) workloadPart(ctx context.Context, w workload) (Part, error) 
 	return part, nil
 }
 
+// registry has the registry's front and its storage, or the external one.
 func (c *collector) registry(ctx context.Context) ([]Part, error) {
-	missing := Part{Name: manifests.RegistryName, Namespace: manifests.SystemNamespace, Message: "not found"}
-	right := platform.Right{Verb: "get", Group: "apps", Resource: "deployments", Namespace: manifests.SystemNamespace}
-	object, err := read(right, func() (*appsv1.Deployment, error) {
-		return c.Kube.AppsV1().Deployments(manifests.SystemNamespace).Get(ctx, manifests.RegistryName, metav1.GetOptions{})
-	})
-	if apierrors.IsNotFound(err) {
-		return []Part{missing}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	part, err := c.workloadPart(ctx, deployment(object))
-	if err != nil {
-		return nil, err
-	}
 	expires, err := c.certificates(ctx)
 	if err != nil {
 		return nil, err
 	}
-	withCertificate(&part, expires, c.Now)
-	return []Part{part}, nil
+	if c.config.Registry.External {
+		part := Part{Name: manifests.RegistryName, Healthy: true, Message: "external: " + c.config.Registry.Host}
+		withCertificate(&part, expires, c.Now)
+		return []Part{part}, nil
+	}
+	var parts []Part
+	right := platform.Right{Verb: "get", Group: "apps", Resource: "statefulsets", Namespace: manifests.SystemNamespace}
+	for _, name := range []string{manifests.RegistryName, manifests.StorageName} {
+		object, err := read(right, func() (*appsv1.StatefulSet, error) {
+			return c.Kube.AppsV1().StatefulSets(manifests.SystemNamespace).Get(ctx, name, metav1.GetOptions{})
+		})
+		if apierrors.IsNotFound(err) {
+			parts = append(parts, Part{Name: name, Namespace: manifests.SystemNamespace, Message: "not found"})
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		part, err := c.workloadPart(ctx, statefulSet(object))
+		if err != nil {
+			return nil, err
+		}
+		if name == manifests.RegistryName {
+			withCertificate(&part, expires, c.Now)
+		}
+		parts = append(parts, part)
+	}
+	return parts, nil
 }
 
 // certificates returns when the first of the registry's certificates that the
@@ -176,7 +188,12 @@ func (c *collector) certificates(ctx context.Context) (time.Time, error) {
 	}
 	var certificates []byte
 	if ca != nil {
-		certificates = append(certificates, ca.Data[manifests.CAKey]...)
+		trusted := []byte(ca.Data[manifests.CAKey])
+		if block, rest := pem.Decode(trusted); block != nil && !c.config.Registry.External {
+			// What follows the CA in use are those it has replaced.
+			trusted = trusted[:len(trusted)-len(rest)]
+		}
+		certificates = append(certificates, trusted...)
 	}
 	if server != nil {
 		certificates = append(certificates, server.Data[corev1.TLSCertKey]...)
@@ -215,6 +232,9 @@ func withCertificate(part *Part, expires, now time.Time) {
 
 // nodeAccess is healthy when every Linux node that is ready has a pod that is.
 func (c *collector) nodeAccess(ctx context.Context) ([]Part, error) {
+	if c.config.NodeAccess.Mode == manifests.NodeAccessNone {
+		return nil, nil
+	}
 	system := manifests.SystemNamespace
 	right := platform.Right{Verb: "get", Group: "apps", Resource: "daemonsets", Namespace: system}
 	object, err := read(right, func() (*appsv1.DaemonSet, error) {
@@ -228,7 +248,7 @@ func (c *collector) nodeAccess(ctx context.Context) ([]Part, error) {
 	}
 	part, err := c.workloadPart(ctx, daemonSet(object))
 	if err != nil || !c.nodesKnown {
-		return []Part{part}, err
+		return []Part{withMode(part, c.config.NodeAccess)}, err
 	}
 	served := map[string]bool{}
 	err = each(ctx, platform.Right{Verb: "list", Resource: "pods", Namespace: system}, metav1.FormatLabelSelector(object.Spec.Selector),
@@ -242,7 +262,19 @@ func (c *collector) nodeAccess(ctx context.Context) ([]Part, error) {
 		return nil, err
 	}
 	withNodes(&part, c.nodes, served)
-	return []Part{part}, nil
+	return []Part{withMode(part, c.config.NodeAccess)}, nil
+}
+
+// withMode adds to a part that is well the way in which nodes pull, and whether
+// they were seen to.
+func withMode(part Part, access manifests.NodeAccessConfig) Part {
+	if part.Message == "" {
+		part.Message = string(cmp.Or(access.Mode, manifests.NodeAccessHostPort))
+		if !access.Proven {
+			part.Message += ", not proven: run setup"
+		}
+	}
+	return part
 }
 
 // withNodes counts the ready Linux nodes, and those of them that are served, in

@@ -58,7 +58,8 @@ type Part struct {
 	Unknown bool `json:"unknown,omitempty"`
 	// CertificateExpires is when the first of the part's certificates does.
 	CertificateExpires *metav1.Time `json:"certificateExpires,omitempty"`
-	// Message says in one line what is wrong, or soon will be.
+	// Message says in one line what is wrong, or soon will be; of node access that
+	// is well its mode.
 	Message string `json:"message,omitempty"`
 }
 

@@ -68,6 +68,18 @@ func testDeployment(namespace, name string, labels map[string]string, image stri
 	}
 }
 
+func testStatefulSet(name, image string, replicas int32) *appsv1.StatefulSet {
+	return &appsv1.StatefulSet{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: manifests.SystemNamespace, CreationTimestamp: metav1.NewTime(testNow.Add(-time.Hour))},
+		Spec: appsv1.StatefulSetSpec{
+			Replicas: &replicas,
+			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}},
+			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: image}}}},
+		},
+		Status: appsv1.StatefulSetStatus{Replicas: replicas, ReadyReplicas: replicas, UpdatedReplicas: replicas},
+	}
+}
+
 func tektonDeployment(namespace, component string) *appsv1.Deployment {
 	return testDeployment(namespace, "tekton-"+component, map[string]string{
 		"app.kubernetes.io/part-of": "tekton-pipelines", componentLabel: component, versionLabel: "v1.15.1",
@@ -82,12 +94,21 @@ func testCluster(t *testing.T) (kube, tekton []runtime.Object) {
 version: v0.1.0
 tekton: {version: v1.15.1, namespace: tekton-pipelines}
 registry: {host: registry.pyflow-system.svc, nodeHost: "127.0.0.1:5180"}
+nodeAccess: {mode: hostport, auto: true, proven: true}
 namespaces: [demo, gone, other]
 `
-	secrets, err := credentials.Ensure(credentials.Credentials{}, []string{manifests.RegistryHost}, nil, testNow)
+	request := credentials.Request{FrontHost: manifests.RegistryHost, StorageHost: manifests.StorageHost, Now: testNow}
+	secrets, err := credentials.Ensure(credentials.Credentials{}, request)
 	if err != nil {
 		t.Fatal(err)
 	}
+	// One that was replaced, whose end nobody has to be told of.
+	request.Now = testNow.Add(-20 * 365 * 24 * time.Hour)
+	former, err := credentials.Ensure(credentials.Credentials{}, request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := string(secrets.CACertificate) + string(former.CACertificate)
 	system := manifests.SystemNamespace
 	app := map[string]string{manifests.LabelApp: "mountains"}
 	accessLabels := map[string]string{"app": "node-access"}
@@ -98,9 +119,10 @@ namespaces: [demo, gone, other]
 		testNode("one", "10.0.0.1", true),
 		tektonDeployment("tekton-pipelines", "controller"), tektonDeployment("tekton-pipelines", "webhook"),
 		tektonDeployment("tekton-pipelines", "events"), tektonDeployment("tekton-pipelines-resolvers", "resolvers"),
-		testDeployment(system, manifests.RegistryName, nil, "docker.io/library/registry:3", 1),
-		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: manifests.CAName, Namespace: system}, Data: map[string]string{manifests.CAKey: string(secrets.CACertificate)}},
-		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: manifests.TLSName, Namespace: system}, Data: map[string][]byte{"tls.crt": secrets.Certificate}},
+		testStatefulSet(manifests.RegistryName, "docker.io/library/caddy:2", 1),
+		testStatefulSet(manifests.StorageName, "docker.io/library/registry:3", 1),
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: manifests.CAName, Namespace: system}, Data: map[string]string{manifests.CAKey: ca}},
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: manifests.TLSName, Namespace: system}, Data: map[string][]byte{"tls.crt": secrets.Front.Certificate}},
 		&appsv1.DaemonSet{
 			ObjectMeta: metav1.ObjectMeta{Name: manifests.NodeAccessName, Namespace: system},
 			Spec: appsv1.DaemonSetSpec{
@@ -205,12 +227,13 @@ func TestCollectWhenAllIsWell(t *testing.T) {
 	if status.Kind != "Status" || status.APIVersion != "pyflow.dev/v1" || !status.Healthy || len(status.Warnings) != 0 {
 		t.Errorf("got %+v", status)
 	}
-	const parts = "kubernetes tekton-controller tekton-webhook tekton-events tekton-resolvers registry node-access pipeline namespace"
+	const parts = "kubernetes tekton-controller tekton-webhook tekton-events tekton-resolvers registry registry-storage node-access pipeline namespace"
 	if got := partNames(status); got != parts {
 		t.Errorf("parts: got %s, want %s", got, parts)
 	}
 	counts := map[string]int32{"pipeline": 3, "namespace": 4}
-	versions := map[string]string{"kubernetes": "v1.36.3", "registry": "3", "node-access": "2", "pipeline": "v0.1.0", "namespace": ""}
+	messages := map[string]string{"node-access": "hostport"}
+	versions := map[string]string{"kubernetes": "v1.36.3", "registry": "2", "registry-storage": "3", "node-access": "2", "pipeline": "v0.1.0", "namespace": ""}
 	for _, part := range status.Platform {
 		count, version := int32(1), "v1.15.1"
 		if c, ok := counts[part.Name]; ok {
@@ -219,7 +242,7 @@ func TestCollectWhenAllIsWell(t *testing.T) {
 		if v, ok := versions[part.Name]; ok {
 			version = v
 		}
-		if !part.Healthy || part.Unknown || part.Message != "" || part.Desired != count || part.Ready != count || part.Version != version {
+		if !part.Healthy || part.Unknown || part.Message != messages[part.Name] || part.Desired != count || part.Ready != count || part.Version != version {
 			t.Errorf("part %+v", part)
 		}
 		if (part.CertificateExpires != nil) != (part.Name == "registry") {
@@ -301,24 +324,24 @@ func TestCollectUnhealthy(t *testing.T) {
 		}, "tekton-webhook", "not found"},
 		"the registry is gone": {func(t *testing.T, kube *fake.Clientset, _ *tektonfake.Clientset) {
 			t.Helper()
-			must(t, kube.AppsV1().Deployments(system).Delete(t.Context(), "registry", metav1.DeleteOptions{}))
-		}, "registry", "not found"},
+			must(t, kube.AppsV1().StatefulSets(system).Delete(t.Context(), "registry-storage", metav1.DeleteOptions{}))
+		}, "registry-storage", "not found"},
 		"the registry is scaled to zero": {func(t *testing.T, kube *fake.Clientset, _ *tektonfake.Clientset) {
 			t.Helper()
-			_, err := kube.AppsV1().Deployments(system).Update(t.Context(), testDeployment(system, "registry", nil, "registry:3", 0), metav1.UpdateOptions{})
+			_, err := kube.AppsV1().StatefulSets(system).Update(t.Context(), testStatefulSet("registry", "caddy:2", 0), metav1.UpdateOptions{})
 			must(t, err)
 		}, "registry", "scaled to zero"},
 		"the registry's pod has no volume": {func(t *testing.T, kube *fake.Clientset, _ *tektonfake.Clientset) {
 			t.Helper()
-			broken := testDeployment(system, "registry", nil, "registry:3", 1)
-			broken.Status = appsv1.DeploymentStatus{}
-			_, err := kube.AppsV1().Deployments(system).Update(t.Context(), broken, metav1.UpdateOptions{})
+			broken := testStatefulSet("registry-storage", "registry:3", 1)
+			broken.Status = appsv1.StatefulSetStatus{}
+			_, err := kube.AppsV1().StatefulSets(system).Update(t.Context(), broken, metav1.UpdateOptions{})
 			must(t, err)
-			pod := podWith("registry-1", 0)
-			pod.Namespace, pod.Labels = system, map[string]string{"app": "registry"}
+			pod := podWith("registry-storage-0", 0)
+			pod.Namespace, pod.Labels = system, map[string]string{"app": "registry-storage"}
 			pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "pod has unbound immediate PersistentVolumeClaims"}}
 			must(t, kube.Tracker().Add(&pod))
-		}, "registry", "pod registry-1: Unschedulable: pod has unbound immediate PersistentVolumeClaims"},
+		}, "registry-storage", "pod registry-storage-0: Unschedulable: pod has unbound immediate PersistentVolumeClaims"},
 		"a node without access": {func(t *testing.T, kube *fake.Clientset, _ *tektonfake.Clientset) {
 			t.Helper()
 			must(t, kube.Tracker().Add(testNode("two", "10.0.0.2", true)))
@@ -406,7 +429,8 @@ func TestCollectWithoutRights(t *testing.T) {
 	}{
 		{kube: "nodes"},
 		{kube: "daemonsets", unknown: "node-access", message: "missing rights: get daemonsets.apps in namespace pyflow-system", warning: "missing rights: list daemonsets.apps in namespace demo"},
-		{kube: "deployments", unknown: "tekton registry", message: "missing rights: ", warning: "missing rights: list deployments.apps in namespace demo"},
+		{kube: "statefulsets", unknown: "registry", message: "missing rights: get statefulsets.apps in namespace pyflow-system", warning: "missing rights: list statefulsets.apps in namespace demo"},
+		{kube: "deployments", unknown: "tekton", message: "missing rights: ", warning: "missing rights: list deployments.apps in namespace demo"},
 		{kube: "rolebindings", unknown: "namespace", message: "missing rights: get rolebindings.rbac.authorization.k8s.io in namespace demo"},
 		{kube: "services"},
 		{kube: "ingresses"},
@@ -518,5 +542,22 @@ func TestDeepCopyObject(t *testing.T) {
 	deep.Platform[0].Name, deep.Apps[0].Workloads[0], deep.Runs[1].Finished.Time = "x", "x", time.Time{}
 	if status.Platform[0].Name == "x" || status.Apps[0].Workloads[0] == "x" || status.Runs[1].Finished.IsZero() {
 		t.Error("the copy shares memory")
+	}
+}
+
+func TestWithMode(t *testing.T) {
+	for _, test := range []struct {
+		message string
+		access  manifests.NodeAccessConfig
+		want    string
+	}{
+		{"", manifests.NodeAccessConfig{Mode: manifests.NodeAccessHostNetwork, Proven: true}, "hostnetwork"},
+		{"", manifests.NodeAccessConfig{Proven: true}, "hostport"},
+		{"", manifests.NodeAccessConfig{Mode: manifests.NodeAccessNodePort}, "nodeport, not proven: run setup"},
+		{"no ready pod on two", manifests.NodeAccessConfig{Mode: manifests.NodeAccessHostPort}, "no ready pod on two"},
+	} {
+		if got := withMode(Part{Message: test.message}, test.access).Message; got != test.want {
+			t.Errorf("%q with %+v: got %q, want %q", test.message, test.access, got, test.want)
+		}
 	}
 }

@@ -96,11 +96,13 @@ func (w workload) health(pods []corev1.Pod) (healthy bool, message string) {
 	return true, ""
 }
 
-// image returns the image of the workload that comes from repository, which has
-// been delivered by digest; empty if none does.
-func (w workload) image(repository string) string {
+// image returns the image of the workload that comes from the repository with that
+// path, whatever the registry's name was for nodes when it was delivered, and that
+// has been delivered by digest; empty if none does.
+func (w workload) image(path string) string {
 	for _, container := range slices.Concat(w.pod.Containers, w.pod.InitContainers) {
-		if strings.HasPrefix(container.Image, repository+"@") {
+		_, rest, _ := strings.Cut(container.Image, "/")
+		if strings.HasPrefix(rest, path+"@") {
 			return container.Image
 		}
 	}

@@ -141,10 +141,10 @@ func TestImage(t *testing.T) {
 		{Image: "127.0.0.1:5180/demo/web-extra" + digest},
 		{Image: "127.0.0.1:5180/demo/web" + digest},
 	}}}
-	if got := w.image("127.0.0.1:5180/demo/web"); got != "127.0.0.1:5180/demo/web"+digest {
+	if got := w.image("demo/web"); got != "127.0.0.1:5180/demo/web"+digest {
 		t.Errorf("got %q", got)
 	}
-	if got := w.image("127.0.0.1:5180/demo/other"); got != "" {
+	if got := w.image("demo/other"); got != "" {
 		t.Errorf("another app's image is not this one's: %q", got)
 	}
 }

@@ -2,7 +2,10 @@ package term
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
+	"strings"
 	"testing"
 	"time"
 )
@@ -44,5 +47,28 @@ func TestCount(t *testing.T) {
 	}
 	if got := Bytes(12_300_000); got != "12 MB" {
 		t.Errorf("Bytes = %q", got)
+	}
+}
+
+func TestAsk(t *testing.T) {
+	in := strings.NewReader("  yes \nno\nlast")
+	var out bytes.Buffer
+	for _, want := range []string{"yes", "no", "last", ""} {
+		if got, err := Ask(t.Context(), in, &out, "? "); err != nil || got != want {
+			t.Errorf("answer is %q, %v, want %q", got, err, want)
+		}
+	}
+	if got := out.String(); got != "? ? ? ? " {
+		t.Errorf("prompts are %q", got)
+	}
+	silent, typing := io.Pipe()
+	defer typing.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Ask(ctx, silent, &out, "? "); !errors.Is(err, context.Canceled) {
+		t.Errorf("an interrupted question ends with %v", err)
+	}
+	if CanAsk(in, &out) {
+		t.Error("nobody sits before a buffer")
 	}
 }

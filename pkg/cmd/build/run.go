@@ -26,6 +26,10 @@ var errNotSucceeded = errors.New("the run did not succeed")
 // interrupted.
 const cancelTimeout = 10 * time.Second
 
+// registryPatience is how long the registry may be away: as long as its front
+// holds requests.
+const registryPatience = 10 * time.Minute
+
 // lateness is how much later than its own timeout a run may be seen to end.
 const lateness = time.Minute
 
@@ -42,14 +46,14 @@ func (o *Options) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	nodeRepository := manifests.Repository(config.Registry.NodeHost, o.Clients.Namespace, o.App)
+	nodeRepository := config.Registry.NodeRepository(o.Clients.Namespace, o.App)
 	outcome, err := o.build(ctx, view, pipelinerun.Spec{
 		App:            o.App,
 		Namespace:      o.Clients.Namespace,
 		Name:           o.App + "-" + rand.String(5),
 		Source:         pushed.Reference,
 		ContextDigest:  pushed.Layer.String(),
-		Repository:     manifests.Repository(config.Registry.Host, o.Clients.Namespace, o.App),
+		Repository:     config.Registry.Repository(o.Clients.Namespace, o.App),
 		NodeRepository: nodeRepository,
 		Dockerfile:     o.Dockerfile.Path,
 		BuildArgs:      append(config.BuildArgs, o.BuildArgs...),
@@ -82,8 +86,8 @@ func (o *Options) prepare(ctx context.Context) (*manifests.Config, *release.Mani
 		return nil, nil, err
 	}
 	namespace := o.Clients.Namespace
-	err = platform.CheckRights(ctx, o.Clients.Kube, []platform.Right{
-		{Verb: "get", Resource: "secrets", Namespace: namespace},
+	err = platform.CheckRights(ctx, o.Clients.Kube, append([]platform.Right{
+		{Verb: "get", Resource: "secrets", Namespace: namespace, Name: manifests.RegistrySecret},
 		{Verb: "create", Resource: "secrets", Namespace: namespace},
 		{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
 		{Verb: "patch", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
@@ -92,9 +96,7 @@ func (o *Options) prepare(ctx context.Context) (*manifests.Config, *release.Mani
 		{Verb: "watch", Resource: "pods", Namespace: namespace},
 		{Verb: "get", Resource: "pods", Subresource: "log", Namespace: namespace},
 		{Verb: "watch", Group: "apps", Resource: "deployments", Namespace: namespace},
-		{Verb: "list", Resource: "pods", Namespace: manifests.SystemNamespace},
-		{Verb: "create", Resource: "pods", Subresource: "portforward", Namespace: manifests.SystemNamespace},
-	})
+	}, platform.RegistryRights(config.Registry)...))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -116,7 +118,7 @@ func (o *Options) upload(ctx context.Context, view *view, config *manifests.Conf
 	if err != nil {
 		return none, err
 	}
-	client, err := platform.Registry(o.Clients.Config, o.Clients.Kube, config.Registry.Host, user, ca)
+	client, err := platform.Registry(o.Clients, config.Registry, user, ca)
 	if err != nil {
 		return none, err
 	}
@@ -134,7 +136,16 @@ func (o *Options) upload(ctx context.Context, view *view, config *manifests.Conf
 	done(fmt.Sprintf("Packed %s, %s compressed", term.Count(archive.Files, "file"), term.Bytes(archive.Size)), nil)
 
 	done = view.stage("upload", "Uploading")
-	pushed, err := client.PushSource(ctx, o.Clients.Namespace+"/"+o.App+"/source", archive.Layer(), nil, view.uploading)
+	waiting, stop := context.WithTimeout(ctx, registryPatience)
+	defer stop()
+	err = client.Await(waiting, func(err error) {
+		view.print(fmt.Sprintf("  waiting for the registry, which is being restarted or cleaned up: %v; see: kubectl pyflow status", err))
+	})
+	if err != nil {
+		done("", err)
+		return none, err
+	}
+	pushed, err := client.PushSource(ctx, config.Registry.Path(o.Clients.Namespace, o.App)+"/source", archive.Layer(), nil, view.uploading)
 	result := "Uploaded the build context"
 	if !pushed.Uploaded {
 		result = "Build context is in the registry already"

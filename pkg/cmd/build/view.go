@@ -11,6 +11,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/rollout"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
@@ -33,6 +34,8 @@ type view struct {
 	instruction *project.Instruction
 	failed      *follow.Event
 	waiting     *follow.Event
+	// full says that the registry had no room for what the build engine pushed.
+	full bool
 }
 
 func newView(out io.Writer, dockerfile *project.Dockerfile) *view {
@@ -108,6 +111,7 @@ func (v *view) log(event follow.Event) {
 			}
 		}
 	}
+	v.full = v.full || (event.Task == manifests.BuildTask && registry.SaysFull(line.Message))
 	if !line.Chatter {
 		v.steps.Log(event.Step, line.Message)
 	}
@@ -134,6 +138,8 @@ func (v *view) failure(run string, outcome pipelinerun.Outcome) error {
 	switch {
 	case outcome.Canceled:
 		return fmt.Errorf("run %s was canceled", run)
+	case v.full && v.failed != nil && v.failed.Task == manifests.BuildTask:
+		return fmt.Errorf("run %s failed: step %s: %w", run, v.failed.Step, registry.ErrFull)
 	case v.failed != nil && v.failed.Task == manifests.BuildTask && v.instruction != nil:
 		reason = fmt.Sprintf("%s:%d: %s\nstep %s: %s, exit code %d", v.dockerfile.Path, v.instruction.Line, v.instruction.Text,
 			v.failed.Step, v.failed.Reason, v.failed.ExitCode)

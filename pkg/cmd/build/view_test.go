@@ -14,6 +14,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/rollout"
 )
@@ -90,6 +91,24 @@ func TestViewOfAFailure(t *testing.T) {
 			},
 			pipelinerun.Outcome{Done: true, Message: message},
 			[]string{"app-abcde", "Dockerfile:4: RUN exit 3", "exit code 1"},
+		},
+		"a registry without room": {
+			[]follow.Event{
+				{Kind: follow.Log, Task: "build", Step: "build", Text: `time="x" level=info msg="FROM python:3.13-slim"`},
+				{Kind: follow.Log, Task: "build", Step: "build", Text: "error pushing image: failed to push to destination r/app:1: PATCH https://r/v2/app/blobs/uploads/1: UNKNOWN: unknown error; write /var/lib/registry/data: no space left on device"},
+				{Kind: follow.StepEnded, Task: "build", Step: "build", ExitCode: 1, Reason: "Error"},
+			},
+			pipelinerun.Outcome{Done: true, Message: message},
+			[]string{"app-abcde", "step build", registry.ErrFull.Error()},
+		},
+		"a command without room": {
+			[]follow.Event{
+				{Kind: follow.Log, Task: "build", Step: "build", Text: `time="x" level=info msg="RUN exit 3"`},
+				{Kind: follow.Log, Task: "build", Step: "build", Text: "dd: write error: no space left on device"},
+				{Kind: follow.StepEnded, Task: "build", Step: "build", ExitCode: 1, Reason: "Error"},
+			},
+			pipelinerun.Outcome{Done: true, Message: message},
+			[]string{"Dockerfile:4: RUN exit 3"},
 		},
 		"a step outside of the Dockerfile": {
 			[]follow.Event{{Kind: follow.StepEnded, Task: "deploy", Step: "apply", ExitCode: 2, Reason: "Error"}},

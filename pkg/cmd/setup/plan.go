@@ -25,18 +25,51 @@ const defaultStorageSize = "20Gi"
 // plan is what a run is going to apply: everything has been checked that can be
 // without changing anything.
 type plan struct {
-	config   manifests.Config
-	login    credentials.User
-	ca       []byte
-	platform *manifests.Platform
-	set      apply.Set
+	config manifests.Config
+	// remembered is what the last run left; nil when there was none.
+	remembered *manifests.Config
+	secrets    credentials.Credentials
+	build      manifests.BuildEnv
+	tekton     []byte
+	hosting    bool
+	platform   *manifests.Platform
+	set        apply.Set
+	// modes are the ways in which nodes may reach the registry, the one of config
+	// first.
+	modes []manifests.NodeAccess
+	// accounts is the registry's user file while old logins are still good;
+	// nil when there are none.
+	accounts []byte
+	// former is the namespace's login that is replaced; the zero value when that
+	// is not known.
+	former credentials.User
+	// leaving is a warning about what is left behind in a registry that is replaced
+	// by another one; empty when there is nothing.
+	leaving string
+}
+
+// render makes the objects of what is planned so far.
+func (p *plan) render() error {
+	rendered, err := manifests.Render(manifests.Options{
+		Config: p.config, Credentials: p.secrets, BuildEnv: p.build, TektonManifest: p.tekton, Hosting: p.hosting,
+	})
+	if err != nil {
+		return err
+	}
+	p.platform = rendered
+	p.set = apply.Set{Parent: rendered.Parent(), Tooling: manifests.FieldManager + "/" + version.Version()}
+	p.set.Mark(rendered.Objects())
+	return nil
 }
 
 // plan inspects the cluster and decides.
 func (o *Options) plan(ctx context.Context) (*plan, error) {
 	namespace := o.Clients.Namespace
-	if namespace == manifests.SystemNamespace {
+	switch namespace {
+	case manifests.SystemNamespace:
 		return nil, fmt.Errorf("namespace %s is the platform's own: choose the one your apps live in with --namespace", namespace)
+	case manifests.MirrorRepository:
+		return nil, fmt.Errorf("namespace %s can not have apps: its repositories would be those that every namespace reads", namespace)
 	}
 	cluster, err := platform.Inspect(ctx, o.Clients.Kube, namespace)
 	if err != nil {
@@ -57,20 +90,52 @@ func (o *Options) plan(ctx context.Context) (*plan, error) {
 		return nil, err
 	}
 	config.Tekton = tekton
-	secrets, err := credentials.Ensure(cluster.Credentials, []string{manifests.RegistryHost}, config.Namespaces, time.Now())
+	build, err := o.buildEnv(ctx, cluster)
 	if err != nil {
 		return nil, err
 	}
-	rendered, err := manifests.Render(manifests.Options{Config: config, Credentials: secrets, TektonManifest: manifest})
+	build.Describe(&config)
+	p := &plan{config: config, remembered: cluster.Config, build: build, tekton: manifest, hosting: !cluster.HostingTaken}
+	if err := o.credentials(ctx, cluster, p); err != nil {
+		return nil, err
+	}
+	if p.leaving, err = o.leaving(ctx, cluster, config); err != nil {
+		return nil, err
+	}
+	p.setModes(o.NodeAccess)
+	if err := p.render(); err != nil {
+		return nil, err
+	}
+	if err := platform.CheckRights(ctx, o.Clients.Kube, rights(p.platform.Objects())); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// credentials decides on certificates and logins.
+func (o *Options) credentials(ctx context.Context, cluster *platform.Cluster, p *plan) error {
+	var err error
+	if p.config.Registry.External {
+		p.secrets, err = o.external(ctx, cluster, p.config)
+		return err
+	}
+	p.secrets, err = credentials.Ensure(cluster.Credentials, credentials.Request{
+		FrontHost: manifests.RegistryHost, StorageHost: manifests.StorageHost,
+		Namespaces: append([]string{manifests.SystemNamespace}, p.config.Namespaces...),
+		Rotate:     o.Rotate, Now: time.Now(),
+	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	set := apply.Set{Parent: rendered.Parent(), Tooling: manifests.FieldManager + "/" + version.Version()}
-	set.Mark(rendered.Objects())
-	if err := platform.CheckRights(ctx, o.Clients.Kube, rights(rendered.Objects())); err != nil {
-		return nil, err
+	// Not only when this run replaces logins: an earlier one that did may have been
+	// interrupted while they were in use.
+	if both, replaced := credentials.WithFormer(cluster.Credentials.Accounts, p.secrets.Accounts); replaced {
+		p.accounts = both
 	}
-	return &plan{config: config, login: secrets.Users[namespace], ca: secrets.CACertificate, platform: rendered, set: set}, nil
+	if o.Rotate {
+		p.former = cluster.Credentials.Users[o.Clients.Namespace]
+	}
+	return nil
 }
 
 // checkServer refuses an API server that Tekton's controllers would refuse.
@@ -98,7 +163,7 @@ func checkNamespace(cluster *platform.Cluster) error {
 func (o *Options) tekton(cluster *platform.Cluster) (manifests.TektonConfig, []byte, error) {
 	none, found := manifests.TektonConfig{}, cluster.Tekton
 	if found != nil && !found.Managed {
-		if cluster.Config != nil && !cluster.Config.Tekton.Adopted {
+		if cluster.Config != nil && !cluster.Config.Removed && !cluster.Config.Tekton.Adopted {
 			// Going on would prune what is still marked as ours of it.
 			return none, nil, fmt.Errorf("tekton pipelines in namespace %s was installed by setup and its controller has lost the label %s=%s: another tool has taken it over; put the label back to leave it to setup",
 				found.Namespace, manifests.LabelManagedBy, manifests.FieldManager)
@@ -131,12 +196,27 @@ func (o *Options) configure(cluster *platform.Cluster) (manifests.Config, error)
 	registry := &config.Registry
 	if cluster.Config != nil {
 		config = *cluster.Config
-	} else {
-		registry.StorageSize = defaultStorageSize
 	}
 	before := *registry
-	config.Version = version.Version()
-	registry.Host, registry.NodeHost = manifests.RegistryHost, manifests.NodeHost
+	config.Version, config.Removed = version.Version(), false
+	if o.Registry != nil {
+		registry.External, registry.Host, registry.Prefix = o.Registry.Host != "", o.Registry.Host, o.Registry.Prefix
+	}
+	if !registry.External {
+		registry.Host = manifests.RegistryHost
+		if registry.StorageSize == "" {
+			registry.StorageSize = defaultStorageSize
+		}
+		if o.RegistrySecret != "" || o.RegistryCA != nil {
+			return manifests.Config{}, errors.New("--registry-secret and --registry-ca go with --registry")
+		}
+	} else if o.Rotate || o.Ephemeral != nil || o.StorageSize != nil || o.StorageClass != nil {
+		return manifests.Config{}, fmt.Errorf("the registry is %s: --rotate-credentials, --registry-ephemeral, --registry-storage-size and --registry-storage-class are for one in the cluster, to which --registry '' goes back", registry.Host)
+	}
+	if isAnother(before, *registry) {
+		// What was proven of the other is not of this one.
+		config.NodeAccess = manifests.NodeAccessConfig{}
+	}
 	if o.Mirrors != nil {
 		config.ImageMirrors = o.Mirrors
 	}
@@ -156,20 +236,26 @@ func (o *Options) configure(cluster *platform.Cluster) (manifests.Config, error)
 		config.Namespaces = append(slices.Clone(config.Namespaces), cluster.Namespace.Name)
 		slices.Sort(config.Namespaces)
 	}
-	if cluster.Config != nil {
+	if registry.External {
+		return config, nil
+	}
+	// The volume of one that was in the cluster before an external one is still there.
+	if cluster.Config != nil && before.StorageSize != "" {
 		if err := checkStorageChange(before, *registry); err != nil {
 			return manifests.Config{}, err
 		}
 	}
-	return config, checkStorage(*registry, cluster)
+	return config, checkStorage(before, *registry, cluster)
 }
 
 // checkStorage refuses a volume that nobody would provide.
-func checkStorage(registry manifests.RegistryConfig, cluster *platform.Cluster) error {
+func checkStorage(before, registry manifests.RegistryConfig, cluster *platform.Cluster) error {
+	// One that there was already is there still, whatever became of its class.
+	isNew := before.StorageSize == "" || before.Ephemeral
 	switch {
 	case registry.Ephemeral:
 		return nil
-	case registry.StorageClass == "" && cluster.DefaultStorageClass == "" && cluster.Config == nil:
+	case registry.StorageClass == "" && cluster.DefaultStorageClass == "" && isNew:
 		return fmt.Errorf("the cluster has no default storage class for the registry's volume: name one of %q with --registry-storage-class, or keep images in the pod with --registry-ephemeral", cluster.StorageClasses)
 	case registry.StorageClass != "" && !slices.Contains(cluster.StorageClasses, registry.StorageClass):
 		return fmt.Errorf("storage class %q does not exist: the cluster has %q", registry.StorageClass, cluster.StorageClasses)
@@ -212,7 +298,12 @@ func rights(objects []*unstructured.Unstructured) []platform.Right {
 			}
 		}
 	}
-	return append(rights, platform.Right{
-		Verb: "create", Resource: "pods", Subresource: "portforward", Namespace: manifests.SystemNamespace,
-	})
+	return append(rights,
+		platform.Right{Verb: "create", Resource: "pods", Subresource: "portforward", Namespace: manifests.SystemNamespace},
+		// The proof that nodes can pull.
+		platform.Right{Verb: "list", Resource: "nodes"},
+		platform.Right{Verb: "create", Resource: "pods", Namespace: manifests.SystemNamespace},
+		platform.Right{Verb: "delete", Resource: "pods", Namespace: manifests.SystemNamespace},
+		platform.Right{Verb: "deletecollection", Resource: "pods", Namespace: manifests.SystemNamespace},
+	)
 }

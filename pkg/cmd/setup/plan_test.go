@@ -11,6 +11,7 @@ import (
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/apply"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
@@ -49,6 +50,53 @@ func TestConfigureKeepsWhatIsNotNamed(t *testing.T) {
 	}
 	if !slices.Equal(config.Namespaces, []string{"team-b", "team-c"}) || len(before.Namespaces) != 1 {
 		t.Errorf("namespaces are %q (before: %q), want team-b added", config.Namespaces, before.Namespaces)
+	}
+}
+
+// TestCredentialsAfterAnInterruptedRotation keeps the old logins until no build
+// needs them, and goes on with the new ones.
+func TestCredentialsAfterAnInterruptedRotation(t *testing.T) {
+	found := cluster(nil)
+	config := manifests.Config{Namespaces: []string{"team-b"}}
+	decide := func(rotate bool) *plan {
+		t.Helper()
+		p := &plan{config: config}
+		if err := (&Options{Clients: &kube.Clients{Namespace: "team-b"}, Rotate: rotate}).credentials(t.Context(), found, p); err != nil {
+			t.Fatal(err)
+		}
+		found.Credentials = p.secrets
+		return p
+	}
+	first := decide(false)
+	if first.accounts != nil {
+		t.Errorf("nothing was replaced, and these are kept as well: %s", first.accounts)
+	}
+	rotated := decide(true)
+	if rotated.accounts == nil || rotated.former != first.secrets.Users["team-b"] {
+		t.Errorf("the old login is %s, and it should be good in between: %s", rotated.former.Name, rotated.accounts)
+	}
+	found.Credentials.Accounts = rotated.accounts
+	again := decide(false)
+	if string(again.accounts) != string(rotated.accounts) || again.secrets.Users["team-b"] != rotated.secrets.Users["team-b"] {
+		t.Errorf("both logins should still be good: %s", again.accounts)
+	}
+	if ended := decide(false); ended.accounts != nil || string(ended.secrets.Accounts) != string(rotated.secrets.Accounts) {
+		t.Errorf("only the new login should be good: %s", ended.secrets.Accounts)
+	}
+}
+
+// TestConfigureAfterTeardown takes over the volume as it is.
+func TestConfigureAfterTeardown(t *testing.T) {
+	left := &manifests.Config{Removed: true, Registry: manifests.RegistryConfig{StorageSize: "50Gi", StorageClass: "fast"}}
+	config, err := (&Options{}).configure(cluster(left))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.Removed || config.Registry.StorageSize != "50Gi" || config.Registry.StorageClass != "fast" {
+		t.Errorf("got %+v, want the storage as it was", config)
+	}
+	if _, err := (&Options{StorageSize: pointer("20Gi")}).configure(cluster(left)); err == nil {
+		t.Error("a size that the volume can not have was accepted")
 	}
 }
 
@@ -118,6 +166,10 @@ func TestTekton(t *testing.T) {
 	taken.Config = &manifests.Config{}
 	if _, _, err := (&Options{}).tekton(taken); err == nil || !strings.Contains(err.Error(), "taken it over") {
 		t.Errorf("a Tekton that setup installed and somebody took over: %v", err)
+	}
+	taken.Config.Removed = true
+	if config, _, err := (&Options{}).tekton(taken); err != nil || !config.Adopted {
+		t.Errorf("a Tekton that teardown has left: %+v, %v", config, err)
 	}
 	own := []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: pipelines-info, namespace: tekton-pipelines}\ndata: {version: v1.2.3}\n")
 	if _, _, err := (&Options{TektonManifest: own}).tekton(with(adoptable)); err == nil {

@@ -2,14 +2,9 @@
 package setup
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,8 +21,15 @@ import (
 type Flags struct {
 	config *genericclioptions.ConfigFlags
 
+	Registry       string
+	RegistrySecret string
+	RegistryCA     string
+	NodeAccess     string
+	Rotate         bool
 	ImageMirrors   []string
 	BuildArgs      []string
+	BuildCA        string
+	BuildEnv       []string
 	StorageSize    string
 	StorageClass   string
 	Ephemeral      bool
@@ -56,12 +58,17 @@ that are not named keep the value they had.`,
   # One more namespace
   kubectl pyflow setup --namespace team-a
 
+  # A registry that you have, with the login in a Secret of this namespace
+  kubectl create secret docker-registry ghcr --docker-server=ghcr.io \
+    --docker-username=me --docker-password="$TOKEN"
+  kubectl pyflow setup --registry ghcr.io/my-org --registry-secret ghcr
+
   # See what would be applied
   kubectl pyflow setup --dry-run=client -o yaml
 
   # Base images and Python packages by way of a company's own servers
   kubectl pyflow setup --image-mirror docker.io=mirror.example.com/docker.io \
-    --build-arg PIP_INDEX_URL=https://pypi.example.com/simple`,
+    --build-env PIP_INDEX_URL=https://pypi.example.com/simple --build-ca company-ca.pem`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			options, err := flags.ToOptions(cmd, streams)
@@ -74,6 +81,13 @@ that are not named keep the value they had.`,
 	f := cmd.Flags()
 	f.StringArrayVar(&flags.ImageMirrors, "image-mirror", nil, "Fetch images whose reference starts with PREFIX from a mirror, as PREFIX=[http://]HOST[/PATH]; repeatable, remembered, '' forgets all")
 	f.StringArrayVar(&flags.BuildArgs, "build-arg", nil, "Build argument of every build, as KEY=VALUE; repeatable, remembered, '' forgets all")
+	f.StringVar(&flags.BuildCA, "build-ca", "", "File with the PEM certificates of CAs that builds trust beside the public ones; remembered, '' forgets them")
+	f.StringArrayVar(&flags.BuildEnv, "build-env", nil, "Variable of every RUN of every build, as KEY=VALUE, for proxies and package indexes; kept in a Secret and out of images; repeatable, remembered, '' forgets all")
+	f.StringVar(&flags.Registry, "registry", "", "Use an existing registry, as HOST[:PORT][/PREFIX], in place of one in the cluster; remembered, '' goes back")
+	f.StringVar(&flags.RegistrySecret, "registry-secret", "", "Secret of type kubernetes.io/dockerconfigjson in the namespace with the login for --registry; its content is remembered")
+	f.StringVar(&flags.RegistryCA, "registry-ca", "", "File with the PEM certificates of the CA of --registry, if no public one signed its certificate; remembered, '' forgets it")
+	f.StringVar(&flags.NodeAccess, "node-access", "", "How nodes reach the registry: auto, hostport, hostnetwork, nodeport or none; remembered (default auto)")
+	f.BoolVar(&flags.Rotate, "rotate-credentials", false, "Replace every password of the registry")
 	f.StringVar(&flags.StorageSize, "registry-storage-size", "", "Size of the registry's volume (default 20Gi)")
 	f.StringVar(&flags.StorageClass, "registry-storage-class", "", "Storage class of the registry's volume (default: the cluster's default class)")
 	f.BoolVar(&flags.Ephemeral, "registry-ephemeral", false, "Keep images in the registry's pod only: they are lost with it")
@@ -81,6 +95,12 @@ that are not named keep the value they had.`,
 	f.StringVar(&flags.DryRun, "dry-run", "none", "'none', or 'client': print what would be applied and change nothing")
 	f.StringVarP(&flags.Output, "output", "o", "", "Format of --dry-run=client: yaml or json")
 	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long to wait until all parts are available")
+	_ = cmd.MarkFlagFilename("build-ca", "pem", "crt", "cer")
+	_ = cmd.MarkFlagFilename("registry-ca", "pem", "crt", "cer")
+	_ = cmd.RegisterFlagCompletionFunc("node-access", cobra.FixedCompletions(accessModes(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("registry-secret", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return loginSecrets(cmd.Context(), config), cobra.ShellCompDirectiveNoFileComp
+	})
 	_ = cmd.RegisterFlagCompletionFunc("dry-run", cobra.FixedCompletions([]string{"none", "client"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"yaml", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -95,9 +115,25 @@ type Options struct {
 	Printer printers.ResourcePrinter
 	Timeout time.Duration
 
+	// Registry replaces the remembered one unless nil; the zero value is our own.
+	Registry *Address
+	// RegistrySecret names the Secret with the login of an external registry;
+	// empty takes the remembered login.
+	RegistrySecret string
+	// RegistryCA replaces the remembered one unless nil.
+	RegistryCA []byte
+	// NodeAccess replaces the remembered mode unless it is empty.
+	NodeAccess manifests.NodeAccess
+	// Rotate replaces every password.
+	Rotate bool
+
 	// Mirrors and BuildArgs replace the remembered ones unless nil.
 	Mirrors   []manifests.Mirror
 	BuildArgs []string
+	// BuildCA and BuildVariables replace the remembered ones unless nil; empty ones
+	// forget them.
+	BuildCA        []byte
+	BuildVariables map[string]string
 	// StorageSize, StorageClass and Ephemeral replace the remembered ones unless nil.
 	StorageSize, StorageClass *string
 	Ephemeral                 *bool
@@ -126,6 +162,9 @@ func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams
 			return nil, fmt.Errorf("--output is 'yaml' or 'json', not %q", f.Output)
 		}
 	}
+	if err := f.registry(o, changed); err != nil {
+		return nil, err
+	}
 	if changed("image-mirror") {
 		o.Mirrors = []manifests.Mirror{}
 		for _, text := range notEmpty(f.ImageMirrors) {
@@ -141,6 +180,9 @@ func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams
 		if err := manifests.CheckBuildArgs(o.BuildArgs); err != nil {
 			return nil, err
 		}
+	}
+	if err := f.buildEnv(o, changed); err != nil {
+		return nil, err
 	}
 	if changed("registry-storage-size") {
 		if quantity, err := resource.ParseQuantity(f.StorageSize); err != nil || quantity.Sign() <= 0 {
@@ -159,7 +201,7 @@ func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams
 	}
 	var err error
 	if f.TektonManifest != "" {
-		if o.TektonManifest, err = readManifest(cmd.Context(), f.TektonManifest); err != nil {
+		if o.TektonManifest, err = manifests.ReadTekton(cmd.Context(), f.TektonManifest); err != nil {
 			return nil, err
 		}
 	}
@@ -169,24 +211,4 @@ func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams
 
 func notEmpty(values []string) []string {
 	return slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })
-}
-
-// readManifest reads a file or a URL.
-func readManifest(ctx context.Context, location string) ([]byte, error) {
-	if !strings.HasPrefix(location, "https://") && !strings.HasPrefix(location, "http://") {
-		return os.ReadFile(location)
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, location, nil)
-	if err != nil {
-		return nil, fmt.Errorf("--tekton-manifest: %w", err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("fetch --tekton-manifest: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("fetch --tekton-manifest %s: %s", location, response.Status)
-	}
-	return io.ReadAll(response.Body)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/cli-runtime/pkg/printers"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
@@ -66,8 +66,7 @@ unknown.`,
 	f.BoolVarP(&flags.AllNamespaces, "all-namespaces", "A", false, "Show the runs and apps of all namespaces")
 	f.StringVarP(&flags.Output, "output", "o", "", "Format: wide, name, json, yaml, jsonpath=TEMPLATE or go-template=TEMPLATE (default: a table)")
 	f.IntVar(&flags.Runs, "runs", flags.Runs, "How many of the last runs to show")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(
-		[]string{"wide", "name", "json", "yaml", "jsonpath=", "go-template="}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(printer.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -98,7 +97,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams) (*Options, error) 
 	case "name":
 		o.Print = printNames
 	default:
-		printer, err := printer(f.Output)
+		printer, err := printer.New(f.Output)
 		if err != nil {
 			return nil, err
 		}
@@ -111,21 +110,6 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams) (*Options, error) 
 	o.Clients = report.Clients{Kube: clients.Kube, Tekton: clients.Tekton}
 	o.Report = report.Options{Namespace: clients.Namespace, AllNamespaces: f.AllNamespaces, Runs: f.Runs}
 	return o, nil
-}
-
-// printer returns that of kubectl for an output format.
-func printer(output string) (printers.ResourcePrinter, error) {
-	printer, err := genericclioptions.NewJSONYamlPrintFlags().ToPrinter(output)
-	if genericclioptions.IsNoCompatiblePrinterError(err) {
-		printer, err = genericclioptions.NewKubeTemplatePrintFlags().ToPrinter(output)
-	}
-	if genericclioptions.IsNoCompatiblePrinterError(err) {
-		return nil, fmt.Errorf("--output is 'wide', 'name', 'json', 'yaml', 'jsonpath=TEMPLATE' or 'go-template=TEMPLATE', not %q", output)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("--output %q: %w", output, err)
-	}
-	return printer, nil
 }
 
 // Run prints the report. It returns ErrUnhealthy when something is.

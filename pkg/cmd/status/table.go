@@ -6,11 +6,10 @@ import (
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
-	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 type tableOptions struct {
@@ -20,19 +19,13 @@ type tableOptions struct {
 	Wide       bool
 }
 
-// column is one of a block; those that are not wanted are not in the list.
-type column[T any] struct {
-	header string
-	cell   func(T) string
-}
-
 // printTable writes three blocks: the platform, the runs, the apps. A block
 // without rows is left out.
 func printTable(status *report.Status, options tableOptions, out io.Writer) error {
 	blocks := []string{
-		block(platformColumns(), status.Platform),
-		block(runColumns(options), status.Runs),
-		block(appColumns(options), status.Apps),
+		term.Table(platformColumns(), status.Platform),
+		term.Table(runColumns(options), status.Runs),
+		term.Table(appColumns(options), status.Apps),
 	}
 	var text []string
 	for _, block := range blocks {
@@ -44,92 +37,56 @@ func printTable(status *report.Status, options tableOptions, out io.Writer) erro
 	return err
 }
 
-func block[T any](columns []column[T], rows []T) string {
-	if len(rows) == 0 {
-		return ""
-	}
-	var text strings.Builder
-	writer := printers.GetNewTabWriter(&text)
-	cells := make([]string, len(columns))
-	for i, column := range columns {
-		cells[i] = column.header
-	}
-	fmt.Fprintln(writer, strings.Join(cells, "\t"))
-	for _, row := range rows {
-		for i, column := range columns {
-			cells[i] = clean(column.cell(row))
-		}
-		fmt.Fprintln(writer, strings.Join(cells, "\t"))
-	}
-	// A strings.Builder takes everything.
-	_ = writer.Flush()
-	lines := strings.Split(text.String(), "\n")
-	for i, line := range lines {
-		lines[i] = strings.TrimRight(line, " ")
-	}
-	return strings.Join(lines, "\n")
-}
-
-// clean keeps what the cluster says from moving columns or the cursor.
-func clean(cell string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, cell)
-}
-
-func platformColumns() []column[report.Part] {
-	return []column[report.Part]{
-		{"PLATFORM", func(p report.Part) string { return p.Name }},
-		{"NAMESPACE", func(p report.Part) string { return orNone(p.Namespace) }},
-		{"VERSION", func(p report.Part) string { return orNone(p.Version) }},
-		{"READY", func(p report.Part) string { return count(p.Ready, p.Desired) }},
-		{"STATUS", func(p report.Part) string { return health(p.Healthy, p.Unknown) }},
-		{"MESSAGE", func(p report.Part) string { return p.Message }},
+func platformColumns() []term.Column[report.Part] {
+	return []term.Column[report.Part]{
+		{Header: "PLATFORM", Cell: func(p report.Part) string { return p.Name }},
+		{Header: "NAMESPACE", Cell: func(p report.Part) string { return term.OrNone(p.Namespace) }},
+		{Header: "VERSION", Cell: func(p report.Part) string { return term.OrNone(p.Version) }},
+		{Header: "READY", Cell: func(p report.Part) string { return count(p.Ready, p.Desired) }},
+		{Header: "STATUS", Cell: func(p report.Part) string { return health(p.Healthy, p.Unknown) }},
+		{Header: "MESSAGE", Cell: func(p report.Part) string { return p.Message }},
 	}
 }
 
-func runColumns(options tableOptions) []column[report.Run] {
-	columns := []column[report.Run]{{"RUNS", func(r report.Run) string { return r.Name }}}
+func runColumns(options tableOptions) []term.Column[report.Run] {
+	columns := []term.Column[report.Run]{{Header: "RUNS", Cell: func(r report.Run) string { return r.Name }}}
 	if options.Namespaces {
-		columns = append(columns, column[report.Run]{"NAMESPACE", func(r report.Run) string { return r.Namespace }})
+		columns = append(columns, term.Column[report.Run]{Header: "NAMESPACE", Cell: func(r report.Run) string { return r.Namespace }})
 	}
 	columns = append(columns,
-		column[report.Run]{"APP", func(r report.Run) string { return r.App }},
-		column[report.Run]{"STATUS", runState},
-		column[report.Run]{"AGE", func(r report.Run) string { return age(r.Started, options.Now) }},
-		column[report.Run]{"DURATION", func(r report.Run) string {
+		term.Column[report.Run]{Header: "APP", Cell: func(r report.Run) string { return r.App }},
+		term.Column[report.Run]{Header: "STATUS", Cell: runState},
+		term.Column[report.Run]{Header: "AGE", Cell: func(r report.Run) string { return term.Age(r.Started, options.Now) }},
+		term.Column[report.Run]{Header: "DURATION", Cell: func(r report.Run) string {
 			return duration.HumanDuration(time.Duration(r.DurationSeconds) * time.Second)
 		}},
-		column[report.Run]{"DIGEST", func(r report.Run) string { return digest(r.Digest, options.Wide) }},
+		term.Column[report.Run]{Header: "DIGEST", Cell: func(r report.Run) string { return term.Digest(r.Digest, options.Wide) }},
 	)
 	if options.Wide {
-		columns = append(columns, column[report.Run]{"MESSAGE", func(r report.Run) string { return r.Message }})
+		columns = append(columns, term.Column[report.Run]{Header: "MESSAGE", Cell: func(r report.Run) string { return r.Message }})
 	}
 	return columns
 }
 
-func appColumns(options tableOptions) []column[report.App] {
-	columns := []column[report.App]{{"APPS", func(a report.App) string { return a.Name }}}
+func appColumns(options tableOptions) []term.Column[report.App] {
+	columns := []term.Column[report.App]{{Header: "APPS", Cell: func(a report.App) string { return a.Name }}}
 	if options.Namespaces {
-		columns = append(columns, column[report.App]{"NAMESPACE", func(a report.App) string { return a.Namespace }})
+		columns = append(columns, term.Column[report.App]{Header: "NAMESPACE", Cell: func(a report.App) string { return a.Namespace }})
 	}
 	columns = append(columns,
-		column[report.App]{"READY", func(a report.App) string { return fmt.Sprintf("%d/%d", a.Ready, a.Desired) }},
-		column[report.App]{"STATUS", func(a report.App) string { return health(a.Healthy, false) }},
-		column[report.App]{"AGE", func(a report.App) string { return age(a.Updated, options.Now) }},
-		column[report.App]{"DIGEST", func(a report.App) string { return digest(a.Digest, options.Wide) }},
-		column[report.App]{"URL", func(a report.App) string { return orNone(a.URL) }},
+		term.Column[report.App]{Header: "READY", Cell: func(a report.App) string { return fmt.Sprintf("%d/%d", a.Ready, a.Desired) }},
+		term.Column[report.App]{Header: "STATUS", Cell: func(a report.App) string { return health(a.Healthy, false) }},
+		term.Column[report.App]{Header: "AGE", Cell: func(a report.App) string { return term.Age(a.Updated, options.Now) }},
+		term.Column[report.App]{Header: "DIGEST", Cell: func(a report.App) string { return term.Digest(a.Digest, options.Wide) }},
+		term.Column[report.App]{Header: "URL", Cell: func(a report.App) string { return term.OrNone(a.URL) }},
 	)
 	if options.Wide {
 		columns = append(columns,
-			column[report.App]{"WORKLOADS", func(a report.App) string { return strings.Join(a.Workloads, ",") }},
-			column[report.App]{"IMAGE", func(a report.App) string { return orNone(a.Image) }},
+			term.Column[report.App]{Header: "WORKLOADS", Cell: func(a report.App) string { return strings.Join(a.Workloads, ",") }},
+			term.Column[report.App]{Header: "IMAGE", Cell: func(a report.App) string { return term.OrNone(a.Image) }},
 		)
 	}
-	return append(columns, column[report.App]{"MESSAGE", func(a report.App) string { return a.Message }})
+	return append(columns, term.Column[report.App]{Header: "MESSAGE", Cell: func(a report.App) string { return a.Message }})
 }
 
 // runState says why a run failed where Tekton has a word for it.
@@ -152,31 +109,7 @@ func health(healthy, unknown bool) string {
 
 func count(ready, desired int32) string {
 	if desired == 0 {
-		return orNone("")
+		return term.OrNone("")
 	}
 	return fmt.Sprintf("%d/%d", ready, desired)
-}
-
-// digest is shortened as far as people do when they talk about one.
-func digest(digest string, whole bool) string {
-	const short = len("sha256:") + 12
-	if whole || len(digest) <= short {
-		return orNone(digest)
-	}
-	return digest[:short]
-}
-
-func age(since metav1.Time, now time.Time) string {
-	if since.IsZero() {
-		return "<unknown>"
-	}
-	return duration.HumanDuration(now.Sub(since.Time))
-}
-
-// orNone is an empty cell in the words of kubectl.
-func orNone(text string) string {
-	if text == "" {
-		return "<none>"
-	}
-	return text
 }

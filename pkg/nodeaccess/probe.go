@@ -1,0 +1,431 @@
+package nodeaccess
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+)
+
+const (
+	// probeName names the pods of all probes, as label and as the start of their
+	// names; probeLabel tells the probes apart.
+	probeName      = "node-access-probe"
+	probeContainer = "probe"
+	nameLabel      = "app.kubernetes.io/name"
+	probeLabel     = "pyflow.dev/probe"
+
+	// atOnce is how many nodes pull at the same time.
+	atOnce = 100
+	// retryAfter is the time between a pull that failed and the next, which is final.
+	// It is a new pod's: the kubelet lets the old one wait for 10 to 30 seconds, and
+	// counts for each pod.
+	retryAfter = 5 * time.Second
+	// patience is how long a node may be not ready.
+	patience = 10 * time.Second
+	// attempts is how often a node's pod is created in all: once more after a pull
+	// that failed, and when others delete it.
+	attempts = 4
+	// createFor is the longest pause before a pod is created again, if the API server
+	// has a passing trouble.
+	createFor = 4 * time.Second
+	// cleanup bounds the deletion of the pods.
+	cleanup = 30 * time.Second
+	// margin is how much longer a pod may live than its node is waited for: it ends
+	// by itself where nobody deletes it.
+	margin = time.Minute
+)
+
+// Options says who is to pull what.
+type Options struct {
+	// Namespace is where the pods run. It may enforce the restricted Pod Security
+	// Standard.
+	Namespace string
+	// Image is that of ProbeImage as nodes pull it, with its digest.
+	Image string
+	// PullSecret is the name of a Secret in Namespace; empty for none.
+	PullSecret string
+	// Nodes are names of Linux nodes.
+	Nodes []string
+	// Timeout is how long each node may take. One whose kubelet reports two failed
+	// pulls, 5 seconds apart, is not waited for any longer.
+	Timeout time.Duration
+}
+
+// Probe lets every node pull the image, at most 100 at the same time, and returns
+// one result per node, sorted by name. Each gets a pod of its own without the
+// scheduler's doing, so cordoned and tainted nodes pull as well. Nothing runs: the
+// image has no program.
+//
+// The pods of a probe that was interrupted are deleted first, and those of this one
+// at the end in any case. Of two probes at the same time one may so delete the
+// other's pods, which are created again.
+//
+// Progress, when set, is called with the number of nodes that are done and of all,
+// from one goroutine at a time. A node that does not pull is a result. An error
+// says that pods could not be created or watched, or that ctx is done; there are no
+// results then.
+func Probe(ctx context.Context, client kubernetes.Interface, opts Options, progress func(done, all int)) ([]Result, error) {
+	nodes := slices.Compact(slices.Sorted(slices.Values(opts.Nodes)))
+	if len(nodes) == 0 {
+		return nil, nil
+	}
+	p := &prober{client: client, opts: opts, id: rand.String(8)}
+	return p.probe(ctx, nodes, progress)
+}
+
+// prober is one probe.
+type prober struct {
+	client  kubernetes.Interface
+	opts    Options
+	id      string
+	watches *watches
+}
+
+func (p *prober) probe(ctx context.Context, nodes []string, progress func(done, all int)) ([]Result, error) {
+	if err := p.delete(ctx, labels.Set{nameLabel: probeName, manifests.LabelManagedBy: manifests.FieldManager}); err != nil {
+		return nil, fmt.Errorf("delete pods of an earlier probe: %w", err)
+	}
+	// What this leaves behind goes with the next probe, or ends by its deadline.
+	defer func() { _ = p.delete(context.WithoutCancel(ctx), labels.Set{probeLabel: p.id}) }()
+
+	// Everything that was started ends before the pods are deleted.
+	var group sync.WaitGroup
+	defer group.Wait()
+	probing, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	p.watches = newWatches(p.client, p.opts.Namespace, labels.Set{probeLabel: p.id}.String())
+	p.watches.start(probing, &group)
+	if err := p.sync(probing); err != nil {
+		return nil, err
+	}
+
+	var mu sync.Mutex
+	done := 0
+	results := make([]Result, len(nodes))
+	slots := make(chan struct{}, atOnce)
+	var probes sync.WaitGroup
+	for i, node := range nodes {
+		select {
+		case slots <- struct{}{}:
+		case <-probing.Done():
+		}
+		if probing.Err() != nil {
+			break
+		}
+		probes.Go(func() {
+			defer func() { <-slots }()
+			result, err := p.node(probing, i, node)
+			if err != nil {
+				stop(err)
+				return
+			}
+			results[i] = result
+			mu.Lock()
+			defer mu.Unlock()
+			done++
+			if progress != nil {
+				progress(done, len(nodes))
+			}
+		})
+	}
+	probes.Wait()
+	if cause := context.Cause(probing); cause != nil {
+		return nil, cause
+	}
+	return results, nil
+}
+
+// sync waits for the first state of all that is watched.
+func (p *prober) sync(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.opts.Timeout, errTimeout)
+	defer cancel()
+	for {
+		changed := p.watches.changed()
+		if err := p.watches.denied(); err != nil {
+			return err
+		}
+		if p.watches.synced() {
+			return nil
+		}
+		if !pause(ctx, changed, p.opts.Timeout) {
+			return cmp.Or(p.interrupted(ctx), p.watches.lost(), fmt.Errorf("pods and nodes can not be listed within %s", p.opts.Timeout))
+		}
+	}
+}
+
+// node lets one node pull. An error is one that all nodes would have.
+func (p *prober) node(ctx context.Context, index int, node string) (Result, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.opts.Timeout, errTimeout)
+	defer cancel()
+	failed := false
+	for attempt := 1; ; attempt++ {
+		name := fmt.Sprintf("%s-%s-%d-%d", probeName, p.id, index, attempt)
+		if err := p.create(ctx, name, node); err != nil {
+			if errors.Is(context.Cause(ctx), errTimeout) {
+				return Result{Node: node, Reason: ReasonTimeout, Message: err.Error()}, nil
+			}
+			return Result{}, err
+		}
+		result, next, err := p.wait(ctx, name, node)
+		if err != nil || next == over || attempt == attempts {
+			return result, err
+		}
+		if next == retry {
+			if failed || !pause(ctx, nil, retryAfter) {
+				return result, p.interrupted(ctx)
+			}
+			failed = true
+			// It would go on trying. What is left of it is deleted at the end.
+			_ = p.client.CoreV1().Pods(p.opts.Namespace).Delete(ctx, name, metav1.DeleteOptions{})
+		}
+	}
+}
+
+// interrupted is why ctx ended, unless it was the node's own time.
+func (p *prober) interrupted(ctx context.Context) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, errTimeout) {
+		return cause
+	}
+	return nil
+}
+
+// errTimeout ends the wait for one node.
+var errTimeout = errors.New("timeout")
+
+// create creates a node's pod, and tries again for a while if the API server has a
+// passing trouble.
+func (p *prober) create(ctx context.Context, name, node string) error {
+	pod := p.pod(name, node)
+	for wait := time.Second; ; wait *= 2 {
+		_, err := p.client.CoreV1().Pods(p.opts.Namespace).Create(ctx, pod, metav1.CreateOptions{FieldManager: manifests.FieldManager})
+		if err == nil || apierrors.IsAlreadyExists(err) { // it arrived, though the answer did not
+			return nil
+		}
+		if wait > createFor || !transient(err) || !pause(ctx, nil, wait) {
+			return fmt.Errorf("create pod for node %s in namespace %s: %w", node, p.opts.Namespace, err)
+		}
+	}
+}
+
+// transient reports whether the API server, or the way to it, may do better soon.
+func transient(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return true
+	}
+	code := status.Status().Code
+	return code == 0 || code == 429 || code >= 500
+}
+
+// pause waits for a change, at most d, and returns false when ctx ended.
+func pause(ctx context.Context, changed <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
+
+// next is what has to follow on the result of one pod.
+type next int
+
+const (
+	over next = iota
+	// retry after a while: the pull failed.
+	retry
+	// replace the pod, which somebody deleted.
+	replace
+)
+
+// wait follows a node's pod to its result.
+func (p *prober) wait(ctx context.Context, name, node string) (Result, next, error) {
+	var awaySince time.Time
+	for {
+		changed := p.watches.changed()
+		if err := p.watches.denied(); err != nil {
+			return Result{}, over, err
+		}
+		pod, gone := p.watches.pod(name)
+		away := p.watches.node(node)
+		if pod != nil {
+			pulled, t := judge(pod)
+			switch {
+			case pulled:
+				return Result{Node: node, Pulled: true, Tried: true}, over, nil
+			case t.again:
+				return p.failure(ctx, node, pod, t), retry, nil
+			case t.reason != "":
+				return p.failure(ctx, node, pod, t), over, nil
+			}
+		}
+		now := time.Now()
+		again := now.Add(p.opts.Timeout)
+		if away.reason == "" {
+			awaySince = time.Time{}
+		} else {
+			if awaySince.IsZero() {
+				awaySince = now
+			}
+			again = awaySince.Add(patience)
+			if !away.again || !again.After(now) {
+				return Result{Node: node, Reason: away.reason, Message: away.message}, over, nil
+			}
+		}
+		if gone {
+			return Result{Node: node, Reason: ReasonDeleted, Message: "the pod was deleted before the node had pulled"}, replace, nil
+		}
+		if !pause(ctx, changed, again.Sub(now)) {
+			if err := p.interrupted(ctx); err != nil {
+				return Result{}, over, err
+			}
+			return p.failure(ctx, node, pod, trouble{}), over, nil
+		}
+	}
+}
+
+// failure is the result of a pod that did not pull, with what the cluster's Events
+// say where the pod says nothing.
+func (p *prober) failure(ctx context.Context, node string, pod *corev1.Pod, t trouble) Result {
+	result := Result{Node: node, Tried: t.tried, Reason: t.reason, Message: t.message}
+	if pod == nil || !t.silent() {
+		return p.complete(result, pod)
+	}
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
+	defer cancel()
+	warning, pulling := p.events(asking, pod)
+	result.Tried = result.Tried || pulling
+	switch {
+	case warning.Message != "":
+		result.Message = warning.Message
+		if result.Reason == "" {
+			result.Reason = warning.Reason
+		}
+	case pulling && result.Reason == "":
+		result.Reason, result.Message = ReasonTimeout, fmt.Sprintf("still pulling the image after %s", p.opts.Timeout)
+	}
+	return p.complete(result, pod)
+}
+
+// complete fills in what a node that did nothing did.
+func (p *prober) complete(result Result, pod *corev1.Pod) Result {
+	if result.Reason != "" {
+		return result
+	}
+	result.Reason = ReasonTimeout
+	switch {
+	case pod == nil:
+		result.Message = "the pod was not seen"
+		if lost := p.watches.lost(); lost != nil {
+			result.Message += ": " + lost.Error()
+		}
+	case len(pod.Status.ContainerStatuses) == 0 && pod.Status.StartTime == nil:
+		result.Message = fmt.Sprintf("the kubelet has not taken up the pod within %s", p.opts.Timeout)
+	default:
+		result.Message = fmt.Sprintf("the pod has not started within %s", p.opts.Timeout)
+	}
+	return result
+}
+
+// events returns the latest warning about a pod that says more than that a pull
+// failed or waits, and whether the kubelet set about pulling.
+func (p *prober) events(ctx context.Context, pod *corev1.Pod) (warning corev1.Event, pulling bool) {
+	events, err := p.client.CoreV1().Events(pod.Namespace).List(ctx, metav1.ListOptions{
+		FieldSelector: fields.OneTermEqualSelector("involvedObject.uid", string(pod.UID)).String(),
+	})
+	if err != nil {
+		return corev1.Event{}, false // they only explain
+	}
+	var latest time.Time
+	for _, event := range events.Items {
+		if event.InvolvedObject.UID != pod.UID {
+			continue
+		}
+		pulling = pulling || event.Reason == "Pulling"
+		at := event.LastTimestamp.Time
+		if at.IsZero() {
+			at = event.EventTime.Time
+		}
+		if event.Type != corev1.EventTypeWarning || strings.HasPrefix(event.Message, "Error: ") || at.Before(latest) {
+			continue
+		}
+		latest, warning = at, event
+		warning.Message = strings.TrimSpace(event.Message)
+	}
+	return warning, pulling
+}
+
+// delete deletes pods, all in one request.
+func (p *prober) delete(ctx context.Context, selector labels.Set) error {
+	ctx, cancel := context.WithTimeout(ctx, cleanup)
+	defer cancel()
+	return p.client.CoreV1().Pods(p.opts.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: selector.String()})
+}
+
+// pod conforms to the restricted Pod Security Standard.
+func (p *prober) pod(name, node string) *corev1.Pod {
+	const user = 65532
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: p.opts.Namespace,
+			Labels: map[string]string{
+				nameLabel:                   probeName,
+				"app.kubernetes.io/part-of": "pyflow",
+				manifests.LabelManagedBy:    manifests.FieldManager,
+				probeLabel:                  p.id,
+			},
+		},
+		Spec: corev1.PodSpec{
+			NodeName:                      node,
+			Tolerations:                   []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
+			RestartPolicy:                 corev1.RestartPolicyNever,
+			ActiveDeadlineSeconds:         new(int64((p.opts.Timeout + margin).Seconds())),
+			TerminationGracePeriodSeconds: new(int64(1)),
+			AutomountServiceAccountToken:  new(false),
+			EnableServiceLinks:            new(false),
+			SecurityContext: &corev1.PodSecurityContext{
+				RunAsNonRoot:   new(true),
+				RunAsUser:      new(int64(user)),
+				RunAsGroup:     new(int64(user)),
+				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+			},
+			Containers: []corev1.Container{{
+				Name:            probeContainer,
+				Image:           p.opts.Image,
+				ImagePullPolicy: corev1.PullAlways,
+				// Not none at all: kubelets short of memory refuse such pods.
+				Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
+					corev1.ResourceCPU:    resource.MustParse("1m"),
+					corev1.ResourceMemory: resource.MustParse("1Mi"),
+				}},
+				SecurityContext: &corev1.SecurityContext{
+					AllowPrivilegeEscalation: new(false),
+					ReadOnlyRootFilesystem:   new(true),
+					Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+				},
+			}},
+		},
+	}
+	if p.opts.PullSecret != "" {
+		pod.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: p.opts.PullSecret}}
+	}
+	return pod
+}
