@@ -13,15 +13,22 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/nodeaccess"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
 // explain is what a person reads of an error: what went wrong, and below it what
 // to do. It is the one place with such advice.
 func explain(err error) string {
+	var pull *nodeaccess.PullError
+	if errors.As(err, &pull) && len(pull.Advice()) > 0 {
+		return err.Error() + "\nhint: " + strings.Join(pull.Advice(), "\nhint: ")
+	}
 	for _, row := range hints() {
 		if row.matches(err) {
 			return err.Error() + "\nhint: " + row.hint
@@ -52,7 +59,26 @@ func hints() []hint {
 		{as[*platform.IncompatibleTektonError], "bring that Tekton Pipelines to a supported version (" + platform.MinTekton + " or newer, with the cluster resolver), or use another cluster"},
 		{as[*platform.MissingRightsError], "ask an admin of the cluster for them, or to run it for you"},
 		{is(manifests.ErrNoTekton), "pass --tekton-manifest with the release.yaml of Tekton Pipelines, or use a released binary"},
+		{as[*images.StrandedError], "start it: kubectl --namespace " + manifests.SystemNamespace + " scale statefulset " + manifests.StorageName + " --replicas=1, or run setup or the prune again"},
+		{is(images.ErrExternal), "use that registry's own retention or lifecycle rules"},
 		{is(project.ErrNoDockerfile), "add a Dockerfile to the directory, or name it with --file"},
+		{is(registry.ErrFull), "make room with kubectl pyflow images prune, or enlarge the volume with kubectl pyflow setup --registry-storage-size SIZE"},
+		{is(registry.ErrUnreachable), "check the address, and the network, VPN or proxy between you and the registry: this machine, the nodes and the pods of builds all have to reach it"},
+		{
+			func(err error) bool {
+				return errors.Is(err, registry.ErrCertificate) && as[x509.CertificateInvalidError](err)
+			},
+			"the registry's certificate has to be renewed where it was made; check the clock as well",
+		},
+		{
+			func(err error) bool { return errors.Is(err, registry.ErrCertificate) && as[x509.HostnameError](err) },
+			"the registry's certificate is for another name: name the registry by the one that is in it",
+		},
+		{is(registry.ErrCertificate), "name the CA that signed it with kubectl pyflow setup --registry-ca FILE; the registry in the cluster gets its own from kubectl pyflow setup"},
+		{is(registry.ErrNoTLS), "give the registry a certificate: passwords and images do not go over the network in the clear"},
+		{is(registry.ErrNoRegistry), "check host, port and prefix of --registry: it is the address that images are pulled from, not that of the registry's web page"},
+		{is(registry.ErrUnauthorized), "put the right login into a Secret and name it with kubectl pyflow setup --registry-secret; the registry in the cluster gets its logins from kubectl pyflow setup"},
+		{is(registry.ErrDenied), "the login needs the right to push there: give it that right, or choose another --registry HOST/PREFIX with kubectl pyflow setup"},
 		{is(kube.ErrNoKubeconfig), "set KUBECONFIG or --kubeconfig to the file that your cluster's admin or provider gave you"},
 		{
 			clientcmd.IsContextNotFound,

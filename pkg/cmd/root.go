@@ -14,6 +14,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/build"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/setup"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
@@ -90,6 +91,7 @@ with Kaniko, pushed to a private registry there, and delivered by digest.`,
 		setup.NewCommand(flags, streams),
 		build.NewCommand(flags, streams),
 		status.NewCommand(flags, streams),
+		images.NewCommand(flags, streams),
 	)
 	registerCompletions(root, flags)
 	return root

@@ -1,0 +1,86 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/images"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+)
+
+// platformFlags are what the command line says.
+type platformFlags struct {
+	TektonManifest string
+	WithoutTekton  bool
+}
+
+func newPlatformCommand(streams genericiooptions.IOStreams) *cobra.Command {
+	flags := &platformFlags{}
+	cmd := &cobra.Command{
+		Use:   "platform",
+		Short: "List the images that the platform itself runs, for a mirror",
+		Long: `List the images that setup brings to a cluster, one reference per line, under
+the names and versions that their projects publish: what a cluster without access
+to public registries needs in its mirror. No cluster is asked.
+
+Tekton's images are those that its manifest names: also those that its controller
+puts into pods, and those of features that builds do not use, such as the shell
+of steps on Windows nodes. Where a Tekton that is there already is adopted, its
+images are on the cluster, and --without-tekton leaves them out.
+
+The base images of Dockerfiles are not among them: those are the apps' own. Mirror
+what their FROM lines name, and redirect it in the same way, with
+setup --image-mirror.`,
+		Example: `  # What has to be mirrored
+  kubectl pyflow images platform
+
+  # Mirror it, keeping the names below the mirror's own
+  kubectl pyflow images platform | while read -r image; do
+    crane copy "$image" "mirror.example.com/${image%@*}"
+  done
+  kubectl pyflow setup \
+    --image-mirror docker.io=mirror.example.com/docker.io \
+    --image-mirror ghcr.io=mirror.example.com/ghcr.io
+
+  # With another Tekton than the one that this binary carries
+  kubectl pyflow images platform --tekton-manifest release.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd.Context(), streams) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&flags.TektonManifest, "tekton-manifest", "", "File or URL of the Tekton Pipelines release manifest that setup is given, in place of the one this binary carries")
+	f.BoolVar(&flags.WithoutTekton, "without-tekton", false, "Leave Tekton's images out: for a cluster that has a Tekton Pipelines already")
+	return cmd
+}
+
+func (f *platformFlags) run(ctx context.Context, streams genericiooptions.IOStreams) error {
+	var manifest []byte
+	var err error
+	switch {
+	case f.WithoutTekton && f.TektonManifest != "":
+		return errors.New("--without-tekton and --tekton-manifest exclude each other")
+	case f.WithoutTekton:
+	case f.TektonManifest != "":
+		manifest, err = manifests.ReadTekton(ctx, f.TektonManifest)
+		if err == nil {
+			_, err = manifests.TektonVersion(manifest)
+		}
+	default:
+		manifest, err = manifests.Tekton()
+	}
+	if err != nil {
+		return err
+	}
+	list, err := images.Platform(manifest)
+	if err != nil {
+		return err
+	}
+	for _, image := range list {
+		fmt.Fprintln(streams.Out, image)
+	}
+	return nil
+}

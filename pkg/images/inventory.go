@@ -1,0 +1,294 @@
+// Package images knows what the registry stores, what of it the cluster uses, and
+// what of it can go.
+package images
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+)
+
+// parallel is how many requests to the registry are under way at once: as many as
+// its client keeps connections.
+const parallel = 4
+
+// Kind is what a repository holds.
+type Kind string
+
+// The kinds of repositories.
+const (
+	// Images are those of an app.
+	Images Kind = "images"
+	// Contexts are an app's build contexts.
+	Contexts Kind = "contexts"
+	// Cache is Kaniko's cache of an app's layers.
+	Cache Kind = "cache"
+	// Other is none of an app: a mirror, the platform's own, or what a user has
+	// put there.
+	Other Kind = "other"
+)
+
+// What stands behind an app's repository for those of another kind.
+const (
+	contextsSuffix = "/source"
+	cacheSuffix    = "/cache"
+)
+
+// Repository is one of the registry's.
+type Repository struct {
+	// Path is the name without the host.
+	Path string
+	Kind Kind
+	// Namespace and App are whose it is; empty for Other.
+	Namespace, App string
+	// Manifests are what Read found, newest first.
+	Manifests []*Manifest
+}
+
+// Manifest is one that a repository stores.
+type Manifest struct {
+	*registry.Manifest
+	// Tags are sorted; a child of an index usually has none.
+	Tags []string
+	// Created is when an image was built, of an index the newest, or the day on
+	// which a build context was used last; zero when nothing says so.
+	Created time.Time
+}
+
+// AppRepositories are the repositories that an app can have, without manifests.
+func AppRepositories(config manifests.RegistryConfig, namespace, app string) []*Repository {
+	path := config.Path(namespace, app)
+	return []*Repository{
+		{Path: path, Kind: Images, Namespace: namespace, App: app},
+		{Path: path + contextsSuffix, Kind: Contexts, Namespace: namespace, App: app},
+		{Path: path + cacheSuffix, Kind: Cache, Namespace: namespace, App: app},
+	}
+}
+
+// Catalog makes repositories, without manifests, of the paths in the catalog of
+// the platform's registry.
+func Catalog(paths []string) []*Repository {
+	repositories := make([]*Repository, len(paths))
+	for i, path := range paths {
+		repositories[i] = &Repository{Path: path, Kind: Other}
+		namespace, app, ok := strings.Cut(path, "/")
+		if !ok || namespace == manifests.MirrorRepository || namespace == manifests.SystemNamespace {
+			continue
+		}
+		for _, candidate := range AppRepositories(manifests.RegistryConfig{}, namespace, strings.SplitN(app, "/", 2)[0]) {
+			if candidate.Path == path {
+				repositories[i] = candidate
+			}
+		}
+	}
+	return repositories
+}
+
+// Reader reads a registry.
+type Reader interface {
+	// Tags lists those of a repository; one that does not exist is
+	// registry.ErrNotFound.
+	Tags(ctx context.Context, repository string) ([]string, error)
+	// Manifest reads the manifest of a tag or a digest.
+	Manifest(ctx context.Context, repository, reference string) (*registry.Manifest, error)
+	// Created reads when an image was built from its configuration.
+	Created(ctx context.Context, repository string, config registry.Descriptor) (time.Time, error)
+}
+
+// Read fills in the manifests of repositories: every one with a tag, and those
+// that an index refers to. A repository that does not exist has none, and what
+// is deleted meanwhile is left out. What never had a tag is not found.
+func Read(ctx context.Context, reader Reader, repositories []*Repository) error {
+	tags := make([][]string, len(repositories))
+	group, reading := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for i, repository := range repositories {
+		group.Go(func() (err error) {
+			tags[i], err = reader.Tags(reading, repository.Path)
+			return present(err)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	var wanted []look
+	for i, repository := range repositories {
+		for _, tag := range tags[i] {
+			wanted = append(wanted, look{repository: repository, reference: tag, tag: tag})
+		}
+	}
+	known := map[*Repository]map[string]*Manifest{}
+	for len(wanted) > 0 {
+		if err := readAll(ctx, reader, wanted); err != nil {
+			return err
+		}
+		wanted = merge(known, wanted)
+	}
+	for _, repository := range repositories {
+		repository.settle(known[repository])
+	}
+	return nil
+}
+
+// look is one manifest to be read, and what came of it.
+type look struct {
+	repository *Repository
+	reference  string
+	tag        string
+	found      *Manifest
+}
+
+func readAll(ctx context.Context, reader Reader, wanted []look) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for i := range wanted {
+		group.Go(func() error {
+			l := &wanted[i]
+			manifest, err := reader.Manifest(ctx, l.repository.Path, l.reference)
+			if err != nil {
+				return present(err)
+			}
+			l.found = &Manifest{Manifest: manifest}
+			switch {
+			case l.repository.Kind == Contexts:
+				l.found.Created, _ = registry.SourceDay(l.tag)
+			case l.repository.Kind != Other && manifest.Config.Digest != "":
+				l.found.Created, err = reader.Created(ctx, l.repository.Path, manifest.Config)
+			}
+			return present(err)
+		})
+	}
+	return group.Wait()
+}
+
+// present makes nothing of the error that something is not there.
+func present(err error) error {
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// merge adds what was found to what is known, and returns the children that are
+// not known yet.
+func merge(known map[*Repository]map[string]*Manifest, found []look) []look {
+	var children []look
+	for _, l := range found {
+		if l.found == nil {
+			continue
+		}
+		if known[l.repository] == nil {
+			known[l.repository] = map[string]*Manifest{}
+		}
+		manifest := known[l.repository][l.found.Digest]
+		if manifest == nil {
+			manifest = l.found
+			known[l.repository][manifest.Digest] = manifest
+		}
+		if l.tag != "" {
+			manifest.Tags = append(manifest.Tags, l.tag)
+		}
+		if l.found.Created.After(manifest.Created) {
+			manifest.Created = l.found.Created
+		}
+	}
+	for repository, manifests := range known {
+		for _, manifest := range manifests {
+			if manifest == nil {
+				continue
+			}
+			for _, child := range manifest.Children {
+				if _, ok := manifests[child.Digest]; !ok {
+					// A child that is not there is looked for once.
+					manifests[child.Digest] = nil
+					children = append(children, look{repository: repository, reference: child.Digest})
+				}
+			}
+		}
+	}
+	return children
+}
+
+// settle orders what was found, and gives an index the time of its newest image.
+func (r *Repository) settle(found map[string]*Manifest) {
+	r.Manifests = nil
+	for _, manifest := range found {
+		if manifest == nil {
+			continue
+		}
+		slices.Sort(manifest.Tags)
+		r.Manifests = append(r.Manifests, manifest)
+	}
+	for _, manifest := range r.Manifests {
+		for _, child := range r.children(manifest) {
+			if child.Created.After(manifest.Created) {
+				manifest.Created = child.Created
+			}
+		}
+	}
+	slices.SortFunc(r.Manifests, newestFirst)
+}
+
+func newestFirst(a, b *Manifest) int {
+	return cmp.Or(b.Created.Compare(a.Created), slices.Compare(a.Tags, b.Tags), strings.Compare(a.Digest, b.Digest))
+}
+
+// children returns those of manifest that the repository has, itself not among
+// them, whatever the depth.
+func (r *Repository) children(manifest *Manifest) []*Manifest {
+	if len(manifest.Children) == 0 {
+		return nil
+	}
+	byDigest := r.byDigest()
+	var all []*Manifest
+	seen := map[string]bool{manifest.Digest: true}
+	var visit func(*Manifest)
+	visit = func(parent *Manifest) {
+		for _, descriptor := range parent.Children {
+			child := byDigest[descriptor.Digest]
+			if child == nil || seen[child.Digest] {
+				continue
+			}
+			seen[child.Digest] = true
+			all = append(all, child)
+			visit(child)
+		}
+	}
+	visit(manifest)
+	return all
+}
+
+func (r *Repository) byDigest() map[string]*Manifest {
+	byDigest := make(map[string]*Manifest, len(r.Manifests))
+	for _, manifest := range r.Manifests {
+		byDigest[manifest.Digest] = manifest
+	}
+	return byDigest
+}
+
+// blobs are what manifests take up, each blob once, by digest.
+func blobs(manifests []*Manifest) map[string]int64 {
+	sizes := map[string]int64{}
+	for _, manifest := range manifests {
+		for _, blob := range manifest.Blobs() {
+			sizes[blob.Digest] = blob.Size
+		}
+	}
+	return sizes
+}
+
+func total(sizes map[string]int64) int64 {
+	var sum int64
+	for _, size := range sizes {
+		sum += size
+	}
+	return sum
+}

@@ -1,0 +1,169 @@
+package images
+
+import (
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+)
+
+// What an ImageList says it is.
+const (
+	ListKind   = "ImageList"
+	APIVersion = "pyflow.dev/v1"
+)
+
+// List is the images of one or all namespaces. Its JSON form is documented in
+// docs/images.md.
+type List struct {
+	metav1.TypeMeta `json:",inline"`
+	// Items come by namespace and app, the newest image first.
+	Items []Image `json:"items"`
+	// Stored says what namespaces keep in the registry; empty when it was not
+	// asked for.
+	Stored []Stored `json:"stored"`
+	// Warnings say what could not be read, for want of a right.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Image is one image of an app: one digest.
+type Image struct {
+	Namespace string   `json:"namespace"`
+	App       string   `json:"app"`
+	Tags      []string `json:"tags"`
+	// Digest is sha256:<hex>.
+	Digest string `json:"digest"`
+	// SizeBytes is the compressed size with all layers, also those that other
+	// images share; of an index that of all its images.
+	SizeBytes int64 `json:"sizeBytes"`
+	// Created is when the image was built; null when it does not say.
+	Created *metav1.Time `json:"created"`
+	// Repository is the image's as pods reach it, Reference the image as nodes
+	// pull it.
+	Repository string `json:"repository"`
+	Reference  string `json:"reference"`
+	// UsedBy are the workloads that run it, or ran it before.
+	UsedBy []User `json:"usedBy"`
+}
+
+// Stored is what a namespace keeps in the registry. A blob that two of the parts
+// share counts in both, and once in TotalBytes.
+type Stored struct {
+	Namespace  string `json:"namespace"`
+	Images     Amount `json:"images"`
+	Contexts   Amount `json:"contexts"`
+	Cache      Amount `json:"cache"`
+	TotalBytes int64  `json:"totalBytes"`
+}
+
+// Amount is a number of manifests and what they take up.
+type Amount struct {
+	Count int   `json:"count"`
+	Bytes int64 `json:"bytes"`
+}
+
+var _ runtime.Object = (*List)(nil)
+
+// DeepCopyObject makes List an object that the printers of kubectl take.
+func (l *List) DeepCopyObject() runtime.Object {
+	c := *l
+	c.Items = slices.Clone(l.Items)
+	for i := range c.Items {
+		c.Items[i].Tags = slices.Clone(l.Items[i].Tags)
+		c.Items[i].Created = l.Items[i].Created.DeepCopy()
+		c.Items[i].UsedBy = slices.Clone(l.Items[i].UsedBy)
+	}
+	c.Stored = slices.Clone(l.Stored)
+	c.Warnings = slices.Clone(l.Warnings)
+	return &c
+}
+
+// NewList makes the list of what was read of repositories. It is pure. Stored is
+// left to Sum.
+func NewList(config manifests.RegistryConfig, repositories []*Repository, usage *Usage) *List {
+	list := &List{
+		TypeMeta: metav1.TypeMeta{Kind: ListKind, APIVersion: APIVersion},
+		Items:    []Image{},
+		Stored:   []Stored{},
+	}
+	for _, repository := range sorted(repositories) {
+		if repository.Kind != Images {
+			continue
+		}
+		for _, manifest := range repository.Manifests {
+			// The children of an index are a part of it, and a signature is no image.
+			if len(manifest.Tags) == 0 || manifest.subject() != "" {
+				continue
+			}
+			image := Image{
+				Namespace: repository.Namespace, App: repository.App,
+				Tags: manifest.Tags, Digest: manifest.Digest,
+				SizeBytes:  total(blobs(append(repository.children(manifest), manifest))),
+				Repository: config.Repository(repository.Namespace, repository.App),
+				Reference:  config.NodeRepository(repository.Namespace, repository.App) + "@" + manifest.Digest,
+				UsedBy:     usage.Users(repository, manifest),
+			}
+			if manifest.Created.Unix() > 0 {
+				created := metav1.NewTime(manifest.Created)
+				image.Created = &created
+			}
+			list.Items = append(list.Items, image)
+		}
+	}
+	for _, right := range usage.Missing {
+		list.Warnings = append(list.Warnings, "who uses the images is not complete: you may not "+right.String())
+	}
+	return list
+}
+
+// Sum says what each namespace keeps in repositories, sorted by name.
+func Sum(repositories []*Repository) []Stored {
+	stored := []Stored{}
+	for _, group := range byNamespace(repositories) {
+		s := Stored{Namespace: group[0].Namespace}
+		var all []*Manifest
+		for kind, amount := range map[Kind]*Amount{Images: &s.Images, Contexts: &s.Contexts, Cache: &s.Cache} {
+			var manifests []*Manifest
+			for _, repository := range group {
+				if repository.Kind == kind {
+					manifests = append(manifests, repository.Manifests...)
+				}
+			}
+			amount.Bytes = total(blobs(manifests))
+			for _, manifest := range manifests {
+				if len(manifest.Tags) > 0 {
+					amount.Count++
+				}
+			}
+			all = append(all, manifests...)
+		}
+		s.TotalBytes = total(blobs(all))
+		stored = append(stored, s)
+	}
+	return stored
+}
+
+func sorted(repositories []*Repository) []*Repository {
+	return slices.SortedStableFunc(slices.Values(repositories), func(a, b *Repository) int {
+		return strings.Compare(a.Namespace+"/"+a.App, b.Namespace+"/"+b.App)
+	})
+}
+
+// byNamespace groups the repositories of apps.
+func byNamespace(repositories []*Repository) [][]*Repository {
+	var groups [][]*Repository
+	for _, repository := range sorted(repositories) {
+		last := len(groups) - 1
+		switch {
+		case repository.Kind == Other:
+		case last >= 0 && groups[last][0].Namespace == repository.Namespace:
+			groups[last] = append(groups[last], repository)
+		default:
+			groups = append(groups, []*Repository{repository})
+		}
+	}
+	return groups
+}

@@ -1,0 +1,159 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+)
+
+// ErrExternal says that the registry is somebody else's, who prunes it.
+var ErrExternal = errors.New("the registry is not the platform's own: its operator decides what it keeps")
+
+// PruneKind is what a Pruned says it is.
+const PruneKind = "ImagePrune"
+
+// Writer changes a registry.
+type Writer interface {
+	// DeleteManifest deletes a manifest with its tags.
+	DeleteManifest(ctx context.Context, repository, digest string) error
+	// PutManifest stores one whose parts the registry has, with tags.
+	PutManifest(ctx context.Context, repository string, manifest *registry.Manifest, tags []string) error
+}
+
+// Delete carries out deletions, and returns those that are done, also beside an
+// error. What the manifests refer to stays until the registry's garbage is
+// collected.
+func Delete(ctx context.Context, writer Writer, deletions []Deletion, progress func(done int)) ([]Deletion, error) {
+	done := 0
+	for chunk := range slices.Chunk(deletions, parallel) {
+		group, ctx := errgroup.WithContext(ctx)
+		for _, d := range chunk {
+			group.Go(func() error { return writer.DeleteManifest(ctx, d.Repository.Path, d.Manifest.Digest) })
+		}
+		if err := group.Wait(); err != nil {
+			return deletions[:done], err
+		}
+		done += len(chunk)
+		progress(done)
+	}
+	return deletions, nil
+}
+
+// Restore puts back those of deleted that plan, made afterwards, would keep:
+// what came into use meanwhile. It has to come before the garbage is collected.
+// It returns what stays deleted.
+func Restore(ctx context.Context, writer Writer, deleted []Deletion, plan Plan) ([]Deletion, error) {
+	still := map[Deletion]bool{}
+	for _, d := range plan.Deletions {
+		still[d] = true
+	}
+	var gone []Deletion
+	// An index is put back after its images.
+	for _, d := range slices.Backward(deleted) {
+		if still[d] {
+			gone = append(gone, d)
+			continue
+		}
+		if err := writer.PutManifest(ctx, d.Repository.Path, d.Manifest.Manifest, d.Manifest.Tags); err != nil {
+			return nil, err
+		}
+	}
+	slices.Reverse(gone)
+	return gone, nil
+}
+
+// Pruned is what a prune did, or would do. Its JSON form is documented in
+// docs/images.md.
+type Pruned struct {
+	metav1.TypeMeta `json:",inline"`
+	// DryRun says that nothing was changed.
+	DryRun bool `json:"dryRun"`
+	// Deleted are the manifests that went.
+	Deleted []Pruning `json:"deleted"`
+	// Reclaimed says that the storage has given up what nothing refers to. The
+	// one of an ephemeral registry does so only with its pod.
+	Reclaimed bool `json:"reclaimed"`
+	// FreedBytes are those of the blobs that went, or that would go.
+	FreedBytes int64 `json:"freedBytes"`
+	// FreedUnknown counts blobs that went beside them, whose size nothing told:
+	// what builds that broke off have left.
+	FreedUnknown int `json:"freedUnknown"`
+}
+
+// Pruning is one manifest that went.
+type Pruning struct {
+	Namespace  string       `json:"namespace"`
+	App        string       `json:"app"`
+	Kind       Kind         `json:"kind"`
+	Repository string       `json:"repository"`
+	Tags       []string     `json:"tags"`
+	Digest     string       `json:"digest"`
+	SizeBytes  int64        `json:"sizeBytes"`
+	Created    *metav1.Time `json:"created"`
+}
+
+var _ runtime.Object = (*Pruned)(nil)
+
+// DeepCopyObject makes Pruned an object that the printers of kubectl take.
+func (p *Pruned) DeepCopyObject() runtime.Object {
+	c := *p
+	c.Deleted = slices.Clone(p.Deleted)
+	for i := range c.Deleted {
+		c.Deleted[i].Tags = slices.Clone(p.Deleted[i].Tags)
+		c.Deleted[i].Created = p.Deleted[i].Created.DeepCopy()
+	}
+	return &c
+}
+
+// NewPruned reports deletions.
+func NewPruned(deletions []Deletion) *Pruned {
+	p := &Pruned{TypeMeta: metav1.TypeMeta{Kind: PruneKind, APIVersion: APIVersion}, Deleted: []Pruning{}}
+	for _, d := range deletions {
+		pruning := Pruning{
+			Namespace: d.Repository.Namespace, App: d.Repository.App, Kind: d.Repository.Kind,
+			Repository: d.Repository.Path, Tags: append([]string{}, d.Manifest.Tags...), Digest: d.Manifest.Digest,
+			SizeBytes: total(blobs([]*Manifest{d.Manifest})),
+		}
+		if d.Manifest.Created.Unix() > 0 {
+			created := metav1.NewTime(d.Manifest.Created)
+			pruning.Created = &created
+		}
+		p.Deleted = append(p.Deleted, pruning)
+	}
+	return p
+}
+
+// Count returns how many manifests of a kind went.
+func (p *Pruned) Count(kind Kind) int {
+	n := 0
+	for _, pruning := range p.Deleted {
+		if pruning.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// Freed adds what a garbage collection deleted; the sizes are those of the blobs
+// that repositories had.
+func (p *Pruned) Freed(repositories []*Repository, collected Collected) {
+	var all []*Manifest
+	for _, repository := range repositories {
+		all = append(all, repository.Manifests...)
+	}
+	sizes := blobs(all)
+	p.Reclaimed, p.FreedBytes, p.FreedUnknown = true, 0, 0
+	for _, digest := range collected.Blobs {
+		if size, ok := sizes[digest]; ok {
+			p.FreedBytes += size
+		} else {
+			p.FreedUnknown++
+		}
+	}
+}
