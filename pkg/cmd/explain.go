@@ -13,6 +13,8 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/apply"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -58,6 +60,9 @@ func hints() []hint {
 		{as[*platform.NamespaceNotSetUpError], "run: kubectl pyflow setup --namespace NAMESPACE, with the rights of an admin"},
 		{as[*platform.IncompatibleTektonError], "bring that Tekton Pipelines to a supported version (" + platform.MinTekton + " or newer, with the cluster resolver), or use another cluster"},
 		{as[*platform.MissingRightsError], "ask an admin of the cluster for them, or to run it for you"},
+		{is(teardown.ErrNobodyToAsk), "see what would go with --dry-run=client, then pass --yes"},
+		{is(teardown.ErrTektonInUse), "--dry-run=client lists it; pass --keep-tekton to leave Tekton as it is, or --keep-tekton=false to delete all of it"},
+		{as[*apply.LeftError], "what holds a finalizer goes when the controller that set it takes it off; run kubectl pyflow teardown again to go on, with a longer --timeout if it only needs time"},
 		{is(manifests.ErrNoTekton), "pass --tekton-manifest with the release.yaml of Tekton Pipelines, or use a released binary"},
 		{as[*images.StrandedError], "start it: kubectl --namespace " + manifests.SystemNamespace + " scale statefulset " + manifests.StorageName + " --replicas=1, or run setup or the prune again"},
 		{is(images.ErrExternal), "use that registry's own retention or lifecycle rules"},

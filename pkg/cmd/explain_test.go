@@ -14,9 +14,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/apply"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
 func TestExplain(t *testing.T) {
@@ -29,7 +32,19 @@ func TestExplain(t *testing.T) {
 		"namespace":          {&platform.NamespaceNotSetUpError{Namespace: "team-a"}, "setup --namespace"},
 		"tekton":             {&platform.IncompatibleTektonError{}, "supported version"},
 		"rights":             {&platform.MissingRightsError{}, "ask an admin"},
+		"nobody to ask":      {teardown.ErrNobodyToAsk, "--yes"},
+		"others' Tekton":     {teardown.ErrTektonInUse, "--keep-tekton=false"},
+		"left over":          {&apply.LeftError{}, "teardown again"},
 		"no manifest":        {manifests.ErrNoTekton, "--tekton-manifest"},
+		"full registry":      {registry.ErrFull, "images prune"},
+		"no registry there":  {fmt.Errorf("%w: %w", registry.ErrUnreachable, refused), "the registry: this machine"},
+		"registry's CA":      {fmt.Errorf("%w: %w", registry.ErrCertificate, &url.Error{Err: x509.UnknownAuthorityError{}}), "--registry-ca"},
+		"registry expired":   {fmt.Errorf("%w: %w", registry.ErrCertificate, x509.CertificateInvalidError{Reason: x509.Expired, Cert: &x509.Certificate{}}), "renewed"},
+		"registry's name":    {fmt.Errorf("%w: %w", registry.ErrCertificate, x509.HostnameError{Certificate: &x509.Certificate{}, Host: "x"}), "by the one that is in it"},
+		"plain HTTP":         {registry.ErrNoTLS, "certificate"},
+		"another service":    {registry.ErrNoRegistry, "--registry"},
+		"wrong login":        {registry.ErrUnauthorized, "--registry-secret"},
+		"no right to push":   {registry.ErrDenied, "right to push"},
 		"no kubeconfig":      {kube.ErrNoKubeconfig, "set KUBECONFIG"},
 		"wrong context":      {errors.New("context was not found for specified context: x"), "get-contexts"},
 		"expired":            {apierrors.NewUnauthorized("Unauthorized"), "log in again"},

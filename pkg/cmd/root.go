@@ -17,6 +17,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/setup"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/status"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
 
@@ -92,6 +93,7 @@ with Kaniko, pushed to a private registry there, and delivered by digest.`,
 		build.NewCommand(flags, streams),
 		status.NewCommand(flags, streams),
 		images.NewCommand(flags, streams),
+		teardown.NewCommand(flags, streams),
 	)
 	registerCompletions(root, flags)
 	return root
