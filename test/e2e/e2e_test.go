@@ -35,6 +35,8 @@ const seed = "1,766 meters"
 type journey struct {
 	*suite
 	namespace string
+	// before are the cluster's objects before setup, nil when it was set up already.
+	before map[string]bool
 	// outputs is all that builds have printed.
 	outputs bytes.Buffer
 	// digest and url are those of the release that serves.
@@ -45,8 +47,9 @@ type journey struct {
 // setup, or without a first release, the rest makes no sense.
 func TestMainPath(t *testing.T) {
 	s := newSuite(t)
-	j := &journey{suite: s, namespace: s.namespace(t)}
+	j := &journey{suite: s, namespace: s.namespace(t), before: s.unlessSetUp(t)}
 	t.Run("status without setup", j.statusWithoutSetup)
+	t.Run("no storage class", j.noStorageClass)
 	if !t.Run("setup", j.setup) {
 		return
 	}
@@ -54,19 +57,39 @@ func TestMainPath(t *testing.T) {
 	t.Run("what is no longer needed goes", j.prune)
 	t.Run("dry run is what was applied", j.dryRun)
 	t.Run("bad input", j.badInput)
+	t.Run("bad input of what builds get", j.buildEnvInput)
+	t.Run("bad input about the registry", j.registryInput)
 	if !t.Run("build", j.build) {
 		return
 	}
 	t.Run("tkn sees the run", j.tkn)
 	t.Run("pods of the run have no more rights than they need", j.leastPrivilege)
 	t.Run("the registry asks for a login", j.registryAuth)
+	t.Run("attacks on the registry", j.attacks)
+	t.Run("what the platform exposes", j.exposure)
+	t.Run("passwords are replaced", j.rotate)
+	t.Run("certificates are renewed", j.renew)
+	t.Run("a developer with few rights", j.developer)
+	t.Run("the registry moves", j.moves)
 	t.Run("one changed line", j.changedLine)
+	t.Run("images", j.images)
+	t.Run("images to mirror", j.imagesPlatform)
+	t.Run("images survive the registry's pod", j.imagesSurvive)
+	t.Run("images prune", j.imagesPrune)
 	t.Run("a Dockerfile that fails", j.failingDockerfile)
 	t.Run("a Dockerfile that does not parse", j.unparsableDockerfile)
 	t.Run("an app that crashes", j.crashingApp)
+	t.Run("a company's CA, index and proxy", j.buildEnv)
+	t.Run("a company's registry", j.externalRegistry)
+	t.Run("a full volume", j.fullVolume)
 	t.Run("interrupt", j.interrupt)
 	t.Run("lost pods come back", j.lostPods)
 	t.Run("the password is nowhere", j.password)
+	t.Run("what other tools are told of the registry", j.hosting)
+	t.Run("node access in every mode", j.modes)
+	t.Run("a node joins and leaves", j.join)
+	t.Run("every image from a mirror", j.mirrored)
+	t.Run("teardown", j.teardown)
 }
 
 func (j *journey) statusWithoutSetup(t *testing.T) {
@@ -377,7 +400,8 @@ func (j *journey) failingDockerfile(t *testing.T) {
 		t.Errorf("the run should have failed: %+v", run.Status.Conditions)
 	}
 	status, r := j.status(t, j.namespace)
-	if !status.Healthy || len(status.Apps) != 1 || status.Runs[0].State != report.RunFailed {
+	delivered := slices.ContainsFunc(status.Apps, func(app report.App) bool { return app.Name == "broken" })
+	if !status.Healthy || delivered || status.Runs[0].State != report.RunFailed {
 		t.Errorf("a failed build is a failed run and nothing more\n%s", r)
 	}
 }

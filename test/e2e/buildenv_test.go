@@ -1,0 +1,416 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+)
+
+const (
+	// wheel is a package that only the company has.
+	wheel = "company_greeting-1.0-py3-none-any.whl"
+	// onlyByProxy is a host that no name server knows.
+	onlyByProxy = "packages.invalid"
+)
+
+// company is what a company has of its own: a CA, a package index with its
+// certificate and a password, and a proxy with a password.
+type company struct {
+	// ca is the file with the CA's certificate, host the index's name for pods.
+	ca, host string
+	// proxy is the proxy's host:port for pods.
+	proxy string
+	// password opens both. It is nowhere but where it has to be.
+	password string
+
+	mu sync.Mutex
+	// proxied are the hosts that the proxy was asked for.
+	proxied []string
+}
+
+// newCompany starts the servers in this process. Pods reach the index by a
+// Service without a selector, so that it has a name, as it would have.
+func (j *journey) newCompany(t *testing.T) *company {
+	t.Helper()
+	c := &company{host: "packages." + j.namespace + ".svc", password: rand.Text()}
+	certificate := c.issue(t)
+	address := j.addressForPods(t)
+
+	index, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	check(t, err)
+	serve(t, tls.NewListener(index, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}),
+		func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/open" {
+				return
+			}
+			if _, password, _ := r.BasicAuth(); password != c.password {
+				w.Header().Set("WWW-Authenticate", "Basic")
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			serveIndex(w, r)
+		})
+	port := int32(index.Addr().(*net.TCPAddr).Port)
+	_, err = j.kube.CoreV1().Services(j.namespace).Create(t.Context(), &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "packages"},
+		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "https", Port: 443}}},
+	}, metav1.CreateOptions{})
+	check(t, err)
+	portName := "https"
+	_, err = j.kube.DiscoveryV1().EndpointSlices(j.namespace).Create(t.Context(), &discoveryv1.EndpointSlice{
+		ObjectMeta:  metav1.ObjectMeta{Name: "packages", Labels: map[string]string{discoveryv1.LabelServiceName: "packages"}},
+		AddressType: discoveryv1.AddressTypeIPv4,
+		Ports:       []discoveryv1.EndpointPort{{Name: &portName, Port: &port}},
+		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{address}}},
+	}, metav1.CreateOptions{})
+	check(t, err)
+
+	proxy, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	check(t, err)
+	c.proxy = proxy.Addr().String()
+	serve(t, proxy, c.serveProxy)
+	return c
+}
+
+// issue makes the CA and the index's certificate.
+func (c *company) issue(t *testing.T) tls.Certificate {
+	t.Helper()
+	sign := func(template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) []byte {
+		template.SerialNumber, template.NotBefore, template.NotAfter = big.NewInt(1), time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour)
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+		check(t, err)
+		return der
+	}
+	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(t, err)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(t, err)
+	template := &x509.Certificate{
+		Subject: pkix.Name{CommonName: "e2e company root"}, SubjectKeyId: []byte("e2e company root"),
+		BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	ca := sign(template, template, caKey, caKey)
+	server := sign(&x509.Certificate{
+		DNSNames: []string{c.host}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}, template, key, caKey)
+	c.ca = filepath.Join(t.TempDir(), "company-ca.pem")
+	check(t, os.WriteFile(c.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca}), 0o600))
+	return tls.Certificate{Certificate: [][]byte{server}, PrivateKey: key}
+}
+
+// addressForPods is the address of this machine that the nodes, and the pods
+// through them, reach it under.
+func (j *journey) addressForPods(t *testing.T) string {
+	t.Helper()
+	nodes, err := j.kube.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	check(t, err)
+	for _, address := range nodes.Items[0].Status.Addresses {
+		if address.Type == corev1.NodeInternalIP {
+			// Nothing is sent: it asks for the route.
+			route, err := net.Dial("udp", net.JoinHostPort(address.Address, "9"))
+			check(t, err)
+			defer route.Close()
+			return route.LocalAddr().(*net.UDPAddr).IP.String()
+		}
+	}
+	t.Fatalf("node %s has no internal address", nodes.Items[0].Name)
+	return ""
+}
+
+// serve answers on a listener as long as the test lives.
+func serve(t *testing.T, listener net.Listener, handler http.HandlerFunc) {
+	t.Helper()
+	// Clients that refuse the certificate are part of the test.
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		_ = server.Serve(listener)
+	}()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-stopped
+	})
+}
+
+// serveIndex is a package index with one package.
+func serveIndex(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/"+wheel):
+		var out bytes.Buffer
+		archive := zip.NewWriter(&out)
+		for _, file := range []struct{ name, content string }{
+			{"company_greeting.py", "text = 'hello from the company'\n"},
+			{"company_greeting-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: company-greeting\nVersion: 1.0\n"},
+			{"company_greeting-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: e2e\nRoot-Is-Purelib: true\nTag: py3-none-any\n"},
+			{"company_greeting-1.0.dist-info/RECORD", "company_greeting.py,,\ncompany_greeting-1.0.dist-info/METADATA,,\ncompany_greeting-1.0.dist-info/WHEEL,,\ncompany_greeting-1.0.dist-info/RECORD,,\n"},
+		} {
+			// Into memory: there is no error.
+			part, _ := archive.Create(file.name)
+			_, _ = io.WriteString(part, file.content)
+		}
+		_ = archive.Close()
+		_, _ = w.Write(out.Bytes())
+	case strings.HasSuffix(r.URL.Path, "/company-greeting/"):
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(w, "<!DOCTYPE html><html><body><a href=%q>%s</a></body></html>", wheel, wheel)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// serveProxy asks for the password, serves the index under a name that exists
+// nowhere else, and passes on what is for others, as base images.
+func (c *company) serveProxy(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Proxy-Authorization") != "Basic "+base64.StdEncoding.EncodeToString([]byte("me:"+c.password)) {
+		w.WriteHeader(http.StatusProxyAuthRequired)
+		return
+	}
+	c.mu.Lock()
+	c.proxied = append(c.proxied, r.URL.Hostname())
+	c.mu.Unlock()
+	if r.URL.Hostname() == onlyByProxy {
+		serveIndex(w, r)
+		return
+	}
+	(&httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}}).ServeHTTP(w, r)
+}
+
+// buildEnv gives builds a company's CA, index and proxy, and takes them back. It
+// does so in a namespace of its own, and the other one gets the same.
+func (j *journey) buildEnv(t *testing.T) {
+	other := j.namespace
+	j = &journey{suite: j.suite, namespace: j.suite.namespace(t)}
+	setup := func(flags ...string) result {
+		t.Helper()
+		return j.pyflow(t, append([]string{"setup", "-n", j.namespace}, flags...)...).succeeded(t)
+	}
+	build := func(dir string) result {
+		t.Helper()
+		return j.pyflowBuild(t, dir, "--port", "8000")
+	}
+	t.Cleanup(func() {
+		// The test's own context is done.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), settleLimit)
+		defer cancel()
+		forget := j.command(ctx, "kubectl", "pyflow", "setup", "-n", other, "--build-ca", "", "--build-env", "")
+		if out, err := forget.CombinedOutput(); err != nil {
+			t.Errorf("forget what builds get: %v\n%s", err, out)
+		}
+	})
+	company := j.newCompany(t)
+	install := "pip install --no-cache-dir --disable-pip-version-check company-greeting"
+	dir := project(t, "company", map[string]string{"Dockerfile": fmt.Sprintf(`FROM python:3.13-slim AS packages
+RUN %s --target /packages
+RUN ["python", "-c", "import urllib.request; print(urllib.request.urlopen('https://%s/open').read())"]
+FROM python:3.13-slim
+COPY --from=packages /packages /packages
+USER nobody
+RUN %s --target /tmp/again && python -c "import sys; sys.path.insert(0, '/packages'); import company_greeting; print(company_greeting.text)"
+CMD ["python", "-m", "http.server", "8000"]
+`, install, company.host, install)})
+
+	setup("--build-env", fmt.Sprintf("PIP_INDEX_URL=https://me:%s@%s/simple/", company.password, company.host), "--build-env", "PIP_RETRIES=0")
+	build(dir).failed(t, "CERTIFICATE_VERIFY_FAILED")
+
+	setup("--build-ca", company.ca)
+	setup().says(t, "nothing changed")
+	t.Run("dry run", j.dryRun)
+	built := build(dir).succeeded(t)
+	built.says(t, "hello from the company")
+	j.wantNoTrace(t, company, digestPattern.FindString(built.stdout))
+	for _, namespace := range []string{j.namespace, other} {
+		secret, err := j.kube.CoreV1().Secrets(namespace).Get(t.Context(), manifests.BuildSecret, metav1.GetOptions{})
+		check(t, err)
+		if !strings.Contains(string(secret.Data["PIP_INDEX_URL"]), company.host) {
+			t.Errorf("namespace %s has another index, or none", namespace)
+		}
+	}
+
+	proxied := project(t, "proxied", map[string]string{"Dockerfile": "FROM python:3.13-slim\nRUN " + install + "\nCMD [\"python\", \"-m\", \"http.server\", \"8000\"]\n"})
+	setup("--build-env", fmt.Sprintf("HTTP_PROXY=http://me:%s@%s", company.password, company.proxy),
+		"--build-env", "PIP_INDEX_URL=http://"+onlyByProxy+"/simple/", "--build-env", "PIP_TRUSTED_HOST="+onlyByProxy)
+	build(proxied).succeeded(t)
+	company.mu.Lock()
+	hosts := slices.Clone(company.proxied)
+	company.mu.Unlock()
+	if !slices.Contains(hosts, onlyByProxy) {
+		t.Errorf("pip did not ask the proxy, which was asked for %q", hosts)
+	}
+	if slices.ContainsFunc(hosts, func(host string) bool { return strings.HasSuffix(host, ".svc") }) {
+		t.Errorf("what is in the cluster went by the proxy: %q", hosts)
+	}
+	j.wantNoTrace(t, company, "")
+
+	setup("--build-ca", "", "--build-env", "")
+	for _, namespace := range []string{j.namespace, other, manifests.SystemNamespace} {
+		if _, err := j.kube.CoreV1().Secrets(namespace).Get(t.Context(), manifests.BuildSecret, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			t.Errorf("namespace %s still has the secret %s: %v", namespace, manifests.BuildSecret, err)
+		}
+	}
+	setup().says(t, "nothing changed")
+}
+
+// wantNoTrace looks for the company's password and CA wherever they must not be:
+// the image of the app company with that digest, the run, its pods and logs, and
+// the configuration.
+func (j *journey) wantNoTrace(t *testing.T, company *company, digest string) {
+	t.Helper()
+	ca, err := os.ReadFile(company.ca)
+	check(t, err)
+	needles := map[string]string{
+		"the password": company.password,
+		"the CA":       strings.Split(string(ca), "\n")[2],
+		"the bundle":   "/kaniko/",
+	}
+	clean := func(place string, text []byte, what ...string) {
+		t.Helper()
+		for _, needle := range what {
+			if bytes.Contains(text, []byte(needles[needle])) {
+				t.Errorf("%s: %s is there", place, needle)
+			}
+		}
+	}
+	run := j.runs(t, j.namespace)[0]
+	objects := func(place string, object any) {
+		t.Helper()
+		data, err := json.Marshal(object)
+		check(t, err)
+		clean(place, data, "the password", "the CA")
+	}
+	objects("pipelinerun "+run.Name, run)
+	list := metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + run.Name}
+	tasks, err := j.tekton.TektonV1().TaskRuns(j.namespace).List(t.Context(), list)
+	check(t, err)
+	objects("taskruns", tasks.Items)
+	pods, err := j.kube.CoreV1().Pods(j.namespace).List(t.Context(), list)
+	check(t, err)
+	objects("pods", pods.Items)
+	for _, pod := range pods.Items {
+		for _, container := range pod.Spec.Containers {
+			log, err := j.kube.CoreV1().Pods(j.namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: container.Name}).DoRaw(t.Context())
+			check(t, err)
+			clean("log of "+pod.Name+"/"+container.Name, log, "the password", "the CA")
+		}
+	}
+	config, err := j.kube.CoreV1().ConfigMaps(manifests.SystemNamespace).Get(t.Context(), manifests.ConfigName, metav1.GetOptions{})
+	check(t, err)
+	objects("configmap "+config.Name, config)
+	if !strings.Contains(config.Data[manifests.ConfigKey], "PIP_INDEX_URL") {
+		t.Errorf("the configuration does not name the variables:\n%s", config.Data[manifests.ConfigKey])
+	}
+	if digest == "" {
+		return
+	}
+
+	image := j.image(t, "company", digest)
+	settings, err := image.RawConfigFile()
+	check(t, err)
+	clean("the image's configuration and history", settings, "the password", "the CA", "the bundle")
+	if strings.Contains(string(settings), "PIP_INDEX_URL=") || strings.Contains(string(settings), "SSL_CERT_FILE") {
+		t.Errorf("the image knows of the variables: %s", settings)
+	}
+	layers, err := image.Layers()
+	check(t, err)
+	for i, layer := range layers {
+		content, err := layer.Uncompressed()
+		check(t, err)
+		data, err := io.ReadAll(content)
+		check(t, err)
+		clean(fmt.Sprintf("layer %d of %d", i+1, len(layers)), data, "the password", "the CA")
+	}
+}
+
+// image reads an app's image from the registry, as the namespace's own user.
+func (j *journey) image(t *testing.T, app, digest string) v1.Image {
+	t.Helper()
+	user, ca, err := platform.Login(t.Context(), j.kube, j.namespace, manifests.RegistryHost)
+	check(t, err)
+	config, err := clientcmd.BuildConfigFromFlags("", j.kubeconfig)
+	check(t, err)
+	dial, err := registry.Dialer(config, j.kube, manifests.SystemNamespace, manifests.RegistryPod, manifests.RegistryPort)
+	check(t, err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	transport := &http.Transport{DialContext: dial, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}}
+	t.Cleanup(transport.CloseIdleConnections)
+	reference, err := name.NewDigest(manifests.RegistryHost + "/" + j.namespace + "/" + app + "@" + digest)
+	check(t, err)
+	image, err := remote.Image(reference, remote.WithContext(t.Context()), remote.WithTransport(transport),
+		remote.WithAuth(&authn.Basic{Username: user.Name, Password: user.Password}))
+	check(t, err)
+	return image
+}
+
+// buildEnvInput tries what can be wrong with what builds are to get. The cluster
+// stays as it was, and no value is printed.
+func (j *journey) buildEnvInput(t *testing.T) {
+	const secret = "not-to-be-printed"
+	file := filepath.Join(t.TempDir(), "file")
+	check(t, os.WriteFile(file, []byte("no certificate"), 0o600))
+	key := filepath.Join(t.TempDir(), "key.pem")
+	check(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("key")}), 0o600))
+	absent := filepath.Join(t.TempDir(), "absent")
+	before := j.inventory(t)
+	for name, test := range map[string]struct {
+		flags []string
+		words []string
+	}{
+		"no file":        {[]string{"--build-ca", absent}, []string{"--build-ca", absent}},
+		"no certificate": {[]string{"--build-ca", file}, []string{"--build-ca", file, "no PEM certificate"}},
+		"private key":    {[]string{"--build-ca", key}, []string{"--build-ca", key, "private key"}},
+		"no value":       {[]string{"--build-env", secret}, []string{"--build-env", "KEY=VALUE"}},
+		"no name":        {[]string{"--build-env", "a-b=" + secret}, []string{"--build-env", "name of an environment variable"}},
+		"reserved":       {[]string{"--build-env", "PATH=" + secret}, []string{"--build-env", "PATH"}},
+		"twice":          {[]string{"--build-env", "A=" + secret, "--build-env", "A=" + secret}, []string{"--build-env", "A is named twice"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := j.pyflow(t, append([]string{"setup", "-n", j.namespace}, test.flags...)...).failed(t, test.words...)
+			if strings.Contains(r.stdout+r.stderr, secret) {
+				t.Errorf("the value is printed\n%s", r)
+			}
+		})
+	}
+	if changes := changes(before, j.inventory(t)); len(changes) > 0 {
+		t.Errorf("the cluster has changed:\n%s", strings.Join(changes, "\n"))
+	}
+}

@@ -1,0 +1,192 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kubectl/pkg/util/podutils"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+)
+
+// mirrored sets up and builds with every image from a mirror, as where no public
+// registry can be reached, and goes back.
+func (j *journey) mirrored(t *testing.T) {
+	cluster := j.machine(t)
+	flags := strings.Fields(cluster.run(t, "setup-flags", "--all-mirrors").succeeded(t).stdout)
+	mirrors := map[string]string{}
+	for _, flag := range flags {
+		if text, ok := strings.CutPrefix(flag, "--image-mirror="); ok {
+			registry, mirror, _ := strings.Cut(text, "=")
+			mirrors[registry] = strings.TrimPrefix(mirror, "http://")
+		}
+	}
+	if len(mirrors) < 4 {
+		t.Fatalf("these are not the mirrors of all registries: %q", flags)
+	}
+	// What the plugin lists for a mirror, under the mirror's names.
+	listed := map[string]bool{}
+	for image := range strings.FieldsSeq(j.pyflow(t, "images", "platform").succeeded(t).stdout) {
+		registry, rest, _ := strings.Cut(image, "/")
+		if mirrors[registry] == "" {
+			t.Errorf("image %s has no mirror", image)
+		}
+		listed[mirrors[registry]+"/"+rest] = true
+	}
+
+	// A second setup with the usual flags leaves everything as it was.
+	back := append([]string{"setup", "-n", j.namespace}, j.setupFlags...)
+	j.afterFailure(t, back...)
+	j.pyflow(t, append([]string{"setup", "-n", j.namespace}, flags...)...).succeeded(t)
+	pods := j.platformPods(t, func(image string) bool { return listed[image] })
+
+	dir := project(t, "mirrored", map[string]string{
+		"Dockerfile": `FROM python:3.13-slim
+ARG PIP_INDEX_URL
+ARG PIP_TRUSTED_HOST
+RUN python -m pip install --no-cache-dir --disable-pip-version-check idna && python -c "import idna"
+COPY index.html /srv/
+CMD ["python", "-m", "http.server", "8000", "--directory", "/srv"]
+`,
+		"index.html": "from the mirror, for " + j.namespace,
+	})
+	_, url := j.pyflowBuild(t, dir, "--port", "8000").released(t)
+	serves(t, url, "from the mirror, for "+j.namespace)
+	run := j.runs(t, j.namespace)[0].Name
+	builds, err := j.kube.CoreV1().Pods(j.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + run})
+	check(t, err)
+	if len(builds.Items) != 2 {
+		t.Errorf("run %s has %d pods, not one that builds and one that delivers", run, len(builds.Items))
+	}
+
+	used, fetched := map[string]bool{}, map[string]bool{}
+	for _, pod := range append(pods, builds.Items...) {
+		for _, image := range imagesOf(pod) {
+			if !listed[image] {
+				t.Errorf("pod %s/%s runs %s, which the list for a mirror does not have", pod.Namespace, pod.Name, image)
+			}
+			used[image] = true
+		}
+		pulled, err := j.pulledFor(t.Context(), &pod)
+		check(t, err)
+		maps.Copy(fetched, pulled)
+	}
+	j.fetch(t, slices.DeleteFunc(slices.Sorted(maps.Keys(used)), func(image string) bool { return fetched[image] }))
+	j.unused(t, listed, used)
+
+	check(t, j.kube.AppsV1().Deployments(j.namespace).Delete(t.Context(), "mirrored", metav1.DeleteOptions{}))
+	check(t, j.kube.CoreV1().Services(j.namespace).Delete(t.Context(), "mirrored", metav1.DeleteOptions{}))
+	j.pyflow(t, back...).succeeded(t)
+	if len(j.setupFlags) > 0 {
+		j.platformPods(t, func(image string) bool { return !listed[image] })
+	}
+}
+
+// platformPods returns the pods of the platform and of Tekton, when all are ready
+// and every image of theirs is as wanted.
+func (j *journey) platformPods(t *testing.T, wanted func(image string) bool) []corev1.Pod {
+	t.Helper()
+	var pods []corev1.Pod
+	eventually(t, "wait for the platform's images", func(ctx context.Context) error {
+		pods = nil
+		for _, namespace := range []string{manifests.SystemNamespace, manifests.TektonNamespace, manifests.TektonNamespace + "-resolvers"} {
+			list, err := j.kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of in (pyflow, tekton-pipelines)"})
+			if err != nil {
+				return err
+			}
+			pods = append(pods, list.Items...)
+		}
+		// Of a run of setup before; it is on its way out.
+		pods = slices.DeleteFunc(pods, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
+		if len(pods) < 7 {
+			return fmt.Errorf("there are only %d pods of registry, storage, node access and Tekton's four", len(pods))
+		}
+		for _, pod := range pods {
+			if !podutils.IsPodReady(&pod) {
+				return fmt.Errorf("pod %s/%s is not ready", pod.Namespace, pod.Name)
+			}
+			for _, image := range imagesOf(pod) {
+				if !wanted(image) {
+					return fmt.Errorf("pod %s/%s runs %s", pod.Namespace, pod.Name, image)
+				}
+			}
+		}
+		return nil
+	})
+	return pods
+}
+
+func imagesOf(pod corev1.Pod) []string {
+	var images []string
+	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		images = append(images, container.Image)
+	}
+	return images
+}
+
+// fetch proves of images that a node has from before that they come from the
+// mirror too: it has to ask there for them again. Nothing of them runs.
+func (j *journey) fetch(t *testing.T, images []string) {
+	t.Helper()
+	if len(images) == 0 {
+		return
+	}
+	t.Logf("on the node before: %q", images)
+	pods := j.kube.CoreV1().Pods(j.namespace)
+	byImage := map[string]*corev1.Pod{}
+	// A pod for each: the kubelet tells only so much about one.
+	for _, image := range images {
+		pod, err := pods.Create(t.Context(), &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{GenerateName: "fetches-"},
+			Spec: corev1.PodSpec{
+				RestartPolicy: corev1.RestartPolicyNever,
+				Containers:    []corev1.Container{{Name: "image", Image: image, ImagePullPolicy: corev1.PullAlways, Command: []string{"/nothing"}}},
+			},
+		}, metav1.CreateOptions{})
+		check(t, err)
+		t.Cleanup(func() { _ = pods.Delete(context.WithoutCancel(t.Context()), pod.Name, metav1.DeleteOptions{}) })
+		byImage[image] = pod
+	}
+	eventually(t, "wait until the node has fetched them", func(ctx context.Context) error {
+		for image, pod := range byImage {
+			pulled, err := j.pulledFor(ctx, pod)
+			if err != nil {
+				return err
+			}
+			if !pulled[image] {
+				return fmt.Errorf("%s is not", image)
+			}
+			delete(byImage, image)
+		}
+		return nil
+	})
+}
+
+// unused holds what is listed for a mirror and did not run to what is known to be
+// for features that neither the platform nor a build uses.
+func (j *journey) unused(t *testing.T, listed, used map[string]bool) {
+	t.Helper()
+	known := map[string]string{
+		"/chainguard/busybox@": "Tekton's shell, for steps that are scripts",
+		"/powershell:":         "the same on Windows",
+		"/nop-":                "Tekton's, for stopping sidecars and for the affinity assistant",
+		"/sidecarlogresults-":  "Tekton's, for results by way of a sidecar",
+		"/workingdirinit-":     "Tekton's, for steps with a working directory",
+	}
+	for image := range listed {
+		if used[image] {
+			continue
+		}
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(known)), func(part string) bool { return strings.Contains(image, part) }) {
+			t.Errorf("%s is listed for a mirror, and nothing runs it", image)
+		}
+	}
+}
