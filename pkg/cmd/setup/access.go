@@ -20,6 +20,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/rollout"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 const (
@@ -165,7 +166,7 @@ func (r *run) unproven(ctx context.Context, before *unstructured.Unstructured) e
 func (r *run) restorable() bool {
 	was := r.remembered
 	return was != nil && !was.Removed && was.NodeAccess.Proven && was.NodeAccess.Mode != r.config.NodeAccess.Mode &&
-		was.Registry.Host == r.config.Registry.Host && was.Registry.Prefix == r.config.Registry.Prefix
+		!isAnother(was.Registry, r.config.Registry)
 }
 
 // warnOfFormerHost names the workloads whose image references lead where nodes
@@ -291,10 +292,7 @@ func (r *run) probe(ctx context.Context) (string, error) {
 	if err := nodeaccess.Check(r.config.NodeAccess.Mode, results); err != nil {
 		return "", err
 	}
-	if len(results) == 1 {
-		return "1 node", nil
-	}
-	return fmt.Sprintf("%d nodes", len(results)), nil
+	return term.Count(len(results), "node"), nil
 }
 
 // forget deletes the image: nobody needs it any more. An external registry may
