@@ -38,11 +38,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
 const (
@@ -363,16 +360,7 @@ func (j *journey) wantNoTrace(t *testing.T, company *company, digest string) {
 // image reads an app's image from the registry, as the namespace's own user.
 func (j *journey) image(t *testing.T, app, digest string) v1.Image {
 	t.Helper()
-	user, ca, err := platform.Login(t.Context(), j.kube, j.namespace, manifests.RegistryHost)
-	check(t, err)
-	config, err := clientcmd.BuildConfigFromFlags("", j.kubeconfig)
-	check(t, err)
-	dial, err := registry.Dialer(config, j.kube, manifests.SystemNamespace, manifests.RegistryPod, manifests.RegistryPort)
-	check(t, err)
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	transport := &http.Transport{DialContext: dial, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}}
-	t.Cleanup(transport.CloseIdleConnections)
+	transport, user := j.toRegistry(t, j.namespace)
 	reference, err := name.NewDigest(manifests.RegistryHost + "/" + j.namespace + "/" + app + "@" + digest)
 	check(t, err)
 	image, err := remote.Image(reference, remote.WithContext(t.Context()), remote.WithTransport(transport),

@@ -5,8 +5,6 @@ package e2e
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,10 +22,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
@@ -125,16 +121,7 @@ func (j *journey) useSmallVolume(t *testing.T) {
 // gives it up, which frees the space.
 func (j *journey) fill(t *testing.T) (free func()) {
 	t.Helper()
-	user, ca, err := platform.Login(t.Context(), j.kube, manifests.SystemNamespace, manifests.RegistryHost)
-	check(t, err)
-	config, err := clientcmd.BuildConfigFromFlags("", j.kubeconfig)
-	check(t, err)
-	dial, err := registry.Dialer(config, j.kube, manifests.SystemNamespace, manifests.RegistryPod, manifests.RegistryPort)
-	check(t, err)
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	transport := &http.Transport{DialContext: dial, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}}
-	t.Cleanup(transport.CloseIdleConnections)
+	transport, user := j.toRegistry(t, manifests.SystemNamespace)
 	place := &url.URL{Scheme: "https", Host: manifests.RegistryHost, Path: "/v2/" + manifests.SystemNamespace + "/filler/blobs/uploads/"}
 	do := func(method string, body io.Reader, want int) {
 		t.Helper()

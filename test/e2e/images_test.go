@@ -24,8 +24,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/credentials"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
@@ -232,6 +234,23 @@ func (s *suite) usedBy(t *testing.T, digest string) string {
 	return ""
 }
 
+// toRegistry opens the way to the registry's front, and returns with it the login
+// of a namespace.
+func (s *suite) toRegistry(t *testing.T, namespace string) (*http.Transport, credentials.User) {
+	t.Helper()
+	user, ca, err := platform.Login(t.Context(), s.kube, namespace, manifests.RegistryHost)
+	check(t, err)
+	config, err := clientcmd.BuildConfigFromFlags("", s.kubeconfig)
+	check(t, err)
+	dial, err := registry.Dialer(config, s.kube, manifests.SystemNamespace, manifests.RegistryPod, manifests.RegistryPort)
+	check(t, err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	transport := &http.Transport{DialContext: dial, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return transport, user
+}
+
 // registryReader reads the registry by the library's own means, with the
 // platform's login.
 type registryReader struct {
@@ -241,18 +260,7 @@ type registryReader struct {
 
 func (s *suite) registry(t *testing.T) registryReader {
 	t.Helper()
-	secret, err := s.kube.CoreV1().Secrets(manifests.SystemNamespace).Get(t.Context(), manifests.RegistrySecret, metav1.GetOptions{})
-	check(t, err)
-	user, err := manifests.ParseDockerConfig(secret.Data, manifests.RegistryHost)
-	check(t, err)
-	config, err := clientcmd.BuildConfigFromFlags("", s.kubeconfig)
-	check(t, err)
-	dial, err := registry.Dialer(config, s.kube, manifests.SystemNamespace, manifests.RegistryPod, manifests.RegistryPort)
-	check(t, err)
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(secret.Data[manifests.CAKey])
-	transport := &http.Transport{DialContext: dial, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
-	t.Cleanup(transport.CloseIdleConnections)
+	transport, user := s.toRegistry(t, manifests.SystemNamespace)
 	host, err := name.NewRegistry(manifests.RegistryHost)
 	check(t, err)
 	return registryReader{registry: host, options: []remote.Option{
