@@ -27,6 +27,8 @@ commands:
   join             start a second node and wait until it is ready
   leave            end the second node at once, draining nothing
   proxy-mode MODE  switch kube-proxy of all nodes to iptables or nftables
+  restart-apiserver
+                   end the API server and return when it answers again
   build            make the programs and images, start nothing
   tools --bin DIR  put kubectl and tkn into DIR
   kubeconfig       print the path of the kubeconfig
@@ -80,6 +82,8 @@ func run(ctx context.Context, arguments []string, out, errOut io.Writer) error {
 		return node.Leave(ctx)
 	case "proxy-mode":
 		return node.SetProxyMode(ctx, flags.Arg(0))
+	case "restart-apiserver":
+		return node.RestartAPIServer(ctx)
 	case "build":
 		return node.Build(ctx)
 	case "tools":

@@ -11,11 +11,11 @@ import (
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/catalog"
+	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/debianbase"
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/host"
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/oci"
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/pins"
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/programs"
-	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/pythonbase"
 )
 
 const (
@@ -46,7 +46,7 @@ func (c *Cluster) build(ctx context.Context) (imageSet, error) {
 	if err != nil {
 		return imageSet{}, err
 	}
-	return images, c.buildPython(ctx)
+	return images, c.buildDebian(ctx)
 }
 
 func (c *Cluster) buildPrograms(ctx context.Context) error {
@@ -128,33 +128,46 @@ func (c *Cluster) buildImages(ctx context.Context) (imageSet, error) {
 	return set, programs.RemoveOthers(c.layout.Images(), filepath.Base(set.dir))
 }
 
-func (c *Cluster) pythonDir() string { return filepath.Join(c.layout.Python(), pythonbase.Key()) }
+// debianDir is the layout of an image that is built from Debian packages.
+func (c *Cluster) debianDir(image debianbase.Image) string {
+	return filepath.Join(c.layout.Debian(), image.Key())
+}
 
 // mirrorDir is the mirror's storage: another one for other content.
 func (c *Cluster) mirrorDir(images imageSet) string {
-	return filepath.Join(c.layout.Mirror(), pythonbase.Key()+"-"+filepath.Base(images.dir))
+	sum := sha256.New()
+	_, _ = fmt.Fprintln(sum, filepath.Base(images.dir))
+	for _, image := range debianbase.Images() {
+		_, _ = fmt.Fprintln(sum, image.Key(), image.Tags)
+	}
+	return filepath.Join(c.layout.Mirror(), hex.EncodeToString(sum.Sum(nil))[:16])
 }
 
-func (c *Cluster) buildPython(ctx context.Context) error {
-	dir := c.pythonDir()
-	if _, err := os.Stat(dir); err == nil {
-		return nil
+// buildDebian makes the images of Debian packages that are not there.
+func (c *Cluster) buildDebian(ctx context.Context) error {
+	var keep []string
+	for _, image := range debianbase.Images() {
+		dir := c.debianDir(image)
+		keep = append(keep, filepath.Base(dir))
+		if _, err := os.Stat(dir); err == nil {
+			continue
+		}
+		if err := host.CheckPrivilege(); err != nil {
+			return err
+		}
+		if err := c.install(ctx, true); err != nil {
+			return err
+		}
+		mirror, err := host.DebianMirror(ctx)
+		if err != nil {
+			return err
+		}
+		c.log.Printf("building the image %s from Debian packages", image.Repository)
+		if err := image.Build(ctx, mirror, dir); err != nil {
+			return err
+		}
 	}
-	if err := host.CheckPrivilege(); err != nil {
-		return err
-	}
-	if err := c.install(ctx, true); err != nil {
-		return err
-	}
-	mirror, err := host.DebianMirror(ctx)
-	if err != nil {
-		return err
-	}
-	c.log.Printf("building the Python base image from Debian packages")
-	if err := pythonbase.Build(ctx, mirror, dir); err != nil {
-		return err
-	}
-	return programs.RemoveOthers(c.layout.Python(), filepath.Base(dir))
+	return programs.RemoveOthers(c.layout.Debian(), keep...)
 }
 
 // install installs what is missing on the host.

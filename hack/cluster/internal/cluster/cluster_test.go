@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+
+	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/debianbase"
 )
 
 func TestSetupFlags(t *testing.T) {
@@ -49,8 +51,9 @@ func TestMirrored(t *testing.T) {
 		"mirror/docker.io/library/caddy:2":          "/images/docker.io_library_caddy_2",
 		"library/caddy:2":                           "/images/docker.io_library_caddy_2",
 		"mirror/ghcr.io/example/a:1":                "/images/ghcr.io_example_a_1",
-		"mirror/docker.io/library/python:3.13-slim": c.pythonDir(),
-		"library/python:3.13-slim":                  c.pythonDir(),
+		"mirror/docker.io/library/python:3.13-slim": c.debianDir(debianbase.Images()[0]),
+		"library/python:3.13-slim":                  c.debianDir(debianbase.Images()[0]),
+		"alpine/git:v2.49.1":                        c.debianDir(debianbase.Images()[1]),
 		"example/a:1":                               "",
 	} {
 		if got[name] != want {

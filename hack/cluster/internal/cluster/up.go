@@ -13,12 +13,12 @@ import (
 	"time"
 
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/catalog"
+	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/debianbase"
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/enclosure"
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/host"
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/node"
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/oci"
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/programs"
-	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/pythonbase"
 )
 
 // startTimeout is how long a node may take from its start until it is ready.
@@ -276,8 +276,10 @@ func (c *Cluster) mirrored(images imageSet) map[string]string {
 	for _, reference := range images.references {
 		add(reference, images.layout(reference))
 	}
-	for _, tag := range pythonbase.Tags() {
-		add(catalog.DockerHub+pythonbase.Repository+":"+tag, c.pythonDir())
+	for _, image := range debianbase.Images() {
+		for _, tag := range image.Tags {
+			add(catalog.DockerHub+image.Repository+":"+tag, c.debianDir(image))
+		}
 	}
 	return layouts
 }

@@ -31,8 +31,9 @@ func (l Layout) Programs() string { return filepath.Join(l.Root, "programs") }
 // Images holds the image archives, one per key.
 func (l Layout) Images() string { return filepath.Join(l.Root, "images") }
 
-// Python holds the Python base image, one directory per key.
-func (l Layout) Python() string { return filepath.Join(l.Root, "python") }
+// Debian holds the images that are built from Debian packages, one directory per
+// key.
+func (l Layout) Debian() string { return filepath.Join(l.Root, "debian") }
 
 // Mirror holds the upstream mirror's storage, one directory per key.
 func (l Layout) Mirror() string { return filepath.Join(l.Root, "mirror") }

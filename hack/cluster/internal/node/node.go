@@ -30,6 +30,9 @@ const (
 	// IndexPort is where the package index listens, on the gateway address.
 	IndexPort = 3141
 
+	// APIServer is the name of the API server's process.
+	APIServer = "kube-apiserver"
+
 	// ProxyStatusPort is where kube-proxy tells, on the node's address, its mode
 	// and how far it is.
 	ProxyStatusPort = 10249
@@ -354,7 +357,7 @@ func (n *Node) controlPlane() []nodespec.Process {
 			// could lose is not worth the waiting.
 			"--unsafe-no-fsync",
 		}},
-		{Name: "kube-apiserver", Path: kube, WaitFor: []string{etcdAddress}, Args: []string{
+		{Name: APIServer, Path: kube, WaitFor: []string{etcdAddress}, Args: []string{
 			"--etcd-servers=http://" + etcdAddress,
 			"--secure-port=" + strconv.Itoa(apiPort),
 			"--advertise-address=" + n.address().String(),

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -180,14 +181,14 @@ func (b *Builder) Prune() error {
 	return RemoveOthers(b.Dir, b.key)
 }
 
-// RemoveOthers removes everything from a directory but one entry.
-func RemoveOthers(dir, keep string) error {
+// RemoveOthers removes everything from a directory but the entries named.
+func RemoveOthers(dir string, keep ...string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("list %s: %w", dir, err)
 	}
 	for _, entry := range entries {
-		if entry.Name() == keep {
+		if slices.Contains(keep, entry.Name()) {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(dir, entry.Name())); err != nil {

@@ -105,17 +105,17 @@ func TestCompileError(t *testing.T) {
 
 func TestRemoveOthers(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"old/file", "new/file", "stray"} {
+	for _, name := range []string{"old/file", "new/file", "other/file", "stray"} {
 		put(t, filepath.Join(dir, name), "x")
 	}
-	if err := RemoveOthers(dir, "new"); err != nil {
+	if err := RemoveOthers(dir, "new", "other"); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != 1 || entries[0].Name() != "new" {
+	if len(entries) != 2 || entries[0].Name() != "new" || entries[1].Name() != "other" {
 		t.Errorf("left are %v", entries)
 	}
 }

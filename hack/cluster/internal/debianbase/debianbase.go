@@ -1,33 +1,42 @@
-// Package pythonbase builds a Python base image from Debian packages that
-// stands in for the official one.
-package pythonbase
+// Package debianbase builds images from Debian packages that stand in for
+// published ones.
+package debianbase
 
 import (
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/oci"
 )
 
-const (
-	// suite is the Debian release that has the Python version of the tags.
-	suite = "trixie"
-	minor = "3.13"
+// suite is the Debian release that the packages are of.
+const suite = "trixie"
 
-	// Repository is the name in the mirror.
-	Repository = "library/python"
-)
+// Image is one image.
+type Image struct {
+	// Repository is the name in the mirror, as on Docker Hub.
+	Repository string
+	// Tags are the names that the image has there.
+	Tags []string
+	// Config is what a container runs with.
+	Config oci.Config
 
-// Tags are the names that the image has in the mirror.
-func Tags() []string {
-	return []string{minor + "-slim", minor, minor + "-slim-" + suite}
+	// packages are installed with all that they depend on, joined by commas.
+	packages string
+	// hooks are run with the root file system as $1 when all is installed. What
+	// they write to the file $ENVIRONMENT, NAME=VALUE lines, is the image's
+	// environment, too.
+	hooks []string
 }
 
 // excluded paths are never unpacked: nothing that runs needs them, and every
@@ -44,29 +53,23 @@ func excluded() []string {
 	}
 }
 
-// hooks turn Debian's Python into what the official image has: `python` and
-// `pip` in /usr/local, which install into its site-packages. A virtual
-// environment at that place does exactly this, while /usr/bin/python3 would
-// refuse to install and use Debian's own directory layout.
-func hooks(versionFile string) []string {
-	return []string{
-		`chroot "$1" python3 -m venv --system-site-packages /usr/local`,
-		`chroot "$1" python3 -c "import platform; print(platform.python_version())" > ` + versionFile,
-		`find "$1/usr" "$1/var" -name __pycache__ -type d -prune -exec rm -rf {} +`,
-		`rm -rf "$1/var/log" "$1/var/cache/debconf" && mkdir "$1/var/log" "$1/var/cache/debconf"`,
-	}
+// tidy are hooks that every image has.
+func tidy() []string {
+	return []string{`rm -rf "$1/var/log" "$1/var/cache/debconf" && mkdir "$1/var/log" "$1/var/cache/debconf"`}
 }
 
 // Key names the image by its recipe.
-func Key() string {
-	recipe := strings.Join(append(append(excluded(), hooks("")...), suite, Repository), "\n")
-	sum := sha256.Sum256([]byte(recipe))
-	return hex.EncodeToString(sum[:])[:16]
+func (i Image) Key() string {
+	sum := sha256.New()
+	for _, part := range [][]string{excluded(), i.hooks, tidy(), {i.packages, suite, i.Repository}, i.Config.Env, i.Config.Entrypoint, i.Config.Cmd} {
+		_, _ = fmt.Fprintf(sum, "%q\n", part)
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:16]
 }
 
 // Build makes the image as an OCI layout in a new directory. It takes root, a
 // Debian mirror and about a minute.
-func Build(ctx context.Context, mirror, dir string) error {
+func (i Image) Build(ctx context.Context, mirror, dir string) error {
 	temporary := dir + ".part"
 	if err := os.RemoveAll(temporary); err != nil {
 		return fmt.Errorf("clear unfinished image: %w", err)
@@ -74,20 +77,20 @@ func Build(ctx context.Context, mirror, dir string) error {
 	if err := os.MkdirAll(temporary, 0o755); err != nil {
 		return fmt.Errorf("make image directory: %w", err)
 	}
-	versionFile := filepath.Join(temporary, "version")
+	environment := filepath.Join(temporary, "environment")
 	tarball := filepath.Join(temporary, "rootfs.tar")
-	if err := bootstrap(ctx, mirror, tarball, versionFile); err != nil {
+	if err := i.bootstrap(ctx, mirror, tarball, environment); err != nil {
 		return err
 	}
-	version, err := os.ReadFile(versionFile)
-	if err != nil {
-		return fmt.Errorf("read Python's version: %w", err)
+	more, err := os.ReadFile(environment)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read the image's environment: %w", err)
 	}
-	if err := writeLayout(temporary, tarball, strings.TrimSpace(string(version))); err != nil {
+	if err := i.writeLayout(temporary, tarball, strings.Fields(string(more))); err != nil {
 		return err
 	}
-	for _, file := range []string{versionFile, tarball} {
-		if err := os.Remove(file); err != nil {
+	for _, file := range []string{environment, tarball} {
+		if err := os.RemoveAll(file); err != nil {
 			return fmt.Errorf("tidy image directory: %w", err)
 		}
 	}
@@ -97,20 +100,21 @@ func Build(ctx context.Context, mirror, dir string) error {
 	return nil
 }
 
-func bootstrap(ctx context.Context, mirror, tarball, versionFile string) error {
+func (i Image) bootstrap(ctx context.Context, mirror, tarball, environment string) error {
 	arguments := []string{
 		"--variant=minbase",
-		"--include=python3,python3-venv,ca-certificates",
+		"--include=" + i.packages,
 		// An image has no device files.
 		"--skip=output/dev,output/mknod",
 	}
 	for _, option := range excluded() {
 		arguments = append(arguments, "--dpkgopt="+option)
 	}
-	for _, hook := range hooks(versionFile) {
+	for _, hook := range slices.Concat(i.hooks, tidy()) {
 		arguments = append(arguments, "--customize-hook="+hook)
 	}
 	command := exec.CommandContext(ctx, "mmdebstrap", append(arguments, suite, tarball, mirror)...)
+	command.Env = append(os.Environ(), "ENVIRONMENT="+environment)
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output
 	if err := command.Run(); err != nil {
@@ -119,7 +123,7 @@ func bootstrap(ctx context.Context, mirror, tarball, versionFile string) error {
 	return nil
 }
 
-func writeLayout(dir, tarball, version string) error {
+func (i Image) writeLayout(dir, tarball string, environment []string) error {
 	layout, err := oci.NewLayout(dir)
 	if err != nil {
 		return err
@@ -129,14 +133,9 @@ func writeLayout(dir, tarball, version string) error {
 		return fmt.Errorf("open root file system: %w", err)
 	}
 	defer func() { _ = rootfs.Close() }()
-	err = layout.AddRootFS(Repository+":"+Tags()[0], oci.Config{
-		Env: []string{
-			"PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
-			"LANG=C.UTF-8",
-			"PYTHON_VERSION=" + version,
-		},
-		Cmd: []string{"python3"},
-	}, rootfs)
+	config := i.Config
+	config.Env = slices.Concat(config.Env, environment)
+	err = layout.AddRootFS(i.Repository+":"+i.Tags[0], config, rootfs)
 	if err != nil {
 		return err
 	}
