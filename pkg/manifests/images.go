@@ -15,13 +15,19 @@ import (
 // pinned to the release it was tested with; registry and caddy follow their
 // major version, as their publishers recommend for security fixes.
 var tags = map[string]string{
+	"docker.io/alpine/git":                "v2.49.1",
 	"docker.io/library/caddy":             "2",
 	"docker.io/library/registry":          "3",
 	"gcr.io/go-containerregistry/crane":   "v0.22.1",
-	"ghcr.io/osscontainertools/kaniko":    "v1.27.5",
+	engineImage:                           "v1.27.5",
 	"registry.k8s.io/kubectl":             "v1.36.3",
 	"registry.k8s.io/kustomize/kustomize": "v5.8.1",
 }
+
+const engineImage = "ghcr.io/osscontainertools/kaniko"
+
+// Engine is the version of the build engine that the Tasks run.
+func Engine() string { return tags[engineImage] }
 
 // Mirror redirects images: a reference that starts with Prefix is fetched from
 // Host, with Path in place of Prefix.

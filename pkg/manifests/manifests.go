@@ -70,7 +70,7 @@ type Platform struct {
 	Registry []*unstructured.Unstructured
 	// NodeAccess lets nodes pull.
 	NodeAccess []*unstructured.Unstructured
-	// Pipeline is the Tasks and the Pipeline: it needs Tekton's webhook.
+	// Pipeline is the Tasks and the Pipelines: it needs Tekton's webhook.
 	Pipeline []*unstructured.Unstructured
 	// Namespaces are the parts in app namespaces.
 	Namespaces []*unstructured.Unstructured
@@ -86,7 +86,7 @@ func (p *Platform) Objects() []*unstructured.Unstructured {
 func Render(options Options) (*Platform, error) {
 	r := renderer{Options: options}
 	platform := &Platform{
-		System:     r.read("platform/namespace.yaml", "platform/config.yaml", "platform/roles.yaml"),
+		System:     r.read("platform/namespace.yaml", "platform/config.yaml", "platform/roles.yaml", "platform/delivery.yaml"),
 		Tekton:     r.decode("tekton manifest", options.TektonManifest),
 		Registry:   r.registry(),
 		NodeAccess: r.nodeAccess(),

@@ -187,6 +187,27 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestSuperseded holds the policy to the words that the refusal is known by.
+func TestSuperseded(t *testing.T) {
+	platform, err := Render(fixed("default"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := find(platform.System, "ValidatingAdmissionPolicy", "pyflow-delivery")
+	validations, _, err := unstructured.NestedSlice(policy.Object, "spec", "validations")
+	if err != nil || len(validations) == 0 {
+		t.Fatalf("the policy has the validations %v: %v", validations, err)
+	}
+	for _, item := range validations {
+		validation, _ := item.(map[string]any)
+		for _, field := range []string{"message", "messageExpression"} {
+			if text, _ := validation[field].(string); !strings.Contains(text, Superseded) {
+				t.Errorf("%s %q does not say %q", field, text, Superseded)
+			}
+		}
+	}
+}
+
 func TestRenderNeedsCredentials(t *testing.T) {
 	options := fixed("default")
 	options.Config.Namespaces = append(options.Config.Namespaces, "stranger")

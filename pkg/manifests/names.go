@@ -17,11 +17,18 @@ const (
 	// ConfigKey is the key of the YAML form of Config.
 	ConfigKey = "config.yaml"
 
-	// PipelineName is the Pipeline that every build runs.
+	// PipelineName is the Pipeline that builds a folder and delivers the image.
 	PipelineName = "pyflow"
-	// BuildTask is the Pipeline's task that builds and pushes the image.
+	// GitPipelineName does the same for a git repository.
+	GitPipelineName = "pyflow-git"
+	// DeliverPipelineName delivers an image that the registry has.
+	DeliverPipelineName = "pyflow-deliver"
+	// FetchTask is the task of GitPipelineName that brings the source into the
+	// registry.
+	FetchTask = "fetch"
+	// BuildTask is the Pipelines' task that builds and pushes the image.
 	BuildTask = "build"
-	// DeployTask is the Pipeline's task that delivers it.
+	// DeployTask is the Pipelines' task that delivers it.
 	DeployTask = "deploy"
 
 	// BuildServiceAccount runs the build pod; it has no token.
@@ -93,4 +100,23 @@ const (
 	LabelApp = "pyflow.dev/app"
 	// AnnotationSource is a run's build context, as repository@digest.
 	AnnotationSource = "pyflow.dev/source"
+	// AnnotationCommit is the git commit that a run's source is of, in full.
+	AnnotationCommit = "pyflow.dev/commit"
+	// AnnotationDirty is "true" when files of the source differ from that commit.
+	AnnotationDirty = "pyflow.dev/dirty"
+	// AnnotationDockerfile is the text of a run's Dockerfile.
+	AnnotationDockerfile = "pyflow.dev/dockerfile"
+	// LabelBuildKey marks a run with what its image depends on: equal keys are
+	// equal images.
+	LabelBuildKey = "pyflow.dev/build-key"
+	// AnnotationSequence is on every delivered object: when the run that delivered
+	// it was created, RFC 3339 by the server's clock, a space and its name. Of two
+	// runs the one with the greater text is the later.
+	AnnotationSequence = "pyflow.dev/sequence"
+	// Superseded is what the API server says, after the later run's name, to the
+	// delivery of a run that another one has overtaken.
+	Superseded = "has delivered it already"
+	// AnnotationManifests is on every delivered object: the hash of the manifests
+	// that it was delivered with.
+	AnnotationManifests = "pyflow.dev/manifests"
 )

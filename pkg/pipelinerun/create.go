@@ -27,61 +27,94 @@ type Clients struct {
 	Kube   kubernetes.Interface
 }
 
-// Create makes the Secret with files (file name to content: a kustomization) and
-// the run that applies it, and starts the run. It returns the run as the server
-// has it: its name and UID are what to follow. When it fails, or ctx ends, it
-// leaves nothing behind.
+// Create makes the run, the Secret with files (file name to content: a
+// kustomization) and the one with the values of build secrets, and starts the
+// run; a Secret without content is not made. It returns the run as the server has
+// it: its name and UID are what to follow. A run that Tekton does not admit is an
+// error before anything is made. When Create fails, or ctx ends, it leaves nothing
+// behind.
 func Create(ctx context.Context, clients Clients, spec Spec, files map[string][]byte) (*tektonv1.PipelineRun, error) {
-	// The run comes first, pending, so that the Secret can be born with its
-	// owner: whatever breaks in between, no Secret outlives its run, nothing has
-	// started that would miss it, and deleting the run removes both.
-	run := New(spec)
+	values := map[string][]byte{}
+	for _, secret := range spec.Secrets {
+		if secret.Secret == "" {
+			values[secret.ID] = secret.Value
+		}
+	}
+	var secrets []*corev1.Secret
+	if len(files) > 0 {
+		secrets = append(secrets, ownSecret(spec, spec.SecretName(), files))
+	}
+	if len(values) > 0 {
+		secrets = append(secrets, ownSecret(spec, spec.BuildSecretsName(), values))
+	}
+	return create(ctx, clients, New(spec), secrets)
+}
+
+// Start makes a run of Rerun and starts it, as Create does.
+func Start(ctx context.Context, clients Clients, run *tektonv1.PipelineRun) (*tektonv1.PipelineRun, error) {
+	return create(ctx, clients, run, nil)
+}
+
+// create makes a run with its place in the sequence and its Secrets, and starts it.
+func create(ctx context.Context, clients Clients, run *tektonv1.PipelineRun, secrets []*corev1.Secret) (*tektonv1.PipelineRun, error) {
+	runs := clients.Tekton.TektonV1().PipelineRuns(run.Namespace)
+	tried, err := runs.Create(ctx, run, metav1.CreateOptions{FieldManager: manifests.FieldManager, DryRun: []string{metav1.DryRunAll}})
+	if err != nil {
+		return nil, fmt.Errorf("create pipelinerun %s: %w", run.Name, err)
+	}
+	run = run.DeepCopy()
+	run.Spec.Params = append(run.Spec.Params, param("sequence", Sequence(tried)))
+	// The run comes first, pending, so that Secrets can be born with their owner:
+	// whatever breaks in between, no Secret outlives its run, nothing has started
+	// that would miss one, and deleting the run removes all.
 	run.Spec.Status = tektonv1.PipelineRunSpecStatusPending
-	runs := clients.Tekton.TektonV1().PipelineRuns(spec.Namespace)
 
 	created, err := runs.Create(ctx, run, metav1.CreateOptions{FieldManager: manifests.FieldManager})
 	if err != nil {
 		// A request that was cut off may have arrived. One that was answered
 		// has made nothing, and a run of that name is somebody else's.
 		if apierrors.ReasonForError(err) == metav1.StatusReasonUnknown {
-			discard(ctx, clients, run)
+			discard(ctx, clients, run, nil)
 		}
-		return nil, fmt.Errorf("create pipelinerun %s: %w", spec.Name, err)
+		return nil, fmt.Errorf("create pipelinerun %s: %w", run.Name, err)
 	}
-	secret := manifestsSecret(spec, created, files)
-	if _, err := clients.Kube.CoreV1().Secrets(spec.Namespace).Create(ctx, secret, metav1.CreateOptions{FieldManager: manifests.FieldManager}); err != nil {
-		discard(ctx, clients, created)
-		return nil, fmt.Errorf("create secret %s: %w", secret.Name, err)
+	for _, secret := range secrets {
+		secret.OwnerReferences = []metav1.OwnerReference{{
+			APIVersion: tektonv1.SchemeGroupVersion.String(),
+			Kind:       "PipelineRun",
+			Name:       created.Name,
+			UID:        created.UID,
+		}}
+		if _, err := clients.Kube.CoreV1().Secrets(run.Namespace).Create(ctx, secret, metav1.CreateOptions{FieldManager: manifests.FieldManager}); err != nil {
+			discard(ctx, clients, created, secrets)
+			return nil, fmt.Errorf("create secret %s: %w", secret.Name, err)
+		}
 	}
 	started, err := setStatus(ctx, clients.Tekton, created.Namespace, created.Name, nil)
 	if err != nil {
-		discard(ctx, clients, created)
+		discard(ctx, clients, created, secrets)
 		return nil, fmt.Errorf("start pipelinerun %s: %w", created.Name, err)
 	}
 	return started, nil
 }
 
-func manifestsSecret(spec Spec, run *tektonv1.PipelineRun, files map[string][]byte) *corev1.Secret {
+// Sequence is the place of a run among all of its namespace, the value of
+// AnnotationSequence on what it delivers: the greater text is the later run.
+func Sequence(run *tektonv1.PipelineRun) string {
+	return run.CreationTimestamp.UTC().Format(time.RFC3339) + " " + run.Name
+}
+
+func ownSecret(spec Spec, name string, data map[string][]byte) *corev1.Secret {
 	return &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{
-			Name:      spec.SecretName(),
-			Namespace: spec.Namespace,
-			Labels:    ownLabels(spec.App),
-			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: tektonv1.SchemeGroupVersion.String(),
-				Kind:       "PipelineRun",
-				Name:       run.Name,
-				UID:        run.UID,
-			}},
-		},
-		Type: corev1.SecretTypeOpaque,
-		Data: files,
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: spec.Namespace, Labels: ownLabels(spec.App)},
+		Type:       corev1.SecretTypeOpaque,
+		Data:       data,
 	}
 }
 
-// discard deletes a run that never started. A Secret that was made is deleted as
+// discard deletes a run that never started. Secrets that were made are deleted as
 // well: the garbage collector would get there, but later.
-func discard(ctx context.Context, clients Clients, run *tektonv1.PipelineRun) {
+func discard(ctx context.Context, clients Clients, run *tektonv1.PipelineRun, secrets []*corev1.Secret) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	var options metav1.DeleteOptions
@@ -90,13 +123,11 @@ func discard(ctx context.Context, clients Clients, run *tektonv1.PipelineRun) {
 	}
 	// Best effort: the caller reports the error that led here.
 	_ = clients.Tekton.TektonV1().PipelineRuns(run.Namespace).Delete(ctx, run.Name, options)
-	if run.UID == "" {
-		return
-	}
-	name := run.Spec.Workspaces[1].Secret.SecretName
-	secret, err := clients.Kube.CoreV1().Secrets(run.Namespace).Get(ctx, name, metav1.GetOptions{})
-	if err == nil && len(secret.OwnerReferences) == 1 && secret.OwnerReferences[0].UID == run.UID {
-		_ = clients.Kube.CoreV1().Secrets(run.Namespace).Delete(ctx, name, metav1.DeleteOptions{})
+	for _, made := range secrets {
+		secret, err := clients.Kube.CoreV1().Secrets(run.Namespace).Get(ctx, made.Name, metav1.GetOptions{})
+		if err == nil && len(secret.OwnerReferences) == 1 && secret.OwnerReferences[0].UID == run.UID {
+			_ = clients.Kube.CoreV1().Secrets(run.Namespace).Delete(ctx, made.Name, metav1.DeleteOptions{})
+		}
 	}
 }
 

@@ -3,7 +3,9 @@ package pipelinerun_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
+	"time"
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	tektonfake "github.com/tektoncd/pipeline/pkg/client/clientset/versioned/fake"
@@ -23,18 +25,29 @@ type cluster struct {
 	tekton *tektonfake.Clientset
 	kube   *fake.Clientset
 	calls  []string
+	// refusal is what Tekton's webhook says to a run.
+	refusal error
 }
 
-// newCluster gives runs a UID, as a server does, and records the order of calls.
+var now = metav1.Date(2026, 7, 1, 9, 30, 0, 0, time.UTC)
+
+// newCluster gives runs a UID and a time, as a server does, stores nothing that is
+// only tried, and records the order of calls.
 func newCluster() *cluster {
 	c := &cluster{tekton: tektonfake.NewSimpleClientset(), kube: fake.NewClientset()}
 	record := func(action clienttesting.Action) (bool, runtime.Object, error) {
-		c.calls = append(c.calls, action.GetVerb()+" "+action.GetResource().Resource)
-		if create, ok := action.(clienttesting.CreateAction); ok {
-			if run, ok := create.GetObject().(*tektonv1.PipelineRun); ok {
-				run.UID = "uid-1"
+		verb := action.GetVerb()
+		if create, ok := action.(clienttesting.CreateActionImpl); ok {
+			run, _ := create.GetObject().(*tektonv1.PipelineRun)
+			if run != nil {
+				run.UID, run.CreationTimestamp = "uid-1", now
+			}
+			if run != nil && len(create.CreateOptions.DryRun) > 0 {
+				c.calls = append(c.calls, "try pipelineruns")
+				return true, run, c.refusal
 			}
 		}
+		c.calls = append(c.calls, verb+" "+action.GetResource().Resource)
 		return false, nil, nil
 	}
 	c.tekton.PrependReactor("*", "*", record)
@@ -61,7 +74,9 @@ func (c *cluster) left(t *testing.T) (runs, secrets int) {
 
 func TestCreate(t *testing.T) {
 	c := newCluster()
-	run, err := pipelinerun.Create(t.Context(), c.clients(), minimal(), map[string][]byte{"resources.yaml": []byte("x")})
+	spec := minimal()
+	spec.Secrets = buildSecrets()
+	run, err := pipelinerun.Create(t.Context(), c.clients(), spec, files())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,9 +93,45 @@ func TestCreate(t *testing.T) {
 	if string(secret.Data["resources.yaml"]) != "x" || secret.Labels["pyflow.dev/app"] != "mountains" {
 		t.Errorf("secret data %q, labels %v", secret.Data, secret.Labels)
 	}
-	want := []string{"create pipelineruns", "create secrets", "patch pipelineruns"}
-	if len(c.calls) < 3 || c.calls[0] != want[0] || c.calls[1] != want[1] || c.calls[2] != want[2] {
-		t.Errorf("calls %v, want %v: the run must not start before its manifests are there", c.calls, want)
+	secret, err = c.kube.CoreV1().Secrets("hiking").Get(t.Context(), "mountains-x7k2p-build-secrets", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(secret.OwnerReferences) != 1 || len(secret.Data) != 1 || string(secret.Data["token"]) != "hunter2" {
+		t.Errorf("owner references %+v, keys %d: want the run's value and none of another Secret", secret.OwnerReferences, len(secret.Data))
+	}
+	if i := slices.IndexFunc(run.Spec.Params, func(p tektonv1.Param) bool { return p.Name == "sequence" }); i < 0 || run.Spec.Params[i].Value.StringVal != "2026-07-01T09:30:00Z mountains-x7k2p" {
+		t.Errorf("params %v, want the sequence by the server's time", run.Spec.Params)
+	}
+	want := []string{"try pipelineruns", "create pipelineruns", "create secrets", "create secrets", "patch pipelineruns"}
+	if len(c.calls) < len(want) || !slices.Equal(c.calls[:len(want)], want) {
+		t.Errorf("calls %v, want %v: the run must not start before its Secrets are there", c.calls, want)
+	}
+}
+
+func files() map[string][]byte { return map[string][]byte{"resources.yaml": []byte("x")} }
+
+func TestCreateMakesNoEmptySecret(t *testing.T) {
+	c := newCluster()
+	spec := minimal()
+	spec.NoDeploy = true
+	spec.Secrets = []pipelinerun.BuildSecret{{ID: "npm", Secret: "npm-login", Key: "token"}}
+	if _, err := pipelinerun.Create(t.Context(), c.clients(), spec, nil); err != nil {
+		t.Fatal(err)
+	}
+	if runs, secrets := c.left(t); runs != 1 || secrets != 0 {
+		t.Errorf("%d runs and %d secrets, want the run alone", runs, secrets)
+	}
+}
+
+func TestCreateTriesFirst(t *testing.T) {
+	c := newCluster()
+	c.refusal = apierrors.NewBadRequest("admission webhook denied the request")
+	if _, err := pipelinerun.Create(t.Context(), c.clients(), minimal(), files()); !errors.Is(err, c.refusal) {
+		t.Fatalf("error %v, want %v", err, c.refusal)
+	}
+	if !slices.Equal(c.calls, []string{"try pipelineruns"}) {
+		t.Errorf("calls %v, want none after the refusal", c.calls)
 	}
 }
 
@@ -99,6 +150,9 @@ func TestCreateLeavesNothingBehind(t *testing.T) {
 			c := newCluster()
 			ctx, cancel := context.WithCancel(t.Context())
 			react := func(action clienttesting.Action) (bool, runtime.Object, error) {
+				if create, ok := action.(clienttesting.CreateActionImpl); ok && len(create.CreateOptions.DryRun) > 0 {
+					return false, nil, nil
+				}
 				if test.resource == "pipelineruns" && test.verb == "create" {
 					// The object is stored, the answer is lost.
 					object := action.(clienttesting.CreateAction).GetObject()
@@ -114,7 +168,7 @@ func TestCreateLeavesNothingBehind(t *testing.T) {
 			} else {
 				c.tekton.PrependReactor(test.verb, test.resource, react)
 			}
-			_, err := pipelinerun.Create(ctx, c.clients(), minimal(), nil)
+			_, err := pipelinerun.Create(ctx, c.clients(), minimal(), files())
 			if !errors.Is(err, test.err) {
 				t.Fatalf("error %v, want %v", err, test.err)
 			}
@@ -133,7 +187,7 @@ func TestCreateKeepsAnotherRunOfThatName(t *testing.T) {
 	if err := c.kube.Tracker().Add(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "hiking", Name: "mountains-x7k2p-manifests"}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pipelinerun.Create(t.Context(), c.clients(), minimal(), nil); !apierrors.IsAlreadyExists(err) {
+	if _, err := pipelinerun.Create(t.Context(), c.clients(), minimal(), files()); !apierrors.IsAlreadyExists(err) {
 		t.Fatalf("error %v, want already exists", err)
 	}
 	if runs, secrets := c.left(t); runs != 1 || secrets != 1 {

@@ -2,13 +2,20 @@
 package pipelinerun
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"maps"
+	"path"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/pod"
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"knative.dev/pkg/apis"
 
@@ -18,6 +25,22 @@ import (
 const (
 	resultDigest = "IMAGE_DIGEST"
 	resultURL    = "IMAGE_URL"
+	resultCommit = "COMMIT"
+
+	paramDigest = "digest"
+	paramImage  = "image"
+
+	// buildStep is the step of the Task that Kaniko is.
+	buildStep = "build"
+	// mountDir is where the Task mounts its workspace secrets.
+	mountDir = "/kaniko/build-secrets/"
+	// mountMode keeps them from a RUN whose user is not root: such a user reads
+	// what the RUN mounts.
+	mountMode = int32(0o400)
+
+	// dockerfileLimit bounds the Dockerfile's text on a run, in bytes; all of an
+	// object's annotations may have 256 KiB.
+	dockerfileLimit = 64 << 10
 
 	// retries bounds how often Kaniko repeats a pull or a push that the network
 	// broke.
@@ -36,6 +59,13 @@ type Spec struct {
 	Source string
 	// ContextDigest is the digest of the artifact's one layer, sha256:<hex>.
 	ContextDigest string
+	// Git is the source instead; Source and ContextDigest are empty then.
+	Git *Git
+	// Digest is an image of Repository that is delivered, sha256:<hex>: nothing is
+	// built, and what is about building is left out.
+	Digest string
+	// NoDeploy builds and pushes only.
+	NoDeploy bool
 	// Repository is where pods push the image, without tag.
 	Repository string
 	// NodeRepository is the same repository as nodes pull it.
@@ -47,6 +77,19 @@ type Spec struct {
 	Dockerfile string
 	// BuildArgs are passed to the Dockerfile's ARGs, KEY=VALUE, in order.
 	BuildArgs []string
+	// Target is the stage of the Dockerfile that becomes the image; empty is the
+	// last one.
+	Target string
+	// NoCache carries out every instruction. Their layers do not get into the cache
+	// either: Kaniko has one switch for both.
+	NoCache bool
+	// Secrets are for RUN --mount=type=secret.
+	Secrets []BuildSecret
+	// CPU, Memory and Storage (the node's disk) are what the build step asks for
+	// and may have; zero leaves out the one in question.
+	CPU, Memory, Storage resource.Quantity
+	// NodeSelector says which nodes may run the build pod.
+	NodeSelector map[string]string
 	// Mirrors redirect base images. Kaniko redirects whole registries only: a
 	// mirror of a part of a registry counts when it keeps that part's path.
 	Mirrors []manifests.Mirror
@@ -54,9 +97,46 @@ type Spec struct {
 	ManifestsSecret string
 	// Timeout bounds the run; zero leaves Tekton's default.
 	Timeout time.Duration
+	// BuildKey is what BuildKey made of the spec; may be empty.
+	BuildKey string
+	// Commit is the source's git commit in full, when it is known, and Dirty says
+	// that files differ from it.
+	Commit string
+	Dirty  bool
+	// DockerfileText is kept on the run when it has at most 64 KiB, so that its
+	// instructions can be shown later.
+	DockerfileText string
 	// Labels and Annotations are added to the run's own, which win.
 	Labels, Annotations map[string]string
 }
+
+// Git is a folder of a git repository.
+type Git struct {
+	// URL is what git clones: https://, http://, ssh:// or user@host:path.
+	URL string
+	// Revision is a branch, a tag or a full commit; empty is the remote's HEAD.
+	Revision string
+	// Path is the slash-separated folder that is built; empty is all of it.
+	Path string
+	// Secret holds what git logs in with, of the run's namespace: username and
+	// password, or ssh-privatekey and known_hosts; and ca.crt. Empty is none.
+	Secret string
+}
+
+// BuildSecret is a secret that a RUN can mount.
+type BuildSecret struct {
+	// ID is its name in the Dockerfile: letters, digits, "-", "_" and ".", not
+	// starting with a period.
+	ID string
+	// Secret is one of the run's namespace, and Key the key there.
+	Secret, Key string
+	// Value is the content when Secret is empty.
+	Value []byte
+}
+
+// BuildSecretsName is the name of the Secret with the values of Secrets; it is
+// made when there are any.
+func (s Spec) BuildSecretsName() string { return s.Name + "-build-secrets" }
 
 // SecretName is the name of the Secret with the manifests that the run applies.
 func (s Spec) SecretName() string {
@@ -67,23 +147,28 @@ func (s Spec) SecretName() string {
 }
 
 // New makes the PipelineRun of spec. It is pure and does not validate: Tekton's
-// webhook and the Pipeline's own parameters do.
+// webhook and the Pipeline's own parameters do. The parameter sequence, which
+// takes the server's time, is added by Create.
 func New(spec Spec) *tektonv1.PipelineRun {
-	tag := spec.Tag
-	if tag == "" {
-		tag = spec.Name
-	}
-	dockerfile := spec.Dockerfile
-	if dockerfile == "" {
-		dockerfile = "Dockerfile"
-	}
 	labels, annotations := map[string]string{}, map[string]string{}
 	maps.Copy(labels, spec.Labels)
 	maps.Copy(labels, ownLabels(spec.App))
 	maps.Copy(annotations, spec.Annotations)
-	annotations[manifests.AnnotationSource] = spec.Source
-	noToken := false
-	registry, _, _ := strings.Cut(spec.Repository, "/")
+	for key, value := range map[string]string{
+		manifests.AnnotationSource:     spec.Source,
+		manifests.AnnotationCommit:     spec.Commit,
+		manifests.AnnotationDockerfile: spec.DockerfileText,
+	} {
+		if value != "" && len(value) <= dockerfileLimit {
+			annotations[key] = value
+		}
+	}
+	if spec.Dirty {
+		annotations[manifests.AnnotationDirty] = "true"
+	}
+	if spec.BuildKey != "" {
+		labels[manifests.LabelBuildKey] = spec.BuildKey
+	}
 	run := &tektonv1.PipelineRun{
 		TypeMeta: metav1.TypeMeta{APIVersion: tektonv1.SchemeGroupVersion.String(), Kind: "PipelineRun"},
 		ObjectMeta: metav1.ObjectMeta{
@@ -97,46 +182,13 @@ func New(spec Spec) *tektonv1.PipelineRun {
 				Resolver: "cluster",
 				Params: tektonv1.Params{
 					param("kind", "pipeline"),
-					param("name", manifests.PipelineName),
+					param("name", pipeline(spec)),
 					param("namespace", manifests.SystemNamespace),
 				},
 			}},
-			Params: tektonv1.Params{
-				param("name", spec.App),
-				param("source", spec.Source),
-				// An OCI layout names a blob by sha256/<hex>.
-				param("context-path", strings.Replace(spec.ContextDigest, ":", "/", 1)),
-				param("registry", registry),
-				param("image", spec.Repository),
-				param("node-image", spec.NodeRepository),
-				param("tag", tag),
-				param("dockerfile", dockerfile),
-				{Name: "kaniko-args", Value: tektonv1.ParamValue{
-					Type: tektonv1.ParamTypeArray, ArrayVal: kanikoArgs(spec),
-				}},
-			},
-			Workspaces: []tektonv1.WorkspaceBinding{
-				{Name: "registry", Secret: &corev1.SecretVolumeSource{
-					SecretName: manifests.RegistrySecret,
-					Items: []corev1.KeyToPath{
-						{Key: corev1.DockerConfigJsonKey, Path: "config.json"},
-						{Key: manifests.CAKey, Path: manifests.CAKey},
-					},
-				}},
-				{Name: "manifests", Secret: &corev1.SecretVolumeSource{SecretName: spec.SecretName()}},
-			},
-			TaskRunSpecs: []tektonv1.PipelineTaskRunSpec{
-				{
-					PipelineTaskName:   manifests.BuildTask,
-					ServiceAccountName: manifests.BuildServiceAccount,
-					// A Dockerfile runs anybody's code.
-					PodTemplate: &pod.PodTemplate{AutomountServiceAccountToken: &noToken},
-				},
-				{
-					PipelineTaskName:   manifests.DeployTask,
-					ServiceAccountName: manifests.DeployServiceAccount,
-				},
-			},
+			Params:       params(spec),
+			Workspaces:   workspaces(spec),
+			TaskRunSpecs: taskRunSpecs(spec),
 		},
 	}
 	if spec.Timeout > 0 {
@@ -145,21 +197,158 @@ func New(spec Spec) *tektonv1.PipelineRun {
 	return run
 }
 
+func pipeline(spec Spec) string {
+	switch {
+	case spec.Digest != "":
+		return manifests.DeliverPipelineName
+	case spec.Git != nil:
+		return manifests.GitPipelineName
+	default:
+		return manifests.PipelineName
+	}
+}
+
+func params(spec Spec) tektonv1.Params {
+	params := tektonv1.Params{param("name", spec.App)}
+	if spec.Digest != "" {
+		return append(params, param("node-image", spec.NodeRepository), param(paramDigest, spec.Digest))
+	}
+	if spec.Git != nil {
+		params = append(params,
+			param("url", spec.Git.URL),
+			param("revision", spec.Git.Revision),
+			param("path", spec.Git.Path))
+	} else {
+		params = append(params,
+			param("source", spec.Source),
+			// An OCI layout names a blob by sha256/<hex>.
+			param("context-path", strings.Replace(spec.ContextDigest, ":", "/", 1)))
+	}
+	registry, _, _ := strings.Cut(spec.Repository, "/")
+	params = append(params,
+		param("registry", registry),
+		param("image", spec.Repository),
+		param("node-image", spec.NodeRepository),
+		param("tag", cmp.Or(spec.Tag, spec.Name)),
+		param("dockerfile", dockerfile(spec)),
+		tektonv1.Param{Name: "kaniko-args", Value: tektonv1.ParamValue{
+			Type: tektonv1.ParamTypeArray, ArrayVal: kanikoArgs(spec),
+		}})
+	if spec.NoDeploy {
+		params = append(params, param("deploy", "false"))
+	}
+	return params
+}
+
+func dockerfile(spec Spec) string { return cmp.Or(spec.Dockerfile, "Dockerfile") }
+
+func workspaces(spec Spec) []tektonv1.WorkspaceBinding {
+	delivery := tektonv1.WorkspaceBinding{Name: "manifests", Secret: &corev1.SecretVolumeSource{SecretName: spec.SecretName()}}
+	if spec.Digest != "" {
+		return []tektonv1.WorkspaceBinding{delivery}
+	}
+	if spec.NoDeploy {
+		delivery = tektonv1.WorkspaceBinding{Name: "manifests", EmptyDir: &corev1.EmptyDirVolumeSource{}}
+	}
+	bindings := []tektonv1.WorkspaceBinding{
+		{Name: "registry", Secret: &corev1.SecretVolumeSource{
+			SecretName: manifests.RegistrySecret,
+			Items: []corev1.KeyToPath{
+				{Key: corev1.DockerConfigJsonKey, Path: "config.json"},
+				{Key: manifests.CAKey, Path: manifests.CAKey},
+			},
+		}},
+		delivery,
+	}
+	if spec.Git != nil && spec.Git.Secret != "" {
+		bindings = append(bindings, tektonv1.WorkspaceBinding{
+			Name: "git", Secret: &corev1.SecretVolumeSource{SecretName: spec.Git.Secret},
+		})
+	}
+	if len(spec.Secrets) > 0 {
+		mode := mountMode
+		projected := &corev1.ProjectedVolumeSource{DefaultMode: &mode}
+		for _, secret := range spec.Secrets {
+			name, key := secret.Secret, secret.Key
+			if name == "" {
+				name, key = spec.BuildSecretsName(), secret.ID
+			}
+			projected.Sources = append(projected.Sources, corev1.VolumeProjection{Secret: &corev1.SecretProjection{
+				LocalObjectReference: corev1.LocalObjectReference{Name: name},
+				Items:                []corev1.KeyToPath{{Key: key, Path: secret.ID}},
+			}})
+		}
+		bindings = append(bindings, tektonv1.WorkspaceBinding{Name: "secrets", Projected: projected})
+	}
+	return bindings
+}
+
+// taskRunSpecs gives each task its ServiceAccount, in the Pipeline's order.
+func taskRunSpecs(spec Spec) []tektonv1.PipelineTaskRunSpec {
+	deploy := tektonv1.PipelineTaskRunSpec{
+		PipelineTaskName:   manifests.DeployTask,
+		ServiceAccountName: manifests.DeployServiceAccount,
+	}
+	if spec.Digest != "" {
+		return []tektonv1.PipelineTaskRunSpec{deploy}
+	}
+	noToken := false
+	var specs []tektonv1.PipelineTaskRunSpec
+	if spec.Git != nil {
+		specs = append(specs, tektonv1.PipelineTaskRunSpec{
+			PipelineTaskName:   manifests.FetchTask,
+			ServiceAccountName: manifests.BuildServiceAccount,
+			PodTemplate:        &pod.PodTemplate{AutomountServiceAccountToken: &noToken},
+		})
+	}
+	build := tektonv1.PipelineTaskRunSpec{
+		PipelineTaskName:   manifests.BuildTask,
+		ServiceAccountName: manifests.BuildServiceAccount,
+		// A Dockerfile runs anybody's code.
+		PodTemplate: &pod.PodTemplate{
+			AutomountServiceAccountToken: &noToken,
+			NodeSelector:                 maps.Clone(spec.NodeSelector),
+		},
+	}
+	wanted := corev1.ResourceList{}
+	for name, quantity := range map[corev1.ResourceName]resource.Quantity{
+		corev1.ResourceCPU:              spec.CPU,
+		corev1.ResourceMemory:           spec.Memory,
+		corev1.ResourceEphemeralStorage: spec.Storage,
+	} {
+		if !quantity.IsZero() {
+			wanted[name] = quantity
+		}
+	}
+	if len(wanted) > 0 {
+		build.StepSpecs = []tektonv1.TaskRunStepSpec{{
+			Name:             buildStep,
+			ComputeResources: corev1.ResourceRequirements{Requests: wanted, Limits: wanted},
+		}}
+	}
+	return append(specs, build, deploy)
+}
+
 // kanikoArgs are the flags that depend on the build; those that every build has
 // in the same form for the Task's own paths are in the Task.
 func kanikoArgs(spec Spec) []string {
-	args := []string{
-		"--cache=true",
-		"--cache-repo=" + spec.Repository + "/cache",
-		// Without it a multi-stage build repeats its first stage every time.
-		"--cache-copy-layers",
+	args := []string{"--cache=false"}
+	if !spec.NoCache {
+		args = []string{
+			"--cache=true",
+			"--cache-repo=" + spec.Repository + "/cache",
+			// Without it a multi-stage build repeats its first stage every time.
+			"--cache-copy-layers",
+		}
+	}
+	args = append(args,
 		// Changes by size, time, mode and owner: hashing every file's content
 		// is most of what a snapshot costs.
 		"--snapshot-mode=redo",
-		"--image-download-retry=" + retries,
-		"--push-retry=" + retries,
+		"--image-download-retry="+retries,
+		"--push-retry="+retries,
 		"--log-format=text",
-	}
+	)
 	insecure := map[string]bool{}
 	for _, mirror := range spec.Mirrors {
 		registry, location, ok := mirror.Registry()
@@ -179,7 +368,51 @@ func kanikoArgs(spec Spec) []string {
 	for _, arg := range spec.BuildArgs {
 		args = append(args, "--build-arg="+arg)
 	}
+	if spec.Target != "" {
+		args = append(args, "--target="+spec.Target)
+	}
+	for _, secret := range spec.Secrets {
+		args = append(args, "--secret=id="+secret.ID+",src="+mountDir+secret.ID)
+	}
 	return args
+}
+
+// fullCommit is how git writes a commit in full, by SHA-1 or SHA-256.
+var fullCommit = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+
+// BuildKey is the key of the image that spec is the build of, 32 hexadecimal
+// digits: equal keys are equal images. It covers the content of the source, what
+// is built of it (path, Dockerfile, target, build arguments in order), the
+// secrets and engine, the version of the build engine. It does not cover what the
+// Dockerfile takes from elsewhere, which can change while the Dockerfile does not:
+// the images behind tags in FROM, packages that a RUN downloads, the content of
+// Secrets that are in the cluster. It is empty when the content of the source is
+// not known: for git, when the revision is not a full commit. It is pure.
+func BuildKey(spec Spec, engine string) string {
+	source := []string{"folder", spec.ContextDigest}
+	if spec.Git != nil {
+		if !fullCommit.MatchString(spec.Git.Revision) {
+			return ""
+		}
+		source = []string{"git", spec.Git.URL, spec.Git.Revision, strings.Trim(path.Clean(spec.Git.Path), "/")}
+	} else if spec.ContextDigest == "" {
+		return ""
+	}
+	// Where layers are cached and base images come from is no property of an image.
+	args := kanikoArgs(Spec{BuildArgs: spec.BuildArgs, Target: spec.Target})
+	secrets := make([]string, 0, 4*len(spec.Secrets))
+	for _, secret := range spec.Secrets {
+		value := sha256.Sum256(secret.Value)
+		secrets = append(secrets, secret.ID, secret.Secret, secret.Key, hex.EncodeToString(value[:]))
+	}
+	sum := sha256.New()
+	for _, part := range [][]string{{engine, dockerfile(spec)}, source, args, secrets} {
+		fmt.Fprintln(sum, len(part))
+		for _, text := range part {
+			fmt.Fprintf(sum, "%d %s\n", len(text), text)
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:32]
 }
 
 func param(name, value string) tektonv1.Param {
@@ -203,10 +436,13 @@ type Outcome struct {
 	Canceled bool
 	// Reason and Message are Tekton's own, of the condition Succeeded.
 	Reason, Message string
-	// Digest is the pushed image's, sha256:<hex>; empty until the run succeeded.
+	// Digest is the pushed image's, sha256:<hex>, empty until it was pushed. Of a
+	// run that only delivers it is the digest of the image that it delivers.
 	Digest string
 	// ImageURL is the pushed image as repository:tag[@digest].
 	ImageURL string
+	// Commit is the git commit that was built, in full; empty when it is not known.
+	Commit string
 }
 
 // Verdict reads a run's outcome. It is pure; a nil run is an empty outcome. Give
@@ -215,7 +451,7 @@ func Verdict(run *tektonv1.PipelineRun) Outcome {
 	if run == nil {
 		return Outcome{}
 	}
-	outcome := Outcome{Canceled: run.IsCancelled()}
+	outcome := Outcome{Canceled: run.IsCancelled(), Commit: run.Annotations[manifests.AnnotationCommit]}
 	if condition := run.Status.GetCondition(apis.ConditionSucceeded); condition != nil {
 		outcome.Done = !condition.IsUnknown()
 		outcome.Succeeded = condition.IsTrue()
@@ -223,13 +459,26 @@ func Verdict(run *tektonv1.PipelineRun) Outcome {
 		// A run that was faster than its cancellation is not a canceled one.
 		outcome.Canceled = outcome.Canceled && !outcome.Succeeded
 	}
+	outcome.Digest = text(run, paramDigest)
+	var digest string
 	for _, result := range run.Status.Results {
 		switch result.Name {
 		case resultDigest:
-			outcome.Digest = strings.TrimSpace(result.Value.StringVal)
+			digest = strings.TrimSpace(result.Value.StringVal)
 		case resultURL:
 			outcome.ImageURL = strings.TrimSpace(result.Value.StringVal)
+		case resultCommit:
+			outcome.Commit = strings.TrimSpace(result.Value.StringVal)
 		}
+	}
+	// Kaniko writes its results for every layer that it pushes to the cache, too.
+	image := text(run, paramImage)
+	switch {
+	case digest == "":
+	case outcome.Succeeded || image != "" && strings.HasPrefix(outcome.ImageURL, image+":"):
+		outcome.Digest = digest
+	default:
+		outcome.ImageURL = ""
 	}
 	return outcome
 }

@@ -7,11 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"knative.dev/pkg/apis"
 	"sigs.k8s.io/yaml"
@@ -46,14 +48,45 @@ func full() pipelinerun.Spec {
 	spec.ManifestsSecret = "release-7"
 	spec.Timeout = 20 * time.Minute
 	spec.Labels = map[string]string{"team": "trail"}
-	spec.Annotations = map[string]string{"pyflow.dev/git-commit": "0123abc"}
+	spec.Annotations = map[string]string{"example.com/ticket": "7"}
+	spec.BuildKey = "0123456789abcdef0123456789abcdef"
+	spec.Commit, spec.Dirty = strings.Repeat("9", 40), true
+	spec.DockerfileText = "FROM python:3.13-slim\n"
+	return spec
+}
+
+func buildSecrets() []pipelinerun.BuildSecret {
+	return []pipelinerun.BuildSecret{
+		{ID: "token", Value: []byte("hunter2")},
+		{ID: "npm", Secret: "npm-login", Key: "auth"},
+	}
+}
+
+// fromGit has all of the settings of a build that full has not.
+func fromGit() pipelinerun.Spec {
+	spec := minimal()
+	spec.Source, spec.ContextDigest = "", ""
+	spec.Git = &pipelinerun.Git{URL: "https://git.example.com/hiking.git", Revision: "v2", Path: "services/mountains", Secret: "git-login"}
+	spec.NoDeploy = true
+	spec.NoCache = true
+	spec.Target = "runtime"
+	spec.Secrets = buildSecrets()
+	spec.CPU, spec.Memory, spec.Storage = resource.MustParse("2"), resource.MustParse("1Gi"), resource.MustParse("10Gi")
+	spec.NodeSelector = map[string]string{"disk": "fast"}
+	return spec
+}
+
+func deliver() pipelinerun.Spec {
+	spec := minimal()
+	spec.Source, spec.ContextDigest = "", ""
+	spec.Digest = "sha256:" + hex('c')
 	return spec
 }
 
 func hex(c byte) string { return string(bytes.Repeat([]byte{c}, 64)) }
 
 func TestNewGolden(t *testing.T) {
-	for name, spec := range map[string]pipelinerun.Spec{"minimal": minimal(), "full": full()} {
+	for name, spec := range map[string]pipelinerun.Spec{"minimal": minimal(), "full": full(), "git": fromGit(), "deliver": deliver()} {
 		t.Run(name, func(t *testing.T) {
 			got, err := yaml.Marshal(pipelinerun.New(spec))
 			if err != nil {
@@ -76,11 +109,25 @@ func TestNewGolden(t *testing.T) {
 	}
 }
 
-// The run and the Pipeline that setup installs have to name the same things.
+// The runs and the Pipelines that setup installs have to name the same things.
 func TestNewFitsThePipeline(t *testing.T) {
-	pipeline := readPipeline(t)
-	run := pipelinerun.New(full())
+	for name, spec := range map[string]pipelinerun.Spec{"pyflow": full(), "pyflow-git": fromGit(), "pyflow-deliver": deliver()} {
+		t.Run(name, func(t *testing.T) {
+			fits(t, spec, readPipeline(t, name))
+		})
+	}
+}
 
+func fits(t *testing.T, spec pipelinerun.Spec, pipeline *tektonv1.Pipeline) {
+	t.Helper()
+	c := newCluster()
+	run, err := pipelinerun.Create(t.Context(), c.clients(), spec, files())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name := run.Spec.PipelineRef.Params[1].Value.StringVal; name != pipeline.Name {
+		t.Errorf("the run is of pipeline %s, want %s", name, pipeline.Name)
+	}
 	given := map[string]tektonv1.ParamType{}
 	for _, param := range run.Spec.Params {
 		given[param.Name] = param.Value.Type
@@ -104,16 +151,20 @@ func TestNewFitsThePipeline(t *testing.T) {
 		}
 	}
 
-	var bound, wanted, tasks, specs []string
+	bound := map[string]bool{}
 	for _, workspace := range run.Spec.Workspaces {
-		bound = append(bound, workspace.Name)
+		bound[workspace.Name] = true
 	}
 	for _, workspace := range pipeline.Spec.Workspaces {
-		wanted = append(wanted, workspace.Name)
+		if !bound[workspace.Name] && !workspace.Optional {
+			t.Errorf("the pipeline needs workspace %q, the run has none", workspace.Name)
+		}
+		delete(bound, workspace.Name)
 	}
-	if slices.Sort(bound); !slices.Equal(bound, slices.Sorted(slices.Values(wanted))) {
-		t.Errorf("workspaces %v, the pipeline declares %v", bound, wanted)
+	for name := range bound {
+		t.Errorf("workspace %q is unknown to the pipeline", name)
 	}
+	var tasks, specs []string
 	for _, task := range pipeline.Spec.Tasks {
 		tasks = append(tasks, task.Name)
 	}
@@ -123,14 +174,21 @@ func TestNewFitsThePipeline(t *testing.T) {
 	if !slices.Equal(specs, tasks) {
 		t.Errorf("taskRunSpecs for %v, the pipeline has tasks %v", specs, tasks)
 	}
-	for _, result := range []string{"IMAGE_DIGEST", "IMAGE_URL"} {
+	var results []string
+	if spec.Digest == "" {
+		results = append(results, "IMAGE_DIGEST", "IMAGE_URL")
+	}
+	if spec.Git != nil {
+		results = append(results, "COMMIT")
+	}
+	for _, result := range results {
 		if !slices.ContainsFunc(pipeline.Spec.Results, func(r tektonv1.PipelineResult) bool { return r.Name == result }) {
 			t.Errorf("Verdict reads result %s, which the pipeline does not have", result)
 		}
 	}
 }
 
-func readPipeline(t *testing.T) *tektonv1.Pipeline {
+func readPipeline(t *testing.T, name string) *tektonv1.Pipeline {
 	t.Helper()
 	file, err := os.Open("../manifests/platform/tasks.yaml")
 	if err != nil {
@@ -142,14 +200,82 @@ func readPipeline(t *testing.T) *tektonv1.Pipeline {
 		pipeline := &tektonv1.Pipeline{}
 		err := decoder.Decode(pipeline)
 		if errors.Is(err, io.EOF) {
-			t.Fatal("no Pipeline in tasks.yaml")
+			t.Fatalf("no Pipeline %s in tasks.yaml", name)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if pipeline.Kind == "Pipeline" {
+		if pipeline.Kind == "Pipeline" && pipeline.Name == name {
 			return pipeline
 		}
+	}
+}
+
+func TestBuildKey(t *testing.T) {
+	commit := strings.Repeat("9", 40)
+	git := func(revision string) pipelinerun.Spec {
+		spec := fromGit()
+		spec.Git = &pipelinerun.Git{URL: spec.Git.URL, Revision: revision, Path: spec.Git.Path}
+		return spec
+	}
+	base := pipelinerun.BuildKey(full(), "v1")
+	if len(base) != 32 {
+		t.Errorf("key %q, want 32 digits", base)
+	}
+	change := func(change func(*pipelinerun.Spec)) pipelinerun.Spec {
+		spec := full()
+		change(&spec)
+		return spec
+	}
+	for name, spec := range map[string]pipelinerun.Spec{
+		"another run": change(func(s *pipelinerun.Spec) { s.Name, s.Tag = "mountains-zzzzz", "v3" }),
+		"mirrors":     change(func(s *pipelinerun.Spec) { s.Mirrors = nil }),
+		"delivery":    change(func(s *pipelinerun.Spec) { s.NoDeploy, s.ManifestsSecret = true, "" }),
+		"resources":   change(func(s *pipelinerun.Spec) { s.CPU = resource.MustParse("3") }),
+		"no cache":    change(func(s *pipelinerun.Spec) { s.NoCache = true }),
+		"commit":      change(func(s *pipelinerun.Spec) { s.Commit, s.Dirty = "", false }),
+	} {
+		if got := pipelinerun.BuildKey(spec, "v1"); got != base {
+			t.Errorf("%s: another key, but the image is the same", name)
+		}
+	}
+	seen := map[string]string{base: "base"}
+	for name, spec := range map[string]pipelinerun.Spec{
+		"source":       change(func(s *pipelinerun.Spec) { s.ContextDigest = "sha256:" + hex('d') }),
+		"dockerfile":   change(func(s *pipelinerun.Spec) { s.Dockerfile = "" }),
+		"args' order":  change(func(s *pipelinerun.Spec) { s.BuildArgs = []string{s.BuildArgs[1], s.BuildArgs[0]} }),
+		"target":       change(func(s *pipelinerun.Spec) { s.Target = "test" }),
+		"secret":       change(func(s *pipelinerun.Spec) { s.Secrets = buildSecrets() }),
+		"its value":    change(func(s *pipelinerun.Spec) { s.Secrets = buildSecrets(); s.Secrets[0].Value = []byte("other") }),
+		"its key":      change(func(s *pipelinerun.Spec) { s.Secrets = buildSecrets(); s.Secrets[1].Key = "other" }),
+		"git":          git(commit),
+		"git's commit": git(strings.Repeat("8", 40)),
+	} {
+		key := pipelinerun.BuildKey(spec, "v1")
+		if other, ok := seen[key]; ok || key == "" {
+			t.Errorf("%s has the key %q of %s, but the image is another", name, key, other)
+		}
+		seen[key] = name
+	}
+	if pipelinerun.BuildKey(full(), "v2") == base {
+		t.Error("another engine, but the same key")
+	}
+	for _, revision := range []string{"", "main", commit[:12]} {
+		if key := pipelinerun.BuildKey(git(revision), "v1"); key != "" {
+			t.Errorf("revision %q has key %s, but may be another commit tomorrow", revision, key)
+		}
+	}
+}
+
+func TestNewLeavesOutALongDockerfile(t *testing.T) {
+	spec := minimal()
+	spec.DockerfileText = strings.Repeat("#", 64<<10)
+	if pipelinerun.New(spec).Annotations[manifests.AnnotationDockerfile] != spec.DockerfileText {
+		t.Error("the text of 64 KiB is missing")
+	}
+	spec.DockerfileText += "#"
+	if _, ok := pipelinerun.New(spec).Annotations[manifests.AnnotationDockerfile]; ok {
+		t.Error("a longer text is there")
 	}
 }
 
@@ -170,6 +296,9 @@ func TestVerdict(t *testing.T) {
 		}
 		return run
 	}
+	commit := func(run *tektonv1.PipelineRun) {
+		run.Annotations[manifests.AnnotationCommit] = "abc"
+	}
 	cancel := func(run *tektonv1.PipelineRun) { run.Spec.Status = tektonv1.PipelineRunSpecStatusCancelled }
 	for name, test := range map[string]struct {
 		run  *tektonv1.PipelineRun
@@ -187,6 +316,18 @@ func TestVerdict(t *testing.T) {
 			}),
 			pipelinerun.Outcome{Done: true, Succeeded: true, Reason: "Succeeded", Message: "words", Digest: "sha256:cc", ImageURL: "host/app:tag@sha256:cc"},
 		},
+		"commit as told": {
+			run(corev1.ConditionUnknown, "Running", commit),
+			pipelinerun.Outcome{Reason: "Running", Message: "words", Commit: "abc"},
+		},
+		"commit as fetched": {
+			run(corev1.ConditionTrue, "Succeeded", func(run *tektonv1.PipelineRun) {
+				commit(run)
+				run.Status.Results = []tektonv1.PipelineRunResult{{Name: "COMMIT", Value: *tektonv1.NewStructuredValues("def\n")}}
+			}),
+			pipelinerun.Outcome{Done: true, Succeeded: true, Reason: "Succeeded", Message: "words", Commit: "def"},
+		},
+		"delivery": {pipelinerun.New(deliver()), pipelinerun.Outcome{Digest: "sha256:" + hex('c')}},
 		"failed":   {run(corev1.ConditionFalse, "Failed", nil), pipelinerun.Outcome{Done: true, Reason: "Failed", Message: "words"}},
 		"timeout":  {run(corev1.ConditionFalse, "PipelineRunTimeout", nil), pipelinerun.Outcome{Done: true, Reason: "PipelineRunTimeout", Message: "words"}},
 		"canceled": {run(corev1.ConditionFalse, "Cancelled", cancel), pipelinerun.Outcome{Done: true, Canceled: true, Reason: "Cancelled", Message: "words"}},

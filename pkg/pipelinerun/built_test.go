@@ -1,0 +1,154 @@
+package pipelinerun_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
+)
+
+// built gives a run a key and, unless it is empty, the digest that it pushed: of its
+// image, or of what is below that repository.
+func built(key, digest string, status corev1.ConditionStatus, below ...string) func(*tektonv1.PipelineRun) {
+	return func(run *tektonv1.PipelineRun) {
+		run.Labels[manifests.LabelBuildKey] = key
+		where := strings.Join(below, "")
+		if digest != "" {
+			image := ""
+			for _, param := range run.Spec.Params {
+				if param.Name == "image" {
+					image = param.Value.StringVal
+				}
+			}
+			run.Status.Results = []tektonv1.PipelineRunResult{
+				{Name: "IMAGE_DIGEST", Value: *tektonv1.NewStructuredValues(digest + "\n")},
+				{Name: "IMAGE_URL", Value: *tektonv1.NewStructuredValues(image + where + ":x@" + digest + "\n")},
+			}
+		}
+		ended(status, "")(run)
+	}
+}
+
+func TestBuilt(t *testing.T) {
+	elsewhere := aged("web", "web-elsewhere", 9, built("key", "sha256:e", corev1.ConditionTrue))
+	elsewhere.Namespace = "other"
+	for name, test := range map[string]struct {
+		runs []*tektonv1.PipelineRun
+		want string
+	}{
+		"none": {},
+		"the newest": {
+			[]*tektonv1.PipelineRun{
+				aged("web", "web-3", 3, built("key", "sha256:c", corev1.ConditionTrue)),
+				aged("web", "web-2", 2, built("key", "sha256:b", corev1.ConditionTrue)),
+			},
+			"web-3",
+		},
+		"of one second the greater name": {
+			[]*tektonv1.PipelineRun{
+				aged("web", "web-b", 1, built("key", "sha256:b", corev1.ConditionTrue)),
+				aged("web", "web-a", 1, built("key", "sha256:a", corev1.ConditionTrue)),
+			},
+			"web-b",
+		},
+		"others": {
+			[]*tektonv1.PipelineRun{
+				elsewhere,
+				aged("api", "api-1", 9, built("key", "sha256:d", corev1.ConditionTrue)),
+				aged("web", "web-other", 9, built("another", "sha256:d", corev1.ConditionTrue)),
+				aged("web", "web-none", 9, nil),
+			},
+			"",
+		},
+		"whose delivery failed, or is under way": {
+			[]*tektonv1.PipelineRun{
+				aged("web", "web-1", 1, built("key", "sha256:a", corev1.ConditionFalse)),
+				aged("web", "web-2", 2, built("key", "sha256:a", corev1.ConditionUnknown)),
+			},
+			"web-2",
+		},
+		"a newer one that pushed nothing": {
+			[]*tektonv1.PipelineRun{
+				aged("web", "web-1", 1, built("key", "sha256:a", corev1.ConditionTrue)),
+				aged("web", "web-2", 2, built("key", "", corev1.ConditionFalse)),
+			},
+			"web-1",
+		},
+		"a newer one that pushed a layer to the cache only": {
+			[]*tektonv1.PipelineRun{
+				aged("web", "web-1", 1, built("key", "sha256:a", corev1.ConditionTrue)),
+				aged("web", "web-2", 2, built("key", "sha256:c", corev1.ConditionFalse, "/cache")),
+			},
+			"web-1",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster()
+			for _, run := range test.runs {
+				if err := c.tekton.Tracker().Add(run); err != nil {
+					t.Fatal(err)
+				}
+			}
+			run, err := pipelinerun.Built(t.Context(), c.tekton, "hiking", "web", "key")
+			got := ""
+			if run != nil {
+				got = run.Name
+			}
+			if err != nil || got != test.want {
+				t.Errorf("got %q, %v, want %q", got, err, test.want)
+			}
+		})
+	}
+}
+
+func TestBuiltFails(t *testing.T) {
+	c := newCluster()
+	broken := errors.New("broken")
+	c.tekton.PrependReactor("list", "pipelineruns", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, broken })
+	if _, err := pipelinerun.Built(t.Context(), c.tekton, "hiking", "web", "key"); !errors.Is(err, broken) || !strings.Contains(err.Error(), "list pipelineruns") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestWhatARunSaysOfItself(t *testing.T) {
+	only, without := minimal(), minimal()
+	only.Digest, without.NoDeploy, without.Dockerfile = "sha256:x", true, "docker/Dockerfile"
+	for name, test := range map[string]struct {
+		run        *tektonv1.PipelineRun
+		delivers   bool
+		dockerfile string
+		digest     string
+	}{
+		"a build":          {pipelinerun.New(minimal()), true, "Dockerfile", ""},
+		"a delivery":       {pipelinerun.New(only), true, "", "sha256:x"},
+		"without delivery": {pipelinerun.New(without), false, "docker/Dockerfile", ""},
+	} {
+		if got := pipelinerun.Delivers(test.run); got != test.delivers {
+			t.Errorf("%s: delivers is %t", name, got)
+		}
+		if got := pipelinerun.DockerfilePath(test.run); got != test.dockerfile {
+			t.Errorf("%s: Dockerfile is %q", name, got)
+		}
+		if got := pipelinerun.Verdict(test.run).Digest; got != test.digest {
+			t.Errorf("%s: digest is %q", name, got)
+		}
+		if got := pipelinerun.DeliverySequence(test.run); got != "" {
+			t.Errorf("%s: one that nobody has started has the sequence %q", name, got)
+		}
+	}
+	c := newCluster()
+	run, err := pipelinerun.Create(t.Context(), c.clients(), minimal(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := pipelinerun.DeliverySequence(run), pipelinerun.Sequence(run); got != want {
+		t.Errorf("sequence is %q, want %q", got, want)
+	}
+}
