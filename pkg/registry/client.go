@@ -83,6 +83,11 @@ type Client struct {
 	// pauses are the times to wait before an upload is tried again.
 	pauses []time.Duration
 	now    func() time.Time
+	// chunk is the size of the pieces of a layer of which an upload goes on after
+	// its connection broke; zero sends layers as a whole. For stall and patience
+	// see stallLimit and resumePatience.
+	chunk           int64
+	stall, patience time.Duration
 }
 
 // New returns a client. It connects to nothing yet.
@@ -118,6 +123,9 @@ func New(opts Options) (*Client, error) {
 		}},
 		pauses: []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second},
 		now:    time.Now,
+
+		stall:    stallLimit,
+		patience: resumePatience,
 	}
 	if opts.Dial != nil {
 		home := net.JoinHostPort(hostname, port)
@@ -128,6 +136,7 @@ func New(opts Options) (*Client, error) {
 			}
 			return opts.Dial(ctx, network, address)
 		}
+		client.chunk = resumableChunk
 		// Every record is a frame of the port-forward.
 		trust.DynamicRecordSizingDisabled = true
 	}
@@ -287,11 +296,15 @@ type SourceRef struct {
 // Nothing is sent that the registry has; of a context that was used last on
 // another day the manifest is, for its tag. Progress, when set, is called with the
 // layer's bytes sent so far and in all, from other goroutines but one at a time
-// and never after PushSource returned; a new attempt starts at zero again, and
-// the last call says all. It must be quick. Transient errors are tried
-// again for about 15 seconds in all, the upload from its start; so is a push of
-// which the registry's garbage collection has taken a part. When ctx is done
-// PushSource returns at once.
+// and never after PushSource returned; a new attempt starts where the last one can
+// go on, and the last call says all. It must be quick.
+//
+// Transient errors are tried again for about 15 seconds in all; so is a push of
+// which the registry's garbage collection has taken a part. A layer of more than
+// 16 MiB goes to the registry in the cluster in chunks: when the connection breaks,
+// the upload goes on from what the registry has got, as long as it gets further at
+// least every five minutes. To an external registry, or when it is smaller, it is
+// sent again from its start. When ctx is done PushSource returns at once.
 //
 // Errors hold ErrUnauthorized, ErrDenied, ErrFull, ErrCertificate, ErrUnreachable
 // or those of the DialFunc, and never a credential.
@@ -314,7 +327,12 @@ func (c *Client) PushSource(ctx context.Context, repository string, layer v1.Lay
 	}
 	reference := target.Digest(digest.String())
 	tag := target.Tag(SourceTag(digest, c.now()))
-	err = c.retryWhile(ctx, pushable, func() error { return remote.Write(tag, image, c.options(ctx)...) })
+	if c.chunk > 0 && counted.size > c.chunk {
+		err = c.upload(ctx, target, counted)
+	}
+	if err == nil {
+		err = c.retryWhile(ctx, pushable, func() error { return remote.Write(tag, image, c.options(ctx)...) })
+	}
 	uploaded := counted.finish(err == nil)
 	if err != nil {
 		return SourceRef{}, explain(ctx, "push "+target.String(), err)
@@ -497,15 +515,37 @@ func newCountedLayer(layer v1.Layer, progress func(complete, total int64)) (*cou
 
 // Compressed opens the layer, which the library does only to send it.
 func (l *countedLayer) Compressed() (io.ReadCloser, error) {
+	return l.from(0)
+}
+
+// from opens the layer at an offset.
+func (l *countedLayer) from(offset int64) (io.ReadCloser, error) {
 	content, err := l.Layer.Compressed()
 	if err != nil {
 		return nil, err
 	}
+	if seeker, ok := content.(io.Seeker); ok {
+		_, err = seeker.Seek(offset, io.SeekStart)
+	} else {
+		_, err = io.CopyN(io.Discard, content, offset)
+	}
+	if err != nil {
+		return nil, errors.Join(err, content.Close())
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.opened = true
-	l.reader = &countedReader{ReadCloser: content, layer: l}
+	l.reader = &countedReader{ReadCloser: content, layer: l, read: offset}
 	return l.reader, nil
+}
+
+// restart reports that so much of it has arrived, and that what was read beyond
+// has to be read again.
+func (l *countedLayer) restart(offset int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reader = nil
+	l.progress(offset, l.size)
 }
 
 // finish ends the reports: a request that was given up may still be reading.

@@ -26,6 +26,11 @@ type Archive struct {
 	ContentSize int64
 	// Files counts the regular files and symbolic links; directories are not counted.
 	Files int
+	// Warnings are the packed files that look as if they should not travel:
+	// secrets first, then what is large, each sorted by path, at most 100.
+	Warnings []Warning
+	// MoreWarnings counts those that are not among them.
+	MoreWarnings int
 
 	file  *os.File
 	close func() error
@@ -54,14 +59,21 @@ func newArchive() (*Archive, error) {
 	}, nil
 }
 
-// Open returns a new reader of the compressed file from its start. Readers are
-// independent of each other and fail with os.ErrClosed once the archive is closed.
+// Open returns a new reader of the compressed file from its start, an io.Seeker as
+// well. Readers are independent of each other and fail with os.ErrClosed once the
+// archive is closed.
 func (a *Archive) Open() (io.ReadCloser, error) {
 	if _, err := a.file.Stat(); err != nil {
 		return nil, fmt.Errorf("open the archive: %w", err)
 	}
-	return io.NopCloser(io.NewSectionReader(a.file, 0, a.Size)), nil
+	return reader{io.NewSectionReader(a.file, 0, a.Size)}, nil
 }
+
+// reader is one of the archive's.
+type reader struct{ *io.SectionReader }
+
+// Close does nothing: the file is the archive's.
+func (reader) Close() error { return nil }
 
 // Close removes the temporary file. Calls after the first do nothing and
 // return what the first one did.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -19,44 +20,60 @@ const ignoreFile = ".dockerignore"
 
 // DefaultIgnore returns the patterns, in the syntax of a .dockerignore, that
 // are left out of a directory which has no ignore file of its own: version
-// control, caches and installed packages, which a build makes anew. Beside them
-// a directory named venv or .venv is left out when it holds a pyvenv.cfg, which
-// no pattern can say.
+// control, what Python's tools leave behind, installed packages, which a build
+// makes anew, and what editors keep for themselves. Beside them every directory
+// that holds a pyvenv.cfg is left out, a virtual environment whatever its name,
+// which no pattern can say.
+//
+// A directory build or dist is not among them: it may be what is delivered.
 func DefaultIgnore() []string {
 	return []string{
 		"**/.git",
+		"**/.hg",
+		"**/.svn",
+
 		"**/__pycache__",
-		"**/*.pyc",
+		"**/*.py[co]",
 		"**/.pytest_cache",
 		"**/.ruff_cache",
 		"**/.mypy_cache",
+		"**/.dmypy.json",
+		"**/.pytype",
+		"**/.pyre",
 		"**/.tox",
+		"**/.nox",
+		"**/.hypothesis",
+		"**/.coverage",
+		"**/.coverage.*",
+		"**/htmlcov",
+		"**/.ipynb_checkpoints",
+
+		// Where setuptools writes them. Elsewhere one may belong to a copy of
+		// somebody's package, which needs it.
+		"*.egg-info",
+		"src/*.egg-info",
+		"**/.eggs",
+
+		"**/__pypackages__",
+		"**/.pixi",
+		"**/.direnv",
 		"**/node_modules",
+
+		"**/.idea",
+		"**/.vscode",
+		"**/.DS_Store",
 	}
 }
 
-// rules decides what of a directory is packed: of the patterns that match a
-// path or a directory above it, the last one decides. It is not safe for
-// concurrent use, because its matchers are not.
+// rules say what of a directory is packed.
 type rules struct {
-	patterns []pattern
-	// always are the files that are packed whatever the patterns say.
+	// exclude are the patterns as BuildKit's filter takes them.
+	exclude []string
+	// always are the files that are packed whatever the ignore file says.
 	always []string
 	// virtualenvs says whether virtual environments are left out.
 	virtualenvs bool
 }
-
-// pattern is one line of an ignore file. Each has a matcher of its own: one over
-// all of them does not look at a negation while nothing is ignored, forgets it
-// for what is below, and so disagrees with the builder about "a/b", "!a".
-type pattern struct {
-	matcher    *patternmatcher.PatternMatcher
-	negated    bool
-	components []string
-}
-
-// matches holds for each pattern what is known of a directory and those above.
-type matches []patternmatcher.MatchInfo
 
 // readRules reads the ignore file that belongs to the Dockerfile:
 // <dockerfile>.dockerignore, else .dockerignore, else the default patterns.
@@ -70,122 +87,69 @@ func readRules(root *os.Root, dockerfile string) (*rules, error) {
 			return nil, &FileError{Path: name, Err: cause(err)}
 		}
 		patterns, err := ignorefile.ReadAll(bytes.NewReader(content))
+		if err == nil {
+			err = checkPatterns(patterns)
+		}
 		if err != nil {
 			return nil, &FileError{Path: name, Err: err}
 		}
-		r, err := newRules(patterns)
-		if err != nil {
-			return nil, &FileError{Path: name, Err: err}
-		}
-		r.always = []string{dockerfile, name}
-		return r, nil
+		return newRules(patterns, dockerfile, name), nil
 	}
-	r, err := newRules(DefaultIgnore())
-	if err != nil {
-		return nil, err
-	}
-	r.always = []string{dockerfile}
+	r := newRules(DefaultIgnore(), dockerfile)
 	r.virtualenvs = true
 	return r, nil
 }
 
-func newRules(lines []string) (*rules, error) {
-	r := &rules{}
-	for _, line := range lines {
-		p, err := newPattern(line)
+// newRules adds to the patterns that some files are packed in any case: Docker
+// sends them beside the context, here the context is all that travels.
+func newRules(patterns []string, always ...string) *rules {
+	r := &rules{exclude: slices.Clone(patterns), always: always}
+	if len(patterns) > 0 {
+		for _, name := range always {
+			r.exclude = append(r.exclude, "!"+literal(name))
+		}
+	}
+	return r
+}
+
+// literal returns the pattern that matches the path and no other.
+func literal(name string) string {
+	if runtime.GOOS == "windows" {
+		// The backslash separates, and names can not hold most of these.
+		return name
+	}
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
+}
+
+// checkPatterns finds the pattern that is none, which the filter would tell
+// without its name and only once it is used.
+func checkPatterns(patterns []string) error {
+	for _, pattern := range patterns {
+		lines := []string{pattern}
+		if strings.HasPrefix(pattern, "!") {
+			// A negation is looked at for what is ignored only.
+			lines = []string{"**", pattern}
+		}
+		matcher, err := patternmatcher.New(lines)
+		if err == nil {
+			// A pattern is compiled when it is first used.
+			_, err = matcher.MatchesOrParentMatches("x")
+		}
 		if err != nil {
-			return nil, fmt.Errorf("pattern %q: %w", line, err)
-		}
-		r.patterns = append(r.patterns, p)
-	}
-	return r, nil
-}
-
-func newPattern(line string) (pattern, error) {
-	negated := strings.HasPrefix(line, "!")
-	lines := []string{line}
-	if negated {
-		// A negation takes effect only on what is ignored.
-		lines = []string{"**", line}
-	}
-	matcher, err := patternmatcher.New(lines)
-	if err != nil {
-		return pattern{}, err
-	}
-	// The matcher compiles a pattern when it is first used.
-	if _, err := matcher.MatchesOrParentMatches("x"); err != nil {
-		return pattern{}, err
-	}
-	clean := filepath.ToSlash(matcher.Patterns()[len(lines)-1].String())
-	return pattern{matcher: matcher, negated: negated, components: strings.Split(clean, "/")}, nil
-}
-
-// ignored reports whether rel is left out. parent is the second result for the
-// directory that holds it, nil at the top.
-func (r *rules) ignored(rel string, parent matches) (bool, matches, error) {
-	ignored := false
-	own := make(matches, len(r.patterns))
-	for i, p := range r.patterns {
-		var above patternmatcher.MatchInfo
-		if parent != nil {
-			above = parent[i]
-		}
-		left, info, err := p.matcher.MatchesUsingParentResults(rel, above)
-		if err != nil {
-			return false, nil, err
-		}
-		own[i] = info
-		if left != p.negated {
-			ignored = !p.negated
+			return fmt.Errorf("pattern %q: %w", pattern, err)
 		}
 	}
-	if slices.Contains(r.always, rel) {
-		ignored = false
-	}
-	return ignored, own, nil
-}
-
-// needed reports whether something below an ignored directory may be packed
-// nevertheless. When in doubt it says yes, which costs time only.
-func (r *rules) needed(dir string) bool {
-	if r.holdsAlways(dir) {
-		return true
-	}
-	components := strings.Split(dir, "/")
-	return slices.ContainsFunc(r.patterns, func(p pattern) bool {
-		return p.negated && mayMatchBelow(p.components, components)
-	})
-}
-
-// holdsAlways reports whether a file that is always packed is below dir.
-func (r *rules) holdsAlways(dir string) bool {
-	return slices.ContainsFunc(r.always, func(name string) bool {
-		return strings.HasPrefix(name, dir+"/")
-	})
+	return nil
 }
 
 // virtualenv reports whether the directory is a Python virtual environment that
 // the default rules leave out.
 func (r *rules) virtualenv(parent *os.Root, name, rel string) bool {
-	if !r.virtualenvs || (name != "venv" && name != ".venv") || r.holdsAlways(rel) {
+	if !r.virtualenvs || slices.ContainsFunc(r.always, func(file string) bool { return strings.HasPrefix(file, rel+"/") }) {
 		return false
 	}
 	_, err := parent.Lstat(filepath.Join(name, "pyvenv.cfg"))
 	return err == nil
-}
-
-// mayMatchBelow reports whether the pattern can match a path below dir that it
-// does not match at dir already.
-func mayMatchBelow(pattern, dir []string) bool {
-	for i, component := range pattern {
-		if strings.Contains(component, "**") || i >= len(dir) {
-			return true
-		}
-		if component != dir[i] && !strings.ContainsAny(component, `*?[\`) {
-			return false
-		}
-	}
-	return false
 }
 
 // contextPath cleans the path of a Dockerfile inside the context.

@@ -23,6 +23,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/klauspost/compress/gzip"
+	"github.com/tonistiigi/fsutil"
+	"github.com/tonistiigi/fsutil/types"
 )
 
 const chunk = 256 << 10
@@ -50,9 +52,12 @@ type Options struct {
 // that built the program.
 //
 // Memory does not grow with the size of files, only with the number of entries
-// of a single directory. Errors about an entry hold a *FileError. Symbolic links
-// are kept, never followed; an absolute one that points inside the context is
-// made relative. When ctx is done Pack returns its error.
+// of a single directory. Symbolic links are kept, never followed; an absolute one
+// that points inside the context is made relative. What of it looks as if it
+// should not travel is in the archive's Warnings.
+//
+// An entry that can not be packed does not end the walk, so that all of them are
+// told at once, in a *ContextError. When ctx is done Pack returns its error.
 func Pack(ctx context.Context, dir string, opts Options) (*Archive, error) {
 	archive, err := pack(ctx, dir, opts)
 	if err != nil {
@@ -96,7 +101,7 @@ func pack(ctx context.Context, dir string, opts Options) (_ *Archive, err error)
 		return nil, err
 	}
 	p := &packer{
-		ctx:      ctx,
+		root:     root,
 		tar:      tar.NewWriter(io.MultiWriter(gz, content)),
 		rules:    rules,
 		bases:    bases,
@@ -104,7 +109,7 @@ func pack(ctx context.Context, dir string, opts Options) (_ *Archive, err error)
 		buffer:   make([]byte, chunk),
 		archive:  archive,
 	}
-	if err := p.directory(root, "", nil); err != nil {
+	if err := p.walk(ctx); err != nil {
 		return nil, err
 	}
 	for _, finish := range []func() error{p.tar.Close, gz.Close, buffer.Flush} {
@@ -118,6 +123,7 @@ func pack(ctx context.Context, dir string, opts Options) (_ *Archive, err error)
 	}
 	archive.Size = info.Size()
 	archive.Digest, archive.DiffID = sum(compressed), sum(content)
+	archive.Warnings, archive.MoreWarnings = p.warnings.all(archive.ContentSize)
 	return archive, nil
 }
 
@@ -139,36 +145,91 @@ func absolute(dir string) ([]string, error) {
 	return []string{given, resolved}, nil
 }
 
-// packer is one walk over a directory.
+// packer is one walk over a directory. It is the file system that BuildKit's
+// filter walks, and what takes the entries that the filter lets through: so the
+// rules are those of Docker to the letter, and the way through the directory is
+// by handles, so that no path is too long and no link is followed.
 type packer struct {
-	ctx      context.Context
+	root     *os.Root
 	tar      *tar.Writer
 	rules    *rules
 	bases    []string
 	progress func(files int, bytes int64)
 	buffer   []byte
 	archive  *Archive
-	// pending are the directories above the current entry that have not been
-	// written: ignored ones, which appear only when something in them does.
-	pending []string
+	warnings warnings
+	problems ContextError
+
+	// parent is the directory of the entry that the filter looks at.
+	parent *os.Root
 }
 
-// directory packs what is in root, the directory rel of the context. It goes
-// down by handles, so that no path is too long and no link is followed.
-func (p *packer) directory(root *os.Root, rel string, info matches) error {
+var _ fsutil.FS = (*packer)(nil)
+
+// walk packs everything. Its errors are the context's, the archive's, and at the
+// end those of the entries.
+func (p *packer) walk(ctx context.Context) error {
+	filter, err := fsutil.NewFilterFS(p, &fsutil.FilterOpt{ExcludePatterns: p.rules.exclude})
+	if err != nil {
+		return err
+	}
+	if err := filter.Walk(ctx, "", func(name string, entry fs.DirEntry, _ error) error { return p.pack(ctx, name, entry) }); err != nil {
+		return err
+	}
+	return p.problems.orNil()
+}
+
+// Open is not called: what the filter lets through is opened by its directory.
+func (p *packer) Open(name string) (io.ReadCloser, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: errors.ErrUnsupported}
+}
+
+// Walk calls visit for every entry below the root, those of a directory in the
+// order of their names, unless visit returns fs.SkipDir for it.
+func (p *packer) Walk(ctx context.Context, _ string, visit fs.WalkDirFunc) error {
+	return p.directory(ctx, p.root, "", visit)
+}
+
+func (p *packer) directory(ctx context.Context, root *os.Root, rel string, visit fs.WalkDirFunc) error {
 	entries, err := readDirectory(root)
 	if err != nil {
-		return &FileError{Path: cmp.Or(rel, "."), Err: cause(err)}
+		p.problems.add(cmp.Or(rel, "."), err)
+		return nil
 	}
 	for _, entry := range entries {
-		if err := p.ctx.Err(); err != nil {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := p.entry(root, entry, path.Join(rel, entry.Name()), info); err != nil {
+		name := entry.Name()
+		below := path.Join(rel, name)
+		if entry.IsDir() && p.rules.virtualenv(root, name, below) {
+			continue
+		}
+		p.parent = root
+		// The filter knows its own kind of information only.
+		stat := &fsutil.DirEntryInfo{Stat: &types.Stat{Path: filepath.FromSlash(below), Mode: uint32(entry.Type())}}
+		switch err := visit(stat.Path, stat, nil); {
+		case errors.Is(err, fs.SkipDir) && entry.IsDir():
+			continue
+		case err != nil:
 			return err
+		case entry.IsDir():
+			if err := p.subdirectory(ctx, root, name, below, visit); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+func (p *packer) subdirectory(ctx context.Context, root *os.Root, name, rel string, visit fs.WalkDirFunc) error {
+	sub, err := root.OpenRoot(name)
+	if err != nil {
+		p.problems.add(rel, err)
+		return nil
+	}
+	defer sub.Close() //nolint:errcheck // nothing was written through it
+	return p.directory(ctx, sub, rel, visit)
 }
 
 func readDirectory(root *os.Root) ([]fs.DirEntry, error) {
@@ -182,24 +243,20 @@ func readDirectory(root *os.Root) ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-func (p *packer) entry(root *os.Root, entry fs.DirEntry, rel string, parent matches) error {
-	ignored, info, err := p.rules.ignored(rel, parent)
-	if err != nil {
-		return &FileError{Path: rel, Err: err}
-	}
+// pack takes what the filter lets through: an entry of p.parent, or a directory
+// above it, which is let through only when something in it is. After the first
+// problem nothing is written any more, and the rest is only looked at.
+func (p *packer) pack(ctx context.Context, native string, entry fs.DirEntry) error {
+	rel := filepath.ToSlash(native)
 	name := entry.Name()
+	var err error
 	switch kind := entry.Type(); {
 	case kind.IsDir():
-		if p.rules.virtualenv(root, name, rel) || ignored && !p.rules.needed(rel) {
-			return nil
-		}
-		return p.subdirectory(root, name, rel, info, ignored)
-	case ignored:
-		return nil
+		return p.header(tar.Header{Typeflag: tar.TypeDir, Name: rel + "/", Mode: 0o755})
 	case kind.IsRegular():
-		err = p.regular(root, name, rel)
+		err = p.regular(ctx, name, rel)
 	case kind&fs.ModeSymlink != 0:
-		err = p.link(root, name, rel)
+		err = p.link(name, rel)
 	default:
 		err = ErrSpecial
 	}
@@ -208,47 +265,18 @@ func (p *packer) entry(root *os.Root, entry fs.DirEntry, rel string, parent matc
 	case err == nil:
 		p.archive.Files++
 		p.report()
-		return nil
-	case errors.As(err, &ours) || errors.Is(err, p.ctx.Err()):
+	case errors.As(err, &ours):
 		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	default:
+		p.problems.add(rel, err)
 	}
-	return &FileError{Path: rel, Err: cause(err)}
-}
-
-func (p *packer) subdirectory(root *os.Root, name, rel string, info matches, ignored bool) error {
-	sub, err := root.OpenRoot(name)
-	if err != nil {
-		return &FileError{Path: rel, Err: cause(err)}
-	}
-	defer sub.Close() //nolint:errcheck // nothing was written through it
-	depth := len(p.pending)
-	p.pending = append(p.pending, rel)
-	if !ignored {
-		if err := p.directories(); err != nil {
-			return err
-		}
-	}
-	if err := p.directory(sub, rel, info); err != nil {
-		return err
-	}
-	// Written by now, or not needed.
-	p.pending = p.pending[:min(depth, len(p.pending))]
 	return nil
 }
 
-// directories writes the directories that are pending.
-func (p *packer) directories() error {
-	for _, rel := range p.pending {
-		if err := p.header(tar.Header{Typeflag: tar.TypeDir, Name: rel + "/", Mode: 0o755}); err != nil {
-			return err
-		}
-	}
-	p.pending = p.pending[:0]
-	return nil
-}
-
-func (p *packer) regular(root *os.Root, name, rel string) error {
-	file, err := root.Open(name)
+func (p *packer) regular(ctx context.Context, name, rel string) error {
+	file, err := p.parent.Open(name)
 	if err != nil {
 		return err
 	}
@@ -260,18 +288,19 @@ func (p *packer) regular(root *os.Root, name, rel string) error {
 	if !before.Mode().IsRegular() {
 		return ErrChanged
 	}
-	mode, head, err := fileMode(file, before)
+	mode, err := fileMode(file, before)
 	if err != nil {
 		return err
 	}
-	if err := p.directories(); err != nil {
-		return err
+	if p.problems.any() {
+		return nil
 	}
 	err = p.header(tar.Header{Typeflag: tar.TypeReg, Name: rel, Mode: mode, Size: before.Size()})
 	if err != nil {
 		return err
 	}
-	if err := p.content(io.MultiReader(bytes.NewReader(head), file), before.Size()); err != nil {
+	secret, err := p.content(ctx, file, before.Size())
+	if err != nil {
 		return err
 	}
 	after, err := file.Stat()
@@ -281,65 +310,67 @@ func (p *packer) regular(root *os.Root, name, rel string) error {
 	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
 		return ErrChanged
 	}
+	p.warnings.file(rel, before.Size(), secret)
 	return nil
 }
 
-// fileMode returns the mode of a file and the bytes it had to read to know it.
-func fileMode(file io.Reader, info fs.FileInfo) (mode int64, head []byte, err error) {
+// fileMode returns the mode of a file, and does not move its offset.
+func fileMode(file io.ReaderAt, info fs.FileInfo) (int64, error) {
 	executable := info.Mode()&0o100 != 0
 	if runtime.GOOS == "windows" {
 		// There are no execute bits there; what a kernel would run is executable.
-		head = make([]byte, 4)
-		n, err := io.ReadFull(file, head)
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return 0, nil, err
+		head := make([]byte, 4)
+		n, err := file.ReadAt(head, 0)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, err
 		}
 		head = head[:n]
 		executable = bytes.HasPrefix(head, []byte("#!")) || bytes.HasPrefix(head, []byte("\x7fELF"))
 	}
 	if executable {
-		return 0o755, head, nil
+		return 0o755, nil
 	}
-	return 0o644, head, nil
+	return 0o644, nil
 }
 
-// content copies exactly size bytes and makes sure that there are no more.
-func (p *packer) content(from io.Reader, size int64) error {
+// content copies exactly size bytes and makes sure that there are no more. It
+// returns what a small file was recognized as by what is in it.
+func (p *packer) content(ctx context.Context, from io.Reader, size int64) (secret string, err error) {
 	for left := size; ; {
-		if err := p.ctx.Err(); err != nil {
-			return err
+		if err := ctx.Err(); err != nil {
+			return "", err
 		}
 		n, err := from.Read(p.buffer)
 		if int64(n) > left {
-			return ErrChanged
+			return "", ErrChanged
+		}
+		if secret == "" && size <= secretLimit {
+			secret = secretContent(p.buffer[:n])
 		}
 		left -= int64(n)
 		if _, werr := p.tar.Write(p.buffer[:n]); werr != nil {
-			return &archiveError{werr}
+			return "", &archiveError{werr}
 		}
 		p.archive.ContentSize += int64(n)
 		switch {
 		case errors.Is(err, io.EOF) && left > 0:
-			return ErrChanged
+			return "", ErrChanged
 		case errors.Is(err, io.EOF):
-			return nil
+			return secret, nil
 		case err != nil:
-			return err
+			return "", err
 		}
 		p.report()
 	}
 }
 
-func (p *packer) link(root *os.Root, name, rel string) error {
-	target, err := root.Readlink(name)
+func (p *packer) link(name, rel string) error {
+	target, err := p.parent.Readlink(name)
 	if err != nil {
 		return err
 	}
 	inside, err := p.target(rel, target)
 	if err != nil {
-		return err
-	}
-	if err := p.directories(); err != nil {
 		return err
 	}
 	return p.header(tar.Header{Typeflag: tar.TypeSymlink, Name: rel, Linkname: inside, Mode: 0o777})
@@ -388,6 +419,9 @@ func climbs(depth int, target string) bool {
 // header writes a header with everything that differs between two checkouts of
 // the same tree left out.
 func (p *packer) header(h tar.Header) error {
+	if p.problems.any() {
+		return nil
+	}
 	// Not zero: a zip archive, which a wheel is, can not hold a time before
 	// 1980 in any time zone, and builds make wheels of these files.
 	h.ModTime = time.Date(1980, time.February, 1, 0, 0, 0, 0, time.UTC)
@@ -400,7 +434,7 @@ func (p *packer) header(h tar.Header) error {
 }
 
 func (p *packer) report() {
-	if p.progress != nil {
+	if p.progress != nil && !p.problems.any() {
 		p.progress(p.archive.Files, p.archive.ContentSize)
 	}
 }

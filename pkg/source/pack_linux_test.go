@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -71,4 +72,28 @@ func packAsNobody(t *testing.T, dir string) error {
 		result <- err
 	}()
 	return <-result
+}
+
+func TestPackTellsEveryKindOfProblem(t *testing.T) {
+	dir, err := os.MkdirTemp("", "problems") //nolint:usetesting // others may not enter t.TempDir
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	must(t, os.Chmod(dir, 0o755))
+	tree{
+		"Dockerfile": {content: "FROM scratch\n"}, "a": {content: "a"}, "closed/x": {content: "x"},
+		"link": {link: "/etc/passwd"}, "sub/secret": {content: "x"},
+	}.write(t, dir)
+	must(t, syscall.Mkfifo(filepath.Join(dir, "sub", "fifo"), 0o644))
+	for _, name := range []string{"closed", "sub/secret"} {
+		file := filepath.Join(dir, name)
+		must(t, os.Chmod(file, 0))
+		t.Cleanup(func() { must(t, os.Chmod(file, 0o755)) })
+	}
+	err = packAsNobody(t, dir)
+	wantProblems(t, err, "closed", "link", "sub/fifo", "sub/secret")
+	for _, want := range []error{fs.ErrPermission, ErrOutside, ErrSpecial} {
+		if !errors.Is(err, want) {
+			t.Errorf("error is %v, want %v as well", err, want)
+		}
+	}
 }

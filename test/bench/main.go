@@ -8,7 +8,7 @@
 //
 // Usage, at the root of the repository:
 //
-//	go run ./test/bench [-runs N] [-sizes MB,MB] [-lines N,N] [-kubectl FILE] [-plugin FILE]
+//	go run ./test/bench [-runs N] [-sizes MB,MB] [-files N,N] [-lines N,N] [-kubectl FILE] [-plugin FILE]
 package main
 
 import (
@@ -18,6 +18,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -47,9 +48,9 @@ const megabyte = 1 << 20
 
 // options are the command line.
 type options struct {
-	runs            int
-	sizes, lines    []int64
-	kubectl, plugin string
+	runs                int
+	sizes, files, lines []int64
+	kubectl, plugin     string
 }
 
 func parse(args []string) (*options, error) {
@@ -57,6 +58,7 @@ func parse(args []string) (*options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&o.runs, "runs", 21, "how often each program is started")
 	sizes := flags.String("sizes", "50,500", "sizes of the build contexts in MB")
+	files := flags.String("files", "1000,100000", "sizes of the build contexts in small files")
 	lines := flags.String("lines", "10000,1000000", "lengths of the logs in lines")
 	flags.StringVar(&o.kubectl, "kubectl", "bin/kubectl", "the kubectl to compare with")
 	flags.StringVar(&o.plugin, "plugin", "bin/kubectl-pyflow", "the plugin")
@@ -66,7 +68,7 @@ func parse(args []string) (*options, error) {
 	for name, list := range map[string]struct {
 		text   string
 		values *[]int64
-	}{"sizes": {*sizes, &o.sizes}, "lines": {*lines, &o.lines}} {
+	}{"sizes": {*sizes, &o.sizes}, "files": {*files, &o.files}, "lines": {*lines, &o.lines}} {
 		for text := range strings.SplitSeq(list.text, ",") {
 			value, err := strconv.ParseInt(text, 10, 64)
 			if err != nil || value <= 0 {
@@ -167,8 +169,8 @@ func median(costs []cost) cost {
 
 func megabytes(bytes int64) float64 { return float64(bytes) / megabyte }
 
-// upload packs and uploads random directories of growing size to a registry in a
-// process of its own.
+// upload packs and uploads directories of growing size to a registry in a process
+// of its own: first of random bytes, then of ever more small files.
 func upload(ctx context.Context, out io.Writer, o *options, kubectl cost, temp string) error {
 	program, err := compile(ctx, temp, "upload")
 	if err != nil {
@@ -179,33 +181,44 @@ func upload(ctx context.Context, out io.Writer, o *options, kubectl cost, temp s
 		return err
 	}
 	defer stop()
-
-	fmt.Fprintf(out, "\nBuild context of random bytes, packed and uploaded\n\n")
-	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "size\tpack\tupload\tmax RSS\tof kubectl's\t")
-	var first, last int64
-	for _, size := range o.sizes {
-		dir := filepath.Join(temp, "context-"+strconv.FormatInt(size, 10))
-		if err := fill(ctx, dir, size*megabyte); err != nil {
-			return err
-		}
+	pushed := func(dir string) (seconds struct{ Pack, Upload float64 }, c cost, err error) {
 		var report bytes.Buffer
-		c, err := measure(ctx, &report, program, "push", dir, address, ca)
-		if err != nil {
-			return err
+		if c, err = measure(ctx, &report, program, "push", dir, address, ca); err != nil {
+			return seconds, c, err
 		}
-		var seconds struct{ Pack, Upload float64 }
-		if err := json.Unmarshal(report.Bytes(), &seconds); err != nil {
-			return err
+		err = errors.Join(json.Unmarshal(report.Bytes(), &seconds), os.RemoveAll(dir))
+		return seconds, c, err
+	}
+	for _, kind := range []struct {
+		title, unit string
+		sizes       []int64
+		fill        func(dir string, size int64) error
+	}{
+		{"of random bytes", " MB", o.sizes, func(dir string, size int64) error { return fill(ctx, dir, size*megabyte) }},
+		{"of small files", " files", o.files, func(dir string, size int64) error { return scatter(ctx, dir, size) }},
+	} {
+		fmt.Fprintf(out, "\nBuild context %s, packed and uploaded\n\n", kind.title)
+		table := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
+		fmt.Fprintln(table, "size\tpack\tupload\tmax RSS\tof kubectl's\t")
+		var first, last int64
+		for _, size := range kind.sizes {
+			dir := filepath.Join(temp, "context")
+			if err := kind.fill(dir, size); err != nil {
+				return err
+			}
+			seconds, c, err := pushed(dir)
+			if err != nil {
+				return err
+			}
+			first, last = cmp.Or(first, c.rss), c.rss
+			fmt.Fprintf(table, "%d%s\t%.1f s\t%.1f s\t%.1f MB\t%.2f\t\n", size, kind.unit, seconds.Pack, seconds.Upload, megabytes(c.rss), float64(c.rss)/float64(kubectl.rss))
 		}
-		first, last = cmp.Or(first, c.rss), c.rss
-		fmt.Fprintf(table, "%d MB\t%.1f s\t%.1f s\t%.1f MB\t%.2f\t\n", size, seconds.Pack, seconds.Upload, megabytes(c.rss), float64(c.rss)/float64(kubectl.rss))
-		if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintf(table, "last to first\t\t\t%.2f\t\t\n", float64(last)/float64(first))
+		if err := table.Flush(); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(table, "last to first\t\t\t%.2f\t\t\n", float64(last)/float64(first))
-	return table.Flush()
+	return nil
 }
 
 // follow tells logs of growing length.
@@ -296,6 +309,26 @@ func fill(ctx context.Context, dir string, size int64) error {
 			return err
 		}
 		size -= part
+	}
+	return nil
+}
+
+// scatter writes count files of a few lines into dir, a hundred to a directory.
+func scatter(ctx context.Context, dir string, count int64) error {
+	for i := range count {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		sub := filepath.Join(dir, strconv.FormatInt(i/10_000, 10), strconv.FormatInt(i/100, 10))
+		if i%100 == 0 {
+			if err := os.MkdirAll(sub, 0o700); err != nil {
+				return err
+			}
+		}
+		content := strings.Repeat(fmt.Sprintf("x = %d\n", i), int(i%50))
+		if err := os.WriteFile(filepath.Join(sub, strconv.FormatInt(i, 10)+".py"), []byte(content), 0o600); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -98,8 +98,9 @@ func spool(dir string, next http.Handler) http.Handler {
 	})
 }
 
+// save adds to what has arrived: a large layer comes in pieces.
 func save(name string, content io.Reader) error {
-	file, err := os.Create(name)
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,105 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestPackTellsAllProblemsAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	made := tree{
+		"Dockerfile": {content: "FROM scratch\n"}, "large": {content: strings.Repeat("x", 3*chunk)},
+		"a/out": {link: "../../x"}, "b/out": {link: "/etc/passwd"}, "ignored/out": {link: "/etc"}, "z/in": {link: "../a"},
+		ignoreFile: {content: "ignored\n"},
+	}
+	made.write(t, dir)
+	calls := 0
+	_, err := Pack(t.Context(), dir, Options{Progress: func(int, int64) { calls++ }})
+	wantProblems(t, err, "a/out", "b/out")
+	if !errors.Is(err, ErrOutside) {
+		t.Errorf("error is %v", err)
+	}
+	want := "pack " + dir + ": 2 entries of the build context can not be packed:\n" +
+		"  a/out: symbolic link points outside of the build context: ../../x\n" +
+		"  b/out: symbolic link points outside of the build context: /etc/passwd"
+	if err.Error() != want {
+		t.Errorf("error is\n%v\nwant\n%s", err, want)
+	}
+	// The ignore file and the Dockerfile came before the first problem, and
+	// nothing large is read for an archive that nobody gets.
+	if calls > 4 {
+		t.Errorf("progress was told %d times", calls)
+	}
+}
+
+func TestPackBoundsItsProblems(t *testing.T) {
+	dir := t.TempDir()
+	var want []string
+	for i := range problemLimit + 5 {
+		name := fmt.Sprintf("link-%02d", i)
+		must(t, os.Symlink("/etc/passwd", filepath.Join(dir, name)))
+		want = append(want, name)
+	}
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	_, err := Pack(t.Context(), dir, Options{})
+	if more := wantProblems(t, err, want[:problemLimit]...); more != 5 || !strings.Contains(err.Error(), "25 entries") || !strings.HasSuffix(err.Error(), "\n  and 5 more") {
+		t.Errorf("%d more in %v", more, err)
+	}
+	if left, err := os.ReadDir(temporary); err != nil || len(left) != 0 {
+		t.Errorf("left in the temporary directory: %v %v", left, err)
+	}
+}
+
+func TestOneProblemIsOneLine(t *testing.T) {
+	dir := t.TempDir()
+	tree{"out\n": {link: "/etc"}}.write(t, dir)
+	_, err := Pack(t.Context(), dir, Options{})
+	if want := "pack " + dir + `: "out\n": symbolic link points outside of the build context: /etc`; err == nil || err.Error() != want {
+		t.Errorf("error is %v, want %s", err, want)
+	}
+}
+
+func TestPackGoesOnAfterAChangedFile(t *testing.T) {
+	dir := t.TempDir()
+	tree{"a": {content: "a"}, "b": {content: strings.Repeat("x", 3*chunk)}, "c": {link: "/etc"}}.write(t, dir)
+	changed := false
+	_, err := Pack(t.Context(), dir, Options{Progress: func(_ int, bytes int64) {
+		if bytes > 1 && !changed {
+			changed = true
+			must(t, os.Truncate(filepath.Join(dir, "b"), 10))
+		}
+	}})
+	wantProblems(t, err, "b", "c")
+	if !errors.Is(err, ErrChanged) || !errors.Is(err, ErrOutside) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// wantProblems checks the names, in their order, and returns how many there are more.
+func wantProblems(t *testing.T, err error, names ...string) int {
+	t.Helper()
+	var all *ContextError
+	if !errors.As(err, &all) {
+		t.Fatalf("error is %v", err)
+	}
+	var got []string
+	for _, problem := range all.Problems {
+		got = append(got, problem.Path)
+	}
+	if !slices.Equal(got, names) {
+		t.Errorf("problems with %q, want %q", got, names)
+	}
+	var file *FileError
+	var path *fs.PathError
+	if !errors.As(err, &file) || file.Path != names[0] || errors.As(err, &path) {
+		t.Errorf("error is %#v", err)
+	}
+	return all.More
+}
