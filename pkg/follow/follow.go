@@ -14,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
 )
 
 // Kind says what an Event tells, and with that which of its fields are set.
@@ -27,18 +29,20 @@ const (
 	// Log is a line that a step wrote. Task, Step, Text (without its line break).
 	Log Kind = "Log"
 	// StepEnded says that a step's process has ended, and that all of its log was
-	// told. Task, Step, ExitCode, Reason. Steps that were skipped are not told.
+	// told. Task, Step, ExitCode, Reason; Text and Advice if something else than the
+	// step's program is to blame. Steps that were skipped are not told.
 	StepEnded Kind = "StepEnded"
-	// TaskEnded says that a task has ended. Task, Succeeded, Reason, Text (why).
+	// TaskEnded says that a task has ended. Task, Succeeded, Reason, Text (why),
+	// Advice.
 	TaskEnded Kind = "TaskEnded"
 	// Waiting is why nothing goes on. Task (empty for the run itself), Reason,
-	// Text. It is told once, and again whenever it changes.
+	// Text, Advice, Hopeless. It is told once, and again whenever it changes.
 	Waiting Kind = "Waiting"
 	// Warning is about something that can not be told, usually a log; the run
 	// itself is not concerned. Task, Step, Text.
 	Warning Kind = "Warning"
 	// RunEnded is the last event. Run is the last object watched; Err says why
-	// following ended before the run did, and is nil when the run has ended.
+	// following ended before the run did, and is nil when the run has ended. Advice.
 	RunEnded Kind = "RunEnded"
 )
 
@@ -55,6 +59,12 @@ type Event struct {
 	// Reason is one word of Kubernetes' or Tekton's: Completed, Error, OOMKilled,
 	// Unschedulable, TaskRunTimeout.
 	Reason string
+	// Advice is what to do about it, in one line; empty when nothing went wrong or
+	// nothing is known to help.
+	Advice string
+	// Hopeless says that waiting longer can not help. The run goes on for all
+	// that: to cancel it is the caller's affair.
+	Hopeless bool
 	// ExitCode is the step's; -1 when nothing is left that knows it.
 	ExitCode int32
 	// Succeeded says that the task ended well.
@@ -81,6 +91,18 @@ type Clients struct {
 	Logs LogSource
 }
 
+// Option is a choice of the caller of Run.
+type Option func(*follower)
+
+// WaitTimeout is how long a run may wait without a step at work. After that its
+// Waiting is Hopeless, whatever it waits for, and says how long that was; so is one
+// with the Reason NotStarted when nothing is known to be in the way. The time begins
+// anew with every task, and with the end of every step. Without it, or with 0, only
+// what is not known to pass is hopeless.
+func WaitTimeout(timeout time.Duration) Option {
+	return func(f *follower) { f.waitTimeout = timeout }
+}
+
 // Run follows a run from its beginning, whether it is still to start, at work or
 // long done. The channel is closed after RunEnded, or without it once ctx has
 // ended; the caller has to read until then. It returns an error, and no channel,
@@ -91,38 +113,44 @@ type Clients struct {
 // and whole (up to 4 MiB), also when its connection breaks; nothing is kept that
 // has been told, so memory does not depend on the length of logs. Connections
 // that break are made anew until ctx ends: a deadline is the caller's affair.
-func Run(ctx context.Context, clients Clients, namespace, name string) (<-chan Event, error) {
+func Run(ctx context.Context, clients Clients, namespace, name string, options ...Option) (<-chan Event, error) {
 	run, err := clients.Tekton.TektonV1().PipelineRuns(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("get pipelinerun %s: %w", name, err)
 	}
-	if clients.Logs == nil {
-		clients.Logs = podLogs{clients.Kube}
+	watches := newWatches(clients, run)
+	f := newFollower(clients, run, watches)
+	for _, option := range options {
+		option(f)
 	}
-	f := &follower{
-		clients:   clients,
-		namespace: namespace,
-		out:       make(chan Event),
-		run:       run,
-		told:      map[string]bool{},
-	}
-	f.watches = newWatches(clients, run)
 	go func() {
 		defer close(f.out)
 		watching, stop := context.WithCancel(ctx)
 		var group sync.WaitGroup
 		defer group.Wait()
 		defer stop()
-		f.watches.start(watching, &group)
-		err := f.follow(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		end := Event{Kind: RunEnded, Time: time.Now(), Run: f.run, Err: err}
-		if completed := f.run.Status.CompletionTime; err == nil && completed != nil {
-			end.Time = completed.Time
-		}
-		_ = f.emit(ctx, end)
+		watches.start(watching, &group)
+		f.toEnd(ctx)
+	}()
+	return f.out, nil
+}
+
+// Past tells what has happened of a run up to now, in the events and the order of
+// Run: of a run at work the logs as far as they are written, a Waiting for what
+// stands still, and no end of what has none. RunEnded comes last in any case, with
+// the run as it is and a nil Err, so its conditions say whether it is over. The
+// channel, and the errors, are as with Run.
+func Past(ctx context.Context, clients Clients, namespace, name string) (<-chan Event, error) {
+	snapshot, err := newSnapshot(ctx, clients, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	f := newFollower(clients, snapshot.pipelineRun, snapshot)
+	f.past = true
+	f.inquiry = trouble.NewInquiry(clients.Kube, namespace, 0)
+	go func() {
+		defer close(f.out)
+		f.toEnd(ctx)
 	}()
 	return f.out, nil
 }

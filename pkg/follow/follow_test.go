@@ -793,8 +793,8 @@ func TestWaiting(t *testing.T) {
 		atOnce string
 		later  string
 	}{
-		"image":          {podWaiting("ImagePullBackOff"), "ImagePullBackOff container step-build: words", "="},
-		"config":         {podWaiting("CreateContainerConfigError"), "CreateContainerConfigError container step-build: words", "="},
+		"image":          {podWaiting("ImagePullBackOff"), "ImagePullBackOff container step-build: words", "=; hopeless: ImagePullBackOff"},
+		"config":         {podWaiting("CreateContainerConfigError"), "CreateContainerConfigError container step-build: words", "=; hopeless: CreateContainerConfigError"},
 		"creating":       {podWaiting("ContainerCreating"), "", ""},
 		"quota":          {ongoing("ExceededResourceQuota"), "ExceededResourceQuota words", "="},
 		"resolving slow": {ongoing("ResolvingTaskRef"), "", "ResolvingTaskRef words"},
@@ -810,7 +810,7 @@ func TestWaiting(t *testing.T) {
 			c.pod("build", func(pod *corev1.Pod) {
 				pod.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "prepare", Image: "busybox", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull"}}}}
 			})
-		}, "ErrImagePull container prepare: image busybox", "="},
+		}, "ErrImagePull container prepare: image busybox", "=; hopeless: ErrImagePull"},
 		"volume": {func(c *cluster) {
 			c.addPod("build", "build")
 			for i, event := range []corev1.Event{
@@ -840,7 +840,11 @@ func TestWaiting(t *testing.T) {
 					var waits []string
 					for _, e := range c.events {
 						if e.Kind == follow.Waiting {
-							waits = append(waits, e.Reason+" "+e.Text)
+							wait := e.Reason + " " + e.Text
+							if e.Hopeless {
+								wait = "hopeless: " + e.Reason
+							}
+							waits = append(waits, wait)
 						}
 					}
 					return strings.Join(waits, "; ")
@@ -848,10 +852,7 @@ func TestWaiting(t *testing.T) {
 				if got := waits(); got != test.atOnce {
 					t.Errorf("at once: %q, want %q", got, test.atOnce)
 				}
-				want := test.later
-				if want == "=" {
-					want = test.atOnce
-				}
+				want := strings.Replace(test.later, "=", test.atOnce, 1)
 				time.Sleep(35 * time.Second)
 				if got := waits(); got != want {
 					t.Errorf("after 35 s: %q, want %q, once", got, want)

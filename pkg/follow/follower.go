@@ -3,6 +3,7 @@ package follow
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,6 +15,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"knative.dev/pkg/apis"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
 )
 
 const (
@@ -36,15 +39,79 @@ const (
 type follower struct {
 	clients   Clients
 	namespace string
-	watches   *watches
-	out       chan Event
+	watches   state
+	// past: nothing is waited for, as what is watched will not change.
+	past bool
+	out  chan Event
 
 	run  *tektonv1.PipelineRun
 	told map[string]bool // TaskRuns by name
 
-	waiting Event // the last one told
-	lost    string
-	noPods  bool
+	waitTimeout time.Duration
+	idle        time.Time        // since when no step is at work
+	waiting     Event            // the last one told
+	blocked     *trouble.Trouble // what the task under way waited for last, or what took its pod away
+	refused     *trouble.Trouble // what the API server refused the step under way
+	inquiry     *trouble.Inquiry
+	history     *trouble.History
+	lost        string
+	noPods      bool
+}
+
+// state is what is known of a run, its TaskRuns and their pods.
+type state interface {
+	// changed is closed at the next change. Ask for it before looking at the rest.
+	changed() <-chan struct{}
+	// run returns the run as it is now; deleted says that it is there no longer.
+	run() (run *tektonv1.PipelineRun, deleted bool)
+	// listed says that all TaskRuns there were at the beginning are known.
+	listed() bool
+	// ownTaskRuns returns the TaskRuns of the run, in no order.
+	ownTaskRuns() []*tektonv1.TaskRun
+	// taskRun returns a TaskRun as it is now, or nil.
+	taskRun(name string) *tektonv1.TaskRun
+	// pod returns a pod as it is now. When there is none, gone says that there was
+	// one, and unknown that pods can not be read.
+	pod(name string) (pod *corev1.Pod, gone, unknown bool)
+	// trouble returns what is in the way of knowing: denied is final, noPods and
+	// lost are not.
+	trouble() (denied, noPods, lost error)
+}
+
+// errPresent says that what is told has come up with what is known.
+var errPresent = errors.New("nothing more has happened yet")
+
+func newFollower(clients Clients, run *tektonv1.PipelineRun, state state) *follower {
+	if clients.Logs == nil {
+		clients.Logs = podLogs{clients.Kube}
+	}
+	return &follower{
+		clients:   clients,
+		namespace: run.Namespace,
+		watches:   state,
+		out:       make(chan Event),
+		run:       run,
+		told:      map[string]bool{},
+		idle:      time.Now(),
+		inquiry:   trouble.NewInquiry(clients.Kube, run.Namespace, trouble.AskEvery),
+		history:   trouble.NewHistory(),
+	}
+}
+
+// toEnd tells everything, RunEnded last, unless ctx ends.
+func (f *follower) toEnd(ctx context.Context) {
+	err := f.follow(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	end := Event{Kind: RunEnded, Time: time.Now(), Run: f.run, Err: err}
+	if completed := f.run.Status.CompletionTime; err == nil && completed != nil {
+		end.Time = completed.Time
+	}
+	if found, ok := trouble.OfCondition(f.namespace, f.run.Status.GetCondition(apis.ConditionSucceeded)); ok {
+		end.Advice = trouble.Advice(found)
+	}
+	_ = f.emit(ctx, end)
 }
 
 func (f *follower) emit(ctx context.Context, event Event) error {
@@ -59,8 +126,12 @@ func (f *follower) emit(ctx context.Context, event Event) error {
 	}
 }
 
-// pause waits for a change of what is watched, at most d.
+// pause waits for a change of what is watched, at most d. It fails with errPresent
+// where there is no waiting.
 func (f *follower) pause(ctx context.Context, changed <-chan struct{}, d time.Duration) error {
+	if f.past {
+		return errPresent
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -124,13 +195,15 @@ func (f *follower) follow(ctx context.Context) error {
 		if err := f.refresh(ctx); err != nil {
 			return err
 		}
-		listed := f.watches.taskRuns.HasSynced() // before looking at the list
+		listed := f.watches.listed() // before looking at the list
 		if name := f.nextTask(); name != "" {
 			f.told[name] = true
-			if err := f.task(ctx, name); err != nil {
+			// A task at work is no reason not to tell of the next one.
+			if err := f.task(ctx, name); err != nil && !errors.Is(err, errPresent) {
 				return err
 			}
 			began = time.Now()
+			f.blocked = nil
 			continue
 		}
 		if f.run.IsDone() && listed {
@@ -140,12 +213,14 @@ func (f *follower) follow(ctx context.Context) error {
 			if time.Since(ended) >= settle || !f.tasksMissing(ctx) {
 				return nil
 			}
-		} else if !f.run.IsDone() && time.Since(began) >= slow {
-			if err := f.wait(ctx, runDelay(f.run)); err != nil {
+		} else if !f.run.IsDone() {
+			if err := f.wait(ctx, "", f.runTrouble(ctx, time.Since(began) >= slow)); err != nil {
 				return err
 			}
 		}
-		if err := f.pause(ctx, changed, slow); err != nil {
+		if err := f.pause(ctx, changed, f.untilLook(began)); errors.Is(err, errPresent) {
+			return nil
+		} else if err != nil {
 			return err
 		}
 	}
@@ -202,6 +277,7 @@ func (f *follower) task(ctx context.Context, name string) error {
 		return err
 	}
 	pod, began := "", time.Now()
+	f.idle, f.blocked = began, nil
 	for {
 		changed := f.watches.changed()
 		now := f.watches.taskRun(name)
@@ -222,31 +298,48 @@ func (f *follower) task(ctx context.Context, name string) error {
 			continue
 		}
 		if taskRun.IsDone() {
-			return f.emit(ctx, taskEnd(task, taskRun))
+			return f.emit(ctx, f.taskEnd(task, taskRun))
 		}
 		if err := f.refresh(ctx); err != nil {
 			return err
 		}
-		if err := f.wait(ctx, stuck(task, taskRun, nil, time.Since(began) >= slow)); err != nil {
-			return err
+		if taskRun.Status.PodName == "" {
+			if err := f.wait(ctx, task, f.taskTrouble(ctx, taskRun, time.Since(began) >= slow)); err != nil {
+				return err
+			}
 		}
 		if f.run.IsDone() && time.Since(began) >= settle {
-			return f.emit(ctx, taskEnd(task, taskRun))
+			return f.emit(ctx, f.taskEnd(task, taskRun))
 		}
-		if err := f.pause(ctx, changed, slow); err != nil {
+		if err := f.pause(ctx, changed, f.untilLook(began)); err != nil {
 			return err
 		}
 	}
 }
 
-func taskEnd(task string, taskRun *tektonv1.TaskRun) Event {
+// taskEnd is the end of a task: what Tekton says of it, or what it waited for when
+// Tekton says less.
+func (f *follower) taskEnd(task string, taskRun *tektonv1.TaskRun) Event {
 	end := Event{Kind: TaskEnded, Task: task}
 	if completed := taskRun.Status.CompletionTime; completed != nil {
 		end.Time = completed.Time
 	}
-	if condition := taskRun.Status.GetCondition(apis.ConditionSucceeded); condition != nil {
-		end.Succeeded = condition.IsTrue()
-		end.Reason, end.Text = condition.Reason, condition.Message
+	condition := taskRun.Status.GetCondition(apis.ConditionSucceeded)
+	if condition == nil {
+		return end
+	}
+	end.Succeeded = condition.IsTrue()
+	end.Reason, end.Text = condition.Reason, condition.Message
+	found, failed := trouble.OfCondition(f.namespace, condition)
+	if !failed {
+		return end
+	}
+	end.Text, end.Advice = inContainer(found), trouble.Advice(found)
+	if f.blocked != nil && !strings.Contains(end.Text, f.blocked.Message) {
+		end.Text += ": " + f.blocked.Reason + ": " + inContainer(*f.blocked)
+		if advice := trouble.Advice(*f.blocked); advice != "" {
+			end.Advice = advice
+		}
 	}
 	return end
 }
@@ -269,6 +362,7 @@ func (f *follower) pod(ctx context.Context, task, taskRun, pod string) error {
 		if state.startedAt.After(turn) {
 			turn = state.startedAt
 		}
+		f.blocked, f.refused = nil, nil
 		if err := f.emit(ctx, Event{Kind: StepStarted, Task: task, Step: step, Time: turn}); err != nil {
 			return err
 		}
@@ -279,9 +373,14 @@ func (f *follower) pod(ctx context.Context, task, taskRun, pod string) error {
 		if err != nil {
 			return err
 		}
-		if err := f.emit(ctx, Event{Kind: StepEnded, Task: task, Step: step, Time: state.endedAt, ExitCode: state.exitCode, Reason: state.reason}); err != nil {
+		end := Event{Kind: StepEnded, Task: task, Step: step, Time: state.endedAt, ExitCode: state.exitCode, Reason: state.reason}
+		if state.exitCode != 0 {
+			end.Text, end.Advice = f.stepTrouble(state)
+		}
+		if err := f.emit(ctx, end); err != nil {
 			return err
 		}
+		f.idle = time.Now()
 		turn = state.endedAt
 		if state.exitCode != 0 && state.reason != terminationContinued {
 			// The rest is skipped, though its containers still run for a moment.
@@ -305,6 +404,12 @@ type view struct {
 func (f *follower) look(t target) view {
 	v := view{taskRun: f.watches.taskRun(t.taskRun)}
 	v.pod, v.podGone, v.podUnknown = f.watches.pod(t.pod)
+	if v.pod != nil {
+		if ended, ok := trouble.Ended(v.pod); ok {
+			ended.Build = true
+			f.blocked = &ended // the pod may be gone before anybody asks
+		}
+	}
 	return v
 }
 
@@ -360,30 +465,39 @@ func (v view) step(container string) stepState {
 			}
 		}
 	}
-	if v.taskRun == nil {
-		return state
+	if v.taskRun != nil {
+		for _, step := range v.taskRun.Status.Steps {
+			if step.Container == container {
+				state.record(step)
+			}
+		}
 	}
-	for _, step := range v.taskRun.Status.Steps {
-		if step.Container != container {
-			continue
-		}
-		if running := step.Running; running != nil && !state.started {
-			state.started, state.startedAt = true, running.StartedAt.Time
-		}
-		if terminated := step.Terminated; terminated != nil {
-			state.started, state.exited, state.ended = true, true, true
-			state.take(terminated)
-			if step.TerminationReason != "" && step.TerminationReason != "Completed" {
-				state.reason = step.TerminationReason
-			}
-			// OOMKilled says more than Tekton's Error.
-			if terminated.Reason == "OOMKilled" {
-				state.reason = terminated.Reason
-			}
-			state.skipped = step.TerminationReason == terminationSkipped
-		}
+	// What ended the whole pod says more than how its containers ended.
+	if v.pod != nil && v.pod.Status.Reason != "" && state.exited && state.exitCode != 0 {
+		state.reason = v.pod.Status.Reason
 	}
 	return state
+}
+
+// record takes over what Tekton says of the step.
+func (s *stepState) record(step tektonv1.StepState) {
+	if running := step.Running; running != nil && !s.started {
+		s.started, s.startedAt = true, running.StartedAt.Time
+	}
+	terminated := step.Terminated
+	if terminated == nil {
+		return
+	}
+	s.started, s.exited, s.ended = true, true, true
+	s.take(terminated)
+	if step.TerminationReason != "" && step.TerminationReason != "Completed" {
+		s.reason = step.TerminationReason
+	}
+	// OOMKilled says more than Tekton's Error.
+	if terminated.Reason == "OOMKilled" {
+		s.reason = terminated.Reason
+	}
+	s.skipped = step.TerminationReason == terminationSkipped
 }
 
 func (s *stepState) take(terminated *corev1.ContainerStateTerminated) {
@@ -395,7 +509,6 @@ func (s *stepState) take(terminated *corev1.ContainerStateTerminated) {
 // that there is no such step, or that it will never start.
 func (f *follower) turn(ctx context.Context, t target, i int) (string, stepState, error) {
 	began := time.Now()
-	var explained time.Time
 	for {
 		changed := f.watches.changed()
 		now := f.look(t)
@@ -416,15 +529,12 @@ func (f *follower) turn(ctx context.Context, t target, i int) (string, stepState
 		if f.run.IsDone() && time.Since(began) >= settle {
 			return "", stepState{}, nil
 		}
-		reason := stuck(t.task, now.taskRun, now.pod, time.Since(began) >= slow)
-		if reason.Reason == "" && now.pod != nil && time.Since(began) >= slow && time.Since(explained) >= slow {
-			explained = time.Now()
-			reason = f.podEvent(ctx, t.task, now.pod)
+		if now.pod != nil {
+			if err := f.wait(ctx, t.task, f.podTrouble(ctx, now.pod)); err != nil {
+				return "", stepState{}, err
+			}
 		}
-		if err := f.wait(ctx, reason); err != nil {
-			return "", stepState{}, err
-		}
-		limit := slow
+		limit := f.untilLook(began)
 		if now.over() {
 			limit = lag
 		}
@@ -434,10 +544,10 @@ func (f *follower) turn(ctx context.Context, t target, i int) (string, stepState
 	}
 }
 
-// exited says that a step's container will write nothing more.
+// exited says that a step's container will write nothing more that is to be told.
 func (f *follower) exited(t target, container string) bool {
 	now := f.look(t)
-	return now.over() || now.podGone || now.step(container).exited
+	return f.past || now.over() || now.podGone || now.step(container).exited
 }
 
 // end waits until Tekton has recorded a step's end.
@@ -447,10 +557,10 @@ func (f *follower) end(ctx context.Context, t target, container string) (stepSta
 		changed := f.watches.changed()
 		now := f.look(t)
 		state := now.step(container)
-		if state.ended || now.over() || (state.exited && time.Since(began) >= lag) {
+		if state.ended || now.over() || (state.exited && (f.past || time.Since(began) >= lag)) {
 			if !state.exited && now.taskRun != nil {
 				// Its pod went away under it: the task says why.
-				end := taskEnd(t.task, now.taskRun)
+				end := f.taskEnd(t.task, now.taskRun)
 				state.reason, state.endedAt = end.Reason, end.Time
 			}
 			return state, nil

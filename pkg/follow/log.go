@@ -15,6 +15,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
 )
 
 const (
@@ -42,6 +44,9 @@ func (f *follower) log(ctx context.Context, t target, container string) error {
 		return f.emit(ctx, Event{Kind: Warning, Task: t.task, Step: step, Text: text})
 	}
 	tell := func(l line) error {
+		if found, ok := trouble.InText(f.namespace, l.text); ok {
+			f.refused = &found
+		}
 		return f.emit(ctx, Event{Kind: Log, Task: t.task, Step: step, Time: l.time, Text: l.text})
 	}
 	position := newPosition()

@@ -2,19 +2,36 @@ package follow
 
 import (
 	"context"
-	"slices"
-	"strings"
+	"fmt"
 	"time"
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"knative.dev/pkg/apis"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
 )
 
-// wait tells a delay unless it was the last one told, or is none.
-func (f *follower) wait(ctx context.Context, delay Event) error {
+// wait tells what a task waits for, the run itself if task is empty, unless it was
+// the last told. Without a reason nothing is in the way; it is told all the same
+// once that has taken too long.
+func (f *follower) wait(ctx context.Context, task string, found trouble.Trouble) error {
+	now := time.Now()
+	found.Build = true
+	delay := Event{Kind: Waiting, Task: task, Reason: found.Reason, Text: inContainer(found), Advice: trouble.Advice(found)}
+	if found.Reason != "" {
+		f.blocked = &found
+		delay.Hopeless, _ = f.history.Judge(found, now)
+	}
+	if waited := now.Sub(f.idle); f.waitTimeout > 0 && waited >= f.waitTimeout && !f.past {
+		if delay.Reason == "" {
+			delay.Reason, delay.Text = "NotStarted", "nothing is known to be in the way"
+		}
+		if !delay.Hopeless {
+			delay.Hopeless = true
+			delay.Text += fmt.Sprintf("; it has waited for %s", f.waitTimeout)
+		}
+	}
 	if delay.Reason == "" || delay == f.waiting {
 		return nil
 	}
@@ -22,85 +39,81 @@ func (f *follower) wait(ctx context.Context, delay Event) error {
 	return f.emit(ctx, delay)
 }
 
-// runDelay is why a run without any task at work takes its time.
-func runDelay(run *tektonv1.PipelineRun) Event {
-	delay := Event{Kind: Waiting, Reason: "NotStarted", Text: "Tekton has not taken up the run: its controller may be down or busy"}
-	if condition := run.Status.GetCondition(apis.ConditionSucceeded); condition != nil && condition.Reason != "" {
-		delay.Reason, delay.Text = condition.Reason, condition.Message
+// untilLook is how long to wait for a change before what has not changed since began
+// is looked at again.
+func (f *follower) untilLook(began time.Time) time.Duration {
+	limit := trouble.AskEvery
+	if left := slow - time.Since(began); left > 0 {
+		limit = min(limit, left)
 	}
-	return delay
+	if left := f.waitTimeout - time.Since(f.idle); left > 0 {
+		limit = min(limit, left)
+	}
+	return limit
 }
 
-// stuck is why a task's step does not start: what the pod says about itself, or
-// else the TaskRun. It is empty while all is in its normal course, which a slow
-// one no longer is.
-func stuck(task string, taskRun *tektonv1.TaskRun, pod *corev1.Pod, isSlow bool) Event {
-	delay := Event{Kind: Waiting, Task: task}
-	if pod != nil {
-		delay.Reason, delay.Text = podDelay(pod)
-		return delay
+func inContainer(found trouble.Trouble) string {
+	if found.Container == "" {
+		return found.Message
 	}
-	if taskRun == nil || taskRun.Status.PodName != "" {
-		return delay
+	return "container " + found.Container + ": " + found.Message
+}
+
+// runTrouble is why a run without any task at work takes its time. It has none
+// while all is in its normal course, which a slow one no longer is.
+func (f *follower) runTrouble(ctx context.Context, isSlow bool) trouble.Trouble {
+	// What went wrong before the last step ended did not keep it from that.
+	if event, at := f.inquiry.Owner(ctx, f.run.UID, time.Now()); at.After(f.idle) || (isSlow && !at.IsZero()) {
+		return event
 	}
+	if !isSlow {
+		return trouble.Trouble{}
+	}
+	condition := f.run.Status.GetCondition(apis.ConditionSucceeded)
+	if condition == nil || condition.Reason == "" {
+		return trouble.Trouble{
+			Namespace: f.namespace, Reason: "NotStarted",
+			Message: "Tekton has not taken up the run: its controller may be down or busy",
+		}
+	}
+	return trouble.Trouble{Namespace: f.namespace, Reason: condition.Reason, Message: condition.Message}
+}
+
+// taskTrouble is why a task has no pod.
+func (f *follower) taskTrouble(ctx context.Context, taskRun *tektonv1.TaskRun, isSlow bool) trouble.Trouble {
 	condition := taskRun.Status.GetCondition(apis.ConditionSucceeded)
-	if condition == nil || !condition.IsUnknown() {
-		return delay
+	found, _ := trouble.OfCondition(f.namespace, condition)
+	switch {
+	case found.Reason == "ExceededResourceQuota", found.Reason == "ExceededNodeResources":
+		return found
+	case condition != nil && !condition.IsUnknown():
+		return trouble.Trouble{} // its end, or its beginning
 	}
-	switch condition.Reason {
-	case "ExceededResourceQuota", "ExceededNodeResources":
-		delay.Reason, delay.Text = condition.Reason, condition.Message
-	default:
-		if isSlow {
-			delay.Reason, delay.Text = condition.Reason, condition.Message
-		}
+	if event, at := f.inquiry.Owner(ctx, taskRun.UID, time.Now()); !at.IsZero() {
+		return event
 	}
-	return delay
+	if isSlow {
+		return found
+	}
+	return trouble.Trouble{}
 }
 
-// podDelay reads why a pod's containers do not start; empty while they are about
-// to.
-func podDelay(pod *corev1.Pod) (reason, message string) {
-	for _, condition := range pod.Status.Conditions {
-		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
-			return condition.Reason, condition.Message
-		}
+// podTrouble is why a pod's next step does not start.
+func (f *follower) podTrouble(ctx context.Context, pod *corev1.Pod) trouble.Trouble {
+	if found := f.inquiry.Pod(ctx, pod, time.Now()); len(found) > 0 {
+		return found[0]
 	}
-	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		waiting := status.State.Waiting
-		if waiting == nil || waiting.Reason == "" || waiting.Reason == "ContainerCreating" || waiting.Reason == "PodInitializing" {
-			continue
-		}
-		message := waiting.Message
-		if message == "" {
-			message = "image " + status.Image
-		}
-		return waiting.Reason, "container " + status.Name + ": " + message
-	}
-	return "", ""
+	return trouble.Trouble{}
 }
 
-// podEvent asks the cluster's Events why a pod's containers do not start, which
-// is the only place where a volume or a network that can not be set up is told.
-func (f *follower) podEvent(ctx context.Context, task string, pod *corev1.Pod) Event {
-	delay := Event{Kind: Waiting, Task: task}
-	events, err := f.clients.Kube.CoreV1().Events(f.namespace).List(ctx, metav1.ListOptions{
-		FieldSelector: fields.OneTermEqualSelector("involvedObject.uid", string(pod.UID)).String(),
-	})
-	if err != nil {
-		return delay
+// stepTrouble is why a step failed, if something else than its program is to blame.
+func (f *follower) stepTrouble(state stepState) (text, advice string) {
+	found := trouble.Trouble{Namespace: f.namespace, Reason: state.reason, Build: true}
+	switch {
+	case f.blocked != nil: // since the step began
+		found = *f.blocked
+	case f.refused != nil && trouble.Advice(found) == "":
+		found = *f.refused
 	}
-	latest := time.Time{}
-	for _, event := range events.Items {
-		at := event.LastTimestamp.Time
-		if at.IsZero() {
-			at = event.EventTime.Time
-		}
-		if event.InvolvedObject.UID != pod.UID || event.Type != corev1.EventTypeWarning || at.Before(latest) {
-			continue
-		}
-		latest = at
-		delay.Reason, delay.Text = event.Reason, strings.TrimSpace(event.Message)
-	}
-	return delay
+	return found.Message, trouble.Advice(found)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
 )
 
 // What kubelets said, with which container runtime.
@@ -113,7 +114,7 @@ func TestAdvice(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := cause(test.message); got != test.cause {
+			if got := trouble.Cause(test.message); got != test.cause {
 				t.Errorf("cause is %q, want %q", got, test.cause)
 			}
 			got := Advice(Result{Node: "node", Tried: true, Reason: test.reason, Message: test.message})

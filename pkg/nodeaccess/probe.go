@@ -297,14 +297,14 @@ func (p *prober) wait(ctx context.Context, name, node string) (Result, next, err
 			if err := p.interrupted(ctx); err != nil {
 				return Result{}, over, err
 			}
-			return p.failure(ctx, node, pod, trouble{}), over, nil
+			return p.failure(ctx, node, pod, obstacle{}), over, nil
 		}
 	}
 }
 
 // failure is the result of a pod that did not pull, with what the cluster's Events
 // say where the pod says nothing.
-func (p *prober) failure(ctx context.Context, node string, pod *corev1.Pod, t trouble) Result {
+func (p *prober) failure(ctx context.Context, node string, pod *corev1.Pod, t obstacle) Result {
 	result := Result{Node: node, Tried: t.tried, Reason: t.reason, Message: t.message}
 	if pod == nil || !t.silent() {
 		return p.complete(result, pod)

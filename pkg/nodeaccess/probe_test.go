@@ -446,7 +446,7 @@ func TestJudge(t *testing.T) {
 	tests := map[string]struct {
 		status corev1.PodStatus
 		pulled bool
-		want   trouble
+		want   obstacle
 	}{
 		"nothing yet":                 {status: corev1.PodStatus{Phase: corev1.PodPending}},
 		"creating":                    {status: waiting("ContainerCreating", "")},
@@ -456,13 +456,13 @@ func TestJudge(t *testing.T) {
 		"cri-dockerd":                 {status: docker, pulled: true},
 		"configuration":               {status: waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root"), pulled: true},
 		"against all odds":            {status: running, pulled: true},
-		"pull error":                  {status: waiting("ErrImagePull", refused), want: trouble{reason: "ErrImagePull", message: refused, tried: true, again: true}},
-		"CRI-O, registry unavailable": {status: waiting("RegistryUnavailable", "pinging"), want: trouble{reason: "RegistryUnavailable", message: "pinging", tried: true, again: true}},
-		"never pulled":                {status: waiting("ErrImageNeverPull", "policy"), want: trouble{reason: "ErrImageNeverPull", message: "policy", tried: true}},
+		"pull error":                  {status: waiting("ErrImagePull", refused), want: obstacle{reason: "ErrImagePull", message: refused, tried: true, again: true}},
+		"CRI-O, registry unavailable": {status: waiting("RegistryUnavailable", "pinging"), want: obstacle{reason: "RegistryUnavailable", message: "pinging", tried: true, again: true}},
+		"never pulled":                {status: waiting("ErrImageNeverPull", "policy"), want: obstacle{reason: "ErrImageNeverPull", message: "policy", tried: true}},
 		"another container":           {status: sidecar},
-		"refused":                     {status: failed("NodeAffinity", "Predicate NodeAffinity failed"), want: trouble{reason: "NodeAffinity", message: "Predicate NodeAffinity failed"}},
-		"refused without a word":      {status: failed("", ""), want: trouble{reason: "Failed"}},
-		"evicted before it pulled":    {status: unknown, want: trouble{reason: "Evicted", message: "The node was low on resource: ephemeral-storage."}},
+		"refused":                     {status: failed("NodeAffinity", "Predicate NodeAffinity failed"), want: obstacle{reason: "NodeAffinity", message: "Predicate NodeAffinity failed"}},
+		"refused without a word":      {status: failed("", ""), want: obstacle{reason: "Failed"}},
+		"evicted before it pulled":    {status: unknown, want: obstacle{reason: "Evicted", message: "The node was low on resource: ephemeral-storage."}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
 )
 
 // Reasons that are not Kubernetes' own.
@@ -41,14 +43,14 @@ func (r Result) String() string {
 	if r.Message == "" {
 		return r.Node + ": " + r.Reason
 	}
-	return r.Node + ": " + r.Reason + ": " + cause(r.Message)
+	return r.Node + ": " + r.Reason + ": " + trouble.Cause(r.Message)
 }
 
 // backingOff is the kubelet's word for waiting after a failed pull.
 const backingOff = "ImagePullBackOff"
 
-// trouble is what keeps a pod from pulling; without a reason there is none.
-type trouble struct {
+// obstacle is what keeps a pod from pulling; without a reason there is none.
+type obstacle struct {
 	reason, message string
 	// tried is that of Result.
 	tried bool
@@ -58,8 +60,8 @@ type trouble struct {
 
 // silent says that the message does not tell why. Kubelets before 1.32 say while
 // they back off only that they do.
-func (t trouble) silent() bool {
-	return t.message == "" || (t.reason == backingOff && cause(t.message) == t.message)
+func (t obstacle) silent() bool {
+	return t.message == "" || (t.reason == backingOff && trouble.Cause(t.message) == t.message)
 }
 
 // afterPull are the reasons for which a container waits whose image is there: the
@@ -77,7 +79,7 @@ func afterPull(reason string) bool {
 
 // judge reads from a pod of the image whether it was pulled, or what is in the way.
 // It is pure.
-func judge(pod *corev1.Pod) (pulled bool, t trouble) {
+func judge(pod *corev1.Pod) (pulled bool, t obstacle) {
 	for _, status := range pod.Status.ContainerStatuses {
 		// A webhook may have added containers.
 		if status.Name != probeContainer {
@@ -86,29 +88,29 @@ func judge(pod *corev1.Pod) (pulled bool, t trouble) {
 		// A container exists only of an image that is there. Without a container, a
 		// termination says only that the kubelet gave up on the pod.
 		if status.ImageID != "" || status.ContainerID != "" || status.State.Running != nil {
-			return true, trouble{}
+			return true, obstacle{}
 		}
 		if terminated := status.State.Terminated; terminated != nil && slices.Contains([]string{"StartError", "ContainerCannotRun", "Error", "Completed", "OOMKilled"}, terminated.Reason) {
-			return true, trouble{}
+			return true, obstacle{}
 		}
 		waiting := status.State.Waiting
 		switch {
 		case waiting == nil, waiting.Reason == "", waiting.Reason == "ContainerCreating", waiting.Reason == "PodInitializing":
 		case afterPull(waiting.Reason):
-			return true, trouble{}
+			return true, obstacle{}
 		default:
 			// The kubelet's word, or the text of any error before the pull.
-			return false, trouble{
+			return false, obstacle{
 				reason: waiting.Reason, message: strings.TrimSpace(waiting.Message), tried: true,
 				again: waiting.Reason != "InvalidImageName" && waiting.Reason != "ErrImageNeverPull",
 			}
 		}
 	}
 	if pod.Status.Phase != corev1.PodFailed && pod.Status.Phase != corev1.PodSucceeded {
-		return false, trouble{}
+		return false, obstacle{}
 	}
 	// The kubelet refused the pod, or gave up on it.
-	t = trouble{reason: pod.Status.Reason, message: strings.TrimSpace(pod.Status.Message)}
+	t = obstacle{reason: pod.Status.Reason, message: strings.TrimSpace(pod.Status.Message)}
 	if t.reason == "" {
 		t.reason = string(pod.Status.Phase)
 	}

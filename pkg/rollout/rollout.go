@@ -16,11 +16,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/kubectl/pkg/util/podutils"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
 )
 
 const (
@@ -28,8 +27,7 @@ const (
 	logLines = 20
 	// logBytes bounds the memory for that.
 	logBytes = 64 << 10
-	// slow is how long a rollout may stand still before the cluster's Events are
-	// asked for a reason.
+	// slow is how long a look at the workload lasts when nothing changes.
 	slow = 10 * time.Second
 
 	revisionAnnotation   = "deployment.kubernetes.io/revision"
@@ -44,7 +42,13 @@ type Update struct {
 	// Trouble is what keeps a pod from becoming ready, if anything is known: pod,
 	// container, reason and message in one line.
 	Trouble string
+	// Advice is what to do about it, in one line; empty when nothing is known.
+	Advice string
 }
+
+// Superseded is the reason of a Failure when another delivery has put another image
+// in place of the one that is waited for.
+const Superseded = "Superseded"
 
 // Failure says why a rollout does not come up.
 type Failure struct {
@@ -55,6 +59,8 @@ type Failure struct {
 	Reason string
 	// Message is for people.
 	Message string
+	// Advice is what to do, in one line; empty when nothing is known to help.
+	Advice string
 	// Log is the end of the container's log, at most 20 lines, oldest first: that
 	// of the instance that failed, if it was restarted.
 	Log []string
@@ -72,18 +78,29 @@ func (f *Failure) Error() string {
 	return fmt.Sprintf("%s: %s: %s", place, f.Reason, f.Message)
 }
 
+// Option is a choice of the caller of Watch.
+type Option func(*watcher)
+
+// WaitTimeout is how long a workload may stand still: neither its state nor that of
+// its new pods changes. After that Watch fails with the worst trouble there is, or
+// the reason StoodStill. Without it, or with 0, only what is not known to pass ends
+// the watch.
+func WaitTimeout(timeout time.Duration) Option {
+	return func(w *watcher) { w.waitTimeout = timeout }
+}
+
 // Watch waits until every workload has rolled out, after a delivery that put image
-// into the pod templates of those that are Built. It tells every change of a workload's state through updates, from one
-// goroutine at a time; updates may be nil.
+// into the pod templates of those that are Built. It tells every change of a
+// workload's state through updates, from one goroutine at a time; updates may be nil.
 //
 // It returns a *Failure as soon as waiting can not help: a new pod crashes again
-// and again, can not pull its image (the second time, or for 30 s), lacks a
-// Secret or ConfigMap, is unschedulable for 2 minutes, can not be created (quota,
-// PodSecurity), the Deployment's progress deadline is exceeded, or another delivery
-// puts another image in place of this one. Pods of older
-// revisions are not looked at. Otherwise it waits until ctx ends, and returns
-// that with the state that was reached: a deadline is the caller's affair.
-func Watch(ctx context.Context, client kubernetes.Interface, namespace string, workloads []release.Workload, image string, updates func(Update)) error {
+// and again, can not pull its image, lacks a Secret, is unschedulable or can not be
+// created for longer than that may pass (trouble.Patience), the Deployment's
+// progress deadline is exceeded, or another delivery puts another image in place of
+// this one. Pods of older revisions are not looked at. Otherwise it waits until ctx
+// ends, and returns that with the state that was reached: a deadline is the
+// caller's affair.
+func Watch(ctx context.Context, client kubernetes.Interface, namespace string, workloads []release.Workload, image string, updates func(Update), options ...Option) error {
 	watching, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var group sync.WaitGroup
@@ -97,7 +114,10 @@ func Watch(ctx context.Context, client kubernetes.Interface, namespace string, w
 	}
 	errs := make([]error, len(workloads))
 	for i, workload := range workloads {
-		w := &watcher{client: client, namespace: namespace, workload: workload, image: image, tell: tell, history: newHistory()}
+		w := &watcher{client: client, namespace: namespace, workload: workload, image: image, tell: tell, history: trouble.NewHistory(), inquiry: trouble.NewInquiry(client, namespace, trouble.AskEvery)}
+		for _, option := range options {
+			option(w)
+		}
 		group.Go(func() {
 			if err := w.watch(watching); err != nil {
 				errs[i] = err
@@ -120,10 +140,13 @@ type watcher struct {
 	image     string
 	tell      func(Update)
 
-	history *history
+	history *trouble.History
+	inquiry *trouble.Inquiry
 	told    Update
-	event   trouble // the last one that Events told of
-	asked   time.Time
+
+	waitTimeout time.Duration
+	progress    string // what there was of it at moved
+	moved       time.Time
 }
 
 // current is a workload of any kind at one moment.
@@ -152,18 +175,18 @@ func (w *watcher) watch(ctx context.Context) error {
 	defer group.Wait()
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
-	news := newNews(w.client, w.workload, w.namespace, fields.OneTermEqualSelector("metadata.name", w.workload.Name), selector)
-	news.start(watching, &group)
+	watches := newWatches(w.client, w.workload, w.namespace, fields.OneTermEqualSelector("metadata.name", w.workload.Name), selector)
+	watches.start(watching, &group)
 
 	for {
-		changed := news.changed()
-		if err := news.denied(); err != nil {
+		changed := watches.news.Changed()
+		if err := watches.denied(); err != nil {
 			return fmt.Errorf("watch %s: %w", name(w.workload), err)
 		}
-		if object, err = w.refresh(ctx, news, object); err != nil {
+		if object, err = w.refresh(ctx, watches, object); err != nil {
 			return err
 		}
-		again, done, err := w.look(ctx, object, news.ownPods(object))
+		again, done, err := w.look(ctx, object, watches.ownPods(object))
 		if done || err != nil {
 			return err
 		}
@@ -197,8 +220,8 @@ func (w *watcher) get(ctx context.Context) (current, error) {
 }
 
 // refresh returns the newest state, or what was known when there is none yet.
-func (w *watcher) refresh(ctx context.Context, news *news, known current) (current, error) {
-	object, missing := news.object()
+func (w *watcher) refresh(ctx context.Context, watches *watches, known current) (current, error) {
+	object, missing := watches.object()
 	if object != nil && object.meta.UID == known.meta.UID {
 		return *object, nil
 	}
@@ -226,7 +249,7 @@ func (w *watcher) look(ctx context.Context, object current, pods []*corev1.Pod) 
 			return slow, false, nil //nolint:nilerr // the watch goes on, and with it the next look
 		}
 		if !runs(now.template, w.image) {
-			return 0, false, &Failure{Workload: w.workload, Reason: "Superseded", Message: "another delivery replaced the image while it was rolled out"}
+			return 0, false, &Failure{Workload: w.workload, Reason: Superseded, Message: "another delivery replaced the image while it was rolled out"}
 		}
 		object = now
 	}
@@ -237,132 +260,111 @@ func (w *watcher) look(ctx context.Context, object current, pods []*corev1.Pod) 
 	}
 
 	now := time.Now()
-	next := now.Add(slow)
-	worst, fatal := w.judge(now, &next, object, pods)
-	if worst == nil {
-		worst = w.ask(ctx, now, object, pods)
-		if worst != nil && worst.reason == "FailedCreate" {
-			hopeless, at := w.history.judge(*worst, now)
-			fatal = hopeless
-			if at.Before(next) {
-				next = at
-			}
-		}
+	if progress := progressOf(state, pods); progress != w.progress || w.moved.IsZero() {
+		w.progress, w.moved = progress, now
 	}
+	next := now.Add(trouble.AskEvery)
+	worst, fatal := w.judge(ctx, now, &next, object, pods)
 	w.say(state, worst)
 	switch {
 	case fatal:
-		return 0, false, w.fail(ctx, *worst, worst.reason)
+		return 0, false, w.fail(ctx, *worst)
 	case state.Failed && object.state.Message == pausedMessage:
-		return 0, false, &Failure{Workload: w.workload, Reason: "Paused", Message: state.Message}
+		return 0, false, &Failure{Workload: w.workload, Reason: "Paused", Message: state.Message, Advice: "resume it: kubectl --namespace " + w.namespace + " rollout resume " + name(w.workload)}
 	case state.Failed && worst != nil:
-		return 0, false, w.fail(ctx, *worst, worst.reason)
+		return 0, false, w.fail(ctx, *worst)
 	case state.Failed:
-		for _, pod := range pods {
-			if t, ok := unready(pod); ok {
-				t.message = state.Message
-				return 0, false, w.fail(ctx, t, deadlineExceeded)
-			}
+		return 0, false, w.failUnready(ctx, pods, deadlineExceeded, state.Message)
+	}
+	if w.waitTimeout > 0 {
+		limit := w.moved.Add(w.waitTimeout)
+		switch {
+		case now.Before(limit):
+			next = earlier(next, limit)
+		case worst != nil:
+			worst.Message += fmt.Sprintf("; it has waited for %s", w.waitTimeout)
+			return 0, false, w.fail(ctx, *worst)
+		default:
+			return 0, false, w.failUnready(ctx, pods, stoodStill, fmt.Sprintf("%s; it has waited for %s", state.Message, w.waitTimeout))
 		}
-		return 0, false, &Failure{Workload: w.workload, Reason: deadlineExceeded, Message: state.Message}
 	}
 	return max(next.Sub(now), time.Millisecond), false, nil
 }
 
-// judge finds the worst trouble among the new pods, and whether it is hopeless.
-func (w *watcher) judge(now time.Time, next *time.Time, object current, pods []*corev1.Pod) (worst *trouble, fatal bool) {
-	var found []trouble
+// failUnready is a failure that says nothing of pods, with the first that is not
+// ready and its log.
+func (w *watcher) failUnready(ctx context.Context, pods []*corev1.Pod, reason, message string) *Failure {
 	for _, pod := range pods {
-		found = append(found, troubles(pod)...)
+		if t, ok := trouble.Unready(pod); ok {
+			advice := trouble.Advice(t)
+			t.Reason, t.Message = reason, message
+			failure := w.fail(ctx, t)
+			failure.Advice = advice
+			return failure
+		}
 	}
-	if object.refused != "" {
-		found = append(found, trouble{reason: "FailedCreate", message: object.refused})
+	return &Failure{Workload: w.workload, Reason: reason, Message: message}
+}
+
+// progressOf is what changes when a rollout goes on. What troubles a pod comes and
+// goes, and is no progress.
+func progressOf(state State, pods []*corev1.Pod) string {
+	var steps []string
+	for _, pod := range pods {
+		step := fmt.Sprint(pod.Name, " ", pod.Spec.NodeName)
+		for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+			step += fmt.Sprint(" ", status.Ready, status.State.Running != nil)
+		}
+		steps = append(steps, step)
+	}
+	slices.Sort(steps)
+	return fmt.Sprint(state, steps)
+}
+
+// judge finds the worst trouble of the new pods, or with making them, and whether it
+// is hopeless; next is when to look again at the latest.
+func (w *watcher) judge(ctx context.Context, now time.Time, next *time.Time, object current, pods []*corev1.Pod) (worst *trouble.Trouble, fatal bool) {
+	var found []trouble.Trouble
+	for _, pod := range pods {
+		found = append(found, w.inquiry.Pod(ctx, pod, now)...)
+	}
+	switch {
+	case object.refused != "":
+		found = append(found, trouble.Refused(w.namespace, object.refused))
+	case int(object.state.Desired) > len(pods):
+		event, at := w.inquiry.Owner(ctx, object.meta.UID, now)
+		// A pod that was made since shows that it passed.
+		if !at.IsZero() && !slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return pod.CreationTimestamp.After(at) }) {
+			found = append(found, event)
+		}
 	}
 	for i, t := range found {
-		hopeless, again := w.history.judge(t, now)
+		hopeless, again := w.history.Judge(t, now)
 		if hopeless {
 			return &found[i], true
 		}
-		if !again.IsZero() && again.Before(*next) {
-			*next = again
+		if !again.IsZero() {
+			*next = earlier(*next, again)
 		}
-		if worst == nil || patience(t.reason) < patience(worst.reason) {
+		if worst == nil || trouble.Patience(t) < trouble.Patience(*worst) {
 			worst = &found[i]
 		}
 	}
 	return worst, false
 }
 
-// ask asks the cluster's Events what keeps a new pod from becoming ready, or a
-// controller from making one; they alone tell of probes, volumes and networks.
-func (w *watcher) ask(ctx context.Context, now time.Time, object current, pods []*corev1.Pod) *trouble {
-	if w.asked.IsZero() {
-		w.asked = now // not before it is slow
-		return nil
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
 	}
-	if now.Sub(w.asked) < slow {
-		if w.event.reason == "" {
-			return nil
-		}
-		event := w.event
-		return &event
-	}
-	w.asked, w.event = now, trouble{}
-	owners := map[types.UID]string{}
-	if int(object.state.Desired) > len(pods) {
-		owners[object.meta.UID] = ""
-	}
-	for _, pod := range pods {
-		if !podutils.IsPodReady(pod) {
-			owners[pod.UID] = pod.Name
-		}
-	}
-	var latest time.Time
-	for uid, pod := range owners {
-		selector := fields.OneTermEqualSelector("involvedObject.uid", string(uid)).String()
-		events, err := w.client.CoreV1().Events(w.namespace).List(ctx, metav1.ListOptions{FieldSelector: selector})
-		if err != nil {
-			return nil // nothing to explain with, and no reason to fail
-		}
-		for _, event := range events.Items {
-			at := event.LastTimestamp.Time
-			if at.IsZero() {
-				at = event.EventTime.Time
-			}
-			stale := at.Before(latest) || now.Sub(at) > time.Minute
-			if event.InvolvedObject.UID != uid || event.Type != corev1.EventTypeWarning || stale {
-				continue
-			}
-			// A pod that was made since shows that it passed.
-			if pod == "" && slices.ContainsFunc(pods, func(p *corev1.Pod) bool { return p.CreationTimestamp.After(at) }) {
-				continue
-			}
-			latest = at
-			w.event = trouble{pod: pod, reason: event.Reason, message: strings.TrimSpace(event.Message), logs: event.Reason == "Unhealthy"}
-		}
-	}
-	if w.event.reason == "" {
-		return nil
-	}
-	if w.event.logs {
-		for _, pod := range pods {
-			if t, ok := unready(pod); ok && pod.Name == w.event.pod {
-				w.event.container = t.container
-			}
-		}
-	}
-	event := w.event
-	return &event
+	return a
 }
 
 // say tells an update that differs from the last one.
-func (w *watcher) say(state State, worst *trouble) {
+func (w *watcher) say(state State, worst *trouble.Trouble) {
 	update := Update{Workload: w.workload, State: state}
 	if worst != nil {
-		update.Trouble = worst.message
-		if worst.pod != "" {
-			update.Trouble = worst.String()
-		}
+		update.Trouble, update.Advice = worst.String(), trouble.Advice(*worst)
 	}
 	if update != w.told {
 		w.told = update
@@ -370,20 +372,20 @@ func (w *watcher) say(state State, worst *trouble) {
 	}
 }
 
-func (w *watcher) fail(ctx context.Context, t trouble, reason string) *Failure {
-	failure := &Failure{Workload: w.workload, Pod: t.pod, Container: t.container, Reason: reason, Message: t.message}
-	if t.logs && t.pod != "" {
+func (w *watcher) fail(ctx context.Context, t trouble.Trouble) *Failure {
+	failure := &Failure{Workload: w.workload, Pod: t.Pod, Container: t.Container, Reason: t.Reason, Message: t.Message, Advice: trouble.Advice(t)}
+	if t.Logs && t.Pod != "" {
 		failure.Log = w.tail(ctx, t)
 	}
 	return failure
 }
 
 // tail reads the end of a container's log; without one there is none to show.
-func (w *watcher) tail(ctx context.Context, t trouble) []string {
-	for _, previous := range slices.Compact([]bool{t.previous, false}) {
+func (w *watcher) tail(ctx context.Context, t trouble.Trouble) []string {
+	for _, previous := range slices.Compact([]bool{t.Previous, false}) {
 		lines, limit := int64(logLines), int64(logBytes)
-		body, err := w.client.CoreV1().Pods(w.namespace).GetLogs(t.pod, &corev1.PodLogOptions{
-			Container: t.container, Previous: previous, TailLines: &lines, LimitBytes: &limit,
+		body, err := w.client.CoreV1().Pods(w.namespace).GetLogs(t.Pod, &corev1.PodLogOptions{
+			Container: t.Container, Previous: previous, TailLines: &lines, LimitBytes: &limit,
 		}).Stream(ctx)
 		if err != nil {
 			continue

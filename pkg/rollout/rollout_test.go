@@ -41,18 +41,26 @@ type watched struct {
 	client  *fake.Clientset
 	cancel  context.CancelFunc
 	updates []string
+	advice  string // of the last update
 	err     error
 	done    bool
 }
 
 func watch(t *testing.T, client *fake.Clientset, workloads ...release.Workload) *watched {
 	t.Helper()
+	return watchFor(t, 0, client, workloads...)
+}
+
+// watchFor is watch with a WaitTimeout.
+func watchFor(t *testing.T, timeout time.Duration, client *fake.Clientset, workloads ...release.Workload) *watched {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	w := &watched{t: t, client: client, cancel: cancel}
 	go func() {
 		w.err = rollout.Watch(ctx, client, namespace, workloads, newImage, func(u rollout.Update) {
 			w.updates = append(w.updates, strings.Trim(u.Workload.Name+": "+u.State.Message+"; "+u.Trouble, "; "))
-		})
+			w.advice = u.Advice
+		}, rollout.WaitTimeout(timeout))
 		w.done = true
 	}()
 	synctest.Wait()
@@ -256,11 +264,11 @@ func TestFailures(t *testing.T) {
 	}{
 		"crash": {
 			crashing(corev1.ContainerStateTerminated{ExitCode: 3, Reason: "Error", Message: "bad config\n"}, 2), 0,
-			"deployment mountains: pod new: container app: CrashLoopBackOff: exited with code 3: bad config, restarted 2 times", true,
+			"deployment mountains: pod new: container app: CrashLoopBackOff: exited with code 3: bad config, restarted twice", true,
 		},
 		"out of memory": {
 			crashing(corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled"}, 1), 0,
-			"deployment mountains: pod new: container app: CrashLoopBackOff: exited with code 137 (OOMKilled), restarted 1 times", true,
+			"deployment mountains: pod new: container app: CrashLoopBackOff: exited with code 137 (OOMKilled), restarted once", true,
 		},
 		"image name": {
 			waiting("InvalidImageName", "words"), 0,
@@ -390,9 +398,9 @@ func TestPodsThatCanNotBeCreated(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := watch(t, fake.NewClientset(deployment(2, 2, newImage, 0, 0)), mountains)
 			set := replicaSet(2)
-			set.Status.Conditions = []appsv1.ReplicaSetCondition{{Type: appsv1.ReplicaSetReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: "exceeded quota"}}
+			set.Status.Conditions = []appsv1.ReplicaSetCondition{{Type: appsv1.ReplicaSetReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: "words"}}
 			w.put(set)
-			if failure := w.expectFailure(15 * time.Second); failure.Error() != "deployment mountains: FailedCreate: exceeded quota" {
+			if failure := w.expectFailure(15 * time.Second); failure.Error() != "deployment mountains: FailedCreate: words" {
 				t.Errorf("failure %v", failure)
 			}
 		})
@@ -405,7 +413,7 @@ func TestPodsThatCanNotBeCreated(t *testing.T) {
 				InvolvedObject: corev1.ObjectReference{UID: "set"}, LastTimestamp: metav1.Now(),
 			}
 			w := watch(t, fake.NewClientset(statefulSet(2, 0, 0), event), release.Workload{Kind: "StatefulSet", Name: "mountains", Built: true})
-			if failure := w.expectFailure(25 * time.Second); failure.Error() != "statefulset mountains: FailedCreate: violates PodSecurity" {
+			if failure := w.expectFailure(3 * time.Second); failure.Error() != "statefulset mountains: FailedCreate: violates PodSecurity" {
 				t.Errorf("failure %v", failure)
 			}
 		})

@@ -13,6 +13,10 @@ import (
 // the Failure that follows from it.
 const deadlineExceeded = "ProgressDeadlineExceeded"
 
+// stoodStill is the reason of a Failure of a workload that did not go on, and
+// nothing says why.
+const stoodStill = "StoodStill"
+
 // pausedMessage is the Message of a Deployment that is paused.
 const pausedMessage = "the rollout is paused"
 
