@@ -117,11 +117,24 @@ func (a *Applier) applyOne(ctx context.Context, object *unstructured.Unstructure
 	switch {
 	case before == nil:
 		return Change{after, Created}, nil
-	case before.GetResourceVersion() == after.GetResourceVersion():
+	case before.GetResourceVersion() == after.GetResourceVersion() || content(before) == content(after):
 		return Change{after, Unchanged}, nil
 	default:
 		return Change{after, Configured}, nil
 	}
+}
+
+// content is an object as JSON without what changes though nobody changed it: the
+// API server may put managed fields in another order when it is given the same
+// again, and a controller may write a status in between.
+func content(object *unstructured.Unstructured) string {
+	bare := object.DeepCopy()
+	bare.SetResourceVersion("")
+	bare.SetManagedFields(nil)
+	delete(bare.Object, "status")
+	// A map that came from JSON goes back into it.
+	text, _ := bare.MarshalJSON()
+	return string(text)
 }
 
 func (a *Applier) resource(object *unstructured.Unstructured) (dynamic.ResourceInterface, error) {

@@ -14,22 +14,35 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/apply"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/build"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/nodeaccess"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/source"
 )
 
 // explain is what a person reads of an error: what went wrong, and below it what
 // to do. It is the one place with such advice.
 func explain(err error) string {
-	var pull *nodeaccess.PullError
-	if errors.As(err, &pull) && len(pull.Advice()) > 0 {
-		return err.Error() + "\nhint: " + strings.Join(pull.Advice(), "\nhint: ")
+	// Some know what to do from what they have seen.
+	var advised interface {
+		error
+		Advice() []string
+	}
+	if errors.As(err, &advised) && len(advised.Advice()) > 0 {
+		return err.Error() + "\nhint: " + strings.Join(advised.Advice(), "\nhint: ")
+	}
+	var failure *progress.Failure
+	if errors.As(err, &failure) && failure.Advice != "" {
+		return err.Error() + "\nhint: " + failure.Advice
 	}
 	for _, row := range hints() {
 		if row.matches(err) {
@@ -66,7 +79,13 @@ func hints() []hint {
 		{is(manifests.ErrNoTekton), "pass --tekton-manifest with the release.yaml of Tekton Pipelines, or use a released binary"},
 		{as[*images.StrandedError], "start it: kubectl --namespace " + manifests.SystemNamespace + " scale statefulset " + manifests.StorageName + " --replicas=1, or run setup or the prune again"},
 		{is(images.ErrExternal), "use that registry's own retention or lifecycle rules"},
+		{as[*pipelinerun.EndedError], "there is nothing to cancel; what came of it: kubectl pyflow runs, kubectl pyflow logs RUN"},
+		{is(build.ErrSourceGone), "build it again from its folder: kubectl pyflow build DIR"},
+		{is(project.ErrNoProject), "name the folder of the service: kubectl pyflow build DIR"},
+		{is(logs.ErrGone), "a log lives as long as its pod; what the run itself says: kubectl pyflow runs -o wide; to have the log anew, build again"},
+		{is(gather.ErrExists), "replace it with --force, or name another file with --file"},
 		{is(project.ErrNoDockerfile), "add a Dockerfile to the directory, or name it with --file"},
+		{as[*source.ContextError], "leave out what the build does not need with a line in .dockerignore, or put it right: all of the build context travels to the cluster"},
 		{is(registry.ErrFull), "make room with kubectl pyflow images prune, or enlarge the volume with kubectl pyflow setup --registry-storage-size SIZE"},
 		{is(registry.ErrUnreachable), "check the address, and the network, VPN or proxy between you and the registry: this machine, the nodes and the pods of builds all have to reach it"},
 		{

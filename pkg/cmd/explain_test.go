@@ -15,11 +15,15 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/apply"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/source"
 )
 
 func TestExplain(t *testing.T) {
@@ -36,6 +40,12 @@ func TestExplain(t *testing.T) {
 		"others' Tekton":     {teardown.ErrTektonInUse, "--keep-tekton=false"},
 		"left over":          {&apply.LeftError{}, "teardown again"},
 		"no manifest":        {manifests.ErrNoTekton, "--tekton-manifest"},
+		"no such run":        {&pipelinerun.NotFoundError{Name: "x", Apps: []string{"web"}, Runs: []string{"web-1"}}, "apps: web; newest runs: web-1"},
+		"no runs":            {&pipelinerun.NotFoundError{}, "--all-namespaces"},
+		"run has ended":      {&pipelinerun.EndedError{}, "kubectl pyflow runs"},
+		"logs are gone":      {logs.ErrGone, "build again"},
+		"bundle is there":    {gather.ErrExists, "--force"},
+		"context":            {&source.ContextError{Problems: []*source.FileError{{Path: "x", Err: source.ErrOutside}}}, ".dockerignore"},
 		"full registry":      {registry.ErrFull, "images prune"},
 		"no registry there":  {fmt.Errorf("%w: %w", registry.ErrUnreachable, refused), "the registry: this machine"},
 		"registry's CA":      {fmt.Errorf("%w: %w", registry.ErrCertificate, &url.Error{Err: x509.UnknownAuthorityError{}}), "--registry-ca"},

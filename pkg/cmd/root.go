@@ -14,7 +14,11 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/build"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/cancel"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/runs"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/setup"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
@@ -91,8 +95,13 @@ with Kaniko, pushed to a private registry there, and delivered by digest.`,
 	root.AddCommand(
 		setup.NewCommand(flags, streams),
 		build.NewCommand(flags, streams),
+		build.NewRerunCommand(flags, streams),
+		runs.NewCommand(flags, streams),
+		logs.NewCommand(flags, streams),
+		cancel.NewCommand(flags, streams),
 		status.NewCommand(flags, streams),
 		images.NewCommand(flags, streams),
+		gather.NewCommand(flags, streams),
 		teardown.NewCommand(flags, streams),
 	)
 	registerCompletions(root, flags)

@@ -28,21 +28,23 @@ var (
 type Dockerfile struct {
 	// Path is relative to the project's directory, with slashes.
 	Path string
+	// Content is the file itself.
+	Content []byte
 	// Stages are the build stages in their order; there is at least one.
 	Stages []Stage
-	// Expose are the TCP ports that the final stage exposes, also by way of the
-	// earlier stages it is made from: in the order of the EXPOSE instructions, and
-	// ascending inside of each. A port whose variables have no value in the
-	// Dockerfile is left out.
-	Expose []int
+	// Args are the names of all arguments that are declared anywhere, in order.
+	Args []string
 	// Instructions are all of them, in order.
 	Instructions []Instruction
 }
 
 // Instruction is one instruction of a Dockerfile.
 type Instruction struct {
-	// Line is where it starts, from 1.
-	Line int
+	// Line is where it starts, from 1, and End its last line.
+	Line, End int
+	// Stage is the number of the stage it belongs to, from 0; -1 before the first
+	// FROM.
+	Stage int
 	// Text is the instruction with its continued lines joined, as build engines
 	// print it.
 	Text string
@@ -57,6 +59,11 @@ type Stage struct {
 	Base string
 	// Line is where it starts, from 1.
 	Line int
+	// Expose are the TCP ports that the stage exposes, also by way of the earlier
+	// stages it is made from: in the order of the EXPOSE instructions, and
+	// ascending inside of each. A port whose variables have no value in the
+	// Dockerfile is left out.
+	Expose []int
 }
 
 // ParseError says where a Dockerfile does not parse.
@@ -104,7 +111,7 @@ func ReadDockerfile(dir, name string) (*Dockerfile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the Dockerfile: %w", err)
 	}
-	return parse(file, content)
+	return ParseDockerfile(file, content)
 }
 
 // inside returns the path of the Dockerfile in the directory, with slashes.
@@ -156,7 +163,9 @@ func resolve(dir, file string) (string, error) {
 	return relative, nil
 }
 
-func parse(file string, content []byte) (*Dockerfile, error) {
+// ParseDockerfile is ReadDockerfile for a Dockerfile that was read already; file
+// is its path, for errors.
+func ParseDockerfile(file string, content []byte) (*Dockerfile, error) {
 	fail := func(err error) error { return parseError(file, content, err) }
 	result, err := parser.Parse(bytes.NewReader(content))
 	if err != nil {
@@ -175,9 +184,15 @@ func parse(file string, content []byte) (*Dockerfile, error) {
 	for i := range global {
 		arguments.arg(&global[i], nil, escape)
 	}
-	dockerfile := &Dockerfile{Path: file}
+	dockerfile := &Dockerfile{Path: file, Content: content, Args: declared(global, stages)}
+	stage := -1
 	for _, node := range result.AST.Children {
-		dockerfile.Instructions = append(dockerfile.Instructions, Instruction{Line: node.StartLine, Text: strings.TrimSpace(node.Original)})
+		if strings.EqualFold(node.Value, "FROM") {
+			stage++
+		}
+		dockerfile.Instructions = append(dockerfile.Instructions, Instruction{
+			Line: node.StartLine, End: node.EndLine, Stage: stage, Text: strings.TrimSpace(node.Original),
+		})
 	}
 	read := make([]stageState, 0, len(stages))
 	for i := range stages {
@@ -195,9 +210,32 @@ func parse(file string, content []byte) (*Dockerfile, error) {
 			}
 		}
 		read = append(read, state.follow(stages[i].Commands, arguments, escape))
+		dockerfile.Stages[i].Expose = read[i].expose
 	}
-	dockerfile.Expose = read[len(read)-1].expose
 	return dockerfile, nil
+}
+
+// declared lists the arguments that a Dockerfile declares.
+func declared(global []instructions.ArgCommand, stages []instructions.Stage) []string {
+	var names []string
+	add := func(command *instructions.ArgCommand) {
+		for _, pair := range command.Args {
+			if !slices.Contains(names, pair.Key) {
+				names = append(names, pair.Key)
+			}
+		}
+	}
+	for i := range global {
+		add(&global[i])
+	}
+	for _, stage := range stages {
+		for _, command := range stage.Commands {
+			if command, ok := command.(*instructions.ArgCommand); ok {
+				add(command)
+			}
+		}
+	}
+	return names
 }
 
 // stageState is what a stage hands on to those that are made from it.

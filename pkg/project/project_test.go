@@ -3,8 +3,11 @@ package project
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -174,8 +177,12 @@ func TestReadDockerfile(t *testing.T) {
 			write(t, dir, "Dockerfile", test.content)
 			got, err := ReadDockerfile(dir, "")
 			must(t, err)
-			if got.Path != "Dockerfile" || !slices.Equal(got.Stages, test.stages) || !slices.Equal(got.Expose, test.expose) {
-				t.Errorf("got %+v, want stages %+v, ports %v", got, test.stages, test.expose)
+			test.stages[len(test.stages)-1].Expose = test.expose
+			for i := range got.Stages[:len(got.Stages)-1] {
+				got.Stages[i].Expose = nil
+			}
+			if got.Path != "Dockerfile" || !reflect.DeepEqual(got.Stages, test.stages) {
+				t.Errorf("got %+v, want stages %+v", got, test.stages)
 			}
 		})
 	}
@@ -287,14 +294,16 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("ARG A=1\nFROM a$A AS b\nENV X=${A:-2}\nEXPOSE $X 1-3/tcp\nFROM b\nRUN <<E\nx\nE\n"))
 	f.Add([]byte("# escape=`\nFROM a\nRUNN"))
 	f.Fuzz(func(t *testing.T, content []byte) {
-		got, err := parse("Dockerfile", content)
+		got, err := ParseDockerfile("Dockerfile", content)
 		if err == nil {
 			if len(got.Stages) == 0 {
 				t.Error("no stages")
 			}
-			for _, port := range got.Expose {
-				if port < 1 || port > 65535 {
-					t.Errorf("port %d", port)
+			for _, stage := range got.Stages {
+				for _, port := range stage.Expose {
+					if port < 1 || port > 65535 {
+						t.Errorf("port %d", port)
+					}
 				}
 			}
 			return
@@ -307,12 +316,92 @@ func FuzzParse(f *testing.F) {
 }
 
 func TestInstructions(t *testing.T) {
-	dir := t.TempDir()
-	write(t, dir, "Dockerfile", "FROM a AS b\n\n# comment\nRUN one \\\n  && two\nCMD [\"c\"]\n")
-	dockerfile, err := ReadDockerfile(dir, "")
+	got, err := ParseDockerfile("Dockerfile", []byte("ARG V=1\nFROM a AS b\nARG V\nARG W=2 X\n# comment\nRUN one \\\n  && two\nFROM b\nCMD [\"c\"]\n"))
 	must(t, err)
-	want := []Instruction{{1, "FROM a AS b"}, {4, "RUN one   && two"}, {6, `CMD ["c"]`}}
-	if !slices.Equal(dockerfile.Instructions, want) {
-		t.Errorf("got %+v, want %+v", dockerfile.Instructions, want)
+	want := []Instruction{
+		{1, 1, -1, "ARG V=1"},
+		{2, 2, 0, "FROM a AS b"},
+		{3, 3, 0, "ARG V"},
+		{4, 4, 0, "ARG W=2 X"},
+		{6, 7, 0, "RUN one   && two"},
+		{8, 8, 1, "FROM b"},
+		{9, 9, 1, `CMD ["c"]`},
 	}
+	if !slices.Equal(got.Instructions, want) {
+		t.Errorf("got %+v, want %+v", got.Instructions, want)
+	}
+	if excerpt := got.Excerpt(got.Instructions[4]); !slices.Equal(excerpt, []string{"RUN one \\", "  && two"}) {
+		t.Errorf("excerpt is %q", excerpt)
+	}
+	if !slices.Equal(got.Args, []string{"V", "W", "X"}) {
+		t.Errorf("arguments are %v", got.Args)
+	}
+}
+
+func TestTarget(t *testing.T) {
+	dockerfile, err := ParseDockerfile("Dockerfile", []byte("FROM a AS Base\nEXPOSE 1\nFROM base AS test\nFROM base\nEXPOSE 2\n"))
+	must(t, err)
+	for target, line := range map[string]int{"": 4, "base": 1, "TEST": 3, "0": 1, "2": 4} {
+		stage, err := dockerfile.Target(target)
+		if err != nil || stage.Line != line {
+			t.Errorf("%q: got %+v, %v", target, stage, err)
+		}
+	}
+	for _, target := range []string{"tset", "3", "-1"} {
+		_, err := dockerfile.Target(target)
+		if err == nil || !strings.Contains(err.Error(), strconv.Quote(target)) || !strings.Contains(err.Error(), "base, test") {
+			t.Errorf("%q: %v", target, err)
+		}
+	}
+}
+
+func TestCheckBuildArgs(t *testing.T) {
+	dockerfile, err := ParseDockerfile("Dockerfile", []byte("ARG TAG\nFROM a:$TAG\nARG INDEX=x\n"))
+	must(t, err)
+	must(t, dockerfile.CheckBuildArgs([]string{"TAG=1", "INDEX=y=z", "HTTPS_PROXY=p", "no_proxy=p"}))
+	err = dockerfile.CheckBuildArgs([]string{"TAG=1", "INDX=secret"})
+	if err == nil || !strings.Contains(err.Error(), "no ARG INDX") || !strings.Contains(err.Error(), "TAG, INDEX") || strings.Contains(err.Error(), "secret") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestReadCommit(t *testing.T) {
+	dir := t.TempDir()
+	commit, err := ReadCommit(t.Context(), dir)
+	if err != nil || commit != (Commit{}) {
+		t.Errorf("no repository: %+v, %v", commit, err)
+	}
+	git := func(args ...string) string {
+		t.Helper()
+		command := exec.CommandContext(t.Context(), "git", append([]string{"-C", dir, "-c", "user.name=a", "-c", "user.email=a@b"}, args...)...)
+		out, err := command.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	git("init", "-q")
+	if commit, err := ReadCommit(t.Context(), dir); err != nil || commit != (Commit{}) {
+		t.Errorf("no commit yet: %+v, %v", commit, err)
+	}
+	write(t, dir, "app/main.py", "x")
+	write(t, dir, "other/file", "x")
+	git("add", ".")
+	git("commit", "-qm", "one")
+	head := git("rev-parse", "HEAD")
+	check := func(why, sub string, dirty bool) {
+		t.Helper()
+		got, err := ReadCommit(t.Context(), filepath.Join(dir, sub))
+		if want := (Commit{ID: head, Dirty: dirty}); err != nil || got != want {
+			t.Errorf("%s: got %+v, %v, want %+v", why, got, err, want)
+		}
+	}
+	check("clean", "", false)
+	write(t, dir, "other/file", "changed")
+	check("changed elsewhere", "app", false)
+	check("changed below", "", true)
+	write(t, dir, "app/new.py", "x")
+	check("a new file", "app", true)
+	write(t, dir, ".gitignore", "new.py\n")
+	check("an ignored file", "app", false)
 }

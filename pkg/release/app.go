@@ -62,7 +62,7 @@ func fill(deployment *appsv1.Deployment, service *corev1.Service, options Option
 	if port == 0 {
 		port = DefaultPort
 	}
-	replicas := max(options.Replicas, 1)
+	replicas := options.Replicas
 
 	service.Name, service.Spec.Selector = options.App, labels
 

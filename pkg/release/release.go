@@ -3,6 +3,9 @@ package release
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +13,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/resource"
@@ -45,8 +49,11 @@ type Options struct {
 	Directory string
 	// Port is the port that the app listens on; zero is DefaultPort.
 	Port int32
-	// Replicas is the number of pods; zero is one.
+	// Replicas is the number of pods.
 	Replicas int32
+	// Key makes the hash of the manifests one that says nothing of a Secret among
+	// them to those who do not know the key.
+	Key []byte
 	// PullSecret is added to the pods that run the built image; empty adds none.
 	PullSecret string
 }
@@ -57,11 +64,24 @@ type Manifests struct {
 	// YAML is a stream of documents, sorted as they have to be applied; equal
 	// options and files give equal bytes.
 	YAML []byte
+	// Hash stands for all of YAML and Options.Key, and each object has it as the annotation
+	// manifests.AnnotationManifests: 32 hexadecimal digits.
+	Hash string
+	// Objects are all of them, in that stream's order.
+	Objects []Object
 	// Workloads are the Deployments, StatefulSets and DaemonSets, in that stream's
 	// order; at least one of them, or a Job, CronJob or Pod, runs the built image.
 	Workloads []Workload
 	// Services are the names of the Services, in order.
 	Services []string
+}
+
+// Object names one of the objects.
+type Object struct {
+	schema.GroupVersionKind
+	Name string
+	// Built says that it is a pod, or makes pods, that run the image that is built.
+	Built bool
 }
 
 // Workload is an object whose pods are replaced when a release is delivered.
@@ -86,8 +106,8 @@ func (m *Manifests) Files() map[string][]byte {
 // kustomization there refers to on this machine; it fetches nothing and runs
 // nothing: remote resources, plugins and Helm charts are errors.
 //
-// Every object gets the namespace and the app's labels (on its metadata, not on
-// selectors or pods), and the pods that run the built image get PullSecret. It is
+// Every object gets the namespace, the app's labels and the annotation with the
+// hash (on its metadata, not on selectors or pods), and the pods that run the built image get PullSecret. It is
 // an error when an object asks for another namespace or has none by nature, when
 // no pod runs the built image (ErrNoPlaceholder), and when the whole is larger
 // than a Secret can be. No error repeats what a Secret contains.
@@ -98,7 +118,6 @@ func Render(options Options) (*Manifests, error) {
 	}
 	rendered := &Manifests{}
 	found := false
-	var out bytes.Buffer
 	for _, object := range objects {
 		if err := place(object, options); err != nil {
 			return nil, err
@@ -113,6 +132,39 @@ func Render(options Options) (*Manifests, error) {
 				rendered.Services = append(rendered.Services, object.GetName())
 			}
 		}
+		rendered.Objects = append(rendered.Objects, Object{object.GroupVersionKind(), object.GetName(), built})
+	}
+	if !found {
+		return nil, fmt.Errorf("%s: %w: one container needs `image: %s`", options.Directory, ErrNoPlaceholder, options.App)
+	}
+	plain, err := stream(objects)
+	if err != nil {
+		return nil, err
+	}
+	sum := hmac.New(sha256.New, options.Key)
+	_, _ = sum.Write(plain) // never fails
+	rendered.Hash = hex.EncodeToString(sum.Sum(nil))[:32]
+	for _, object := range objects {
+		annotations := object.GetAnnotations()
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[manifests.AnnotationManifests] = rendered.Hash
+		object.SetAnnotations(annotations)
+	}
+	if rendered.YAML, err = stream(objects); err != nil {
+		return nil, err
+	}
+	if len(rendered.YAML) > maxSize {
+		return nil, fmt.Errorf("the manifests take %d KiB, and a release can hold %d", len(rendered.YAML)>>10, maxSize>>10)
+	}
+	return rendered, nil
+}
+
+// stream writes objects as a stream of documents.
+func stream(objects []*unstructured.Unstructured) ([]byte, error) {
+	var out bytes.Buffer
+	for _, object := range objects {
 		document, err := yaml.Marshal(object.Object)
 		if err != nil {
 			return nil, fmt.Errorf("render %s: not a manifest", id(object))
@@ -122,14 +174,7 @@ func Render(options Options) (*Manifests, error) {
 		}
 		out.Write(document)
 	}
-	if !found {
-		return nil, fmt.Errorf("%s: %w: one container needs `image: %s`", options.Directory, ErrNoPlaceholder, options.App)
-	}
-	if out.Len() > maxSize {
-		return nil, fmt.Errorf("the manifests take %d KiB, and a release can hold %d", out.Len()>>10, maxSize>>10)
-	}
-	rendered.YAML = out.Bytes()
-	return rendered, nil
+	return out.Bytes(), nil
 }
 
 // build runs kustomize.
@@ -207,13 +252,9 @@ func place(object *unstructured.Unstructured, options Options) error {
 // usePullSecret says whether an object's pods run the built image, and lets them
 // pull it.
 func usePullSecret(object *unstructured.Unstructured, options Options) bool {
-	for _, path := range [][]string{
-		{"spec"}, // a Pod
-		{"spec", "template", "spec"},
-		{"spec", "jobTemplate", "spec", "template", "spec"}, // a CronJob
-	} {
+	for _, path := range podPaths() {
 		pod, ok, err := unstructured.NestedMap(object.Object, path...)
-		if err != nil || !ok || !runsApp(pod, options.App) {
+		if err != nil || !ok || !runs(pod, func(image string) bool { return repository(image) == options.App }) {
 			continue
 		}
 		secrets, _, _ := unstructured.NestedSlice(pod, "imagePullSecrets")
@@ -231,12 +272,29 @@ func usePullSecret(object *unstructured.Unstructured, options Options) bool {
 	return false
 }
 
-func runsApp(pod map[string]any, app string) bool {
+// podPaths are where an object of one kind or another has its pod.
+func podPaths() [][]string {
+	return [][]string{
+		{"spec"}, // a Pod
+		{"spec", "template", "spec"},
+		{"spec", "jobTemplate", "spec", "template", "spec"}, // a CronJob
+	}
+}
+
+// Runs says whether a container of an object's pods runs exactly that image.
+func Runs(object *unstructured.Unstructured, image string) bool {
+	return slices.ContainsFunc(podPaths(), func(path []string) bool {
+		pod, ok, err := unstructured.NestedMap(object.Object, path...)
+		return err == nil && ok && runs(pod, func(other string) bool { return other == image })
+	})
+}
+
+func runs(pod map[string]any, wanted func(image string) bool) bool {
 	for _, field := range []string{"initContainers", "containers"} {
 		containers, _ := pod[field].([]any)
 		for _, item := range containers {
 			container, _ := item.(map[string]any)
-			if image, _ := container["image"].(string); repository(image) == app {
+			if image, _ := container["image"].(string); wanted(image) {
 				return true
 			}
 		}

@@ -17,7 +17,7 @@ import (
 )
 
 func options(directory string) release.Options {
-	return release.Options{App: "mountains", Namespace: "hiking", Directory: directory, PullSecret: "pyflow-registry"}
+	return release.Options{App: "mountains", Namespace: "hiking", Directory: directory, Replicas: 1, PullSecret: "pyflow-registry"}
 }
 
 // write makes a directory of files; a name may have a path.
@@ -99,6 +99,11 @@ func TestDirectory(t *testing.T) {
 	}
 	if want := []string{"db", "web"}; !slices.Equal(got.Services, want) {
 		t.Errorf("services %v, want %v", got.Services, want)
+	}
+	keyed := o
+	keyed.Key = []byte("key")
+	if other, err := release.Render(keyed); err != nil || other.Hash == got.Hash || len(other.Hash) != 32 {
+		t.Errorf("hashes %s and, with a key, %s, %v", got.Hash, other.Hash, err)
 	}
 	again, err := release.Render(o)
 	if err != nil {

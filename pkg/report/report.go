@@ -79,6 +79,13 @@ type Run struct {
 	DurationSeconds int64 `json:"durationSeconds"`
 	// Digest is that of the pushed image, sha256:<hex>; empty if there is none.
 	Digest string `json:"digest,omitempty"`
+	// Commit is the git commit of the source, in full, when that is known; Dirty
+	// says that files differed from it.
+	Commit string `json:"commit,omitempty"`
+	Dirty  bool   `json:"dirty,omitempty"`
+	// Pipeline is the one that it runs, which says what it does: pyflow builds a
+	// folder, pyflow-git a repository, pyflow-deliver delivers only.
+	Pipeline string `json:"pipeline,omitempty"`
 }
 
 // RunState is where a run stands.
@@ -93,6 +100,15 @@ const (
 	// RunCancelled is written as Tekton does.
 	RunCancelled RunState = tektonv1.PipelineRunSpecStatusCancelled
 )
+
+// Ending is the state in the words of a person: why a run failed stands beside it
+// where Tekton has a word for that.
+func (r Run) Ending() string {
+	if r.State == RunFailed && r.Reason != "" && r.Reason != string(RunFailed) {
+		return string(r.State) + " (" + r.Reason + ")"
+	}
+	return string(r.State)
+}
 
 // App is everything that was delivered under one name: usually one workload.
 type App struct {

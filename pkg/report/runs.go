@@ -8,6 +8,7 @@ import (
 	"time"
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -16,39 +17,75 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
 
-// runs reports the last builds in the scope, newest first. Only as many as are
-// reported are kept while the list is read.
-func (c *collector) runs(ctx context.Context) ([]Run, error) {
-	runs := []Run{}
-	if c.Runs == 0 {
-		return runs, nil
+// RunListKind is what a RunList says it is; its APIVersion is that of Status.
+const RunListKind = "RunList"
+
+// RunList are runs, newest first. Its JSON form is documented in docs/output.md.
+type RunList struct {
+	metav1.TypeMeta `json:",inline"`
+	// Items are never nil.
+	Items []Run `json:"items"`
+}
+
+var _ runtime.Object = (*RunList)(nil)
+
+// DeepCopyObject makes RunList an object that the printers of kubectl take.
+func (l *RunList) DeepCopyObject() runtime.Object {
+	c := *l
+	c.Items = slices.Clone(l.Items)
+	for i := range c.Items {
+		c.Items[i].Finished = l.Items[i].Finished.DeepCopy()
 	}
-	created := map[string]time.Time{}
+	return &c
+}
+
+// RunOptions say which runs are wanted.
+type RunOptions struct {
+	// Namespace is theirs; empty is all namespaces.
+	Namespace string
+	// App restricts them to one; empty is all.
+	App string
+	// Limit is how many of the newest are wanted; zero is all.
+	Limit int
+	// Now is the time of the report.
+	Now time.Time
+}
+
+// Runs reports runs, newest first. Who may not list them gets a
+// platform.MissingRightsError.
+func Runs(ctx context.Context, client versioned.Interface, options RunOptions) (*RunList, error) {
+	list := &RunList{TypeMeta: metav1.TypeMeta{Kind: RunListKind, APIVersion: APIVersion}, Items: []Run{}}
+	created := map[string]metav1.Time{}
+	meta := func(r Run) *metav1.ObjectMeta {
+		return &metav1.ObjectMeta{Name: r.Name, CreationTimestamp: created[r.Namespace+"/"+r.Name]}
+	}
 	newest := func(a, b Run) int {
-		return cmp.Or(
-			created[b.Namespace+"/"+b.Name].Compare(created[a.Namespace+"/"+a.Name]),
-			strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name),
-		)
+		return cmp.Or(created[b.Namespace+"/"+b.Name].Compare(created[a.Namespace+"/"+a.Name].Time), strings.Compare(a.Namespace, b.Namespace), pipelinerun.Newer(meta(a), meta(b)))
 	}
-	right := platform.Right{Verb: "list", Group: "tekton.dev", Resource: "pipelineruns", Namespace: c.scope}
-	err := each(ctx, right, manifests.LabelApp,
-		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			return c.Tekton.TektonV1().PipelineRuns(c.scope).List(ctx, options)
-		},
-		func(object *tektonv1.PipelineRun) {
-			created[object.Namespace+"/"+object.Name] = object.CreationTimestamp.Time
-			runs = append(runs, newRun(object, c.Now))
-			slices.SortFunc(runs, newest)
-			if len(runs) > c.Runs {
-				dropped := runs[c.Runs]
+	_, err := read(platform.Right{Verb: "list", Group: "tekton.dev", Resource: "pipelineruns", Namespace: options.Namespace}, func() (struct{}, error) {
+		return struct{}{}, pipelinerun.Each(ctx, client, options.Namespace, options.App, func(object *tektonv1.PipelineRun) {
+			created[object.Namespace+"/"+object.Name] = object.CreationTimestamp
+			list.Items = append(list.Items, newRun(object, options.Now))
+			if options.Limit > 0 && len(list.Items) > options.Limit {
+				// Only as many as are reported are kept while the list is read.
+				slices.SortFunc(list.Items, newest)
+				dropped := list.Items[options.Limit]
 				delete(created, dropped.Namespace+"/"+dropped.Name)
-				runs = runs[:c.Runs]
+				list.Items = list.Items[:options.Limit]
 			}
 		})
-	if err != nil {
-		return []Run{}, err
+	})
+	slices.SortFunc(list.Items, newest)
+	return list, err
+}
+
+// runs reports the last builds in the scope.
+func (c *collector) runs(ctx context.Context) ([]Run, error) {
+	if c.Runs == 0 {
+		return []Run{}, nil
 	}
-	return runs, nil
+	list, err := Runs(ctx, c.Tekton, RunOptions{Namespace: c.scope, Limit: c.Runs, Now: c.Now})
+	return list.Items, err
 }
 
 // newRun is pure.
@@ -58,6 +95,8 @@ func newRun(object *tektonv1.PipelineRun, now time.Time) Run {
 		Name: object.Name, Namespace: object.Namespace, App: object.Labels[manifests.LabelApp],
 		State: RunRunning, Reason: verdict.Reason, Message: oneLine(verdict.Message),
 		Started: object.CreationTimestamp, Digest: verdict.Digest,
+		Commit: pipelinerun.Commit(object), Dirty: object.Annotations[manifests.AnnotationDirty] == "true",
+		Pipeline: pipelinerun.Pipeline(object),
 	}
 	switch {
 	case verdict.Succeeded:

@@ -1,4 +1,5 @@
-// Package build is the verb that takes a folder to running replicas.
+// Package build holds the verbs that take a source to running replicas: build, and
+// rerun, which does it again.
 package build
 
 import (
@@ -6,15 +7,21 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
@@ -22,41 +29,70 @@ import (
 // Flags are what the command line says.
 type Flags struct {
 	config *genericclioptions.ConfigFlags
+	watchFlags
 
 	Name       string
 	Dockerfile string
+	Target     string
 	BuildArgs  []string
-	Manifests  string
-	Port       int32
-	Replicas   int32
-	Timeout    time.Duration
+	Secrets    []string
+	NoCache    bool
+	Force      bool
+
+	Git       string
+	Revision  string
+	Path      string
+	GitSecret string
+
+	Manifests string
+	Port      int32
+	Replicas  int32
+	NoDeploy  bool
+
+	CPU, Memory, Storage string
+	NodeSelector         string
 }
 
-// NewCommand makes the verb.
+// NewCommand makes the verb build.
 func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	flags := &Flags{config: config, Dockerfile: "Dockerfile", Replicas: 1, Timeout: 30 * time.Minute}
+	flags := &Flags{config: config, Dockerfile: "Dockerfile", Replicas: 1}
 	cmd := &cobra.Command{
 		Use:   "build [DIR]",
 		Short: "Build a folder's image in the cluster and deliver it",
 		Long: `Pack a folder, upload it to the cluster's registry, build its Dockerfile there,
 push the image and deliver it by digest, and watch until every replica is ready.
+With --git the cluster fetches a repository instead.
 
 What is delivered is the kustomization in the folder's deploy or k8s directory, or
 in the one that --manifests names: in it, a container whose image is the app's
 name runs the image that was built. Without such a directory it is a Deployment
 and a NodePort Service.
 
+When neither the source nor a setting has changed since an image was built, that
+image is delivered; when it runs already, nothing is done.
+
 The image's digest and the service's URL go to standard output, all else to
 standard error. Once the run has started it goes on in the cluster whatever
-happens to this command; interrupting the command cancels it.`,
+happens to this command; interrupting the command cancels it, interrupting it
+again leaves at once.`,
 		Example: `  # Build and deliver the current directory
   kubectl pyflow build
 
   # Another folder, under another name, in another namespace
   kubectl pyflow build services/api --name api -n team-a
 
-  # Pass a build argument to the Dockerfile
-  kubectl pyflow build --build-arg PYTHON_VERSION=3.13`,
+  # Pass a build argument, and a secret for RUN --mount=type=secret,id=pip
+  kubectl pyflow build --build-arg PYTHON_VERSION=3.13 --build-secret id=pip,src=pip.conf
+
+  # Build a branch of a repository, with the login in the Secret git-login
+  kubectl pyflow build --git https://git.example.com/team/api.git --revision main --git-secret git-login
+
+  # Start a build, and come back to it
+  kubectl pyflow build --detach
+  kubectl pyflow logs -f
+
+  # Build only, and keep the digest
+  digest=$(kubectl pyflow build --no-deploy --quiet)`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
@@ -70,84 +106,246 @@ happens to this command; interrupting the command cancels it.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&flags.Name, "name", "", "Name of the app (default: the folder's name)")
+	f.StringVar(&flags.Name, "name", "", "Name of the app (default: the folder's name, or the repository's)")
 	f.StringVarP(&flags.Dockerfile, "file", "f", flags.Dockerfile, "Dockerfile, relative to the folder")
+	f.StringVar(&flags.Target, "target", "", "Stage of the Dockerfile to build (default: the last one)")
 	f.StringArrayVar(&flags.BuildArgs, "build-arg", nil, "Value of an ARG of the Dockerfile, as KEY=VALUE; repeatable")
+	f.StringArrayVar(&flags.Secrets, "build-secret", nil, "Secret for RUN --mount=type=secret, as id=ID,src=FILE or id=ID,env=VARIABLE from this machine, or id=ID,secret=NAME[,key=KEY] from the namespace; repeatable")
+	f.BoolVar(&flags.NoCache, "no-cache", false, "Build every instruction anew")
+	f.BoolVar(&flags.Force, "force", false, "Build and deliver even if nothing has changed")
+	f.StringVar(&flags.Git, "git", "", "Repository to build instead of a folder, by https or ssh")
+	f.StringVar(&flags.Revision, "revision", "", "Branch, tag or full commit of the repository (default: its default branch)")
+	f.StringVar(&flags.Path, "path", "", "Folder in the repository (default: all of it)")
+	f.StringVar(&flags.GitSecret, "git-secret", "", "Secret in the namespace to log in to the repository with: username and password (a token), or ssh-privatekey and known_hosts")
 	f.StringVar(&flags.Manifests, "manifests", "", "Kustomize directory to deliver (default: deploy or k8s in the folder, when one is there)")
 	f.Int32Var(&flags.Port, "port", 0, fmt.Sprintf("Port the service listens on, when there is no kustomize directory (default: the Dockerfile's EXPOSE, or %d)", release.DefaultPort))
 	f.Int32Var(&flags.Replicas, "replicas", flags.Replicas, "Number of replicas, when there is no kustomize directory")
-	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long build and delivery may take, and after them the rollout")
+	f.BoolVar(&flags.NoDeploy, "no-deploy", false, "Build and push the image, and deliver nothing")
+	f.StringVar(&flags.CPU, "cpu", "", "CPU that the build asks for and may use, for example 2 or 500m")
+	f.StringVar(&flags.Memory, "memory", "", "Memory that the build asks for and may use, for example 2Gi")
+	f.StringVar(&flags.Storage, "storage", "", "Space on the node's disk that the build asks for and may use, for example 10Gi")
+	f.StringVar(&flags.NodeSelector, "node-selector", "", "Labels of the nodes that may run the build, as KEY=VALUE,…")
+	flags.add(f)
 	_ = cmd.MarkFlagDirname("manifests")
+	_ = cmd.RegisterFlagCompletionFunc("target", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return flags.stages(args), cobra.ShellCompDirectiveNoFileComp
+	})
+	_ = cmd.RegisterFlagCompletionFunc("build-arg", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return flags.arguments(args), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	})
+	completeView(cmd)
 	return cmd
+}
+
+// stages are what --target may name.
+func (f *Flags) stages(args []string) []string {
+	var names []string
+	if dockerfile, err := project.ReadDockerfile(directory(args), f.Dockerfile); err == nil {
+		for _, stage := range dockerfile.Stages {
+			if stage.Name != "" {
+				names = append(names, stage.Name)
+			}
+		}
+	}
+	return names
+}
+
+// arguments are what --build-arg may name.
+func (f *Flags) arguments(args []string) []string {
+	var names []string
+	if dockerfile, err := project.ReadDockerfile(directory(args), f.Dockerfile); err == nil {
+		for _, name := range dockerfile.Args {
+			names = append(names, name+"=")
+		}
+	}
+	return names
+}
+
+func directory(args []string) string {
+	if len(args) > 0 {
+		return args[0]
+	}
+	return "."
 }
 
 // Options are a build, checked as far as that goes without a cluster.
 type Options struct {
-	Clients *kube.Clients
-	Streams genericiooptions.IOStreams
+	session
 
-	// Dir is the folder, App the app's name.
-	Dir, App   string
+	// Dir is the folder; empty builds Git.
+	Dir string
+	Git *pipelinerun.Git
+	App string
+	// Dockerfile is the one in Dir, nil for Git; File is its path in either.
 	Dockerfile *project.Dockerfile
+	File       string
+	Target     string
 	BuildArgs  []string
+	Secrets    []pipelinerun.BuildSecret
+	NoCache    bool
+	Force      bool
 	// Manifests is the kustomize directory; empty delivers the default objects
 	// with Port and Replicas.
-	Manifests string
-	Port      int32
-	Replicas  int32
-	Timeout   time.Duration
+	Manifests            string
+	Port                 int32
+	Replicas             int32
+	NoDeploy             bool
+	CPU, Memory, Storage resource.Quantity
+	NodeSelector         map[string]string
 }
 
 // ToOptions checks the flags and reads the folder.
 func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*Options, error) {
 	o := &Options{
-		Streams: streams, Dir: ".", App: f.Name, BuildArgs: f.BuildArgs,
-		Manifests: f.Manifests, Port: f.Port, Replicas: f.Replicas, Timeout: f.Timeout,
+		App: f.Name, File: f.Dockerfile, Target: f.Target, BuildArgs: f.BuildArgs, NoCache: f.NoCache,
+		Force: f.Force || f.NoCache, Manifests: f.Manifests, Port: f.Port, Replicas: f.Replicas, NoDeploy: f.NoDeploy,
 	}
-	if len(args) > 0 {
-		o.Dir = args[0]
+	var err error
+	if o.session, err = f.toSession(streams); err != nil {
+		return nil, err
 	}
-	info, err := os.Stat(o.Dir)
+	if f.Git == "" {
+		err = f.readFolder(o, directory(args))
+	} else {
+		err = f.readGit(o, args)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("%s is not a directory", o.Dir)
-	}
-	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
-		return nil, err
-	}
-	if o.App == "" {
-		o.App = project.AppName(o.Dir)
 	}
 	if err := project.ValidateName(o.App); err != nil {
 		return nil, fmt.Errorf("%w; choose one with --name", err)
 	}
-	if o.Dockerfile, err = project.ReadDockerfile(o.Dir, f.Dockerfile); err != nil {
-		return nil, err
-	}
 	if err := manifests.CheckBuildArgs(o.BuildArgs); err != nil {
 		return nil, err
 	}
+	if o.Secrets, err = parseSecrets(f.Secrets); err != nil {
+		return nil, err
+	}
+	if err := f.readResources(o); err != nil {
+		return nil, err
+	}
 	switch {
-	case f.Timeout <= 0:
-		return nil, fmt.Errorf("--timeout %s is not positive", f.Timeout)
 	case f.Replicas < 0:
 		return nil, fmt.Errorf("--replicas %d is negative", f.Replicas)
 	case f.Port < 0 || f.Port > math.MaxUint16:
 		return nil, fmt.Errorf("--port %d is not a port", f.Port)
-	}
-	if o.Manifests == "" {
-		if o.Manifests, err = project.FindManifests(o.Dir); err != nil {
-			return nil, err
-		}
-	}
-	if o.Manifests != "" && f.Port != 0 {
+	case o.NoDeploy && f.Manifests != "":
+		return nil, errors.New("--manifests says what to deliver, and --no-deploy delivers nothing")
+	case o.Manifests != "" && f.Port != 0:
 		return nil, errors.New("--port goes without a kustomize directory: set the port in " + o.Manifests)
 	}
-	if o.Port == 0 && len(o.Dockerfile.Expose) > 0 {
-		o.Port = int32(o.Dockerfile.Expose[0]) //nolint:gosec // a port of a Dockerfile, read as 16 bits
-	}
-	o.Clients, err = kube.New(f.config)
+	o.clients, err = kube.New(f.config)
 	return o, err
+}
+
+// readFolder checks what is built of a folder.
+func (f *Flags) readFolder(o *Options, dir string) error {
+	for flag, value := range map[string]string{"revision": f.Revision, "path": f.Path, "git-secret": f.GitSecret} {
+		if value != "" {
+			return fmt.Errorf("--%s goes with --git", flag)
+		}
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a directory", dir)
+	}
+	if o.Dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	if o.App == "" {
+		o.App = project.AppName(o.Dir)
+	}
+	o.Dockerfile, err = project.ReadDockerfile(o.Dir, f.Dockerfile)
+	if errors.Is(err, project.ErrNoDockerfile) && f.Dockerfile == "Dockerfile" && !project.IsPython(o.Dir) {
+		return fmt.Errorf("%s: %w", o.Dir, project.ErrNoProject)
+	}
+	if err != nil {
+		return err
+	}
+	o.File = o.Dockerfile.Path
+	if err := o.Dockerfile.CheckBuildArgs(o.BuildArgs); err != nil {
+		return fmt.Errorf("--build-arg: %w", err)
+	}
+	stage, err := o.Dockerfile.Target(o.Target)
+	if err != nil {
+		return fmt.Errorf("--target: %w", err)
+	}
+	if o.Manifests == "" && !o.NoDeploy {
+		if o.Manifests, err = project.FindManifests(o.Dir); err != nil {
+			return err
+		}
+	}
+	if o.Port == 0 && len(stage.Expose) > 0 {
+		o.Port = int32(stage.Expose[0]) //nolint:gosec // a port of a Dockerfile, read as 16 bits
+	}
+	return nil
+}
+
+// readGit checks what is built of a repository.
+func (f *Flags) readGit(o *Options, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("--git builds a repository, and %s is a folder: name one of them", args[0])
+	}
+	name, err := repositoryName(f.Git)
+	if err != nil {
+		return err
+	}
+	if o.App == "" {
+		o.App = project.AppName(name)
+	}
+	folder := path.Clean("/" + f.Path)[1:]
+	if f.Path != "" && !filepath.IsLocal(filepath.FromSlash(f.Path)) {
+		return fmt.Errorf("--path %s leaves the repository", f.Path)
+	}
+	if strings.HasPrefix(f.Revision, "-") {
+		return fmt.Errorf("--revision %s is not a branch, tag or commit", f.Revision)
+	}
+	if !filepath.IsLocal(filepath.FromSlash(f.Dockerfile)) {
+		return fmt.Errorf("--file %s leaves the folder that is built", f.Dockerfile)
+	}
+	o.Git = &pipelinerun.Git{URL: f.Git, Revision: f.Revision, Path: folder, Secret: f.GitSecret}
+	return nil
+}
+
+// readResources checks what the build's pod asks for.
+func (f *Flags) readResources(o *Options) error {
+	for _, flag := range []struct {
+		name, text, example string
+		into                *resource.Quantity
+	}{{"cpu", f.CPU, "2 or 500m", &o.CPU}, {"memory", f.Memory, "2Gi", &o.Memory}, {"storage", f.Storage, "10Gi", &o.Storage}} {
+		if flag.text == "" {
+			continue
+		}
+		quantity, err := resource.ParseQuantity(flag.text)
+		if err != nil || quantity.Sign() <= 0 {
+			return fmt.Errorf("--%s %s is not a quantity, such as %s", flag.name, flag.text, flag.example)
+		}
+		*flag.into = quantity
+	}
+	if f.NodeSelector == "" {
+		return nil
+	}
+	selector, err := labels.ConvertSelectorToLabelsMap(f.NodeSelector)
+	if err == nil {
+		_, err = metav1.LabelSelectorAsSelector(metav1.SetAsLabelSelector(selector))
+	}
+	if err != nil {
+		return fmt.Errorf("--node-selector %s is not of the form KEY=VALUE,…: %w", f.NodeSelector, err)
+	}
+	o.NodeSelector = selector
+	return nil
+}
+
+// durations checks how long things may take.
+func durations(timeout, waitTimeout time.Duration) error {
+	switch {
+	case timeout <= 0:
+		return fmt.Errorf("--timeout %s is not positive", timeout)
+	case waitTimeout < 0:
+		return fmt.Errorf("--wait-timeout %s is negative; 0 waits as long as --timeout", waitTimeout)
+	}
+	return nil
 }

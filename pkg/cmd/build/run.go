@@ -4,220 +4,287 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/rollout"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/source"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
-
-var errNotSucceeded = errors.New("the run did not succeed")
-
-// cancelTimeout bounds the cancellation of a run after the command itself was
-// interrupted.
-const cancelTimeout = 10 * time.Second
 
 // registryPatience is how long the registry may be away: as long as its front
 // holds requests.
 const registryPatience = 10 * time.Minute
 
-// lateness is how much later than its own timeout a run may be seen to end.
-const lateness = time.Minute
-
 // Run builds and delivers. It returns once every replica runs the new image, or
 // with the reason why not; when ctx ends while the run is under way, the run is
 // canceled.
 func (o *Options) Run(ctx context.Context) error {
-	view := newView(o.Streams.ErrOut, o.Dockerfile)
-	config, manifest, err := o.prepare(ctx)
+	// Found before anything is shown or changed: every reason not to begin.
+	p, err := o.prepare(ctx)
 	if err != nil {
 		return err
 	}
-	pushed, err := o.upload(ctx, view, config)
-	if err != nil {
-		return err
-	}
-	nodeRepository := config.Registry.NodeRepository(o.Clients.Namespace, o.App)
-	outcome, err := o.build(ctx, view, pipelinerun.Spec{
-		App:            o.App,
-		Namespace:      o.Clients.Namespace,
-		Name:           o.App + "-" + rand.String(5),
-		Source:         pushed.Reference,
-		ContextDigest:  pushed.Layer.String(),
-		Repository:     config.Registry.Repository(o.Clients.Namespace, o.App),
-		NodeRepository: nodeRepository,
-		Dockerfile:     o.Dockerfile.Path,
-		BuildArgs:      append(config.BuildArgs, o.BuildArgs...),
-		Mirrors:        config.ImageMirrors,
-		Timeout:        o.Timeout,
-	}, manifest)
-	if err != nil {
-		return err
-	}
-	image := nodeRepository + "@" + outcome.Digest
-	if err := o.watchRollout(ctx, view, manifest, image); err != nil {
-		return err
-	}
-	url, err := report.AppURL(ctx, o.Clients.Kube, o.Clients.Namespace, o.App)
-	if err != nil {
-		return err
-	}
-	view.times()
-	fmt.Fprintf(o.Streams.Out, "image  %s\n", image)
-	if url != "" {
-		fmt.Fprintf(o.Streams.Out, "url    %s\n", url)
-	}
-	return nil
-}
-
-// prepare finds every reason not to begin.
-func (o *Options) prepare(ctx context.Context) (*manifests.Config, *release.Manifests, error) {
-	config, err := platform.Config(ctx, o.Clients.Kube)
-	if err != nil {
-		return nil, nil, err
-	}
-	namespace := o.Clients.Namespace
-	err = platform.CheckRights(ctx, o.Clients.Kube, append([]platform.Right{
-		{Verb: "get", Resource: "secrets", Namespace: namespace, Name: manifests.RegistrySecret},
-		{Verb: "create", Resource: "secrets", Namespace: namespace},
-		{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
-		{Verb: "patch", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
-		{Verb: "watch", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
-		{Verb: "watch", Group: "tekton.dev", Resource: "taskruns", Namespace: namespace},
-		{Verb: "watch", Resource: "pods", Namespace: namespace},
-		{Verb: "get", Resource: "pods", Subresource: "log", Namespace: namespace},
-		{Verb: "watch", Group: "apps", Resource: "deployments", Namespace: namespace},
-	}, platform.RegistryRights(config.Registry)...))
-	if err != nil {
-		return nil, nil, err
-	}
-	manifest, err := release.Render(release.Options{
-		App:        o.App,
-		Namespace:  namespace,
-		Directory:  o.Manifests,
-		Port:       o.Port,
-		Replicas:   o.Replicas,
-		PullSecret: manifests.RegistrySecret,
+	return o.show(ctx, o.App, func(tracker *progress.Tracker) (*begun, error) {
+		return o.start(ctx, tracker, p)
 	})
-	return config, manifest, err
 }
 
-// upload packs the folder and brings it into the registry.
-func (o *Options) upload(ctx context.Context, view *view, config *manifests.Config) (registry.SourceRef, error) {
-	none := registry.SourceRef{}
-	user, ca, err := platform.Login(ctx, o.Clients.Kube, o.Clients.Namespace, config.Registry.Host)
+// prepared is what a build needs of the cluster.
+type prepared struct {
+	config   *manifests.Config
+	registry *registry.Client
+	// secret is known to those who may build in the namespace, and to no others.
+	secret   string
+	manifest *release.Manifests
+	before   live.App
+	commit   project.Commit
+}
+
+func (o *Options) prepare(ctx context.Context) (*prepared, error) {
+	config, err := platform.Config(ctx, o.clients.Kube)
 	if err != nil {
-		return none, err
+		return nil, err
 	}
-	client, err := platform.Registry(o.Clients, config.Registry, user, ca)
+	if err := platform.CheckRights(ctx, o.clients.Kube, append(o.rights(), platform.RegistryRights(config.Registry)...)); err != nil {
+		return nil, err
+	}
+	p := &prepared{config: config}
+	if p.registry, p.secret, err = o.connect(ctx, config); err != nil {
+		return nil, err
+	}
+	if !o.NoDeploy {
+		if p.manifest, err = release.Render(release.Options{
+			App:        o.App,
+			Namespace:  o.clients.Namespace,
+			Directory:  o.Manifests,
+			Port:       o.Port,
+			Replicas:   o.Replicas,
+			PullSecret: manifests.RegistrySecret,
+			Key:        []byte(p.secret),
+		}); err != nil {
+			return nil, err
+		}
+	}
+	if p.before, err = live.Find(ctx, o.clients.Kube, o.clients.Namespace, o.App, config.Registry.NodeRepository(o.clients.Namespace, o.App)); err != nil {
+		return nil, err
+	}
+	if o.Git == nil {
+		p.commit, err = project.ReadCommit(ctx, o.Dir)
+	}
+	return p, err
+}
+
+// start takes the source to the cluster and starts the run, unless there is
+// nothing to do.
+func (o *Options) start(ctx context.Context, tracker *progress.Tracker, p *prepared) (*begun, error) {
+	b := &begun{
+		app: o.App, before: p.before, config: p.config, registry: p.registry,
+		result:   progress.Result{Commit: p.commit.ID, Dirty: p.commit.Dirty},
+		delivers: p.manifest != nil,
+	}
+	spec := o.spec(p)
+	tracker.Plan(o.stages(pipelinerun.New(spec), true)...)
+	tracker.Dockerfile(o.Dockerfile)
+	var archive *source.Archive
+	if o.Git == nil {
+		var err error
+		if archive, err = o.pack(ctx, tracker); err != nil {
+			return b, err
+		}
+		defer archive.Close() //nolint:errcheck // a temporary file that is gone anyway
+		spec.ContextDigest = archive.Digest.String()
+	}
+	spec.BuildKey = pipelinerun.BuildKey(spec, manifests.Engine()+" "+p.secret)
+	known, err := o.known(ctx, p, spec.BuildKey)
 	if err != nil {
-		return none, err
+		return b, err
 	}
-	defer client.Close()
-	done := view.stage("pack", "Packing "+o.Dir)
+	if known != nil {
+		return o.reuse(ctx, tracker, p, b, spec, known)
+	}
+	if archive != nil {
+		if spec.Source, err = o.upload(ctx, tracker, p, archive); err != nil {
+			return b, err
+		}
+	}
+	return b, o.create(ctx, tracker, p, b, spec)
+}
+
+// stages are what will take place.
+func (o *Options) stages(run *tektonv1.PipelineRun, upload bool) []progress.Stage {
+	var stages []progress.Stage
+	if o.Git == nil {
+		stages = append(stages, progress.Pack)
+		if upload {
+			stages = append(stages, progress.Upload)
+		}
+	}
+	return append(stages, stagesOf(run)...)
+}
+
+// spec is all of the run that is known before its source.
+func (o *Options) spec(p *prepared) pipelinerun.Spec {
+	namespace := o.clients.Namespace
+	spec := pipelinerun.Spec{
+		App:            o.App,
+		Namespace:      namespace,
+		Name:           o.App + "-" + rand.String(5),
+		Git:            o.Git,
+		NoDeploy:       o.NoDeploy,
+		Repository:     p.config.Registry.Repository(namespace, o.App),
+		NodeRepository: p.config.Registry.NodeRepository(namespace, o.App),
+		Dockerfile:     o.File,
+		BuildArgs:      slices.Concat(p.config.BuildArgs, o.BuildArgs),
+		Target:         o.Target,
+		NoCache:        o.NoCache,
+		Secrets:        o.Secrets,
+		CPU:            o.CPU,
+		Memory:         o.Memory,
+		Storage:        o.Storage,
+		NodeSelector:   o.NodeSelector,
+		Mirrors:        p.config.ImageMirrors,
+		Timeout:        o.timeout,
+		Commit:         p.commit.ID,
+		Dirty:          p.commit.Dirty,
+	}
+	if o.Dockerfile != nil {
+		spec.DockerfileText = string(o.Dockerfile.Content)
+	}
+	return spec
+}
+
+func (o *Options) pack(ctx context.Context, tracker *progress.Tracker) (*source.Archive, error) {
+	tracker.Begin(progress.Pack)
 	archive, err := source.Pack(ctx, o.Dir, source.Options{
 		Dockerfile: o.Dockerfile.Path,
-		Progress:   func(files int, read int64) { view.packing(files, read) },
+		Progress:   func(files int, read int64) { tracker.Transfer(progress.Transfer{Files: files, Bytes: read}) },
 	})
 	if err != nil {
-		done("", err)
-		return none, err
+		return nil, err
 	}
-	defer archive.Close()
-	done(fmt.Sprintf("Packed %s, %s compressed", term.Count(archive.Files, "file"), term.Bytes(archive.Size)), nil)
+	tracker.End(progress.Succeeded, fmt.Sprintf("Packed %s, %s compressed", term.Count(archive.Files, "file"), term.Bytes(archive.Size)))
+	for _, warning := range archive.Warnings {
+		tracker.Warn(warning.String())
+	}
+	if archive.MoreWarnings > 0 {
+		tracker.Warn(fmt.Sprintf("%d more files look like secrets, or are large", archive.MoreWarnings))
+	}
+	return archive, nil
+}
 
-	done = view.stage("upload", "Uploading")
+// known is the newest run of the app that built this very image, with the image
+// still in the registry; nil if there is none, or if that is not to count.
+func (o *Options) known(ctx context.Context, p *prepared, key string) (*pipelinerun.Outcome, error) {
+	if o.Force || key == "" {
+		return nil, nil
+	}
+	run, err := pipelinerun.Built(ctx, o.clients.Tekton, o.clients.Namespace, o.App, key)
+	if err != nil || run == nil {
+		return nil, err
+	}
+	outcome := pipelinerun.Verdict(run)
+	_, err = p.registry.Manifest(ctx, p.config.Registry.Path(o.clients.Namespace, o.App), outcome.Digest)
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil, nil
+	}
+	return &outcome, err
+}
+
+// reuse delivers an image that is there, unless it runs already.
+func (o *Options) reuse(ctx context.Context, tracker *progress.Tracker, p *prepared, b *begun, spec pipelinerun.Spec, known *pipelinerun.Outcome) (*begun, error) {
+	b.result.Digest, b.result.Unchanged = known.Digest, true
+	b.result = o.describe(b.result, spec.NodeRepository)
+	if o.NoDeploy {
+		tracker.Notice("Nothing has changed since this image was built (--force builds it again)")
+		return b, nil
+	}
+	runs, err := live.Has(ctx, live.Clients{Dynamic: o.clients.Dynamic, Mapper: o.clients.Mapper}, spec.Namespace, p.manifest, b.result.Image)
+	if err != nil {
+		return b, err
+	}
+	if runs {
+		tracker.Notice("Nothing has changed, and the release runs already (--force builds it again)")
+		return b, nil
+	}
+	spec = pipelinerun.Spec{
+		App:            spec.App,
+		Namespace:      spec.Namespace,
+		Name:           spec.Name,
+		Digest:         known.Digest,
+		Repository:     spec.Repository,
+		NodeRepository: spec.NodeRepository,
+		Timeout:        spec.Timeout,
+		// The run that built it may be deleted before this one.
+		BuildKey: spec.BuildKey,
+		Commit:   spec.Commit,
+		Dirty:    spec.Dirty,
+	}
+	tracker.Plan(o.stages(pipelinerun.New(spec), false)...)
+	tracker.Notice("Nothing has changed since this image was built; it is delivered again (--force builds it)")
+	return b, o.create(ctx, tracker, p, b, spec)
+}
+
+// upload brings the archive into the registry and returns its reference.
+func (o *Options) upload(ctx context.Context, tracker *progress.Tracker, p *prepared, archive *source.Archive) (string, error) {
+	tracker.Begin(progress.Upload)
 	waiting, stop := context.WithTimeout(ctx, registryPatience)
 	defer stop()
-	err = client.Await(waiting, func(err error) {
-		view.print(fmt.Sprintf("  waiting for the registry, which is being restarted or cleaned up: %v; see: kubectl pyflow status", err))
+	err := p.registry.Await(waiting, func(err error) {
+		tracker.Wait("RegistryUnavailable", fmt.Sprintf("the registry is being restarted or cleaned up: %v", err), "see: kubectl pyflow status")
 	})
 	if err != nil {
-		done("", err)
-		return none, err
+		return "", err
 	}
-	pushed, err := client.PushSource(ctx, config.Registry.Path(o.Clients.Namespace, o.App)+"/source", archive.Layer(), nil, view.uploading)
-	result := "Uploaded the build context"
-	if !pushed.Uploaded {
-		result = "Build context is in the registry already"
+	updates := make(chan progress.Transfer)
+	type pushed struct {
+		ref registry.SourceRef
+		err error
 	}
-	done(result, err)
-	return pushed, err
+	done := make(chan pushed, 1)
+	go func() {
+		defer close(updates)
+		// From other goroutines, one at a time; the tracker belongs to this one.
+		ref, err := p.registry.PushSource(ctx, p.config.Registry.Path(o.clients.Namespace, o.App)+"/source", archive.Layer(), nil,
+			func(complete, total int64) { updates <- progress.Transfer{Bytes: complete, Total: total} })
+		done <- pushed{ref, err}
+	}()
+	for update := range updates {
+		tracker.Transfer(update)
+	}
+	result := <-done
+	if result.err != nil {
+		return "", result.err
+	}
+	said := "Uploaded the build context"
+	if !result.ref.Uploaded {
+		said = "Build context is in the registry already"
+	}
+	tracker.End(progress.Succeeded, said)
+	return result.ref.Reference, nil
 }
 
-// build starts the run and follows it to its end.
-func (o *Options) build(ctx context.Context, view *view, spec pipelinerun.Spec, manifest *release.Manifests) (pipelinerun.Outcome, error) {
-	none := pipelinerun.Outcome{}
-	view.beginRun(spec.Name)
-	clients := pipelinerun.Clients{Tekton: o.Clients.Tekton, Kube: o.Clients.Kube}
-	run, err := pipelinerun.Create(ctx, clients, spec, manifest.Files())
+// create starts the run.
+func (o *Options) create(ctx context.Context, tracker *progress.Tracker, p *prepared, b *begun, spec pipelinerun.Spec) error {
+	var files map[string][]byte
+	if p.manifest != nil {
+		files = p.manifest.Files()
+	}
+	run, err := pipelinerun.Create(ctx, pipelinerun.Clients{Tekton: o.clients.Tekton, Kube: o.clients.Kube}, spec, files)
 	if err != nil {
-		return none, err
+		return err
 	}
-	// Tekton bounds the run; this bounds waiting for a server that is gone.
-	following, stop := context.WithTimeoutCause(ctx, o.Timeout+lateness,
-		fmt.Errorf("no end of it within %s; it may still go on in the cluster", o.Timeout+lateness))
-	defer stop()
-	var end follow.Event
-	events, err := follow.Run(following, follow.Clients{Tekton: o.Clients.Tekton, Kube: o.Clients.Kube}, run.Namespace, run.Name)
-	if err == nil {
-		for event := range events {
-			view.show(event)
-			end = event
-		}
-		err = end.Err
-	}
-	if ctx.Err() != nil {
-		return none, o.cancel(ctx, view, run.Name)
-	}
-	if err == nil {
-		err = context.Cause(following)
-	}
-	if err != nil {
-		return none, fmt.Errorf("follow run %s: %w", run.Name, err)
-	}
-	outcome := pipelinerun.Verdict(end.Run)
-	if !outcome.Succeeded {
-		return none, view.failure(run.Name, outcome)
-	}
-	return outcome, nil
-}
-
-// cancel stops the run that the interrupted command started, and returns what
-// interrupted it.
-func (o *Options) cancel(ctx context.Context, view *view, name string) error {
-	cause := context.Cause(ctx)
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
-	defer stop()
-	view.print("Canceling run " + name)
-	if err := pipelinerun.Cancel(ctx, o.Clients.Tekton, o.Clients.Namespace, name); err != nil {
-		view.print(fmt.Sprintf("  warning: run %s goes on: %v", name, err))
-	}
-	return cause
-}
-
-// watchRollout returns when every workload runs image.
-func (o *Options) watchRollout(ctx context.Context, view *view, manifest *release.Manifests, image string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, fmt.Errorf("not all replicas are ready after %s", o.Timeout))
-	defer cancel()
-	done := view.stage("rollout", "Rolling out")
-	err := rollout.Watch(ctx, o.Clients.Kube, o.Clients.Namespace, manifest.Workloads, image, view.rolling)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
-	}
-	done(view.rolledOut(), err)
-	var failure *rollout.Failure
-	if errors.As(err, &failure) {
-		view.steps.Log(failure.Pod, failure.Log...)
-	}
-	return err
+	b.run = run
+	tracker.Created(run.Name)
+	return nil
 }

@@ -55,7 +55,7 @@ func runColumns(options tableOptions) []term.Column[report.Run] {
 	}
 	columns = append(columns,
 		term.Column[report.Run]{Header: "APP", Cell: func(r report.Run) string { return r.App }},
-		term.Column[report.Run]{Header: "STATUS", Cell: runState},
+		term.Column[report.Run]{Header: "STATUS", Cell: report.Run.Ending},
 		term.Column[report.Run]{Header: "AGE", Cell: func(r report.Run) string { return term.Age(r.Started, options.Now) }},
 		term.Column[report.Run]{Header: "DURATION", Cell: func(r report.Run) string {
 			return duration.HumanDuration(time.Duration(r.DurationSeconds) * time.Second)
@@ -87,14 +87,6 @@ func appColumns(options tableOptions) []term.Column[report.App] {
 		)
 	}
 	return append(columns, term.Column[report.App]{Header: "MESSAGE", Cell: func(a report.App) string { return a.Message }})
-}
-
-// runState says why a run failed where Tekton has a word for it.
-func runState(run report.Run) string {
-	if run.State == report.RunFailed && run.Reason != "" && run.Reason != string(report.RunFailed) {
-		return string(run.State) + " (" + run.Reason + ")"
-	}
-	return string(run.State)
 }
 
 func health(healthy, unknown bool) string {

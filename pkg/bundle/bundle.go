@@ -1,0 +1,286 @@
+// Package bundle packs what explains a run, or why there is none, into one archive
+// without secrets.
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
+)
+
+const (
+	// logLimit is how much of the end of a log of the run is kept, in bytes, and
+	// tailLimit of any other log.
+	logLimit  = 10 << 20
+	tailLimit = 1 << 20
+	// maxObjects bounds how many objects of a kind are kept, maxEvents how many
+	// Events of a namespace: the newest.
+	maxObjects = 200
+	maxEvents  = 1000
+	// maxSecrets bounds how many Secrets of a namespace are read.
+	maxSecrets = 2000
+	// reportedRuns is how many of the last runs status.yaml has.
+	reportedRuns = 20
+)
+
+// LogSource opens the log of one container of a pod, as the API's pods/log does.
+type LogSource interface {
+	Open(ctx context.Context, namespace, pod string, options *corev1.PodLogOptions) (io.ReadCloser, error)
+}
+
+// Clients are the API clients that Write needs.
+type Clients struct {
+	Kube    kubernetes.Interface
+	Tekton  versioned.Interface
+	Dynamic dynamic.Interface
+	// Logs is where logs come from; nil is Kube.
+	Logs LogSource
+}
+
+// Options say what is packed.
+type Options struct {
+	// Namespace is that of the run and the app.
+	Namespace string
+	// Run is the run in question, App the app; without them it is about the
+	// namespace and the platform.
+	Run *tektonv1.PipelineRun
+	App string
+	// Root is the directory that all files are in.
+	Root string
+	// Now is the time of the bundle.
+	Now time.Time
+	// Progress is told what is being read; may be nil.
+	Progress func(what string)
+}
+
+// Summary is what a bundle has.
+type Summary struct {
+	// Files is how many files there are, README.txt included.
+	Files int
+	// Missing says what could not be read, and why, in the order of reading.
+	Missing []string
+	// Unhidden are the namespaces of which not all Secrets could be read: values of
+	// those are not hidden.
+	Unhidden []string
+}
+
+// Write packs a bundle, as docs/runs.md describes it, into w as a tar.gz. Equal
+// states of the cluster give equal bytes. What the user may not read, and what
+// does not answer, is named in the bundle's README.txt and no error; errors are
+// those of w and the end of ctx.
+//
+// Values of Secrets are nowhere in it, as far as the user may read the Secrets:
+// whatever equals one is replaced, in objects and in logs.
+func Write(ctx context.Context, clients Clients, options Options, w io.Writer) (Summary, error) {
+	if clients.Logs == nil {
+		clients.Logs = podLogs{clients.Kube}
+	}
+	if options.Progress == nil {
+		options.Progress = func(string) {}
+	}
+	b := &builder{
+		Clients: clients, Options: options, archive: newArchive(w, options.Root, options.Now),
+		scrubber: newScrubber(options.Namespace, options.App, manifests.SystemNamespace, manifests.TektonNamespace, manifests.FieldManager, "default", "pyflow"),
+	}
+	if options.Run != nil {
+		b.scrubber.plain[options.Run.Name] = true
+	}
+	err := b.write(ctx)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return b.summary, err
+}
+
+type podLogs struct{ client kubernetes.Interface }
+
+func (l podLogs) Open(ctx context.Context, namespace, pod string, options *corev1.PodLogOptions) (io.ReadCloser, error) {
+	return l.client.CoreV1().Pods(namespace).GetLogs(pod, options).Stream(ctx)
+}
+
+// builder is one bundle under way.
+type builder struct {
+	Clients
+	Options
+	archive  *archive
+	scrubber *scrubber
+	summary  Summary
+	config   *manifests.Config
+	// names are the files so far.
+	names []string
+}
+
+// file is one of the bundle's files, not scrubbed yet.
+type file struct {
+	name   string
+	object map[string]any
+}
+
+// write reads all objects before it writes the first, since any of them may tell
+// what has to be hidden in the others. Logs are read last.
+func (b *builder) write(ctx context.Context) error {
+	secrets := b.secrets(ctx)
+	files := b.facts(ctx)
+	objects, pods := b.objects(ctx)
+	files = slices.Concat(files, objects, secrets)
+	for _, file := range files {
+		b.scrubber.object(file.object)
+	}
+	if b.config != nil {
+		for _, argument := range b.config.BuildArgs {
+			b.scrubber.text("--build-arg=" + argument)
+		}
+	}
+	b.scrubber.seal()
+	slices.SortStableFunc(files, func(a, b file) int { return strings.Compare(a.name, b.name) })
+	for _, file := range files {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := b.write1(file); err != nil {
+			return err
+		}
+	}
+	if err := b.logs(ctx, pods); err != nil {
+		return err
+	}
+	if err := b.add("README.txt", []byte(b.readme())); err != nil {
+		return err
+	}
+	return b.archive.close()
+}
+
+func (b *builder) write1(file file) error {
+	b.scrubber.clean(file.object)
+	text, err := yaml.Marshal(file.object)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", file.name, err)
+	}
+	return b.add(file.name, text)
+}
+
+func (b *builder) add(name string, content []byte) error {
+	b.summary.Files++
+	b.names = append(b.names, name)
+	return b.archive.add(name, content)
+}
+
+// missing takes note of what could not be read.
+func (b *builder) missing(what string, err error) {
+	reason := err.Error()
+	switch {
+	case apierrors.IsForbidden(err):
+		reason = "you have no right to read it"
+	case errors.Is(err, context.Canceled):
+		return // The command is being interrupted.
+	}
+	if line := what + ": " + reason; !slices.Contains(b.summary.Missing, line) {
+		b.summary.Missing = append(b.summary.Missing, line)
+	}
+}
+
+// facts are the files that no object is: versions, the platform's configuration
+// and the report.
+func (b *builder) facts(ctx context.Context) []file {
+	b.Progress("versions and the platform")
+	versions := map[string]any{"plugin": version.Version(), "time": b.Now.UTC().Format(time.RFC3339)}
+	if info, err := b.Kube.Discovery().ServerVersion(); err != nil {
+		b.missing("version of Kubernetes", err)
+	} else {
+		versions["kubernetes"] = info.GitVersion
+	}
+	files := []file{{"versions.yaml", versions}}
+	var err error
+	if b.config, err = platform.Config(ctx, b.Kube); err != nil {
+		b.missing("configuration of the platform", err)
+		return files
+	}
+	versions["tekton"] = b.config.Tekton.Version
+	versions["setup"] = b.config.Version
+	shown := *b.config
+	shown.BuildArgs = nil
+	for _, argument := range b.config.BuildArgs {
+		key, _, _ := strings.Cut(argument, "=")
+		if isCredential(key) {
+			argument = key + "=" + redacted
+		}
+		shown.BuildArgs = append(shown.BuildArgs, argument)
+	}
+	files = b.take(files, "platform/config.yaml", &shown)
+	status, err := report.Collect(ctx, report.Clients{Kube: b.Kube, Tekton: b.Tekton}, report.Options{Namespace: b.Namespace, Runs: reportedRuns, Now: b.Now})
+	if err != nil {
+		b.missing("status", err)
+		return files
+	}
+	return b.take(files, "status.yaml", status)
+}
+
+// take adds a value in its JSON form.
+func (b *builder) take(files []file, name string, value any) []file {
+	text, err := yaml.Marshal(value)
+	object := map[string]any{}
+	if err == nil {
+		err = yaml.Unmarshal(text, &object)
+	}
+	if err != nil {
+		b.missing(name, err)
+		return files
+	}
+	return append(files, file{name, object})
+}
+
+// readme is the index, and what is not in the bundle.
+func (b *builder) readme() string {
+	var text strings.Builder
+	about := "namespace " + b.Namespace
+	if b.App != "" {
+		about = "app " + b.App + " in " + about
+	}
+	if b.Run != nil {
+		about = "run " + b.Run.Name + " of " + about
+	}
+	fmt.Fprintf(&text, "Support bundle of kubectl pyflow %s about %s, %s.\n", version.Version(), about, b.Now.UTC().Format(time.RFC3339))
+	text.WriteString(`
+Values of Secrets that the collecting user may read are replaced by ` + redacted + `,
+wherever they appeared; so are passwords in URLs, Authorization headers, web tokens
+and values of build arguments and variables whose names are those of credentials.
+A secret that is known to none of these, such as one that a program made up and
+printed, can not be told from other text: look before you pass this on.
+
+Could not be read:
+`)
+	if len(b.summary.Missing) == 0 {
+		text.WriteString("  nothing is missing\n")
+	}
+	for _, missing := range b.summary.Missing {
+		fmt.Fprintln(&text, "  "+b.scrubber.scrub(missing))
+	}
+	text.WriteString("\nFiles:\n")
+	for _, name := range b.names {
+		fmt.Fprintln(&text, "  "+name)
+	}
+	return text.String()
+}
+
+// logName is the file of a container's log.
+func logName(directory, pod, container, suffix string) string {
+	return path.Join(directory, "logs", pod, container+suffix+".log")
+}

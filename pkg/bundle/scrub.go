@@ -1,0 +1,347 @@
+package bundle
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+)
+
+const (
+	redacted = "[redacted]"
+	// minSecret is the shortest value that is looked for: shorter ones are in
+	// everything.
+	minSecret = 6
+	// maxSecret is the longest: nobody prints a value like that as a whole, and its
+	// lines are looked for all the same.
+	maxSecret = 16 << 10
+)
+
+var (
+	// credentialName is how names of variables look whose values are secrets, and
+	// referenceName how those that only say where such a value is.
+	credentialName = regexp.MustCompile(`(?i)pass(word|wd|phrase|code)?$|pass(word|wd|phrase)|pwd|secret|token|credential|api_?-?key|private_?-?key|access_?-?key|(^|_|-)auth($|_|-)|dsn$|connection_?string`)
+	referenceName  = regexp.MustCompile(`(?i)(name|file|path|dir|enabled)$`)
+
+	// userinfo is what stands before the host of a URL; a password may have any
+	// character but a space, a quote and a slash.
+	userinfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s/"'<>@]*(?:@[^\s/"'<>@]*)*@`)
+	// authorization is a header, in the forms in which programs print one.
+	authorization = regexp.MustCompile(`(?i)((?:proxy-)?authorization["']?\s*[:=]\s*\[?["']?)(?:(basic|bearer|token|negotiate|digest)\s+)?[^\s"'\]]+`)
+	// argument is a build argument, or a variable for builds, within other text;
+	// one by itself has a value up to its end.
+	argument = regexp.MustCompile(`(--build-(?:arg|env)[= ])([^=\s]+)=("[^"]*"|'[^']*'|\S*)`)
+	alone    = regexp.MustCompile(`(?s)^(--build-(?:arg|env)=)([^=\s]+)=(.*)$`)
+	// webToken is a JSON Web Token, as ServiceAccounts have them.
+	webToken = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}`)
+	// pem is the frame around a key or a certificate.
+	pem = regexp.MustCompile(`^-----(BEGIN|END) [A-Z0-9 ]+-----$`)
+)
+
+func isCredential(name string) bool {
+	return credentialName.MatchString(name) && !referenceName.MatchString(name)
+}
+
+// scrubber takes secrets out of text. Collect the values first, then scrub.
+type scrubber struct {
+	values   map[string]bool
+	plain    map[string]bool
+	replacer *strings.Replacer
+}
+
+// newScrubber makes one that leaves the given words alone: names that are all over
+// the bundle, so that hiding them as values would hide nothing.
+func newScrubber(plain ...string) *scrubber {
+	s := &scrubber{values: map[string]bool{}, plain: map[string]bool{}}
+	for _, word := range plain {
+		s.plain[word] = true
+	}
+	return s
+}
+
+// secret takes note of all that a Secret holds.
+func (s *scrubber) secret(secret *corev1.Secret) {
+	for key, value := range secret.Data {
+		switch {
+		case secret.Type == corev1.SecretTypeServiceAccountToken && key != corev1.ServiceAccountTokenKey:
+			// The namespace, and the CA that everybody knows.
+		case bytes.HasPrefix(value, []byte("-----BEGIN CERTIFICATE-----")):
+			// A certificate is public; a chain with a key is not.
+			if bytes.Contains(value, []byte("PRIVATE KEY-----")) {
+				s.add(string(value))
+			}
+		case key == corev1.DockerConfigJsonKey, key == corev1.DockerConfigKey:
+			s.dockerConfig(value)
+		case strings.HasSuffix(secret.Name, manifestsSuffix):
+			s.manifests(value)
+		default:
+			s.add(string(value))
+		}
+	}
+}
+
+// manifestsSuffix ends the names of Secrets with what a run applies: of them only
+// the Secrets inside are secret, the rest is what the bundle is about.
+const manifestsSuffix = "-manifests"
+
+func (s *scrubber) manifests(text []byte) {
+	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
+	for {
+		object := map[string]any{}
+		if err := decoder.Decode(&object); err != nil {
+			return // The end, or no YAML: not ours.
+		}
+		s.object(object)
+		if object["kind"] != "Secret" {
+			continue
+		}
+		plain, _, _ := unstructured.NestedMap(object, "stringData")
+		for _, value := range plain {
+			if text, ok := value.(string); ok {
+				s.add(text)
+			}
+		}
+		encoded, _, _ := unstructured.NestedMap(object, "data")
+		for _, value := range encoded {
+			text, _ := value.(string)
+			if decoded, err := base64.StdEncoding.DecodeString(text); err == nil {
+				s.add(string(decoded))
+			}
+		}
+	}
+}
+
+// dockerConfig takes note of the logins in a file of Docker's. The users' names are
+// no secrets: they are those of namespaces.
+func (s *scrubber) dockerConfig(text []byte) {
+	s.value(string(text))
+	var config struct {
+		Auths map[string]map[string]any `json:"auths"`
+	}
+	direct := map[string]map[string]any{}
+	if json.Unmarshal(text, &config) != nil || config.Auths == nil {
+		_ = json.Unmarshal(text, &direct) // The older form, or none.
+		config.Auths = direct
+	}
+	for _, auth := range config.Auths {
+		field := func(name string) string {
+			text, _ := auth[name].(string)
+			return text
+		}
+		user := field("username")
+		for _, name := range []string{"password", "identitytoken", "registrytoken"} {
+			if password := field(name); password != "" {
+				s.add(password)
+				s.value(user + ":" + password)
+			}
+		}
+		if decoded, err := base64.StdEncoding.DecodeString(field("auth")); err == nil && len(decoded) > 0 {
+			s.value(string(decoded))
+			_, password, _ := strings.Cut(string(decoded), ":")
+			s.add(password)
+		}
+	}
+}
+
+// add takes note of a value and of its parts: lines, and of a line with a name and
+// a value the value; of JSON all strings; of a URL the password.
+func (s *scrubber) add(value string) {
+	s.value(value)
+	var document any
+	if trimmed := strings.TrimSpace(value); strings.HasPrefix(trimmed, "{") || strings.HasPrefix(trimmed, "[") {
+		if json.Unmarshal([]byte(trimmed), &document) == nil {
+			walk(document, func(text string) string {
+				s.value(text)
+				return text
+			})
+		}
+	}
+	for line := range strings.Lines(value) {
+		line = strings.TrimSpace(line)
+		if pem.MatchString(line) {
+			continue
+		}
+		s.value(line)
+		s.url(line)
+		for _, separator := range []string{"=", ":"} {
+			if _, part, ok := strings.Cut(line, separator); ok {
+				s.value(strings.Trim(strings.TrimSpace(part), `"'`))
+			}
+		}
+	}
+}
+
+// url takes note of the password in a URL.
+func (s *scrubber) url(text string) {
+	parsed, err := url.Parse(text)
+	if err != nil || parsed.User == nil {
+		return
+	}
+	if password, ok := parsed.User.Password(); ok {
+		s.value(password)
+		s.value(parsed.User.Username() + ":" + password)
+	} else {
+		s.value(parsed.User.Username())
+	}
+}
+
+// value takes note of one value, in the forms in which it may be written.
+func (s *scrubber) value(value string) {
+	value = strings.TrimSpace(value)
+	if len(value) < minSecret || len(value) > maxSecret || s.plain[value] {
+		return
+	}
+	quoted, _ := json.Marshal(value) // A string always can be.
+	for _, form := range []string{
+		value, string(quoted[1 : len(quoted)-1]), url.QueryEscape(value), url.PathEscape(value), url.UserPassword("", value).String()[1:],
+		// An encoder may be given the line break after it, too.
+		base64.StdEncoding.EncodeToString([]byte(value)), base64.RawStdEncoding.EncodeToString([]byte(value)),
+		base64.StdEncoding.EncodeToString([]byte(value + "\n")),
+		base64.URLEncoding.EncodeToString([]byte(value)), base64.RawURLEncoding.EncodeToString([]byte(value)),
+	} {
+		s.values[form] = true
+	}
+}
+
+// object takes note of what an object has in the clear: values of variables and of
+// build arguments whose names are those of credentials, and passwords in URLs.
+func (s *scrubber) object(object any) {
+	switch object := object.(type) {
+	case map[string]any:
+		name, _ := object["name"].(string)
+		if value, ok := object["value"].(string); ok && isCredential(name) {
+			s.add(value)
+		}
+		for _, value := range object {
+			s.object(value)
+		}
+	case []any:
+		for _, value := range object {
+			s.object(value)
+		}
+	case string:
+		s.text(object)
+	}
+}
+
+// text is object for one string.
+func (s *scrubber) text(text string) {
+	for _, match := range arguments(text).FindAllStringSubmatch(text, -1) {
+		if isCredential(match[2]) {
+			s.add(match[3])
+		}
+		s.url(match[3])
+	}
+	for _, match := range userinfo.FindAllString(text, -1) {
+		s.url(match + "host")
+	}
+}
+
+func arguments(text string) *regexp.Regexp {
+	if alone.MatchString(text) {
+		return alone
+	}
+	return argument
+}
+
+// seal ends collecting.
+func (s *scrubber) seal() {
+	// Longer values first: one may be a part of another.
+	values := slices.SortedFunc(maps.Keys(s.values), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
+	})
+	pairs := make([]string, 0, 2*len(values))
+	for _, value := range values {
+		pairs = append(pairs, value, redacted)
+	}
+	s.replacer = strings.NewReplacer(pairs...)
+}
+
+// scrub returns text without secrets. Text of several lines is scrubbed as a whole
+// and line by line alike.
+func (s *scrubber) scrub(text string) string {
+	text = s.replacer.Replace(text)
+	if strings.Contains(text, "://") {
+		text = userinfo.ReplaceAllString(text, "${1}"+redacted+"@")
+	}
+	if strings.Contains(text, "uthorization") || strings.Contains(text, "UTHORIZATION") {
+		text = authorization.ReplaceAllStringFunc(text, func(header string) string {
+			match := authorization.FindStringSubmatch(header)
+			if match[2] != "" {
+				return match[1] + match[2] + " " + redacted
+			}
+			return match[1] + redacted
+		})
+	}
+	if strings.Contains(text, "--build-") {
+		pattern := arguments(text)
+		text = pattern.ReplaceAllStringFunc(text, func(arg string) string {
+			match := pattern.FindStringSubmatch(arg)
+			if isCredential(match[2]) {
+				return match[1] + match[2] + "=" + redacted
+			}
+			return arg
+		})
+	}
+	if strings.Contains(text, "eyJ") {
+		text = webToken.ReplaceAllString(text, redacted)
+	}
+	return text
+}
+
+// clean scrubs an object in place, and takes out what repeats it.
+func (s *scrubber) clean(object map[string]any) {
+	unstructured.RemoveNestedField(object, "metadata", "managedFields")
+	unstructured.RemoveNestedField(object, "metadata", "annotations", corev1.LastAppliedConfigAnnotation)
+	for key, value := range object {
+		object[key] = s.cleaned(value)
+	}
+}
+
+func (s *scrubber) cleaned(value any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		name, _ := value["name"].(string)
+		if _, ok := value["value"].(string); ok && isCredential(name) {
+			value["value"] = redacted
+		}
+		cleaned := make(map[string]any, len(value))
+		for key, inner := range value {
+			cleaned[s.scrub(key)] = s.cleaned(inner)
+		}
+		return cleaned
+	case []any:
+		for i := range value {
+			value[i] = s.cleaned(value[i])
+		}
+		return value
+	case string:
+		return s.scrub(value)
+	}
+	return value
+}
+
+// walk hands every string of a document to change.
+func walk(value any, change func(string) string) {
+	switch value := value.(type) {
+	case map[string]any:
+		for _, inner := range value {
+			walk(inner, change)
+		}
+	case []any:
+		for _, inner := range value {
+			walk(inner, change)
+		}
+	case string:
+		change(value)
+	}
+}

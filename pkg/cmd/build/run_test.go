@@ -1,0 +1,469 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+)
+
+const fullCommit = "0123456789012345678901234567890123456789"
+
+func shopFolder(t *testing.T) string {
+	t.Helper()
+	return folder(t, testApp, map[string]string{"Dockerfile": "FROM scratch AS base\nARG MODE\nFROM base\nCOPY main.py /\n", "main.py": "print()\n"})
+}
+
+func parameter(run *tektonv1.PipelineRun, name string) tektonv1.ParamValue {
+	for _, param := range run.Spec.Params {
+		if param.Name == name {
+			return param.Value
+		}
+	}
+	return tektonv1.ParamValue{}
+}
+
+func TestTheFirstBuild(t *testing.T) {
+	c := newCluster(t)
+	dir := shopFolder(t)
+	got := c.build(t, dir, func(f *Flags) { f.BuildArgs = []string{"MODE=fast"} })
+	must(t, got.err)
+
+	runs := c.runs(t)
+	if len(runs) != 1 {
+		t.Fatalf("there are %d runs", len(runs))
+	}
+	run := &runs[0]
+	if pipelinerun.Pipeline(run) != manifests.PipelineName || run.Spec.Status != "" || run.Labels[manifests.LabelBuildKey] == "" ||
+		run.Annotations[manifests.AnnotationDockerfile] == "" {
+		t.Errorf("the run is %+v", run)
+	}
+	source, _, _ := strings.Cut(parameter(run, "source").StringVal, "@")
+	if source != c.host()+"/team/shop/source" {
+		t.Errorf("the source is %s", parameter(run, "source").StringVal)
+	}
+	args := parameter(run, "kaniko-args").ArrayVal
+	own, ofSetup := slices.Index(args, "--build-arg=MODE=fast"), slices.Index(args, "--build-arg=INDEX=of-setup")
+	if own < 0 || ofSetup < 0 || own < ofSetup {
+		t.Errorf("arguments are %q: want the build's after those of setup", args)
+	}
+	if _, err := c.kube.CoreV1().Secrets("team").Get(t.Context(), run.Name+"-manifests", metav1.GetOptions{}); err != nil {
+		t.Error(err)
+	}
+	if sent := c.stored(); !slices.ContainsFunc(sent, func(s string) bool { return strings.HasPrefix(s, "PUT /v2/team/shop/source/manifests/") }) {
+		t.Errorf("uploaded was %q", sent)
+	}
+	want := []progress.Stage{progress.Pack, progress.Upload}
+	if !slices.Equal(got.begun(), want) {
+		t.Errorf("stages are %v, want %v", got.begun(), want)
+	}
+	if !slices.Equal(got.planned(), progress.Stages()) || got.events[0].Type != progress.Planned {
+		t.Errorf("planned are %v", got.planned())
+	}
+	if created := got.of(progress.RunCreated); len(created) != 1 || created[0].Run != run.Name {
+		t.Errorf("created is %+v", created)
+	}
+}
+
+// built is a cluster on which the folder has been built, and delivered if so wished.
+func built(t *testing.T, dir string, change func(*Flags), delivered bool) (*cluster, string) {
+	t.Helper()
+	c := newCluster(t)
+	must(t, c.build(t, dir, change).err)
+	digest := c.push(t).String()
+	c.finish(t, digest)
+	if delivered {
+		c.deliver(t, digest)
+	}
+	c.stored()
+	return c, digest
+}
+
+func TestAnotherBuild(t *testing.T) {
+	whole := progress.Stages()
+	withoutDelivery := []progress.Stage{progress.Pack, progress.Upload, progress.Queue, progress.Fetch, progress.Build, progress.Push}
+	for name, test := range map[string]struct {
+		delivered bool
+		before    func(t *testing.T, c *cluster, dir, digest string)
+		change    func(*Flags)
+		// pipeline is that of the new run, empty when there is none.
+		pipeline string
+		upload   bool
+		planned  []progress.Stage
+		notice   string
+	}{
+		"nothing has changed":                {delivered: true, planned: whole, notice: "the release runs already"},
+		"nothing has changed, not delivered": {pipeline: manifests.DeliverPipelineName, planned: []progress.Stage{progress.Pack, progress.Queue, progress.Deliver, progress.Rollout}, notice: "it is delivered again"},
+		"nothing has changed, no delivery":   {change: func(f *Flags) { f.NoDeploy = true }, planned: withoutDelivery, notice: "Nothing has changed since this image was built"},
+		"another resource":                   {delivered: true, change: func(f *Flags) { f.Memory = "1Gi" }, planned: whole, notice: "the release runs already"},
+		"another number of replicas":         {delivered: true, change: func(f *Flags) { f.Replicas = 3 }, pipeline: manifests.DeliverPipelineName, planned: []progress.Stage{progress.Pack, progress.Queue, progress.Deliver, progress.Rollout}, notice: "it is delivered again"},
+		"forced":                             {delivered: true, change: func(f *Flags) { f.Force = true }, pipeline: manifests.PipelineName, planned: whole},
+		"without a cache":                    {delivered: true, change: func(f *Flags) { f.NoCache = true }, pipeline: manifests.PipelineName, planned: whole},
+		"another build argument":             {delivered: true, change: func(f *Flags) { f.BuildArgs = []string{"MODE=slow"} }, pipeline: manifests.PipelineName, planned: whole},
+		"another target":                     {delivered: true, change: func(f *Flags) { f.Target = "base" }, pipeline: manifests.PipelineName, planned: whole},
+		"a changed file": {
+			delivered: true, upload: true, pipeline: manifests.PipelineName, planned: whole,
+			before: func(t *testing.T, _ *cluster, dir, _ string) {
+				t.Helper()
+				must(t, os.WriteFile(filepath.Join(dir, "main.py"), []byte("print(2)\n"), 0o600))
+			},
+		},
+		"an image that is gone": {
+			delivered: true, pipeline: manifests.PipelineName, planned: whole,
+			before: func(t *testing.T, c *cluster, _, digest string) {
+				t.Helper()
+				must(t, remote.Delete(c.reference(t, "team/shop", digest), c.options()...))
+			},
+		},
+		"a run that is gone": {
+			delivered: true, pipeline: manifests.PipelineName, planned: whole,
+			before: func(t *testing.T, c *cluster, _, _ string) {
+				t.Helper()
+				must(t, c.tekton.TektonV1().PipelineRuns("team").Delete(t.Context(), c.runs(t)[0].Name, metav1.DeleteOptions{}))
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := shopFolder(t)
+			c, digest := built(t, dir, nil, test.delivered)
+			before := c.runs(t)[0].Name
+			if test.before != nil {
+				test.before(t, c, dir, digest)
+				c.stored()
+			}
+			got := c.build(t, dir, test.change)
+			must(t, got.err)
+			runs := slices.DeleteFunc(c.runs(t), func(run tektonv1.PipelineRun) bool { return run.Name == before })
+			pipeline := ""
+			if len(runs) > 0 {
+				pipeline = pipelinerun.Pipeline(&runs[0])
+			}
+			if pipeline != test.pipeline || len(runs) > 1 {
+				t.Fatalf("%d new runs, of pipeline %q, want %q", len(runs), pipeline, test.pipeline)
+			}
+			if pipeline == manifests.DeliverPipelineName {
+				if got := parameter(&runs[0], "digest").StringVal; got != digest {
+					t.Errorf("delivered is %s, want %s", got, digest)
+				}
+				if _, err := c.kube.CoreV1().Secrets("team").Get(t.Context(), runs[0].Name+"-manifests", metav1.GetOptions{}); err != nil {
+					t.Error(err)
+				}
+			}
+			sent := c.stored()
+			if blobs := slices.ContainsFunc(sent, func(s string) bool { return strings.Contains(s, "/source/blobs/") }); blobs != test.upload {
+				t.Errorf("uploaded was %q", sent)
+			}
+			if pipeline != manifests.PipelineName && len(sent) > 0 {
+				t.Errorf("stored was %q, and nothing has to be", sent)
+			}
+			if !slices.Equal(got.planned(), test.planned) {
+				t.Errorf("planned are %v, want %v", got.planned(), test.planned)
+			}
+			notices := ""
+			for _, event := range got.of(progress.Notice) {
+				notices += event.Message
+			}
+			if !strings.Contains(notices, test.notice) || (test.notice == "") != (notices == "") {
+				t.Errorf("notices are %q, want %q", notices, test.notice)
+			}
+		})
+	}
+}
+
+// Old runs are deleted: the one that built an image before those that deliver it
+// again.
+func TestADeliveryKnowsItsImage(t *testing.T) {
+	dir := shopFolder(t)
+	c, digest := built(t, dir, nil, false)
+	must(t, c.build(t, dir, nil).err)
+	must(t, c.tekton.TektonV1().PipelineRuns("team").Delete(t.Context(), c.runs(t)[0].Name, metav1.DeleteOptions{}))
+	must(t, c.build(t, dir, nil).err)
+	runs := c.runs(t)
+	if len(runs) != 2 || pipelinerun.Pipeline(&runs[1]) != manifests.DeliverPipelineName || parameter(&runs[1], "digest").StringVal != digest {
+		t.Errorf("of %d runs the last is of %s: want the image to be delivered, not built", len(runs), pipelinerun.Pipeline(&runs[len(runs)-1]))
+	}
+}
+
+func TestBuildWithoutDelivery(t *testing.T) {
+	c := newCluster(t)
+	must(t, c.build(t, shopFolder(t), func(f *Flags) { f.NoDeploy = true }).err)
+	run := &c.runs(t)[0]
+	if pipelinerun.Delivers(run) {
+		t.Error("the run delivers")
+	}
+	if _, err := c.kube.CoreV1().Secrets("team").Get(t.Context(), run.Name+"-manifests", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("there are manifests for it: %v", err)
+	}
+}
+
+func TestBuildOfARepository(t *testing.T) {
+	for revision, again := range map[string]string{"main": manifests.GitPipelineName, fullCommit: manifests.DeliverPipelineName} {
+		git := func(f *Flags) { f.Git, f.Revision, f.Path = "https://git.example.com/team/shop.git", revision, "api" }
+		c, _ := built(t, "", git, false)
+		first := &c.runs(t)[0]
+		if pipelinerun.Pipeline(first) != manifests.GitPipelineName || parameter(first, "path").StringVal != "api" || parameter(first, "revision").StringVal != revision {
+			t.Errorf("%s: the run is of %s, with %+v", revision, pipelinerun.Pipeline(first), first.Spec.Params)
+		}
+		got := c.build(t, "", git)
+		must(t, got.err)
+		if runs := c.runs(t); len(runs) != 2 || pipelinerun.Pipeline(&runs[1]) != again {
+			t.Errorf("%s: the second of %d runs is of %s, want %s", revision, len(runs), pipelinerun.Pipeline(&runs[len(runs)-1]), again)
+		}
+		if begun := got.begun(); len(begun) > 0 || slices.Contains(got.planned(), progress.Pack) {
+			t.Errorf("%s: stages are %v, planned %v: there is nothing to pack", revision, begun, got.planned())
+		}
+		if sent := c.stored(); len(sent) > 0 {
+			t.Errorf("%s: stored was %q", revision, sent)
+		}
+	}
+}
+
+// What a script reads of a build that it does not wait for, or need not.
+func TestOutput(t *testing.T) {
+	for name, test := range map[string]struct {
+		delivered bool
+		change    func(*Flags)
+		want      func(run, digest string) string
+	}{
+		"detached":                       {change: func(f *Flags) { f.Detach = true }, want: func(run, _ string) string { return run + "\n" }},
+		"detached, with nothing to do":   {delivered: true, change: func(f *Flags) { f.Detach = true }, want: func(_, digest string) string { return "image  " + testNode + "@" + digest + "\n" }},
+		"nothing to do":                  {delivered: true, want: func(_, digest string) string { return "image  " + testNode + "@" + digest + "\n" }},
+		"nothing to do, quiet":           {delivered: true, change: func(f *Flags) { f.Quiet = true }, want: func(_, digest string) string { return digest + "\n" }},
+		"nothing to do without delivery": {change: func(f *Flags) { f.NoDeploy, f.Quiet = true, true }, want: func(_, digest string) string { return digest + "\n" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := shopFolder(t)
+			c, digest := built(t, dir, nil, test.delivered)
+			flags := testFlags(t)
+			if test.change != nil {
+				test.change(flags)
+			}
+			streams, _, out, errOut := genericiooptions.NewTestIOStreams()
+			options, err := flags.ToOptions([]string{dir}, streams)
+			must(t, err)
+			options.clients = c.clients()
+			must(t, options.Run(t.Context()))
+			runs := c.runs(t)
+			if want := test.want(runs[len(runs)-1].Name, digest); out.String() != want {
+				t.Errorf("output is %q, want %q; on standard error is\n%s", out, want, errOut)
+			}
+		})
+	}
+}
+
+func TestNothingToDoIsMeasured(t *testing.T) {
+	dir := shopFolder(t)
+	c, digest := built(t, dir, nil, true)
+	got := c.build(t, dir, func(f *Flags) { f.Detach = false })
+	must(t, got.err)
+	end := got.events[len(got.events)-1]
+	if end.Type != progress.Finished || end.State != progress.Succeeded || !end.Result.Unchanged || end.Result.Digest != digest ||
+		end.Result.Image != testNode+"@"+digest || end.Result.SizeBytes < 2000 {
+		t.Errorf("the end is %+v, %+v", end, end.Result)
+	}
+}
+
+func TestBuildFails(t *testing.T) {
+	webhook := apierrors.NewBadRequest("admission webhook denied the request")
+	for name, test := range map[string]struct {
+		prepare func(t *testing.T, c *cluster)
+		change  func(*Flags)
+		want    error
+		as      func(error) bool
+		// shown says that the build had begun.
+		shown bool
+	}{
+		"not set up": {
+			prepare: func(t *testing.T, c *cluster) {
+				t.Helper()
+				must(t, c.kube.CoreV1().ConfigMaps(manifests.SystemNamespace).Delete(t.Context(), manifests.ConfigName, metav1.DeleteOptions{}))
+			},
+			want: platform.ErrNotSetUp,
+		},
+		"not set up in the namespace": {
+			prepare: func(t *testing.T, c *cluster) {
+				t.Helper()
+				must(t, c.kube.CoreV1().Secrets("team").Delete(t.Context(), manifests.RegistrySecret, metav1.DeleteOptions{}))
+			},
+			as: func(err error) bool {
+				var missing *platform.NamespaceNotSetUpError
+				return errors.As(err, &missing)
+			},
+		},
+		"denied by the registry": {
+			prepare: func(_ *testing.T, c *cluster) {
+				c.intercept = func(w http.ResponseWriter, r *http.Request) bool {
+					if r.Method == http.MethodGet {
+						return false
+					}
+					w.WriteHeader(http.StatusForbidden)
+					return true
+				}
+			},
+			want: registry.ErrDenied, shown: true,
+		},
+		"refused by Tekton": {
+			prepare: func(_ *testing.T, c *cluster) {
+				c.tekton.PrependReactor("create", "pipelineruns", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, webhook })
+			},
+			want: webhook, shown: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			test.prepare(t, c)
+			got := c.build(t, shopFolder(t), test.change)
+			if got.err == nil || test.want != nil && !errors.Is(got.err, test.want) || test.as != nil && !test.as(got.err) {
+				t.Errorf("error is %v", got.err)
+			}
+			if strings.Contains(got.err.Error(), testPassword) {
+				t.Errorf("error %v holds a password", got.err)
+			}
+			if runs := c.runs(t); len(runs) != 0 {
+				t.Errorf("there are %d runs", len(runs))
+			}
+			if !test.shown && len(got.events) != 0 {
+				t.Errorf("events are %+v", got.events)
+			}
+			if test.shown {
+				end := got.events[len(got.events)-1]
+				if end.Type != progress.Finished || end.State != progress.Failed || end.Failure == nil || end.Failure.Stage == "" && len(c.sent) == 0 {
+					t.Errorf("the end is %+v", end)
+				}
+			}
+		})
+	}
+}
+
+// An interrupt ends an upload, and nothing is left that waits for the other.
+func TestInterruptedUpload(t *testing.T) {
+	c := newCluster(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	over := make(chan struct{})
+	defer close(over)
+	c.intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPatch {
+			return false
+		}
+		interrupt()
+		<-over
+		return true
+	}
+	flags := testFlags(t)
+	flags.Output = "json"
+	streams, _, out, _ := genericiooptions.NewTestIOStreams()
+	options, err := flags.ToOptions([]string{shopFolder(t)}, streams)
+	must(t, err)
+	options.clients = c.clients()
+	if err := options.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v", err)
+	}
+	got := outcome{events: events(t, out)}
+	if end := got.events[len(got.events)-1]; end.Type != progress.Finished || end.State != progress.Canceled {
+		t.Errorf("the end is %+v", end)
+	}
+	if runs := c.runs(t); len(runs) != 0 {
+		t.Errorf("there are %d runs", len(runs))
+	}
+}
+
+func TestRerun(t *testing.T) {
+	remove := func(t *testing.T, c *cluster, repository, digest string) {
+		t.Helper()
+		must(t, remote.Delete(c.reference(t, repository, digest), c.options()...))
+	}
+	for name, test := range map[string]struct {
+		name   string
+		change func(t *testing.T, c *cluster, digest string)
+		want   error
+		as     func(error) bool
+	}{
+		"the newest": {},
+		"an app":     {name: testApp},
+		"whose source is gone": {
+			change: func(t *testing.T, c *cluster, _ string) {
+				t.Helper()
+				_, source, _ := strings.Cut(c.runs(t)[0].Annotations[manifests.AnnotationSource], "@")
+				remove(t, c, "team/shop/source", source)
+			},
+			want: ErrSourceGone,
+		},
+		"a delivery": {
+			change: deliverOnly,
+		},
+		"a delivery whose image is gone": {
+			change: func(t *testing.T, c *cluster, digest string) {
+				t.Helper()
+				deliverOnly(t, c, digest)
+				remove(t, c, "team/shop", digest)
+			},
+			want: ErrSourceGone,
+		},
+		"none of that name": {
+			name: "absent",
+			as: func(err error) bool {
+				var missing *pipelinerun.NotFoundError
+				return errors.As(err, &missing)
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, digest := built(t, shopFolder(t), nil, false)
+			if test.change != nil {
+				test.change(t, c, digest)
+				c.stored()
+			}
+			before := c.runs(t)
+			old := before[len(before)-1]
+			streams, _, out, _ := genericiooptions.NewTestIOStreams()
+			flags := &rerunFlags{config: testFlags(t).config, watchFlags: testFlags(t).watchFlags}
+			flags.Detach = true
+			options, err := flags.toOptions(slices.DeleteFunc([]string{test.name}, func(s string) bool { return s == "" }), streams)
+			must(t, err)
+			options.clients = c.clients()
+			err = options.Run(t.Context())
+			runs := c.runs(t)
+			if test.want != nil || test.as != nil {
+				if err == nil || test.want != nil && !errors.Is(err, test.want) || test.as != nil && !test.as(err) || len(runs) != len(before) {
+					t.Errorf("error is %v, and there are %d runs", err, len(runs))
+				}
+				return
+			}
+			must(t, err)
+			run := runs[len(runs)-1]
+			if len(runs) != len(before)+1 || out.String() != run.Name+"\n" || pipelinerun.Pipeline(&run) != pipelinerun.Pipeline(&old) ||
+				parameter(&run, "source").StringVal != parameter(&old, "source").StringVal || pipelinerun.DeliverySequence(&run) != pipelinerun.Sequence(&run) {
+				t.Errorf("output is %q, the run is %+v", out, run)
+			}
+			if sent := c.stored(); len(sent) != 0 {
+				t.Errorf("stored was %q", sent)
+			}
+		})
+	}
+}
+
+// deliverOnly adds a run that delivers the image.
+func deliverOnly(t *testing.T, c *cluster, digest string) {
+	t.Helper()
+	run := pipelinerun.New(pipelinerun.Spec{App: testApp, Namespace: "team", Name: "shop-again", Digest: digest, NodeRepository: testNode})
+	_, err := pipelinerun.Start(t.Context(), pipelinerun.Clients{Tekton: c.tekton, Kube: c.kube}, run)
+	must(t, err)
+}

@@ -1,0 +1,248 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/live"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/view"
+)
+
+const (
+	// keepRuns is how many finished runs of an app are kept when nobody says.
+	keepRuns = 10
+	// defaultTimeout and defaultWait bound a run, and its standing still.
+	defaultTimeout = 30 * time.Minute
+	defaultWait    = 5 * time.Minute
+)
+
+// watchFlags are those of every verb that starts a run.
+type watchFlags struct {
+	Timeout     time.Duration
+	WaitTimeout time.Duration
+	Keep        int
+	Detach      bool
+	Progress    string
+	Output      string
+	Quiet       bool
+}
+
+func (f *watchFlags) add(flags *pflag.FlagSet) {
+	flags.DurationVar(&f.Timeout, "timeout", defaultTimeout, "How long build and delivery may take, and after them the rollout")
+	flags.DurationVar(&f.WaitTimeout, "wait-timeout", defaultWait, "How long a pod may wait to start, and a rollout stand still, when waiting could still help; 0 for as long as --timeout")
+	flags.IntVar(&f.Keep, "keep", keepRuns, "Number of finished runs of the app to keep; older ones are deleted with their pods, 0 keeps all")
+	flags.BoolVarP(&f.Detach, "detach", "d", false, "Print the run's name once it has started, and do not wait for it")
+	flags.StringVar(&f.Progress, "progress", string(view.Auto), "How to show what is going on: auto, tty or plain")
+	flags.StringVarP(&f.Output, "output", "o", "", "Output format: json, one event per line")
+	flags.BoolVarP(&f.Quiet, "quiet", "q", false, "Print the image's digest only")
+}
+
+// completeView completes the flags of watchFlags.
+func completeView(cmd *cobra.Command) {
+	for flag, values := range map[string][]string{"progress": {"auto", "tty", "plain"}, "output": {"json"}} {
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
+}
+
+// session is how a run is watched, and where it runs.
+type session struct {
+	clients *kube.Clients
+	streams genericiooptions.IOStreams
+
+	mode        view.Mode
+	detach      bool
+	timeout     time.Duration
+	waitTimeout time.Duration
+	keep        int
+}
+
+func (f *watchFlags) toSession(streams genericiooptions.IOStreams) (session, error) {
+	s := session{streams: streams, mode: view.Mode(f.Progress), detach: f.Detach, timeout: f.Timeout, waitTimeout: f.WaitTimeout, keep: f.Keep}
+	if !slices.Contains([]view.Mode{view.Auto, view.TTY, view.Plain}, s.mode) {
+		return s, fmt.Errorf("--progress %s is not one of auto, tty, plain", f.Progress)
+	}
+	switch {
+	case f.Output != "" && f.Output != string(view.JSON):
+		return s, fmt.Errorf("--output %s is not json", f.Output)
+	case f.Output != "" && f.Quiet:
+		return s, errors.New("--output and --quiet exclude each other")
+	case f.Quiet && f.Detach:
+		return s, errors.New("--quiet prints the image's digest, which --detach does not wait for")
+	case f.Output != "":
+		s.mode = view.JSON
+	case f.Quiet:
+		s.mode = view.Quiet
+	}
+	if err := view.Check(s.mode, streams.ErrOut); err != nil {
+		return s, err
+	}
+	if f.Keep < 0 {
+		return s, fmt.Errorf("--keep %d is negative", f.Keep)
+	}
+	return s, durations(f.Timeout, f.WaitTimeout)
+}
+
+// begun is a run that has been started, or an image that needs none.
+type begun struct {
+	app string
+	// run is nil when there is nothing to wait for.
+	run *tektonv1.PipelineRun
+	// delivers says that the app is delivered, or was already.
+	delivers bool
+	// before is what the cluster ran of the app.
+	before live.App
+	// result is what is known of the end: the image, when there is no run.
+	result   progress.Result
+	config   *manifests.Config
+	registry *registry.Client
+}
+
+// show shows a run from its beginnings to its end: start takes it to the cluster.
+func (s *session) show(ctx context.Context, app string, start func(*progress.Tracker) (*begun, error)) error {
+	shown, err := view.New(s.mode, s.streams.Out, s.streams.ErrOut)
+	if err != nil {
+		return err
+	}
+	// Again at the end for its error; twice does no harm.
+	defer shown.Close() //nolint:errcheck // the first one counts
+	tracker := progress.NewTracker(app, s.clients.Namespace, shown.Show)
+	b, err := start(tracker)
+	if b != nil && b.registry != nil {
+		defer b.registry.Close()
+	}
+	if err == nil && s.detach && b.run != nil {
+		s.tidy(ctx, tracker, b)
+		return s.leave(shown, b)
+	}
+	result := progress.Result{}
+	if err == nil {
+		result, err = s.watch(ctx, tracker, b)
+		s.tidy(ctx, tracker, b)
+	}
+	err = tracker.Finish(ctx, result, err)
+	if closing := shown.Close(); err == nil {
+		err = closing
+	}
+	return err
+}
+
+// leave prints what the run of b can be found by.
+func (s *session) leave(shown view.View, b *begun) error {
+	if err := shown.Close(); err != nil || s.mode == view.JSON {
+		return err
+	}
+	fmt.Fprintf(s.streams.ErrOut, "It goes on in the cluster: kubectl pyflow logs %s -f\n", b.run.Name)
+	_, err := fmt.Fprintln(s.streams.Out, b.run.Name)
+	return err
+}
+
+// tidy deletes old runs. What the next build can do as well is no reason for this one
+// to fail.
+func (s *session) tidy(ctx context.Context, tracker *progress.Tracker, b *begun) {
+	if b.run == nil || s.keep == 0 || ctx.Err() != nil {
+		return
+	}
+	_, err := pipelinerun.Prune(ctx, pipelinerun.Clients{Tekton: s.clients.Tekton, Kube: s.clients.Kube}, s.clients.Namespace, b.app, s.keep)
+	if err != nil && ctx.Err() == nil {
+		tracker.Warn("old runs stay: " + err.Error())
+	}
+}
+
+// watch takes a run to its end, and adds what there is to say of it then.
+func (s *session) watch(ctx context.Context, tracker *progress.Tracker, b *begun) (progress.Result, error) {
+	result, repository := b.result, b.config.Registry.NodeRepository(s.clients.Namespace, b.app)
+	if b.run != nil {
+		outcome, err := tracker.Run(ctx, progress.Clients{Tekton: s.clients.Tekton, Kube: s.clients.Kube}, progress.Target{
+			Run: b.run, App: b.app, Repository: repository, Timeout: s.timeout, WaitTimeout: s.waitTimeout,
+		})
+		if result.Digest == "" {
+			result.Digest = outcome.Digest
+		}
+		if outcome.Commit != "" {
+			result.Commit = outcome.Commit
+		}
+		if err != nil {
+			return s.describe(result, repository), err
+		}
+	}
+	result = s.describe(result, repository)
+	return result, s.measure(ctx, b, &result)
+}
+
+// describe adds the image to a result with a digest.
+func (s *session) describe(result progress.Result, repository string) progress.Result {
+	if result.Digest != "" {
+		result.Image = repository + "@" + result.Digest
+	}
+	return result
+}
+
+// measure adds sizes and the address.
+func (s *session) measure(ctx context.Context, b *begun, result *progress.Result) error {
+	path := b.config.Registry.Path(s.clients.Namespace, b.app)
+	size := func(digest string) int64 {
+		if digest == "" || b.registry == nil {
+			return 0
+		}
+		manifest, err := b.registry.Manifest(ctx, path, digest)
+		if err != nil {
+			return 0 // an older one may be gone
+		}
+		var total int64
+		for _, blob := range manifest.Blobs() {
+			total += blob.Size
+		}
+		return total
+	}
+	result.SizeBytes = size(result.Digest)
+	if b.before.Digest != result.Digest {
+		result.PreviousSizeBytes = size(b.before.Digest)
+	}
+	if !b.delivers {
+		return nil
+	}
+	var err error
+	result.URL, err = report.AppURL(ctx, s.clients.Kube, s.clients.Namespace, b.app)
+	return err
+}
+
+// connect makes a client of the registry for the namespace.
+func (s *session) connect(ctx context.Context, config *manifests.Config) (*registry.Client, string, error) {
+	user, ca, err := platform.Login(ctx, s.clients.Kube, s.clients.Namespace, config.Registry.Host)
+	if err != nil {
+		return nil, "", err
+	}
+	client, err := platform.Registry(s.clients, config.Registry, user, ca)
+	return client, user.Password, err
+}
+
+// rights are what every run needs.
+func (s *session) rights() []platform.Right {
+	namespace := s.clients.Namespace
+	return []platform.Right{
+		{Verb: "get", Resource: "secrets", Namespace: namespace, Name: manifests.RegistrySecret},
+		{Verb: "create", Resource: "secrets", Namespace: namespace},
+		{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
+		{Verb: "patch", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
+		{Verb: "watch", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
+		{Verb: "watch", Group: "tekton.dev", Resource: "taskruns", Namespace: namespace},
+		{Verb: "watch", Resource: "pods", Namespace: namespace},
+		{Verb: "get", Resource: "pods", Subresource: "log", Namespace: namespace},
+		{Verb: "watch", Group: "apps", Resource: "deployments", Namespace: namespace},
+	}
+}

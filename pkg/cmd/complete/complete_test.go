@@ -1,0 +1,56 @@
+package complete
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	tektonfake "github.com/tektoncd/pipeline/pkg/client/clientset/versioned/fake"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"knative.dev/pkg/apis"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+)
+
+func TestCandidates(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	client := tektonfake.NewSimpleClientset()
+	for i, name := range []string{"web-a", "api-a", "web-b"} {
+		created := metav1.NewTime(now.Add(time.Duration(i-3) * time.Minute))
+		run := &tektonv1.PipelineRun{ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: "demo", CreationTimestamp: created, Labels: map[string]string{manifests.LabelApp: name[:3]},
+		}}
+		run.Status.StartTime = &created
+		if name == "web-a" {
+			run.Status.CompletionTime = &metav1.Time{Time: now}
+			run.Status.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: corev1.ConditionFalse, Reason: "PipelineRunTimeout"})
+		}
+		if err := client.Tracker().Add(run); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const (
+		web, api   = "web\tnewest run web-b, Running, 60s ago", "api\tnewest run api-a, Running, 2m ago"
+		webA, webB = "web-a\tweb, Failed (PipelineRunTimeout), 3m ago", "web-b\tweb, Running, 60s ago"
+		apiA       = "api-a\tapi, Running, 2m ago"
+	)
+	for name, test := range map[string]struct {
+		options Options
+		args    []string
+		want    []string
+	}{
+		"both":       {Options{Apps: true, Runs: true}, nil, []string{api, web, webB, apiA, webA}},
+		"apps":       {Options{Apps: true}, nil, []string{api, web}},
+		"unfinished": {Options{Runs: true, Unfinished: true, Many: true}, nil, []string{webB, apiA}},
+		"once":       {Options{Runs: true, Many: true}, []string{"web-b"}, []string{apiA, webA}},
+	} {
+		if got := candidates(t.Context(), client, "demo", test.args, test.options, now); !slices.Equal(got, test.want) {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
+	}
+	if got := candidates(t.Context(), client, "empty", nil, Options{Apps: true, Runs: true}, now); len(got) != 0 {
+		t.Errorf("an empty namespace: %q", got)
+	}
+}

@@ -1,0 +1,265 @@
+package logs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	tektonfake "github.com/tektoncd/pipeline/pkg/client/clientset/versioned/fake"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/kubernetes/fake"
+	"knative.dev/pkg/apis"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+)
+
+var testStart = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// stored are the logs of a cluster's containers, by pod/container.
+type stored map[string][]string
+
+func (s stored) Open(_ context.Context, _, pod string, options *corev1.PodLogOptions) (io.ReadCloser, error) {
+	var text strings.Builder
+	for i, line := range s[pod+"/"+options.Container] {
+		fmt.Fprintln(&text, testStart.Add(time.Duration(i)*time.Second).Format(time.RFC3339Nano), line)
+	}
+	return io.NopCloser(strings.NewReader(text.String())), nil
+}
+
+func kaniko(level, message string) string {
+	return fmt.Sprintf("time=\"2026-03-01T12:00:00Z\" level=%s msg=%q", level, message)
+}
+
+// testRun is a run of two tasks that has ended.
+func testRun(name string, exitCode int32) (objects stored, run *tektonv1.PipelineRun, taskRuns []*tektonv1.TaskRun, pods []*corev1.Pod) {
+	run = pipelinerun.New(pipelinerun.Spec{App: "web", Namespace: "demo", Name: name})
+	run.UID = "uid"
+	status, reason := corev1.ConditionTrue, "Succeeded"
+	if exitCode != 0 {
+		status, reason = corev1.ConditionFalse, "Failed"
+	}
+	condition := &apis.Condition{Type: apis.ConditionSucceeded, Status: status, Reason: reason, Message: "Tasks Completed: 1"}
+	run.Status.SetCondition(condition)
+	objects = stored{}
+	for i, task := range []struct {
+		name  string
+		steps []string
+	}{{manifests.BuildTask, []string{"fetch", "build"}}, {manifests.DeployTask, []string{"apply"}}} {
+		if exitCode != 0 && i > 0 {
+			break
+		}
+		labels := map[string]string{"tekton.dev/pipelineRun": name, "tekton.dev/pipelineTask": task.name}
+		taskRun := &tektonv1.TaskRun{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "demo", Name: name + "-" + task.name, Labels: labels, UID: "uid",
+			CreationTimestamp: metav1.NewTime(testStart.Add(time.Duration(i) * time.Minute)),
+			OwnerReferences:   []metav1.OwnerReference{{Kind: "PipelineRun", Name: name, UID: "uid"}},
+		}}
+		taskRun.Status.PodName = taskRun.Name + "-pod"
+		taskRun.Status.SetCondition(condition)
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: taskRun.Status.PodName, Labels: labels}}
+		for _, step := range task.steps {
+			code := int32(0)
+			if step == "build" {
+				code = exitCode
+			}
+			state := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Reason: map[bool]string{true: "Completed", false: "Error"}[code == 0]}}
+			taskRun.Status.Steps = append(taskRun.Status.Steps, tektonv1.StepState{Name: step, Container: "step-" + step, ContainerState: state})
+			pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{Name: "step-" + step})
+			pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{Name: "step-" + step, State: state})
+		}
+		taskRuns, pods = append(taskRuns, taskRun), append(pods, pod)
+		run.Status.ChildReferences = append(run.Status.ChildReferences, tektonv1.ChildStatusReference{Name: taskRun.Name, PipelineTaskName: task.name})
+		run.Status.ChildReferences[i].Kind = "TaskRun"
+	}
+	objects[name+"-build-pod/step-fetch"] = []string{"fetched"}
+	objects[name+"-build-pod/step-build"] = []string{
+		kaniko("info", "RUN echo"), "from the RUN", kaniko("info", "Taking snapshot of files..."), kaniko("warning", "old"),
+		kaniko("info", "Pushing image to registry/web/cache:0123"), kaniko("info", "CMD x"),
+		kaniko("info", "Pushing image to registry/web:x"), kaniko("warning", "slow push"),
+	}
+	// Only Kaniko writes in this form of its own.
+	objects[name+"-deploy-pod/step-apply"] = []string{kaniko("info", "Taking snapshot"), "deployment.apps/web serverside-applied", ""}
+	return objects, run, taskRuns, pods
+}
+
+func testOptions(t *testing.T, exitCode int32, podsGone bool) (o *Options, out, errOut func() string) {
+	t.Helper()
+	streams, _, outBuffer, errBuffer := genericiooptions.NewTestIOStreams()
+	logs, run, taskRuns, pods := testRun("web-1", exitCode)
+	tekton, kube := tektonfake.NewSimpleClientset(run), fake.NewClientset()
+	for _, taskRun := range taskRuns {
+		if err := tekton.Tracker().Add(taskRun); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, pod := range pods {
+		if podsGone {
+			break
+		}
+		if err := kube.Tracker().Add(pod); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if podsGone {
+		logs = stored{}
+	}
+	return &Options{
+		Clients: follow.Clients{Tekton: tekton, Kube: kube, Logs: logs}, Streams: streams, Namespace: "demo", Tail: -1,
+	}, outBuffer.String, errBuffer.String
+}
+
+func TestRun(t *testing.T) {
+	everything := "[fetch] fetched\n[build] RUN echo\n[build] from the RUN\n[build] old\n[build] CMD x\n[build] slow push\n" +
+		"[apply] " + kaniko("info", "Taking snapshot") + "\n[apply] deployment.apps/web serverside-applied\n[apply]\n"
+	for name, test := range map[string]struct {
+		change func(*Options)
+		want   string
+	}{
+		"the newest": {func(*Options) {}, everything},
+		"an app":     {func(o *Options) { o.Target = "web" }, everything},
+		"a run":      {func(o *Options) { o.Target = "web-1" }, everything},
+		"fetch":      {func(o *Options) { o.Stage = progress.Fetch }, "[fetch] fetched\n"},
+		"build":      {func(o *Options) { o.Stage = progress.Build }, "RUN echo\nfrom the RUN\nold\nCMD x\n"},
+		"push":       {func(o *Options) { o.Stage = progress.Push }, "slow push\n"},
+		"all of push": {func(o *Options) { o.Stage, o.All = progress.Push, true }, kaniko("info", "Pushing image to registry/web:x") + "\n" +
+			kaniko("warning", "slow push") + "\n"},
+		"deliver":         {func(o *Options) { o.Stage = progress.Deliver }, "[apply] " + kaniko("info", "Taking snapshot") + "\n[apply] deployment.apps/web serverside-applied\n[apply]\n"},
+		"tail":            {func(o *Options) { o.Tail = 2 }, "[apply] deployment.apps/web serverside-applied\n[apply]\n"},
+		"tail of a stage": {func(o *Options) { o.Tail, o.Stage = 1, progress.Build }, "CMD x\n"},
+		"no line":         {func(o *Options) { o.Tail = 0 }, ""},
+		"a long tail":     {func(o *Options) { o.Tail = 100 }, everything},
+		"times":           {func(o *Options) { o.Timestamps, o.Stage = true, progress.Fetch }, "2026-03-01T12:00:00Z [fetch] fetched\n"},
+	} {
+		for _, following := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, following %t", name, following), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					o, out, errOut := testOptions(t, 0, false)
+					test.change(o)
+					o.Follow = following
+					if err := o.Run(t.Context()); err != nil || errOut() != "" {
+						t.Fatalf("got %v, %s", err, errOut())
+					}
+					if out() != test.want {
+						t.Errorf("got\n%s\nwant\n%s", out(), test.want)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Of a run that keeps its Dockerfile the lines are known.
+func TestDockerfile(t *testing.T) {
+	o, out, _ := testOptions(t, 3, false)
+	run, err := o.Clients.Tekton.TektonV1().PipelineRuns("demo").Get(t.Context(), "web-1", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run.Annotations = map[string]string{manifests.AnnotationDockerfile: "FROM scratch\n\nRUN echo\nCMD x\n"}
+	if _, err := o.Clients.Tekton.TektonV1().PipelineRuns("demo").Update(t.Context(), run, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	o.Stage = progress.Build
+	if err := o.Run(t.Context()); err != nil || out() != "Dockerfile:3: RUN echo\nfrom the RUN\nold\nDockerfile:4: CMD x\n" {
+		t.Errorf("got %v\n%s", err, out())
+	}
+}
+
+func TestRunThatFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, _, _ := testOptions(t, 3, false)
+		if err := o.Run(t.Context()); err != nil {
+			t.Errorf("looking back is no failure: %v", err)
+		}
+		o.Follow = true
+		err := o.Run(t.Context())
+		var failed *progress.Failure
+		if !errors.As(err, &failed) || err.Error() != "run web-1 failed: task build, step build: Error, exit code 3" {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestNothingToShow(t *testing.T) {
+	o, out, _ := testOptions(t, 0, true)
+	if err := o.Run(t.Context()); !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), "web-1") || out() != "" {
+		t.Errorf("pods are gone: %v, %q", err, out())
+	}
+
+	o, _, errOut := testOptions(t, 3, false)
+	o.Stage = progress.Deliver
+	if err := o.Run(t.Context()); err != nil || !strings.Contains(errOut(), "run web-1 has no lines to show of stage deliver") {
+		t.Errorf("a stage that never was: %v, %q", err, errOut())
+	}
+
+	run := pipelinerun.New(pipelinerun.Spec{App: "api", Namespace: "demo", Name: "api-1"})
+	o.Clients.Tekton = tektonfake.NewSimpleClientset(run)
+	o.Target, o.Stage = "api", ""
+	if err := o.Run(t.Context()); err != nil || !strings.Contains(errOut(), "run api-1 has written nothing yet; to wait for it: kubectl pyflow logs api-1 -f\n") {
+		t.Errorf("a run that has not begun: %v, %q", err, errOut())
+	}
+	run.Status.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: corev1.ConditionFalse, Reason: "CouldntGetPipeline", Message: "no such Pipeline"})
+	o.Clients.Tekton = tektonfake.NewSimpleClientset(run)
+	if err := o.Run(t.Context()); err == nil || err.Error() != "run api-1 has no log: no such Pipeline" {
+		t.Errorf("a run that never began: %v", err)
+	}
+	o.Target = "nothing"
+	var missing *pipelinerun.NotFoundError
+	if err := o.Run(t.Context()); !errors.As(err, &missing) {
+		t.Errorf("no run: %v", err)
+	}
+}
+
+// brokenPipe is the standard output of a command whose reader has gone.
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestRunEndsWithItsReader(t *testing.T) {
+	o, _, _ := testOptions(t, 0, false)
+	o.Streams.Out = brokenPipe{}
+	if err := o.Run(t.Context()); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := o.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+}
+
+func TestColor(t *testing.T) {
+	var out strings.Builder
+	streams, _, _, _ := genericiooptions.NewTestIOStreams()
+	p := newPrinter(&Options{Streams: streams}, &tektonv1.PipelineRun{})
+	p.out, p.color = &out, true
+	if err := p.show(follow.Event{Kind: follow.Log, Task: manifests.DeployTask, Step: "apply", Text: "done"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); got != "\x1b[96m[apply]\x1b[m done\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestFlags(t *testing.T) {
+	for want, flags := range map[string]*Flags{
+		`--stage is one of fetch, build, push, deliver, not "queue"`: {Stage: "queue"},
+		"--tail -3 is negative": {Tail: -3},
+	} {
+		streams, _, _, _ := genericiooptions.NewTestIOStreams()
+		if _, err := flags.ToOptions(streams, nil); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}

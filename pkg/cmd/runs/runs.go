@@ -1,0 +1,193 @@
+// Package runs is the verb that lists the runs of a namespace.
+package runs
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/complete"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
+)
+
+// Flags are what the command line says.
+type Flags struct {
+	config *genericclioptions.ConfigFlags
+
+	AllNamespaces bool
+	Output        string
+}
+
+// NewCommand makes the verb.
+func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	flags := &Flags{config: config}
+	cmd := &cobra.Command{
+		Use:   "runs [APP]",
+		Short: "List runs, newest first",
+		Long: `List the runs of the namespace, or those of one app, newest first: what each came
+to, how long it took, the git commit it was built from ("*" when files differed
+from it), and the digest of its image.`,
+		Example: `  # The runs of the current namespace
+  kubectl pyflow runs
+
+  # Those of one app, with whole digests and what Tekton says
+  kubectl pyflow runs mountains -o wide
+
+  # The name of the newest run, for a script
+  kubectl pyflow runs mountains -o jsonpath='{.items[0].name}'
+
+  # The runs of all namespaces
+  kubectl pyflow runs --all-namespaces`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: complete.New(config, complete.Options{Apps: true}),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			options, err := flags.ToOptions(streams, args)
+			if err != nil {
+				return err
+			}
+			return options.Run(cmd.Context())
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&flags.AllNamespaces, "all-namespaces", "A", false, "List the runs of all namespaces")
+	f.StringVarP(&flags.Output, "output", "o", "", "Format: wide, name, json, yaml, jsonpath=TEMPLATE or go-template=TEMPLATE (default: a table)")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(printer.Formats(), cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// Options are a run of runs.
+type Options struct {
+	Client  versioned.Interface
+	Streams genericiooptions.IOStreams
+	// Namespace is that of the runs; empty is all.
+	Namespace string
+	// App restricts them to one; empty is all.
+	App string
+	// Print writes a list to Streams.Out.
+	Print func(*report.RunList, io.Writer) error
+	// Person says that Print is for one, who is also told of an empty list.
+	Person bool
+	Now    func() time.Time
+}
+
+// ToOptions checks the flags.
+func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*Options, error) {
+	o := &Options{Streams: streams, App: strings.Join(args, ""), Now: time.Now}
+	switch f.Output {
+	case "", "wide":
+		o.Person = true
+		o.Print = func(list *report.RunList, out io.Writer) error {
+			_, err := io.WriteString(out, term.Table(columns(tableOptions{Now: o.Now(), Namespaces: f.AllNamespaces, Wide: f.Output == "wide"}), list.Items))
+			return err
+		}
+	case "name":
+		o.Print = printNames
+	default:
+		printer, err := printer.New(f.Output)
+		if err != nil {
+			return nil, err
+		}
+		o.Print = func(list *report.RunList, out io.Writer) error { return printer.PrintObj(list, out) }
+	}
+	clients, err := kube.New(f.config)
+	if err != nil {
+		return nil, err
+	}
+	o.Client = clients.Tekton
+	if !f.AllNamespaces {
+		o.Namespace = clients.Namespace
+	}
+	return o, nil
+}
+
+// Run prints the list. An app that has no runs is an error when there are others.
+func (o *Options) Run(ctx context.Context) error {
+	list, err := report.Runs(ctx, o.Client, report.RunOptions{Namespace: o.Namespace, App: o.App, Now: o.Now()})
+	if err != nil {
+		return err
+	}
+	if len(list.Items) == 0 && o.App != "" && o.Namespace != "" {
+		_, err := pipelinerun.Find(ctx, o.Client, o.Namespace, o.App)
+		if err == nil {
+			return fmt.Errorf("%s is a run, not an app", o.App)
+		}
+		return err
+	}
+	if err := o.Print(list, o.Streams.Out); err != nil {
+		return fmt.Errorf("print the runs: %w", err)
+	}
+	if o.Person && len(list.Items) == 0 {
+		where := "in namespace " + o.Namespace
+		if o.Namespace == "" {
+			where = "in any namespace"
+		}
+		fmt.Fprintf(o.Streams.ErrOut, "no runs %s yet; to start one: kubectl pyflow build DIRECTORY\n", where)
+	}
+	return nil
+}
+
+// printNames writes what kubectl, and the verbs that take a run, have as arguments.
+func printNames(list *report.RunList, out io.Writer) error {
+	var text strings.Builder
+	for _, run := range list.Items {
+		fmt.Fprintln(&text, "pipelinerun.tekton.dev/"+run.Name)
+	}
+	_, err := io.WriteString(out, text.String())
+	return err
+}
+
+type tableOptions struct {
+	Now time.Time
+	// Namespaces adds the namespace of runs.
+	Namespaces bool
+	Wide       bool
+}
+
+func columns(options tableOptions) []term.Column[report.Run] {
+	var columns []term.Column[report.Run]
+	add := func(header string, cell func(report.Run) string) {
+		columns = append(columns, term.Column[report.Run]{Header: header, Cell: cell})
+	}
+	if options.Namespaces {
+		add("NAMESPACE", func(r report.Run) string { return r.Namespace })
+	}
+	add("NAME", func(r report.Run) string { return r.Name })
+	add("APP", func(r report.Run) string { return r.App })
+	add("STATUS", report.Run.Ending)
+	add("AGE", func(r report.Run) string { return term.Age(r.Started, options.Now) })
+	add("DURATION", func(r report.Run) string {
+		return duration.HumanDuration(time.Duration(r.DurationSeconds) * time.Second)
+	})
+	add("COMMIT", func(r report.Run) string { return commit(r, options.Wide) })
+	add("DIGEST", func(r report.Run) string { return term.Digest(r.Digest, options.Wide) })
+	if options.Wide {
+		add("PIPELINE", func(r report.Run) string { return term.OrNone(r.Pipeline) })
+		add("MESSAGE", func(r report.Run) string { return r.Message })
+	}
+	return columns
+}
+
+// commit is as git abbreviates it, with a star when files differed from it.
+func commit(run report.Run, whole bool) string {
+	const short = 7
+	text := run.Commit
+	if len(text) > short && !whole {
+		text = text[:short]
+	}
+	if text != "" && run.Dirty {
+		text += "*"
+	}
+	return term.OrNone(text)
+}

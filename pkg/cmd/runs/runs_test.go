@@ -1,0 +1,162 @@
+package runs
+
+import (
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	tektonfake "github.com/tektoncd/pipeline/pkg/client/clientset/versioned/fake"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	clienttesting "k8s.io/client-go/testing"
+	"knative.dev/pkg/apis"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+var testNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// testRuns has every kind of row.
+func testRuns() []runtime.Object {
+	run := func(namespace, app, name string, ago time.Duration, status corev1.ConditionStatus, reason string, change func(*tektonv1.PipelineRun)) *tektonv1.PipelineRun {
+		run := pipelinerun.New(pipelinerun.Spec{App: app, Namespace: namespace, Name: name})
+		created := metav1.NewTime(testNow.Add(-ago))
+		run.CreationTimestamp, run.Status.StartTime = created, &created
+		if status != corev1.ConditionUnknown {
+			finished := metav1.NewTime(created.Add(42 * time.Second))
+			run.Status.CompletionTime = &finished
+		}
+		run.Status.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: status, Reason: reason, Message: "what Tekton\nsays"})
+		if change != nil {
+			change(run)
+		}
+		return run
+	}
+	digest := func(run *tektonv1.PipelineRun) {
+		run.Annotations[manifests.AnnotationCommit] = "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d"
+		run.Status.Results = []tektonv1.PipelineRunResult{{Name: "IMAGE_DIGEST", Value: *tektonv1.NewStructuredValues(
+			"sha256:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945")}}
+	}
+	return []runtime.Object{
+		run("demo", "mountains", "mountains-old", 26*time.Hour, corev1.ConditionTrue, "Succeeded", digest),
+		run("demo", "rivers", "rivers-bad", time.Hour, corev1.ConditionFalse, "PipelineRunTimeout", nil),
+		run("demo", "mountains", "mountains-new", time.Minute, corev1.ConditionTrue, "Succeeded", func(run *tektonv1.PipelineRun) {
+			digest(run)
+			run.Annotations[manifests.AnnotationDirty] = "true"
+		}),
+		run("demo", "mountains", "mountains-busy", time.Second, corev1.ConditionUnknown, "Running", nil),
+		run("other", "lakes", "lakes-1", 2*time.Minute, corev1.ConditionTrue, "Succeeded", digest),
+	}
+}
+
+func kubeconfig(t *testing.T) *genericclioptions.ConfigFlags {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "config")
+	const config = `{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c, namespace: demo}}], clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]}`
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flags := genericclioptions.NewConfigFlags(false)
+	flags.KubeConfig = &file
+	return flags
+}
+
+func TestRun(t *testing.T) {
+	for file, test := range map[string]struct {
+		flags Flags
+		args  []string
+	}{
+		"table.txt":          {Flags{}, nil},
+		"app.txt":            {Flags{}, []string{"mountains"}},
+		"wide.txt":           {Flags{Output: "wide"}, nil},
+		"all-namespaces.txt": {Flags{AllNamespaces: true}, nil},
+		"names.txt":          {Flags{Output: "name"}, nil},
+		"runs.json":          {Flags{Output: "json"}, []string{"mountains"}},
+		"jsonpath.txt":       {Flags{Output: "jsonpath={.items[0].name}"}, nil},
+	} {
+		t.Run(file, func(t *testing.T) {
+			test.flags.config = kubeconfig(t)
+			streams, _, out, errOut := genericiooptions.NewTestIOStreams()
+			o, err := test.flags.ToOptions(streams, test.args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Client, o.Now = tektonfake.NewSimpleClientset(testRuns()...), func() time.Time { return testNow }
+			if err := o.Run(t.Context()); err != nil || errOut.Len() > 0 {
+				t.Fatalf("%v, %s", err, errOut)
+			}
+			path := filepath.Join("testdata", file)
+			if *update {
+				if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out.String() != string(want) {
+				t.Errorf("got\n%s\nwant\n%s", out, want)
+			}
+		})
+	}
+}
+
+func TestRunWithoutRuns(t *testing.T) {
+	client := tektonfake.NewSimpleClientset(testRuns()...)
+	options := func(args ...string) (*Options, io.Writer, func() string) {
+		streams, _, _, errOut := genericiooptions.NewTestIOStreams()
+		flags := &Flags{config: kubeconfig(t)}
+		o, err := flags.ToOptions(streams, args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Client = client
+		return o, errOut, errOut.String
+	}
+	o, _, said := options()
+	o.Namespace = "empty"
+	if err := o.Run(t.Context()); err != nil || said() != "no runs in namespace empty yet; to start one: kubectl pyflow build DIRECTORY\n" {
+		t.Errorf("got %v, %q", err, said())
+	}
+	o, _, _ = options("nothing")
+	var missing *pipelinerun.NotFoundError
+	if err := o.Run(t.Context()); !errors.As(err, &missing) {
+		t.Errorf("an unknown app: %v", err)
+	}
+	o, _, _ = options("rivers-bad")
+	if err := o.Run(t.Context()); err == nil || err.Error() != "rivers-bad is a run, not an app" {
+		t.Errorf("a run: %v", err)
+	}
+	client.PrependReactor("list", "pipelineruns", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "pipelineruns"}, "", errors.New("no"))
+	})
+	o, _, _ = options()
+	var rights *platform.MissingRightsError
+	if err := o.Run(t.Context()); !errors.As(err, &rights) || !strings.Contains(err.Error(), "list pipelineruns.tekton.dev in namespace demo") {
+		t.Errorf("without rights: %v", err)
+	}
+}
+
+func TestFlags(t *testing.T) {
+	flags := &Flags{config: kubeconfig(t), Output: "table"}
+	streams, _, _, _ := genericiooptions.NewTestIOStreams()
+	if _, err := flags.ToOptions(streams, nil); err == nil || !strings.Contains(err.Error(), `not "table"`) {
+		t.Errorf("got %v", err)
+	}
+}

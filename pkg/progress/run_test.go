@@ -1,0 +1,448 @@
+package progress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	corev1 "k8s.io/api/core/v1"
+	"knative.dev/pkg/apis"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+)
+
+// clock is a time that goes on by a second whenever it is read.
+type clock struct{ at time.Time }
+
+func (c *clock) now() time.Time {
+	c.at = c.at.Add(time.Second)
+	return c.at
+}
+
+// recorded is a tracker with what it has told, in short.
+type recorded struct {
+	*Tracker
+	events []Event
+}
+
+func record() *recorded {
+	r := &recorded{}
+	r.Tracker = NewTracker("app", "team", func(event Event) { r.events = append(r.events, event) })
+	r.now = (&clock{time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}).now
+	r.begun = r.now()
+	return r
+}
+
+func (r *recorded) short() []string {
+	var lines []string
+	for _, event := range r.events {
+		source := event.Source
+		if source != "" {
+			source += ":"
+		}
+		words := []string{string(event.Type), string(event.Stage), string(event.State), event.Reason, source, event.Message, event.Advice}
+		if i := event.Instruction; i != nil {
+			words = append(words, fmt.Sprintf("%d/%d line %d %s", i.Number, i.Total, i.Line, i.Text))
+			if i.Cached {
+				words = append(words, "cached")
+			}
+		}
+		if event.Chatter {
+			words = append(words, "(chatter)")
+		}
+		lines = append(lines, strings.Join(slices.DeleteFunc(words, func(word string) bool { return word == "" }), " "))
+	}
+	return lines
+}
+
+func (r *recorded) expect(t *testing.T, want ...string) {
+	t.Helper()
+	got := r.short()
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	}
+}
+
+func dockerfile(t *testing.T, text string) *project.Dockerfile {
+	t.Helper()
+	parsed, err := project.ParseDockerfile("Dockerfile", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed
+}
+
+const twoStages = "ARG V=3.13\nFROM python:$V-slim AS build\nCOPY requirements.txt /tmp/\nRUN pip install \\\n  -r /tmp/requirements.txt\nFROM python:$V-slim\nCOPY --from=build /opt /opt\nCOPY src /app\n"
+
+func engineSays(message string) follow.Event {
+	return follow.Event{Kind: follow.Log, Task: "build", Step: "build", Text: fmt.Sprintf("time=%q level=info msg=%q", "x", message)}
+}
+
+func run(name string, status corev1.ConditionStatus, message string) *tektonv1.PipelineRun {
+	run := &tektonv1.PipelineRun{}
+	run.Name = name
+	run.Status.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: status, Message: message})
+	return run
+}
+
+func TestARunThatSucceeds(t *testing.T) {
+	r := record()
+	r.Dockerfile(dockerfile(t, twoStages))
+	r.Created("app-x")
+	r.Begin(Queue)
+	for _, event := range []follow.Event{
+		{Kind: follow.TaskStarted, Task: "build"},
+		{Kind: follow.Waiting, Task: "build", Reason: "Unschedulable", Text: "no room", Advice: "make some"},
+		{Kind: follow.StepStarted, Task: "build", Step: "fetch"},
+		{Kind: follow.StepEnded, Task: "build", Step: "fetch"},
+		{Kind: follow.StepStarted, Task: "build", Step: "build"},
+		engineSays("Retrieving image manifest python:3.13-slim"),
+		engineSays("Building stage 'python:3.13-slim' [idx: '0', base-idx: '-1']"),
+		engineSays("Using caching version of cmd: COPY requirements.txt /tmp/"),
+		engineSays("COPY requirements.txt /tmp/"),
+		engineSays("RUN pip install   -r /tmp/requirements.txt"),
+		{Kind: follow.Log, Task: "build", Step: "build", Text: "Collecting fastapi"},
+		engineSays("Pushing image to registry/team/app/cache:abc"),
+		engineSays("Building stage 'python:3.13-slim' [idx: '1', base-idx: '-1']"),
+		engineSays("COPY --from=build /opt /opt"),
+		engineSays("COPY src /app"),
+		engineSays("Pushing image to registry/team/app:app-x"),
+		{Kind: follow.StepEnded, Task: "build", Step: "build"},
+		{Kind: follow.TaskEnded, Task: "build", Succeeded: true},
+		{Kind: follow.TaskStarted, Task: "deploy"},
+		{Kind: follow.StepStarted, Task: "deploy", Step: "apply"},
+		{Kind: follow.Log, Task: "deploy", Step: "apply", Text: "service/app serverside-applied"},
+		{Kind: follow.TaskEnded, Task: "deploy", Succeeded: true},
+	} {
+		r.Observe(event)
+	}
+	r.End(Succeeded, r.result())
+	r.expect(t,
+		"RunCreated",
+		"StageStarted queue",
+		"Waiting queue Unschedulable no room make some",
+		"StageEnded queue Succeeded",
+		"StageStarted fetch",
+		"StageEnded fetch Succeeded Source fetched",
+		"StageStarted build",
+		"InstructionStarted build 2/7 line 2 FROM python:$V-slim AS build",
+		"Log build build: Retrieving image manifest python:3.13-slim (chatter)",
+		"Log build build: Building stage 'python:3.13-slim' [idx: '0', base-idx: '-1'] (chatter)",
+		"Log build build: Using caching version of cmd: COPY requirements.txt /tmp/ (chatter)",
+		"InstructionStarted build 3/7 line 3 COPY requirements.txt /tmp/ cached",
+		"Log build build: COPY requirements.txt /tmp/ (chatter)",
+		"InstructionStarted build 4/7 line 4 RUN pip install   -r /tmp/requirements.txt",
+		"Log build build: RUN pip install   -r /tmp/requirements.txt (chatter)",
+		"Log build build: Collecting fastapi",
+		"Log build build: Pushing image to registry/team/app/cache:abc (chatter)",
+		"InstructionStarted build 5/7 line 6 FROM python:$V-slim",
+		"Log build build: Building stage 'python:3.13-slim' [idx: '1', base-idx: '-1'] (chatter)",
+		"InstructionStarted build 6/7 line 7 COPY --from=build /opt /opt",
+		"Log build build: COPY --from=build /opt /opt (chatter)",
+		"InstructionStarted build 7/7 line 8 COPY src /app",
+		"Log build build: COPY src /app (chatter)",
+		"StageEnded build Succeeded Image built",
+		"StageStarted push",
+		"Log push build: Pushing image to registry/team/app:app-x (chatter)",
+		"StageEnded push Succeeded Image pushed",
+		"StageStarted deliver",
+		"Log deliver apply: service/app serverside-applied",
+		"StageEnded deliver Succeeded Manifests applied",
+	)
+	if err := r.Finish(t.Context(), Result{Digest: "sha256:x"}, nil); err != nil {
+		t.Error(err)
+	}
+	end := r.events[len(r.events)-1]
+	var stages []Stage
+	for _, stage := range end.Result.Stages {
+		stages = append(stages, stage.Stage)
+		if stage.DurationSeconds <= 0 {
+			t.Errorf("stage %s took %v", stage.Stage, stage.DurationSeconds)
+		}
+	}
+	if end.Type != Finished || end.Run != "app-x" || end.Result.State != Succeeded || end.Failure != nil || end.Result.DurationSeconds <= 0 ||
+		!slices.Equal(stages, []Stage{Queue, Fetch, Build, Push, Deliver}) {
+		t.Errorf("the end is %+v, %+v", end, end.Result)
+	}
+}
+
+// The Dockerfile of a repository is known by the step that fetches it.
+func TestARunFromARepository(t *testing.T) {
+	r := record()
+	r.Created("app-x")
+	r.Begin(Queue)
+	r.Observe(follow.Event{Kind: follow.StepStarted, Task: "fetch", Step: "clone"})
+	for _, line := range []string{"FROM scratch", "COPY . /"} {
+		r.Observe(follow.Event{Kind: follow.Log, Task: "fetch", Step: "clone", Text: manifests.AnnotationDockerfile + " " + line})
+	}
+	r.Observe(follow.Event{Kind: follow.StepEnded, Task: "fetch", Step: "clone"})
+	r.Observe(follow.Event{Kind: follow.StepStarted, Task: "fetch", Step: "push"})
+	r.Observe(follow.Event{Kind: follow.StepStarted, Task: "build", Step: "fetch"})
+	r.Observe(follow.Event{Kind: follow.StepStarted, Task: "build", Step: "build"})
+	r.Observe(engineSays("COPY . /"))
+	r.expect(t, "RunCreated", "StageStarted queue", "StageEnded queue Succeeded", "StageStarted fetch",
+		"StageEnded fetch Succeeded Source fetched", "StageStarted build",
+		"InstructionStarted build 2/2 line 2 COPY . /", "Log build build: COPY . / (chatter)")
+}
+
+func TestFailures(t *testing.T) {
+	build := func(events ...follow.Event) []follow.Event {
+		all := append([]follow.Event{
+			{Kind: follow.StepStarted, Task: "build", Step: "build"},
+			engineSays("Retrieving image manifest python:3.13-slim"),
+		}, events...)
+		return append(all, follow.Event{Kind: follow.StepEnded, Task: "build", Step: "build", ExitCode: 7, Reason: "Error"})
+	}
+	line := func(text string) follow.Event {
+		return follow.Event{Kind: follow.Log, Task: "build", Step: "build", Text: text}
+	}
+	begins := engineSays("Building stage 'python:3.13-slim' [idx: '0', base-idx: '-1']")
+	tests := map[string]struct {
+		events  []follow.Event
+		message string
+		line    int
+		excerpt []string
+		advice  string
+		log     []string
+		is      error
+	}{
+		"a command": {
+			events: build(begins, engineSays("RUN pip install   -r /tmp/requirements.txt"), line("no such package"),
+				line("error building image: error building stage: failed to execute command: exit status 7")),
+			message: "run app-x failed: Dockerfile:4: RUN pip install -r /tmp/requirements.txt: exit code 7",
+			line:    4, excerpt: []string{"RUN pip install \\", "  -r /tmp/requirements.txt"},
+			log: []string{"no such package", "error building image: error building stage: failed to execute command: exit status 7"},
+		},
+		"out of memory": {
+			events: append(build(begins, engineSays("COPY requirements.txt /tmp/"))[:4],
+				follow.Event{Kind: follow.StepEnded, Task: "build", Step: "build", ExitCode: 137, Reason: "OOMKilled", Advice: "raise --memory"}),
+			message: "run app-x failed: Dockerfile:3: COPY requirements.txt /tmp/: OOMKilled, exit code 137",
+			line:    3, excerpt: []string{"COPY requirements.txt /tmp/"}, advice: "raise --memory",
+		},
+		"a base image": {
+			events:  build(line("error building image: GET https://index.docker.io/v2/library/python/manifests/3.13-slim: MANIFEST_UNKNOWN: manifest unknown")),
+			message: "run app-x failed: Dockerfile:2: FROM python:$V-slim AS build: there is no such base image",
+			line:    2, excerpt: []string{"FROM python:$V-slim AS build"}, advice: "check its name and its tag",
+			log: []string{"error building image: GET https://index.docker.io/v2/library/python/manifests/3.13-slim: MANIFEST_UNKNOWN: manifest unknown"},
+		},
+		"a file that another stage has not": {
+			events: build(begins,
+				line("error building image: failed to optimize instructions: failed to get files used from context: failed to get fileinfo for /kaniko/deps/0/opt: lstat /kaniko/deps/0/opt: no such file or directory")),
+			message: "run app-x failed: Dockerfile:7: COPY --from=build /opt /opt: opt is not in the stage or the image that it is copied from",
+			line:    7, excerpt: []string{"COPY --from=build /opt /opt"}, advice: "check the path, which starts at the root of that stage or image",
+			log: []string{"error building image: failed to optimize instructions: failed to get files used from context: failed to get fileinfo for /kaniko/deps/0/opt: lstat /kaniko/deps/0/opt: no such file or directory"},
+		},
+		"a file that is not there, before its turn": {
+			events: build(begins, engineSays("No cached layer found for cmd COPY requirements.txt /tmp/"),
+				line("error building image: failed to optimize instructions: failed to get files used from context: failed to get fileinfo for /kaniko/buildcontext/src: lstat /kaniko/buildcontext/src: no such file or directory")),
+			message: "run app-x failed: Dockerfile:8: COPY src /app: src is not in the build context",
+			line:    8, excerpt: []string{"COPY src /app"}, advice: "check the path, which starts at the folder that is built, and that .dockerignore does not leave it out",
+			log: []string{"error building image: failed to optimize instructions: failed to get files used from context: failed to get fileinfo for /kaniko/buildcontext/src: lstat /kaniko/buildcontext/src: no such file or directory"},
+		},
+		"a full registry": {
+			events: build(begins, engineSays("COPY src /app"),
+				line("error pushing image: failed to push to destination r/app:1: PATCH https://r/v2/app/blobs/uploads/1: UNKNOWN: unknown error; write /var/lib/registry/data: no space left on device")),
+			message: "run app-x failed: step build: the registry's volume is full",
+			log:     []string{"error pushing image: failed to push to destination r/app:1: PATCH https://r/v2/app/blobs/uploads/1: UNKNOWN: unknown error; write /var/lib/registry/data: no space left on device"},
+			is:      registry.ErrFull,
+		},
+		"another step": {
+			events: []follow.Event{
+				{Kind: follow.StepStarted, Task: "build", Step: "fetch"},
+				{Kind: follow.Log, Task: "build", Step: "fetch", Text: "crane: no"},
+				{Kind: follow.StepEnded, Task: "build", Step: "fetch", ExitCode: 1, Reason: "Error"},
+			},
+			message: "run app-x failed: task build, step fetch: Error, exit code 1", log: []string{"crane: no"},
+		},
+		"a repository": {
+			events: []follow.Event{
+				{Kind: follow.StepStarted, Task: "fetch", Step: "clone"},
+				{Kind: follow.Log, Task: "fetch", Step: "clone", Text: "pyflow: authentication failed: no"},
+				{Kind: follow.StepEnded, Task: "fetch", Step: "clone", ExitCode: 1, Reason: "Error"},
+			},
+			message: "run app-x failed: task fetch, step clone: authentication failed: no", log: []string{"authentication failed: no"},
+		},
+		"a delivery": {
+			events: []follow.Event{
+				{Kind: follow.StepStarted, Task: "deploy", Step: "apply"},
+				{Kind: follow.StepEnded, Task: "deploy", Step: "apply", ExitCode: 1, Reason: "Error", Text: "Error from server: no", Advice: "ask"},
+			},
+			message: "run app-x failed: task deploy, step apply: Error from server: no", advice: "ask",
+		},
+		"no step": {
+			events: []follow.Event{
+				{Kind: follow.TaskEnded, Task: "build", Reason: "PodCreationFailed", Text: "violates PodSecurity", Advice: "allow it"},
+			},
+			message: "run app-x failed: task build: PodCreationFailed: violates PodSecurity", advice: "allow it",
+		},
+		"only a wait": {
+			events:  []follow.Event{{Kind: follow.Waiting, Reason: "Unschedulable", Text: "no room", Advice: "make some"}},
+			message: "run app-x failed: Unschedulable: no room (all tasks failed)", advice: "make some",
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := record()
+			r.Dockerfile(dockerfile(t, twoStages))
+			r.Created("app-x")
+			r.Begin(Queue)
+			for _, event := range test.events {
+				r.Observe(event)
+			}
+			ended := run("app-x", corev1.ConditionFalse, "all tasks failed")
+			err := r.Verdict(ended)
+			var failure *Failure
+			if !errors.As(err, &failure) {
+				t.Fatalf("error is %v", err)
+			}
+			got := 0
+			if failure.Instruction != nil {
+				got = failure.Instruction.Line
+			}
+			if err.Error() != test.message || got != test.line || !slices.Equal(failure.Excerpt, test.excerpt) ||
+				failure.Advice != test.advice || !slices.Equal(failure.Log, test.log) || test.is != nil && !errors.Is(err, test.is) {
+				t.Errorf("got %q, line %d, %+v", err.Error(), got, failure)
+			}
+		})
+	}
+}
+
+func TestSuperseded(t *testing.T) {
+	r := record()
+	r.Created("app-x")
+	r.Begin(Queue)
+	r.Observe(follow.Event{Kind: follow.StepStarted, Task: "deploy", Step: "apply"})
+	r.Observe(follow.Event{Kind: follow.Log, Task: "deploy", Step: "apply", Text: `Error from server (Invalid): services "app" is forbidden: ValidatingAdmissionPolicy 'pyflow-delivery' with binding 'pyflow-delivery' denied request: run app-y, which began later, ` + manifests.Superseded})
+	r.Observe(follow.Event{Kind: follow.StepEnded, Task: "deploy", Step: "apply", ExitCode: 1, Reason: "Error"})
+	ended := run("app-x", corev1.ConditionFalse, "failed")
+	err := r.Verdict(ended)
+	var superseded *SupersededError
+	if !errors.As(err, &superseded) || superseded.By != "app-y" {
+		t.Fatalf("error is %v", err)
+	}
+	if err := r.Finish(t.Context(), Result{}, err); err != nil {
+		t.Errorf("a build that a later one superseded ends with %v", err)
+	}
+	if end := r.events[len(r.events)-1]; end.Result.State != Superseded || end.Failure != nil {
+		t.Errorf("the end is %+v", end)
+	}
+}
+
+func TestTransfer(t *testing.T) {
+	r := record()
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	r.now = func() time.Time { return at }
+	r.Begin(Upload)
+	for i := range int64(1000) {
+		at = at.Add(10 * time.Millisecond)
+		r.Transfer(Transfer{Bytes: i * 10, Total: 9990})
+	}
+	var last Transfer
+	count := 0
+	for _, event := range r.events {
+		if event.Type == StageUpdated {
+			count, last = count+1, *event.Transfer
+		}
+	}
+	if count < 90 || count > 110 || last.Bytes != 9990 || last.BytesPerSecond < 900 || last.BytesPerSecond > 1100 {
+		t.Errorf("%d updates, the last one %+v", count, last)
+	}
+}
+
+func TestFinish(t *testing.T) {
+	interrupted, interrupt := context.WithCancelCause(t.Context())
+	cause := errors.New("interrupt signal received")
+	interrupt(cause)
+	broken := errors.New("the server is gone")
+	failure := &Failure{Message: "run app-x failed", Advice: "ask", Stage: Rollout}
+	result := Result{Image: "r/app@sha256:x", Digest: "sha256:x", Commit: "c"}
+	for name, test := range map[string]struct {
+		ctx     context.Context
+		err     error
+		ends    error
+		state   State
+		failure *Failure
+		notice  bool
+	}{
+		"success":                        {state: Succeeded},
+		"success after an interrupt":     {ctx: interrupted, state: Succeeded},
+		"an error of the cluster":        {err: broken, ends: broken, state: Failed, failure: &Failure{Message: "the server is gone", Stage: Queue}},
+		"a failure":                      {err: &Failure{Message: "no", Reason: "Error"}, state: Failed, failure: &Failure{Message: "no", Reason: "Error", Stage: Queue}},
+		"a failure that knows its stage": {err: failure, ends: failure, state: Failed, failure: failure},
+		"a failure inside of an error":   {err: fmt.Errorf("build: %w", failure), ends: failure, state: Failed, failure: failure},
+		"an interrupt":                   {ctx: interrupted, err: cause, ends: cause, state: Canceled, failure: &Failure{Message: "interrupted", Stage: Queue}},
+		"a failure by an interrupt":      {ctx: interrupted, err: failure, ends: failure, state: Canceled, failure: &Failure{Message: "interrupted", Stage: Queue}},
+		"a later run":                    {err: fmt.Errorf("deliver: %w", &SupersededError{By: "app-y"}), state: Superseded, notice: true},
+		"a later run and an interrupt":   {ctx: interrupted, err: &SupersededError{By: "app-y"}, state: Superseded, notice: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := record()
+			r.Created("app-x")
+			r.Begin(Queue)
+			ctx := test.ctx
+			if ctx == nil {
+				ctx = t.Context()
+			}
+			err := r.Finish(ctx, result, test.err)
+			if test.failure == nil && err != nil || test.failure != nil && err == nil || !errors.Is(err, test.ends) && test.ends != nil {
+				t.Errorf("it ends with %v", err)
+			}
+			want := []Type{RunCreated, StageStarted, StageEnded, Finished}
+			if test.notice {
+				want = []Type{RunCreated, StageStarted, Notice, StageEnded, Finished}
+			}
+			var types []Type
+			for _, event := range r.events {
+				types = append(types, event.Type)
+				if event.Type == StageEnded && event.State != test.state {
+					t.Errorf("the stage ends as %s", event.State)
+				}
+			}
+			if !slices.Equal(types, want) {
+				t.Errorf("events are %v, want %v", types, want)
+			}
+			end := r.events[len(r.events)-1]
+			if end.State != test.state || end.Result.State != test.state || end.Result.Image != result.Image || end.Result.Commit != "c" || len(end.Result.Stages) != 1 {
+				t.Errorf("the end is %+v, %+v", end, end.Result)
+			}
+			if !reflect.DeepEqual(end.Failure, test.failure) {
+				t.Errorf("the failure is %+v, want %+v", end.Failure, test.failure)
+			}
+		})
+	}
+}
+
+// Nothing has begun: a program reads a list all the same.
+func TestFinishBeforeAStage(t *testing.T) {
+	r := record()
+	if err := r.Finish(t.Context(), Result{}, nil); err != nil {
+		t.Error(err)
+	}
+	if len(r.events) != 1 || r.events[0].Result.Stages == nil {
+		t.Errorf("events are %+v", r.events)
+	}
+}
+
+// The repository of an app's layers is below the app's own, whatever its name.
+func TestPushOfAnAppNamedCache(t *testing.T) {
+	r := record()
+	r.app = "cache"
+	r.Begin(Build)
+	r.Observe(engineSays("Pushing image to registry/team/cache/cache:0123"))
+	if r.stage != Build {
+		t.Errorf("a layer begins the stage %s", r.stage)
+	}
+	r.Observe(engineSays("Pushing image to registry/team/cache:cache-x7k2p"))
+	if r.stage != Push {
+		t.Errorf("the image leaves the stage at %s", r.stage)
+	}
+}

@@ -1,0 +1,56 @@
+package view
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+)
+
+// place is where an instruction is, as editors and terminals find it.
+func place(file string, instruction *progress.Instruction) string {
+	return fmt.Sprintf("%s:%d", clean(cmp.Or(file, instruction.Dockerfile, "Dockerfile"), false), instruction.Line)
+}
+
+// paint is how parts of a failure are set off; on paper they are not.
+type paint struct{ failed, aside func(string) string }
+
+func unpainted() paint {
+	same := func(text string) string { return text }
+	return paint{same, same}
+}
+
+// excerpt shows the instruction that failed in its file, with the numbers of its
+// lines.
+func excerpt(failure *progress.Failure, paint paint) []string {
+	if failure == nil || failure.Instruction == nil {
+		return nil
+	}
+	text := failure.Excerpt
+	if len(text) == 0 {
+		text = []string{failure.Instruction.Text}
+	}
+	const rule = "--------------------"
+	lines := []string{place(failure.Dockerfile, failure.Instruction), paint.aside(rule)}
+	last := failure.Instruction.Line + len(text) - 1
+	width := len(strconv.Itoa(last))
+	for i, line := range text {
+		gutter := fmt.Sprintf("%*d | ", width, failure.Instruction.Line+i)
+		lines = append(lines, " "+paint.aside(gutter)+paint.failed(">>> "+strings.TrimRight(clean(line, false), " ")))
+	}
+	return append(lines, paint.aside(rule))
+}
+
+// exit says how the step ended.
+func exit(failure *progress.Failure) []string {
+	if failure == nil || failure.ExitCode == 0 {
+		return nil
+	}
+	who := "exit code"
+	if failure.Step != "" {
+		who = clean(failure.Step, false) + ": exit code"
+	}
+	return []string{fmt.Sprintf("%s %d", who, failure.ExitCode)}
+}

@@ -1,0 +1,30 @@
+package view
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+)
+
+// jsonLines writes every event as a line of JSON.
+type jsonLines struct {
+	*results
+	encoder *json.Encoder
+}
+
+func newJSON(results *results) *jsonLines {
+	encoder := json.NewEncoder(results.out)
+	// Nobody puts a log's < and > into a page of HTML from here.
+	encoder.SetEscapeHTML(false)
+	return &jsonLines{results, encoder}
+}
+
+func (v *jsonLines) Show(event progress.Event) {
+	if v.err != nil {
+		return
+	}
+	if err := v.encoder.Encode(event); err != nil {
+		v.err = fmt.Errorf("write an event: %w", err)
+	}
+}

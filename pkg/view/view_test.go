@@ -1,0 +1,372 @@
+package view
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/charmbracelet/colorprofile"
+	"github.com/charmbracelet/x/ansi"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// recorded are the builds of testdata, in their names.
+func recorded(t *testing.T) map[string][]progress.Event {
+	t.Helper()
+	paths, err := filepath.Glob("testdata/*.jsonl")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no recorded builds: %v", err)
+	}
+	builds := map[string][]progress.Event{}
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var events []progress.Event
+		lines := bufio.NewScanner(bytes.NewReader(content))
+		for lines.Scan() {
+			var event progress.Event
+			if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			events = append(events, event)
+		}
+		builds[strings.TrimSuffix(filepath.Base(path), ".jsonl")] = events
+	}
+	return builds
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", name, diff)
+	}
+}
+
+func TestPlain(t *testing.T) {
+	for name, events := range recorded(t) {
+		t.Run(name, func(t *testing.T) {
+			var out, errOut bytes.Buffer
+			var now time.Time
+			v := newPlain(&results{out: &out}, &errOut, func() time.Time { return now })
+			for _, event := range events {
+				now = event.Time
+				v.Show(event)
+			}
+			if err := v.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if strings.ContainsAny(errOut.String()+out.String(), "\x1b\r\t\x07") {
+				t.Error("a control character is left")
+			}
+			golden(t, name+".plain.txt", errOut.String()+"--- standard output\n"+out.String())
+		})
+	}
+}
+
+// TestJSON holds the schema to what is documented: the recorded lines come out as
+// they were.
+func TestJSON(t *testing.T) {
+	for name, events := range recorded(t) {
+		t.Run(name, func(t *testing.T) {
+			want, err := os.ReadFile("testdata/" + name + ".jsonl")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out, errOut bytes.Buffer
+			v, err := New(JSON, &out, &errOut)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, event := range events {
+				v.Show(event)
+			}
+			if err := v.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), out.String()); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if errOut.Len() > 0 {
+				t.Errorf("standard error has %q", errOut.String())
+			}
+		})
+	}
+}
+
+// TestDocumented holds docs/events.md to the events: each field is named there, and
+// its examples are events.
+func TestDocumented(t *testing.T) {
+	content, err := os.ReadFile("../../docs/events.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(content)
+	for _, kind := range []any{
+		progress.Event{}, progress.Transfer{}, progress.Instruction{}, progress.Result{}, progress.StageTime{}, progress.Failure{},
+	} {
+		structure := reflect.TypeOf(kind)
+		for i := range structure.NumField() {
+			name, _, _ := strings.Cut(structure.Field(i).Tag.Get("json"), ",")
+			if !strings.Contains(page, "`"+name+"`") && !strings.Contains(page, "`"+name+"[]`") {
+				t.Errorf("field %s of %s is not documented", name, structure.Name())
+			}
+		}
+	}
+	for _, stage := range progress.Stages() {
+		if !strings.Contains(page, "`"+string(stage)+"`") {
+			t.Errorf("stage %s is not documented", stage)
+		}
+	}
+	examples := 0
+	for line := range strings.Lines(page) {
+		if !strings.HasPrefix(line, "{") {
+			continue
+		}
+		examples++
+		decoder := json.NewDecoder(strings.NewReader(line))
+		decoder.DisallowUnknownFields()
+		var event progress.Event
+		if err := decoder.Decode(&event); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+		again, err := json.Marshal(event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(strings.TrimSpace(line), string(again)); diff != "" {
+			t.Errorf("(-documented +written):\n%s", diff)
+		}
+	}
+	if examples == 0 {
+		t.Error("there are no examples")
+	}
+}
+
+func TestQuiet(t *testing.T) {
+	for name, want := range map[string]string{
+		"good":               "sha256:d0569846172b26ac82c2a08f0f835d0caede8dee341f05d123087333090a3ae4\n",
+		"superseded":         "",
+		"failing-dockerfile": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out, errOut bytes.Buffer
+			v, err := New(Quiet, &out, &errOut)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, event := range recorded(t)[name] {
+				v.Show(event)
+			}
+			if err := v.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if out.String() != want || errOut.Len() > 0 {
+				t.Errorf("got %q and %q, want %q and nothing", out.String(), errOut.String(), want)
+			}
+		})
+	}
+}
+
+func TestNew(t *testing.T) {
+	for mode, want := range map[Mode]error{"fancy": ErrUnknownMode, "": ErrUnknownMode, TTY: ErrNoTerminal, Auto: nil, Plain: nil} {
+		v, err := New(mode, io.Discard, io.Discard)
+		if !errors.Is(err, want) {
+			t.Errorf("%q: got %v, want %v", mode, err, want)
+		}
+		if _, ok := v.(*plain); ok != (want == nil) {
+			t.Errorf("%q: got a %T", mode, v)
+		}
+	}
+}
+
+func TestInCI(t *testing.T) {
+	for value, want := range map[string]bool{"true": true, "1": true, "woodpecker": true, "false": false, "0": false, "": false} {
+		t.Setenv("CI", value)
+		if got := inCI(); got != want {
+			t.Errorf("CI=%q: got %v", value, got)
+		}
+	}
+}
+
+func TestProfile(t *testing.T) {
+	for name, test := range map[string]struct {
+		environment []string
+		want        colorprofile.Profile
+	}{
+		"256 colors":        {[]string{"TERM=xterm-256color"}, colorprofile.ANSI256},
+		"all colors":        {[]string{"TERM=xterm-256color", "COLORTERM=truecolor"}, colorprofile.TrueColor},
+		"none wanted":       {[]string{"TERM=xterm-256color", "NO_COLOR=1"}, colorprofile.ASCII},
+		"none in any words": {[]string{"TERM=xterm-256color", "NO_COLOR=yes please"}, colorprofile.ASCII},
+		"an empty wish":     {[]string{"TERM=xterm-256color", "NO_COLOR="}, colorprofile.ANSI256},
+		"dumb":              {[]string{"TERM=dumb", "NO_COLOR=1"}, colorprofile.NoTTY},
+	} {
+		if got := profile(test.environment); got != test.want {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+func TestErrorOfWriting(t *testing.T) {
+	for _, mode := range []Mode{Plain, JSON, Quiet} {
+		v, err := New(mode, full{}, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Show(progress.Event{Type: progress.Finished, Result: &progress.Result{State: progress.Succeeded, Image: "r/app@sha256:1", Digest: "sha256:1"}})
+		if err := v.Close(); err == nil || !strings.Contains(err.Error(), "no space left") {
+			t.Errorf("%s: got %v", mode, err)
+		}
+		if err := v.Close(); err != nil {
+			t.Errorf("%s: the second Close says %v", mode, err)
+		}
+	}
+}
+
+// TestPlainSaysSeldomHowFar plays an upload of ten minutes in which something
+// happens four times in a second, and another that is over at once.
+func TestPlainSaysSeldomHowFar(t *testing.T) {
+	for name, test := range map[string]struct {
+		took  time.Duration
+		lines int
+	}{
+		"slow": {10 * time.Minute, 59}, // every ten seconds
+		"fair": {50 * time.Second, 9},  // every ten per cent
+		"fast": {900 * time.Millisecond, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var errOut bytes.Buffer
+			now := time.Unix(0, 0)
+			v := newPlain(&results{out: io.Discard}, &errOut, func() time.Time { return now })
+			v.Show(progress.Event{Type: progress.StageStarted, Stage: progress.Upload})
+			const total, every = 1 << 30, 250 * time.Millisecond
+			for past := every; past <= test.took; past += every {
+				now = time.Unix(0, 0).Add(past)
+				v.Show(progress.Event{
+					Type: progress.StageUpdated, Stage: progress.Upload,
+					Transfer: &progress.Transfer{Bytes: int64(total * past.Seconds() / test.took.Seconds()), Total: total},
+				})
+			}
+			if got := strings.Count(errOut.String(), "\n"); got != test.lines {
+				t.Errorf("got %d lines, want %d:\n%s", got, test.lines, errOut.String())
+			}
+		})
+	}
+}
+
+func TestEnded(t *testing.T) {
+	for _, test := range []struct {
+		stage   progress.Stage
+		state   progress.State
+		message string
+		want    string
+	}{
+		{progress.Build, progress.Succeeded, "", "Built the image"},
+		{progress.Rollout, progress.Succeeded, "3 of 3 replicas ready", "Rolled out: 3 of 3 replicas ready"},
+		{progress.Pack, progress.Succeeded, "Packed 7 files", "Packed 7 files"},
+		{progress.Build, progress.Failed, "exit code 1", "Building"},
+		{progress.Deliver, progress.Superseded, "", "Delivering, superseded"},
+		{progress.Build, progress.Canceled, "", "Building, canceled"},
+		{"bake", progress.Succeeded, "done", "bake: done"},
+	} {
+		if got := ended(test.stage, test.state, test.message); got != test.want {
+			t.Errorf("%v: got %q", test, got)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	for _, test := range []struct {
+		now, before int64
+		want        string
+	}{
+		{52_000_000, 0, "52 MB"},
+		{52_000_000, 50_800_000, "52 MB (+1.2 MB since the last release)"},
+		{52_000_000, 53_000_000, "52 MB (-1.0 MB since the last release)"},
+		{52_000_000, 52_000_000, "52 MB (as the last release)"},
+	} {
+		if got := size(test.now, test.before); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+}
+
+func TestClean(t *testing.T) {
+	for name, test := range map[string]struct{ line, colored, plain string }{
+		"plain":                {"pip install flask", "pip install flask", "pip install flask"},
+		"colors":               {"\x1b[1;31mERROR\x1b[0m: no", "\x1b[1;31mERROR\x1b[0m: no\x1b[m", "ERROR: no"},
+		"colors left on":       {"\x1b[38;5;4mblue", "\x1b[38;5;4mblue\x1b[m", "blue"},
+		"cursor movement":      {"a\x1b[2Ab\x1b[10;1Hc\x1b[Kd", "abcd", "abcd"},
+		"a private mode":       {"\x1b[?25l\x1b[?1049hhidden", "hidden", "hidden"},
+		"a private m":          {"\x1b[>4;2mkeys", "keys", "keys"},
+		"a title":              {"\x1b]0;mine\x07text\x1b]8;;http://x\x1b\\link", "textlink", "textlink"},
+		"a device string":      {"\x1bPq#0\x1b\\end", "end", "end"},
+		"charset and reset":    {"\x1b(0line\x1bc\x1b7", "line", "line"},
+		"one that never ends":  {"text\x1b]0;title", "text", "text"},
+		"one cut off":          {"text\x1b[3", "text", "text"},
+		"an escape at the end": {"text\x1b", "text", "text"},
+		"one broken off":       {"a\x1b[3\x01b", "ab", "ab"},
+		"bells":                {"a\ab\bc\x00d\x7fe", "abcde", "abcde"},
+		"eight-bit controls":   {"a\u009b2Jb\u0085c", "a2Jbc", "a2Jbc"},
+		"tabs":                 {"ab\tc", "ab      c", "ab      c"},
+		"another direction":    {"a\u202etxt.exe", "atxt.exe", "atxt.exe"},
+		"no UTF-8":             {"a\xffb", "a\ufffdb", "a\ufffdb"},
+		"UTF-8":                {"größe 山 ✓", "größe 山 ✓", "größe 山 ✓"},
+	} {
+		if got := clean(test.line, true); got != test.colored {
+			t.Errorf("%s: with colors got %q, want %q", name, got, test.colored)
+		}
+		if got := clean(test.line, false); got != test.plain {
+			t.Errorf("%s: without got %q, want %q", name, got, test.plain)
+		}
+	}
+}
+
+func TestLogLine(t *testing.T) {
+	for _, test := range []struct{ text, want string }{
+		{"  10%\r  50%\r 100%\r", "[build]  100%"},
+		{"windows\r\n", "[build] windows"},
+		{"", "[build]"},
+		{strings.Repeat("x", 2*maxLine), "[build] " + strings.Repeat("x", maxLine)},
+	} {
+		if got := LogLine("build", test.text, false); got != test.want {
+			t.Errorf("%q: got %q", test.text, got)
+		}
+		if got := ansi.Strip(LogLine("build", test.text, true)); got != test.want {
+			t.Errorf("%q: in color got %q", test.text, got)
+		}
+	}
+	for source, want := range map[string]string{"build": "\x1b[94m[build]\x1b[m x", "apply": "\x1b[96m[apply]\x1b[m x"} {
+		if got := LogLine(source, "x", true); got != want {
+			t.Errorf("got %q, want the color that it always has, %q", got, want)
+		}
+	}
+}
