@@ -14,4 +14,5 @@ own_kubeconfig=$(cluster kubeconfig)
 if [[ ${KUBECONFIG:-} == "$own_kubeconfig" ]]; then
   export PYFLOW_CLUSTER_TOOL="$ROOT/bin/cluster"
 fi
-go test -tags e2e -count=1 -timeout 40m -v ./test/e2e/...
+# Builds mostly wait: three at once fill a machine of two cores.
+go test -tags e2e -count=1 -timeout 45m -parallel 3 -v ./test/e2e/...

@@ -77,27 +77,12 @@ func (j *journey) held(t *testing.T) (build started, letGo func()) {
 	})
 	j.forget(t, name)
 	build = j.start(t, "build", "-n", j.namespace, "--port", "8000", dir)
-	// inside runs a command of the base image where the image is built.
-	inside := func(ctx context.Context, args ...string) error {
-		pods, err := j.kube.CoreV1().Pods(j.namespace).List(ctx, metav1.ListOptions{LabelSelector: manifests.LabelApp + "=" + name + ",tekton.dev/pipelineTask=" + manifests.BuildTask})
-		if err != nil {
-			return err
-		}
-		if len(pods.Items) != 1 {
-			return fmt.Errorf("%d pods build; it says\n%s", len(pods.Items), build.stderr)
-		}
-		exec := append([]string{"exec", "-n", j.namespace, pods.Items[0].Name, "-c", "step-" + manifests.BuildTask, "--"}, args...)
-		if out, err := j.command(ctx, "kubectl", exec...).CombinedOutput(); err != nil {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-		return nil
-	}
 	eventually(t, "wait for the build to be under way", func(ctx context.Context) error {
-		return inside(ctx, "/usr/bin/test", "-d", "/usr/local/lib/python3.13")
+		return j.inside(ctx, name, "/usr/bin/test", "-d", "/usr/local/lib/python3.13")
 	})
 	return build, func() {
 		t.Helper()
-		check(t, inside(t.Context(), "/usr/bin/touch", "/go"))
+		check(t, j.inside(t.Context(), name, "/usr/bin/touch", "/go"))
 	}
 }
 

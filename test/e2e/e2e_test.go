@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -38,7 +37,7 @@ type journey struct {
 	// before are the cluster's objects before setup, nil when it was set up already.
 	before map[string]bool
 	// outputs is all that builds have printed.
-	outputs bytes.Buffer
+	outputs output
 	// digest and url are those of the release that serves.
 	digest, url string
 }
@@ -76,12 +75,18 @@ func TestMainPath(t *testing.T) {
 	t.Run("images to mirror", j.imagesPlatform)
 	t.Run("images survive the registry's pod", j.imagesSurvive)
 	t.Run("images prune", j.imagesPrune)
+	t.Run("runs and logs", j.runsAndLogs)
+	t.Run("builds side by side", j.sideBySide)
+	t.Run("a way to the cluster that breaks", j.disconnected)
 	t.Run("a Dockerfile that fails", j.failingDockerfile)
 	t.Run("a Dockerfile that does not parse", j.unparsableDockerfile)
 	t.Run("an app that crashes", j.crashingApp)
+	t.Run("what keeps a build waiting", j.waitingBuild)
+	t.Run("what keeps an app waiting", j.waitingApp)
 	t.Run("a company's CA, index and proxy", j.buildEnv)
 	t.Run("a company's registry", j.externalRegistry)
 	t.Run("a full volume", j.fullVolume)
+	t.Run("a large build context", j.bigContext)
 	t.Run("interrupt", j.interrupt)
 	t.Run("lost pods come back", j.lostPods)
 	t.Run("the password is nowhere", j.password)

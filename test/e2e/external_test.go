@@ -232,7 +232,7 @@ func (j *journey) externalRegistry(t *testing.T) {
 	check(t, os.WriteFile(filepath.Join(dir, "index.html"), []byte("still there"), 0o600))
 	again := j.pyflowBuild(t, dir, "--port", "8000", "--replicas", "1")
 	second, _ := again.released(t)
-	again.says(t, "Using caching version of cmd: RUN mkdir /app")
+	again.says(t, "Dockerfile:2: RUN mkdir /app (cached)")
 	serves(t, url, "still there")
 
 	repository := externalPrefix + "/" + j.namespace + "/moved"
@@ -322,7 +322,7 @@ func (j *journey) nowhere(t *testing.T, needles ...string) {
 		check(t, err)
 		clean(place, data)
 	}
-	clean("what was printed", j.outputs.Bytes())
+	clean("what was printed", []byte(j.outputs.String()))
 	logs := 0
 	for _, namespace := range []string{j.namespace, manifests.SystemNamespace} {
 		runs, err := j.tekton.TektonV1().PipelineRuns(namespace).List(t.Context(), metav1.ListOptions{})

@@ -395,9 +395,15 @@ func changes(before, after map[string]*unstructured.Unstructured) []string {
 func withoutStatus(object *unstructured.Unstructured) string {
 	bare := object.DeepCopy()
 	bare.SetResourceVersion("")
-	bare.SetManagedFields(slices.DeleteFunc(bare.GetManagedFields(), func(entry metav1.ManagedFieldsEntry) bool {
+	entries := slices.DeleteFunc(bare.GetManagedFields(), func(entry metav1.ManagedFieldsEntry) bool {
 		return entry.Subresource == "status"
-	}))
+	})
+	// When a status was written in the second of an object's creation, applying it
+	// again puts the entries in another order, and says when.
+	for i := range entries {
+		entries[i].Time = nil
+	}
+	bare.SetManagedFields(entries)
 	delete(bare.Object, "status")
 	// A map that came from JSON goes back into it.
 	data, _ := json.Marshal(bare.Object)

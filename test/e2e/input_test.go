@@ -22,6 +22,7 @@ func (j *journey) badInput(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	check(t, os.WriteFile(file, nil, 0o644))
 	empty := project(t, "empty", map[string]string{"README": ""})
+	python := project(t, "python", map[string]string{"pyproject.toml": "[project]\nname = \"x\"\n"})
 	fresh := j.suite.namespace(t)
 	nobody := "--as=e2e-nobody"
 	absent := filepath.Join(t.TempDir(), "absent")
@@ -41,10 +42,29 @@ func (j *journey) badInput(t *testing.T) {
 		{"two directories", "", []string{"build", mountains, mountains}, []string{"arg"}},
 		{"not there", "", []string{"build", absent}, []string{absent}},
 		{"not a directory", "", []string{"build", file}, []string{file, "not a directory"}},
-		{"no Dockerfile", "", []string{"build", empty}, []string{"Dockerfile"}},
+		{"neither Dockerfile nor Python", "", []string{"build", empty}, []string{empty, "neither a Dockerfile nor a Python project"}},
+		{"no Dockerfile", "", []string{"build", python}, []string{"there is no Dockerfile"}},
 		{"no such Dockerfile", "", []string{"build", mountains, "--file", "Containerfile"}, []string{"Containerfile"}},
 		{"bad name", "", []string{"build", mountains, "--name", "Bad_Name"}, []string{"Bad_Name"}},
 		{"bad build argument", "", []string{"build", mountains, "--build-arg", "novalue"}, []string{"novalue"}},
+		{"build argument that the Dockerfile does not have", "", []string{"build", mountains, "--build-arg", "PYTHONVERSION=3"}, []string{"Dockerfile has no ARG PYTHONVERSION", "PYTHON_VERSION"}},
+		{"stage that the Dockerfile does not have", "", []string{"build", mountains, "--target", "biuld"}, []string{`no stage "biuld"`, "build"}},
+		{"secret without a file", "", []string{"build", mountains, "--build-secret", "id=pip,src=" + absent}, []string{"pip", absent}},
+		{"secret without a source", "", []string{"build", mountains, "--build-secret", "id=pip"}, []string{"pip", "src=FILE"}},
+		{"bad amount of memory", "", []string{"build", mountains, "--memory", "much"}, []string{"--memory much", "2Gi"}},
+		{"bad node selector", "", []string{"build", mountains, "--node-selector", "gpu"}, []string{"--node-selector gpu", "KEY=VALUE"}},
+		{"bad progress", "", []string{"build", mountains, "--progress", "loud"}, []string{"loud", "plain"}},
+		{"terminal where there is none", "", []string{"build", mountains, "--progress", "tty"}, []string{"terminal"}},
+		{"bad format", "", []string{"build", mountains, "-o", "yaml"}, []string{"yaml", "json"}},
+		{"two outputs", "", []string{"build", mountains, "-o", "json", "-q"}, []string{"--output", "--quiet"}},
+		{"repository and folder", "", []string{"build", mountains, "--git", "https://git.example.com/a/b"}, []string{"--git", mountains}},
+		{"repository with a password", "", []string{"build", "--git", "https://me:e2e-git-password@git.example.com/a/b"}, []string{"--git-secret"}},
+		{"no repository", "", []string{"build", "--git", "git.example.com"}, []string{"--git", "https://"}},
+		{"path out of the repository", "", []string{"build", "--git", "https://git.example.com/a/b", "--path", "../c"}, []string{"--path ../c"}},
+		{"revision of a folder", "", []string{"build", mountains, "--revision", "main"}, []string{"--revision", "--git"}},
+		{"run that is not there", "", []string{"logs", "e2e-none", "-n", j.namespace}, []string{"e2e-none"}},
+		{"repeat a run that is not there", "", []string{"rerun", "e2e-none", "-n", j.namespace}, []string{"e2e-none"}},
+		{"cancel a run that is not there", "", []string{"cancel", "e2e-none", "-n", j.namespace}, []string{"e2e-none"}},
 		{"bad port", "", []string{"build", mountains, "--port", "99999"}, []string{"port"}},
 		{"bad timeout", "", []string{"build", mountains, "--timeout", "-1s"}, []string{"timeout"}},
 		{"namespace without setup", "", []string{"build", mountains, "-n", fresh}, []string{"not set up in namespace " + fresh, "setup"}},
@@ -89,8 +109,8 @@ func (j *journey) badInput(t *testing.T) {
 				cmd.Env = append(cmd.Env, input.env)
 			}
 			r := finish(t, cmd, cmd.Run).failed(t, input.words...)
-			if r.stdout != "" {
-				t.Errorf("stdout should be empty\n%s", r)
+			if r.stdout != "" || strings.Contains(r.stderr, "e2e-git-password") {
+				t.Errorf("stdout should be empty, and stderr without passwords\n%s", r)
 			}
 			lines := slices.DeleteFunc(strings.Split(strings.TrimSpace(r.stderr), "\n"), func(line string) bool {
 				return strings.HasPrefix(line, "✓ ") || strings.HasPrefix(line, "✗ ") // a step

@@ -1,0 +1,222 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
+)
+
+const sequenceApp = "sequence"
+
+// release is a kustomization with a ConfigMap and a Deployment without replicas,
+// as build renders them.
+func (j *journey) release(text string) map[string][]byte {
+	metadata := fmt.Sprintf("  name: %s\n  namespace: %s\n  labels: {%s: %s}\n  annotations: {%s: %s}\n",
+		sequenceApp, j.namespace, manifests.LabelManagedBy, manifests.FieldManager, manifests.AnnotationManifests, text)
+	return map[string][]byte{
+		"kustomization.yaml": []byte("resources: [resources.yaml]\n"),
+		"resources.yaml": []byte("apiVersion: v1\nkind: ConfigMap\nmetadata:\n" + metadata + "data: {text: " + text + "}\n" +
+			"---\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n" + metadata +
+			"spec:\n  replicas: 0\n  selector: {matchLabels: {app: " + sequenceApp + "}}\n" +
+			"  template:\n    metadata: {labels: {app: " + sequenceApp + "}}\n    spec: {containers: [{name: main, image: " + sequenceApp + "}]}\n"),
+	}
+}
+
+// sequence delivers in the wrong order: what a later run has delivered stays.
+func (j *journey) sequence(t *testing.T) {
+	t.Parallel()
+	deliver := func() pipelinerun.Spec {
+		spec := j.runSpec(t, sequenceApp)
+		spec.Digest = "sha256:" + strings.Repeat("a", 64)
+		return spec
+	}
+	configMaps, deployments := j.kube.CoreV1().ConfigMaps(j.namespace), j.kube.AppsV1().Deployments(j.namespace)
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		_ = configMaps.Delete(ctx, sequenceApp, metav1.DeleteOptions{})
+		_ = deployments.Delete(ctx, sequenceApp, metav1.DeleteOptions{})
+	})
+	wantText := func(want string) {
+		t.Helper()
+		object, err := configMaps.Get(t.Context(), sequenceApp, metav1.GetOptions{})
+		check(t, err)
+		if object.Data["text"] != want {
+			t.Errorf("the delivered text is %q, want %q", object.Data["text"], want)
+		}
+	}
+	// older is a run that began before all others and gets to its delivery last.
+	older := func(sequence string, files map[string][]byte) (pipelinerun.Outcome, string) {
+		t.Helper()
+		spec := deliver()
+		data := map[string]string{}
+		for name, content := range files {
+			data[name] = string(content)
+		}
+		j.secret(t, spec.SecretName(), data)
+		run := pipelinerun.New(spec)
+		if sequence != "" {
+			run.Spec.Params = append(run.Spec.Params, *run.Spec.Params[0].DeepCopy())
+			last := &run.Spec.Params[len(run.Spec.Params)-1]
+			last.Name, last.Value.StringVal = "sequence", sequence
+		}
+		_, err := j.tekton.TektonV1().PipelineRuns(j.namespace).Create(t.Context(), run, metav1.CreateOptions{})
+		check(t, err)
+		_, outcome := j.ended(t, spec.Name)
+		logs, _ := j.traces(t, spec.Name)
+		return outcome, logs["deploy/apply"]
+	}
+
+	later := j.createRun(t, deliver(), j.release("later"))
+	run, outcome := j.ended(t, later)
+	if !outcome.Succeeded || outcome.Digest != "sha256:"+strings.Repeat("a", 64) {
+		logs, _ := j.traces(t, later)
+		t.Fatalf("%+v\n%s", outcome, logs)
+	}
+	wantText("later")
+	deployment, err := deployments.Get(t.Context(), sequenceApp, metav1.GetOptions{})
+	check(t, err)
+	if got := deployment.Annotations[manifests.AnnotationSequence]; !strings.HasSuffix(got, " "+later) || got > pipelinerun.Sequence(run) {
+		t.Errorf("the deployment has the sequence %q, the run is %q", got, pipelinerun.Sequence(run))
+	}
+	if annotations := deployment.Spec.Template.Annotations; len(annotations) != 0 {
+		t.Errorf("the pods get the annotations %v, with which every delivery would restart them", annotations)
+	}
+
+	outcome, log := older("2020-01-01T00:00:00Z sequence-older", j.release("earlier"))
+	if words := "run " + later + ", which began later, " + manifests.Superseded; outcome.Succeeded || strings.Count(log, words) != 2 {
+		t.Errorf("succeeded: %t; the log should say of both objects %q:\n%s", outcome.Succeeded, words, log)
+	}
+	wantText("later")
+
+	// Others than deliveries are free.
+	byHand := `{"metadata": {"annotations": {"` + manifests.AnnotationSequence + `": "2019-01-01T00:00:00Z somebody"}}, "data": {"text": "by hand"}}`
+	_, err = configMaps.Patch(t.Context(), sequenceApp, types.MergePatchType, []byte(byHand), metav1.PatchOptions{})
+	check(t, err)
+	wantText("by hand")
+
+	// A run that was started by other means has no place in the sequence, and
+	// manifests of its own no annotation for it.
+	bare := map[string][]byte{
+		"kustomization.yaml": []byte("resources: [resources.yaml]\n"),
+		"resources.yaml":     []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + sequenceApp + ", namespace: " + j.namespace + "}\ndata: {text: bare}\n"),
+	}
+	for _, sequence := range []string{"", "2018-01-01T00:00:00Z sequence-oldest"} {
+		if outcome, log := older(sequence, bare); !outcome.Succeeded {
+			t.Errorf("sequence %q, manifests without annotations: %+v\n%s", sequence, outcome, log)
+		}
+		wantText("bare")
+	}
+}
+
+const secretsApp = "with-secrets"
+
+// buildSecrets gives secrets to some RUNs: they are nowhere afterwards.
+func (j *journey) buildSecrets(t *testing.T) {
+	t.Parallel()
+	token, file := "value-"+rand.Text(), "file-"+rand.Text()+"\nof two lines\n"
+	g := j.newGitServer(t, map[string]string{
+		// A secret is no part of a layer's key: without the variable another run's
+		// layers would be taken.
+		"Dockerfile": `FROM python:3.13-slim AS built
+ENV RUN=` + rand.Text() + `
+RUN --mount=type=secret,id=token sha256sum </run/secrets/token >/sums
+RUN --mount=type=secret,id=file,target=/etc/app/key --mount=type=secret,id=token,env=TOKEN \
+  sha256sum </etc/app/key >>/sums && printf %s "$TOKEN" | sha256sum >>/sums
+RUN test ! -e /run/secrets && test ! -e /etc/app && test -z "$TOKEN"
+USER 65534
+RUN --mount=type=secret,id=file,uid=65534 cat /run/secrets/file >/tmp/copy && rm /tmp/copy && ! cat /kaniko/build-secrets/*
+FROM built
+RUN exit 1
+`,
+		"fails": "FROM python:3.13-slim\nRUN --mount=type=secret,id=token,required=true --mount=type=secret,id=file cat /run/secrets/token >/copy && exit 3\n",
+	}, map[string]string{"more": ""})
+	spec := j.runSpec(t, secretsApp)
+	spec.NoDeploy = true
+	spec.Git = &pipelinerun.Git{URL: g.https + "public.git", Secret: j.secret(t, "build-secrets-git", map[string]string{"ca.crt": string(g.ca)})}
+	spec.Target = "built"
+	spec.Secrets = []pipelinerun.BuildSecret{
+		{ID: "token", Value: []byte(token)},
+		{ID: "file", Secret: j.secret(t, "build-file", map[string]string{"key": file}), Key: "key"},
+	}
+	failing := spec
+	failing.Name += "-f"
+	failing.Dockerfile, failing.Target = "fails", ""
+	name, failingName := j.createRun(t, spec, nil), j.createRun(t, failing, nil)
+
+	nowhere := func(place string, text []byte) {
+		t.Helper()
+		for what, needle := range map[string]string{"value": token, "file": strings.SplitN(file, "\n", 2)[0]} {
+			if bytes.Contains(text, []byte(needle)) {
+				t.Errorf("%s: the secret %s is there", place, what)
+			}
+		}
+	}
+	_, outcome := j.ended(t, name)
+	logs, all := j.traces(t, name)
+	nowhere("what the cluster tells of the run", []byte(all))
+	if !outcome.Succeeded {
+		t.Fatalf("%+v\n%s", outcome, logs["build/build"])
+	}
+	want := ""
+	for _, content := range []string{token, file, token} {
+		sum := sha256.Sum256([]byte(content))
+		want += hex.EncodeToString(sum[:]) + "  -\n"
+	}
+	files := j.files(t, secretsApp, outcome.Digest)
+	if files["sums"] != want {
+		t.Errorf("the commands read secrets with the sums %q, want %q", files["sums"], want)
+	}
+	_, outcome = j.ended(t, failingName)
+	logs, all = j.traces(t, failingName)
+	nowhere("what the cluster tells of the run that failed", []byte(all))
+	if outcome.Succeeded || outcome.Digest != "" || !strings.Contains(logs["build/build"], "exit status 3") {
+		t.Errorf("%+v, want exit status 3:\n%s", outcome, logs["build/build"])
+	}
+	secrets, err := j.kube.CoreV1().Secrets(j.namespace).Get(t.Context(), spec.BuildSecretsName(), metav1.GetOptions{})
+	check(t, err)
+	if len(secrets.Data) != 1 || len(secrets.OwnerReferences) != 1 || secrets.OwnerReferences[0].Name != name {
+		t.Errorf("secret %s has %d keys and the owners %v", secrets.Name, len(secrets.Data), secrets.OwnerReferences)
+	}
+
+	// The image and the layers of the cache, whoever their last user was.
+	registry := j.registry(t)
+	for _, repository := range []string{secretsApp, secretsApp + "/cache", secretsApp + "/source"} {
+		repository = j.namespace + "/" + repository
+		tags, err := remote.List(registry.registry.Repo(repository), registry.options...)
+		check(t, err)
+		if len(tags) == 0 {
+			t.Errorf("repository %s is empty", repository)
+		}
+		for _, tag := range tags {
+			image, err := remote.Image(registry.registry.Repo(repository).Tag(tag), registry.options...)
+			check(t, err)
+			config, err := image.RawConfigFile()
+			check(t, err)
+			nowhere("configuration of "+repository+":"+tag, config)
+			layers, err := image.Layers()
+			check(t, err)
+			for _, layer := range layers {
+				content, err := layer.Uncompressed()
+				check(t, err)
+				data, err := io.ReadAll(content)
+				check(t, err)
+				nowhere("a layer of "+repository+":"+tag, data)
+			}
+		}
+	}
+}
