@@ -16,6 +16,9 @@ var (
 	// ErrOutside says that a symbolic link points outside of the build context,
 	// where the build could not follow it.
 	ErrOutside = errors.New("symbolic link points outside of the build context")
+	// ErrInTheWay says that something is where a file of Options.Files, or its
+	// directory, has to be.
+	ErrInTheWay = errors.New("it is where another file is to be packed")
 	// ErrSpecial says that an entry is a socket, a pipe or a device.
 	ErrSpecial = errors.New("not a regular file, directory or symbolic link")
 	// ErrChanged says that a file was written to while it was read.

@@ -76,10 +76,15 @@ type rules struct {
 }
 
 // readRules reads the ignore file that belongs to the Dockerfile:
-// <dockerfile>.dockerignore, else .dockerignore, else the default patterns.
-func readRules(root *os.Root, dockerfile string) (*rules, error) {
+// <dockerfile>.dockerignore, else .dockerignore, else the default patterns. Files
+// come before those of root.
+func readRules(root *os.Root, dockerfile string, files map[string][]byte) (*rules, error) {
 	for _, name := range []string{dockerfile + ignoreFile, ignoreFile} {
-		content, err := root.ReadFile(filepath.FromSlash(name))
+		content, given := files[name]
+		var err error
+		if !given {
+			content, err = root.ReadFile(filepath.FromSlash(name))
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

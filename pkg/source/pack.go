@@ -13,6 +13,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -35,6 +36,10 @@ type Options struct {
 	// "Dockerfile". It is packed even when the ignore file names it, and it
 	// selects <Dockerfile>.dockerignore. It need not exist.
 	Dockerfile string
+	// Files are packed in place of those of the same path, or beside what is there,
+	// in any case, with the mode 0644: slash-separated path to content. An ignore
+	// file among them counts like one that is there.
+	Files map[string][]byte
 	// Progress, when set, is called from the goroutine that called Pack after
 	// every file and every piece of a large one, with the files finished and the
 	// bytes read so far. It must be quick.
@@ -76,7 +81,12 @@ func pack(ctx context.Context, dir string, opts Options) (_ *Archive, err error)
 		return nil, cause(err)
 	}
 	defer root.Close() //nolint:errcheck // nothing was written through it
-	rules, err := readRules(root, dockerfile)
+	for name := range opts.Files {
+		if !fs.ValidPath(name) || name == "." {
+			return nil, &FileError{Path: name, Err: fs.ErrInvalid}
+		}
+	}
+	rules, err := readRules(root, dockerfile, opts.Files)
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +114,8 @@ func pack(ctx context.Context, dir string, opts Options) (_ *Archive, err error)
 		root:     root,
 		tar:      tar.NewWriter(io.MultiWriter(gz, content)),
 		rules:    rules,
+		files:    opts.Files,
+		parents:  map[string]bool{},
 		bases:    bases,
 		progress: opts.Progress,
 		buffer:   make([]byte, chunk),
@@ -150,9 +162,12 @@ func absolute(dir string) ([]string, error) {
 // rules are those of Docker to the letter, and the way through the directory is
 // by handles, so that no path is too long and no link is followed.
 type packer struct {
-	root     *os.Root
-	tar      *tar.Writer
-	rules    *rules
+	root  *os.Root
+	tar   *tar.Writer
+	rules *rules
+	files map[string][]byte
+	// parents are the directories of files that are in the archive.
+	parents  map[string]bool
 	bases    []string
 	progress func(files int, bytes int64)
 	buffer   []byte
@@ -176,7 +191,59 @@ func (p *packer) walk(ctx context.Context) error {
 	if err := filter.Walk(ctx, "", func(name string, entry fs.DirEntry, _ error) error { return p.pack(ctx, name, entry) }); err != nil {
 		return err
 	}
+	if err := p.given(); err != nil {
+		return err
+	}
 	return p.problems.orNil()
+}
+
+// folder writes a directory, once if given files are in it.
+func (p *packer) folder(rel string) error {
+	if p.parents[rel] {
+		return nil
+	}
+	if p.isParent(rel) {
+		p.parents[rel] = true
+	}
+	return p.header(tar.Header{Typeflag: tar.TypeDir, Name: rel + "/", Mode: 0o755})
+}
+
+// isParent reports whether a given file is below the path.
+func (p *packer) isParent(rel string) bool {
+	for name := range p.files {
+		if strings.HasPrefix(name, rel+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// given packs the files that are not in the directory, or are in place of what is
+// there.
+func (p *packer) given() error {
+	for _, name := range slices.Sorted(maps.Keys(p.files)) {
+		if p.problems.any() {
+			return nil
+		}
+		for i, char := range name {
+			if char == '/' {
+				if err := p.folder(name[:i]); err != nil {
+					return err
+				}
+			}
+		}
+		content := p.files[name]
+		if err := p.header(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(content))}); err != nil {
+			return err
+		}
+		if _, err := p.tar.Write(content); err != nil {
+			return &archiveError{err}
+		}
+		p.archive.ContentSize += int64(len(content))
+		p.archive.Files++
+		p.report()
+	}
+	return nil
 }
 
 // Open is not called: what the filter lets through is opened by its directory.
@@ -248,11 +315,16 @@ func readDirectory(root *os.Root) ([]fs.DirEntry, error) {
 // problem nothing is written any more, and the rest is only looked at.
 func (p *packer) pack(ctx context.Context, native string, entry fs.DirEntry) error {
 	rel := filepath.ToSlash(native)
+	_, given := p.files[rel]
 	name := entry.Name()
 	var err error
 	switch kind := entry.Type(); {
+	case given && !kind.IsDir():
+		return nil
+	case given, !kind.IsDir() && p.isParent(rel):
+		err = ErrInTheWay
 	case kind.IsDir():
-		return p.header(tar.Header{Typeflag: tar.TypeDir, Name: rel + "/", Mode: 0o755})
+		return p.folder(rel)
 	case kind.IsRegular():
 		err = p.regular(ctx, name, rel)
 	case kind&fs.ModeSymlink != 0:

@@ -725,3 +725,54 @@ func TestPackUsesConstantMemory(t *testing.T) {
 		t.Errorf("allocated %d bytes for a file of %d", used, archive.ContentSize)
 	}
 }
+
+func TestPackFiles(t *testing.T) {
+	dir := t.TempDir()
+	tree{
+		"app/main.py":     {content: "old", executable: true},
+		"app/other.py":    {content: "other"},
+		"notes.md":        {content: "left out by the ignore file that is given"},
+		"secret/.env":     {content: "left out, too"},
+		"docker/existing": {content: "stays"},
+	}.write(t, dir)
+	archive := mustPack(t, dir, Options{Dockerfile: "docker/gen/Dockerfile", Files: map[string][]byte{
+		"docker/gen/Dockerfile":              []byte("FROM scratch\n"),
+		"docker/gen/Dockerfile.dockerignore": []byte("*.md\nsecret\ndocker/gen\n"),
+		"app/main.py":                        []byte("new"),
+		"secret/given.txt":                   []byte("packed in any case"),
+	}})
+	want := tree{
+		"app":                                {dir: true},
+		"app/main.py":                        {content: "new"},
+		"app/other.py":                       {content: "other"},
+		"docker":                             {dir: true},
+		"docker/existing":                    {content: "stays"},
+		"docker/gen":                         {dir: true},
+		"docker/gen/Dockerfile":              {content: "FROM scratch\n"},
+		"docker/gen/Dockerfile.dockerignore": {content: "*.md\nsecret\ndocker/gen\n"},
+		"secret":                             {dir: true},
+		"secret/given.txt":                   {content: "packed in any case"},
+	}
+	got, _ := unpack(t, archive)
+	compare(t, got, want)
+	if archive.Files != 6 {
+		t.Errorf("%d files were packed", archive.Files)
+	}
+
+	for name, test := range map[string]struct {
+		file  string
+		where string
+		want  error
+	}{
+		"a directory in its place": {"app", "app", ErrInTheWay},
+		"a file in the way":        {"app/main.py/x", "app/main.py", ErrInTheWay},
+		"leaves the directory":     {"../x", "../x", fs.ErrInvalid},
+		"absolute":                 {"/x", "/x", fs.ErrInvalid},
+		"the directory itself":     {".", ".", fs.ErrInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Pack(t.Context(), dir, Options{Files: map[string][]byte{test.file: nil}})
+			wantFileError(t, err, test.where, test.want)
+		})
+	}
+}
