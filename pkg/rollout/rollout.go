@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -376,6 +377,10 @@ func (w *watcher) fail(ctx context.Context, t trouble.Trouble) *Failure {
 	failure := &Failure{Workload: w.workload, Pod: t.Pod, Container: t.Container, Reason: t.Reason, Message: t.Message, Advice: trouble.Advice(t)}
 	if t.Logs && t.Pod != "" {
 		failure.Log = w.tail(ctx, t)
+		if said, advice := trouble.LastWords(failure.Log); said != "" {
+			failure.Message += ": " + said
+			failure.Advice = cmp.Or(advice, failure.Advice)
+		}
 	}
 	return failure
 }

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/term"
 )
 
-// Steps prints one line per step with its result and time. On a terminal a step
+// Steps prints one line per step, cleaned, with its result and time. On a terminal a step
 // that is under way is shown too, on a line that its result replaces.
 type Steps struct {
 	out      io.Writer
@@ -46,14 +46,14 @@ func (s *Steps) Start(name string) (done func(result string, err error)) {
 			mark, result = "✗", name
 		}
 		s.clear()
-		fmt.Fprintf(s.out, "%s %s  %s\n", mark, result, Seconds(s.now().Sub(start)))
+		fmt.Fprintf(s.out, "%s %s  %s\n", mark, Clean(result), Seconds(s.now().Sub(start)))
 	}
 }
 
 // Print writes a line of its own between the steps.
 func (s *Steps) Print(line string) {
 	pending := s.clear()
-	fmt.Fprintln(s.out, line)
+	fmt.Fprintln(s.out, Clean(line))
 	if pending != "" {
 		s.show(pending)
 	}
@@ -71,7 +71,7 @@ func (s *Steps) show(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.terminal {
-		fmt.Fprintf(s.out, "\r\x1b[K… %s", text)
+		fmt.Fprintf(s.out, "\r\x1b[K… %s", Clean(text))
 		s.pending = text
 	}
 }

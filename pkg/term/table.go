@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
@@ -31,7 +32,7 @@ func Table[T any](columns []Column[T], rows []T) string {
 	fmt.Fprintln(writer, strings.Join(cells, "\t"))
 	for _, row := range rows {
 		for i, column := range columns {
-			cells[i] = clean(column.Cell(row))
+			cells[i] = Clean(column.Cell(row))
 		}
 		fmt.Fprintln(writer, strings.Join(cells, "\t"))
 	}
@@ -44,14 +45,15 @@ func Table[T any](columns []Column[T], rows []T) string {
 	return strings.Join(lines, "\n")
 }
 
-// clean keeps what the cluster says from moving columns or the cursor.
-func clean(cell string) string {
+// Clean makes one line of what somebody else has written: nothing in it moves columns
+// or the cursor, or changes the direction in which the rest is read.
+func Clean(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
 			return ' '
 		}
 		return r
-	}, cell)
+	}, text)
 }
 
 // Digest is shortened as far as people do when they talk about one, unless it is

@@ -136,6 +136,10 @@ func (q *Inquiry) events(ctx context.Context, uid types.UID, now time.Time) (t T
 	return OfEvents(q.namespace, own, now)
 }
 
+// conflict is how the API server says that an object has changed meanwhile, in
+// registry.OptimisticLockErrorMsg of k8s.io/apiserver.
+const conflict = "the object has been modified; please apply your changes to the latest version and try again"
+
 // OfEvents is the newest trouble that the Events of one object tell of, and when
 // that was. There is none when another Event shows that it has passed.
 func OfEvents(namespace string, events []corev1.Event, now time.Time) (t Trouble, at time.Time) {
@@ -145,6 +149,8 @@ func OfEvents(namespace string, events []corev1.Event, now time.Time) (t Trouble
 		switch {
 		case event.Type == corev1.EventTypeNormal && slices.Contains([]string{"Pulling", "Pulled", "Created", "Started"}, event.Reason) && last.After(started):
 			started = last
+		case strings.Contains(event.Message, conflict):
+			// Two have written at once; the controller that was late tries again.
 		case (event.Type == corev1.EventTypeWarning || event.Reason == "FailedBinding") && !last.Before(at) && now.Sub(last) <= stale:
 			at = last
 			t = Trouble{Namespace: namespace, Reason: event.Reason, Message: plain(event.Message)}

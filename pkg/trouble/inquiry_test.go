@@ -44,7 +44,11 @@ func TestOfEvents(t *testing.T) {
 			[]corev1.Event{event("Normal", "Started", "container", ago(9)), event("Warning", "Unhealthy", "Readiness probe failed: 503", ago(20))},
 			"Readiness probe failed: 503",
 		},
-		"stale":   {[]corev1.Event{event("Warning", "FailedMount", "long ago", ago(181))}, ""},
+		"stale": {[]corev1.Event{event("Warning", "FailedMount", "long ago", ago(181))}, ""},
+		"conflict": {[]corev1.Event{
+			event("Warning", "Error", `Operation cannot be fulfilled on pipelineruns.tekton.dev "a": the object has been modified; please apply your changes to the latest version and try again`, ago(1)),
+			event("Warning", "Error", "another", ago(2)),
+		}, "another"},
 		"series":  {[]corev1.Event{series}, "again and again"},
 		"binding": {[]corev1.Event{event("Normal", "FailedBinding", "no storage class is set", ago(1))}, "no storage class is set"},
 	} {
