@@ -3,12 +3,16 @@ package release
 import (
 	"embed"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 
@@ -20,10 +24,17 @@ import (
 //go:embed app/*.yaml
 var app embed.FS
 
+const (
+	serviceFile = "service.yaml"
+
+	// portVariable tells the app where to listen.
+	portVariable = "PORT"
+)
+
 // appDirectory returns that kustomization, filled in, in a file system of its own.
 func appDirectory(options Options) (filesys.FileSystem, string, error) {
 	deployment, service := &appsv1.Deployment{}, &corev1.Service{}
-	objects := map[string]runtime.Object{"deployment.yaml": deployment, "service.yaml": service}
+	objects := map[string]runtime.Object{"deployment.yaml": deployment, serviceFile: service}
 	for file, object := range objects {
 		text, err := app.ReadFile("app/" + file)
 		if err == nil {
@@ -33,7 +44,21 @@ func appDirectory(options Options) (filesys.FileSystem, string, error) {
 			return nil, "", fmt.Errorf("built-in manifests, %s: %w", file, err)
 		}
 	}
-	fill(deployment, service, options)
+	if err := fill(deployment, service, options); err != nil {
+		return nil, "", err
+	}
+	kustomization := &types.Kustomization{}
+	text, err := app.ReadFile("app/" + kustomizationFile)
+	if err == nil {
+		err = yaml.UnmarshalStrict(text, kustomization)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("built-in manifests, %s: %w", kustomizationFile, err)
+	}
+	if options.Expose == ExposeNone {
+		delete(objects, serviceFile)
+		kustomization.Resources = slices.DeleteFunc(kustomization.Resources, func(file string) bool { return file == serviceFile })
+	}
 
 	fs := filesys.MakeFsInMemory()
 	for file, object := range objects {
@@ -45,9 +70,8 @@ func appDirectory(options Options) (filesys.FileSystem, string, error) {
 			return nil, "", fmt.Errorf("built-in manifests, %s: %w", file, err)
 		}
 	}
-	kustomization, err := app.ReadFile("app/" + kustomizationFile)
-	if err == nil {
-		err = fs.WriteFile("/"+kustomizationFile, kustomization)
+	if text, err = yaml.Marshal(kustomization); err == nil {
+		err = fs.WriteFile("/"+kustomizationFile, text)
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("built-in manifests, %s: %w", kustomizationFile, err)
@@ -56,7 +80,7 @@ func appDirectory(options Options) (filesys.FileSystem, string, error) {
 }
 
 // fill sets what depends on the app.
-func fill(deployment *appsv1.Deployment, service *corev1.Service, options Options) {
+func fill(deployment *appsv1.Deployment, service *corev1.Service, options Options) error {
 	labels := map[string]string{manifests.LabelApp: options.App}
 	port := options.Port
 	if port == 0 {
@@ -65,6 +89,9 @@ func fill(deployment *appsv1.Deployment, service *corev1.Service, options Option
 	replicas := options.Replicas
 
 	service.Name, service.Spec.Selector = options.App, labels
+	if options.Expose != "" {
+		service.Spec.Type = corev1.ServiceType(options.Expose)
+	}
 
 	deployment.Name = options.App
 	deployment.Spec.Replicas = &replicas
@@ -77,11 +104,78 @@ func fill(deployment *appsv1.Deployment, service *corev1.Service, options Option
 			container.Ports[i].ContainerPort = port
 		}
 		for i := range container.Env {
-			if container.Env[i].Name == "PORT" {
+			if container.Env[i].Name == portVariable {
 				container.Env[i].Value = strconv.Itoa(int(port))
 			}
 		}
+		if err := addEnv(container, options.Env); err != nil {
+			return err
+		}
+		if err := addResources(container, options.Requests, options.Limits); err != nil {
+			return err
+		}
+		setProbes(container, options.Probes)
 	}
+	return nil
+}
+
+// addEnv adds variables, sorted, to those that a container has, which are not to be
+// replaced. No error repeats a value.
+func addEnv(container *corev1.Container, env map[string]string) error {
+	has := map[string]string{}
+	for _, variable := range container.Env {
+		has[variable.Name] = variable.Value
+	}
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		value, ok := has[name]
+		switch {
+		case ok && value == env[name]:
+		case ok:
+			return fmt.Errorf("the variable %s can not be another than %s: set the port instead, and it follows", name, value)
+		default:
+			// The kubelet replaces $(NAME), and $$ by $; values are taken as they are.
+			container.Env = append(container.Env, corev1.EnvVar{Name: name, Value: strings.ReplaceAll(env[name], "$", "$$")})
+		}
+	}
+	return nil
+}
+
+// addResources sets limits, and requests in place of those that a container has; of
+// the latter those that remain are not above their limit.
+func addResources(container *corev1.Container, requests, limits corev1.ResourceList) error {
+	if err := CheckResources(requests, limits); err != nil {
+		return fmt.Errorf("resources: %w", err)
+	}
+	for name, request := range container.Resources.Requests {
+		if limit, ok := limits[name]; ok && limit.Cmp(request) < 0 {
+			container.Resources.Requests[name] = limit
+		}
+	}
+	maps.Copy(container.Resources.Requests, requests)
+	container.Resources.Limits = limits
+	return nil
+}
+
+// setProbes sets how the probes that a container has ask, and leaves out those that
+// shall not.
+func setProbes(container *corev1.Container, probes Probes) {
+	if probes.Startup == "" && strings.HasPrefix(string(probes.Liveness), "/") {
+		probes.Startup = probes.Liveness
+	}
+	set := func(probe **corev1.Probe, how Probe) {
+		switch how {
+		case "", ProbeTCP:
+		case ProbeNone:
+			*probe = nil
+		default:
+			(*probe).ProbeHandler = corev1.ProbeHandler{
+				HTTPGet: &corev1.HTTPGetAction{Path: string(how), Port: (*probe).TCPSocket.Port},
+			}
+		}
+	}
+	set(&container.StartupProbe, probes.Startup)
+	set(&container.ReadinessProbe, probes.Readiness)
+	set(&container.LivenessProbe, probes.Liveness)
 }
 
 // marshal leaves out what the types write though nobody set it.

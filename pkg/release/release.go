@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -45,12 +46,22 @@ type Options struct {
 	// Namespace is where everything goes.
 	Namespace string
 	// Directory holds the user's kustomization; empty takes a Deployment and a
-	// NodePort Service of our own, which Port and Replicas are for.
+	// Service of our own, which the fields from Port to Expose are for.
 	Directory string
 	// Port is the port that the app listens on; zero is DefaultPort.
 	Port int32
 	// Replicas is the number of pods.
 	Replicas int32
+	// Env are variables of the app, literally; PORT among them has to be Port.
+	Env map[string]string
+	// Requests and Limits are the resources of each pod, which go together as
+	// CheckResources says. What Requests do not name of 50m of CPU and 128Mi of
+	// memory is requested all the same, but no more than Limits.
+	Requests, Limits corev1.ResourceList
+	// Probes say how the app is asked whether it runs.
+	Probes Probes
+	// Expose is what leads to the app.
+	Expose Expose
 	// Key makes the hash of the manifests one that says nothing of a Secret among
 	// them to those who do not know the key.
 	Key []byte

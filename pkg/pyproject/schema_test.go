@@ -1,0 +1,228 @@
+package pyproject_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+)
+
+const schemaFile = "pyproject.schema.json"
+
+// kinds are the settings, by their dotted names, and what the documentation and
+// the schema call their types.
+func kinds(t *testing.T, table reflect.Type, prefix string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for i := range table.NumField() {
+		field := table.Field(i)
+		key, ok := field.Tag.Lookup("toml")
+		if !ok {
+			if field.IsExported() {
+				t.Errorf("%s has no key", field.Name)
+			}
+			continue
+		}
+		switch field.Type {
+		case reflect.TypeFor[string](), reflect.TypeFor[release.Expose](), reflect.TypeFor[release.Probe](), reflect.TypeFor[resource.Quantity]():
+			found[prefix+key] = "string"
+		case reflect.TypeFor[int32](), reflect.TypeFor[*int32]():
+			found[prefix+key] = "integer"
+		case reflect.TypeFor[map[string]string](), reflect.TypeFor[corev1.ResourceList]():
+			found[prefix+key] = "table of strings"
+		default:
+			if field.Type.Kind() != reflect.Struct {
+				t.Fatalf("%s has a type that is not known here: %s", prefix+key, field.Type)
+			}
+			maps.Copy(found, kinds(t, field.Type, prefix+key+"."))
+		}
+	}
+	return found
+}
+
+// schema is a part of a JSON schema.
+type schema struct {
+	Ref                  string             `json:"$ref"`
+	Description          string             `json:"description"`
+	Type                 string             `json:"type"`
+	Properties           map[string]*schema `json:"properties"`
+	PatternProperties    map[string]*schema `json:"patternProperties"`
+	AdditionalProperties any                `json:"additionalProperties"`
+	Enum                 []string           `json:"enum"`
+	AnyOf                []*schema          `json:"anyOf"`
+	AllOf                []*schema          `json:"allOf"`
+	Definitions          map[string]*schema `json:"definitions"`
+}
+
+func readSchema(t *testing.T) *schema {
+	t.Helper()
+	text, err := os.ReadFile(schemaFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := &schema{}
+	if err := json.Unmarshal(text, root); err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// kinds are the properties, as the other kinds has them.
+func (s *schema) kinds(t *testing.T, prefix string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	if s.AdditionalProperties != false {
+		t.Errorf("%q allows keys that there are not", prefix)
+	}
+	for key, property := range s.Properties {
+		switch {
+		case property.Description == "":
+			t.Errorf("%s is not described", prefix+key)
+		case property.Type != "object":
+			found[prefix+key] = property.Type
+		case len(property.Properties) == 0:
+			found[prefix+key] = "table of strings"
+		default:
+			maps.Copy(found, property.kinds(t, prefix+key+"."))
+		}
+	}
+	return found
+}
+
+func TestSchemaHasTheSettings(t *testing.T) {
+	root := readSchema(t)
+	settings := root.Definitions["settings"]
+	want, got := kinds(t, reflect.TypeFor[pyproject.Settings](), ""), settings.kinds(t, "")
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		if got[key] != want[key] {
+			t.Errorf("%s is a %s, and a %q in the schema", key, want[key], got[key])
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(got)) {
+		if _, ok := want[key]; !ok {
+			t.Errorf("the schema has %s, which is no setting", key)
+		}
+	}
+	var exposes []string
+	for _, expose := range release.Exposes() {
+		exposes = append(exposes, string(expose))
+	}
+	for _, list := range []struct{ got, want []string }{
+		{settings.Properties["expose"].AnyOf[0].Enum, exposes},
+		{settings.Properties["build"].Properties["variant"].Enum, pyproject.Variants()},
+		{root.Definitions["probe"].AnyOf[0].Enum, []string{string(release.ProbeTCP), string(release.ProbeNone)}},
+	} {
+		if !slices.Equal(list.got, list.want) {
+			t.Errorf("the schema allows %v, want %v", list.got, list.want)
+		}
+	}
+}
+
+func TestSchemaAgrees(t *testing.T) {
+	text, err := os.ReadFile(schemaFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource(schemaFile, document); err != nil {
+		t.Fatal(err)
+	}
+	validator, err := compiler.Compile(schemaFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	const (
+		both    = "both accept it"
+		neither = "both refuse it"
+		program = "the program alone refuses it"
+	)
+	for content, want := range map[string]string{
+		everything: both,
+		"":         both,
+		"tool = {}\n[project]\nname = 1\n[tool.other]\nname = 1": both,
+		"tool.pyflow = {}":            both,
+		"tool.pyflow = 1":             neither,
+		"[[tool.pyflow]]\nname = 'a'": neither,
+	} {
+		agree(t, validator, content, want)
+	}
+	for line, want := range map[string]string{
+		"names = 'a'": neither, "name = 1": neither, "name = ''": neither, "name = 'a'": both, "name = 'a-b9'": both, "name = 'a-'": neither, "name = '9'": neither, "name = 'A'": neither,
+		"name = 'abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyza'":  both,
+		"name = 'abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzab'": neither,
+		"app = 'main:app'": both, "app = 'a.b_c:d.e'": both, "app = 'größe:app'": both, "app = '_:_1'": both, "app = 'main'": neither, "app = 'main:'": neither, "app = '1:a'": neither,
+		"app = 'a.py:a()'": neither, "app = 'a/b:c'": neither, "app = ' a:b'": neither, `app = "a:b\n"`: neither, "app = 'a..b:c'": neither,
+		"python = '3.13'": both, "python = '3.9'": both, "python = 3.13": neither, "python = '3'": neither, "python = '3.013'": neither, "python = '2.7'": neither, "python = '3.13.1'": neither,
+		"port = 1": both, "port = 65535": both, "port = 0": neither, "port = -1": neither, "port = 65536": neither, "port = '80'": neither, "port = 80.5": neither, "port = 80.0": program,
+		"replicas = 0": both, "replicas = 2147483647": both, "replicas = 2147483648": neither, "replicas = -1": neither, "replicas = false": neither,
+		"expose = 'None'": both, "expose = 'loadBALANCER'": both, "expose = 'nodeport'": both, "expose = 'CLUSTERIP'": both, "expose = 'NONE'": both, "expose = 'ExternalName'": neither, "expose = ''": neither, "expose = false": neither,
+		"test = 'pytest'": both, "test = ' '": neither, "test = ''": neither, "test = ['pytest']": neither, `test = "pytest -k 'slow"`: program, "test = '# pytest'": program,
+		"env = {}": both, "env = {A = ''}": both, "env = {'a.b-c' = 'x y', _ = '$(A)'}": both, "env = {A = 1}": neither, "env = {A = true}": neither, "env = {A = ['x']}": neither, "env = 'A=1'": neither,
+		"env = {1A = ''}": neither, "env = {'' = ''}": neither, "env = {'A B' = ''}": neither, "env = {'..' = ''}": neither, "env = {'.' = ''}": neither, "env = {'..a' = ''}": neither, "env = {'.a' = ''}": both, `env = {A = "\u0000"}`: neither, `env = {A = "a\nb"}`: both,
+		"env = {PORT = '1'}": program, "env = {ä = ''}": neither, "env = {'ä' = ''}": neither,
+		"resources = {}": both, "resources = {limits = {}}": both, "resources = {limit = {}}": neither, "resources = {limits = 'cpu=1'}": neither, "resources.limits.cpu = 1": neither, "resources.limits.cpu = '0'": both,
+		"resources.limits.cpu = '1.5'": both, "resources.limits.cpu = '.5'": both, "resources.limits.cpu = '1.'": both, "resources.limits.cpu = '+1'": both, "resources.limits.cpu = '1e3'": both, "resources.limits.cpu = '1E'": both, "resources.limits.cpu = '100n'": both,
+		"resources.limits.cpu = '1K'": neither, "resources.limits.cpu = '1 k'": neither, "resources.limits.cpu = '-1'": neither, "resources.limits.cpu = '-0'": neither, "resources.limits.cpu = ''": neither, "resources.limits.cpu = '.'": neither, "resources.limits.cpu = '+'": neither, "resources.limits.cpu = 'Ki'": neither, "resources.limits.cpu = 'e3'": neither, "resources.limits.cpu = '1.2.3'": neither, "resources.limits.cpu = '1e'": neither, "resources.limits.cpu = '1mi'": neither,
+		"resources.limits.ephemeral-storage = '1Gi'": both, "resources.limits.storage = '1Gi'": neither, "resources.limits.pods = '1'": neither, "resources.limits.hugepages-2Mi = '4Mi'": both, "resources.limits.hugepages-x = '4Mi'": neither,
+		"resources.limits.'nvidia.com/gpu' = '1'": both, "resources.limits.'nvidia.com/gpu' = '0.5'": program, "resources.requests.'nvidia.com/gpu' = '1'": program, "resources.limits.'/gpu' = '1'": neither, "resources.limits.nvidia.com.gpu = '1'": neither,
+		"resources = {requests = {cpu = '2'}, limits = {cpu = '1'}}": program,
+		"probes = {}": both, "probes = 'tcp'": neither, "probes.startup = 'tcp'": both, "probes.startup = 'none'": both, "probes.startup = 'http'": neither, "probes.startup = ''": neither, "probes.ready = 'tcp'": neither,
+		"probes.liveness = '/'": both, "probes.liveness = '/a/%20b?c=100%'": both, "probes.liveness = '/?a'": both, "probes.liveness = 'a'": neither, "probes.liveness = '//a'": neither, "probes.liveness = '/a b'": neither, "probes.liveness = '/a#b'": neither, "probes.liveness = '/100%'": neither, "probes.liveness = false": neither,
+		"build = {}": both, "build = []": neither, "build.dockerfiles = 'a'": neither,
+		"build.dockerfile = 'a'": both, "build.dockerfile = 'docker/a'": both, "build.dockerfile = './.a'": both, "build.dockerfile = '..a'": both, "build.dockerfile = ''": neither, "build.dockerfile = '/a'": neither, "build.dockerfile = '.'": neither, "build.dockerfile = './'": neither, "build.dockerfile = '..'": neither, "build.dockerfile = '../a'": neither, "build.dockerfile = './../a'": neither, "build.dockerfile = 'a/../../b'": program,
+		"build.target = 'run'": both, "build.target = ''": neither, "build.target = 1": neither, "build.variant = 'slim'": both, "build.variant = 'bloated'": both, "build.variant = 'alpine'": neither, "build.variant = ''": neither, "build.variant = 1": neither,
+		"build.args = {}": both, "build.args = {A_1 = ''}": both, "build.args = {A = 1}": neither, "build.args = {A-B = ''}": neither, "build.args = {1A = ''}": neither, "build.args = ['A=1']": neither, `build.args = {A = "\u0000"}`: neither,
+		"build.cpu = '500m'": both, "build.cpu = '0.001'": both, "build.cpu = '1e-3'": both, "build.cpu = '0'": neither, "build.cpu = '0.0'": neither, "build.cpu = '0e3'": neither, "build.cpu = '+0'": neither, "build.cpu = '.0k'": neither, "build.cpu = ''": neither, "build.cpu = 2": neither, "build.cpu = '2x'": neither,
+		"build.memory = '2Gi'": both, "build.memory = '2GB'": neither, "build.storage = '2Gi'": both, "build.storage = '0Gi'": neither,
+		"build.node-selector = {}": both, "build.node-selector = {'kubernetes.io/arch' = 'arm64', pool = ''}": both, "build.node-selector = {'a b' = ''}": neither, "build.node-selector = {a = 'b c'}": neither, "build.node-selector = {a = 1}": neither, "build.node-selector = 'a=b'": neither, "build.node-selector = {'a/b/c' = ''}": neither,
+	} {
+		agree(t, validator, "[tool.pyflow]\n"+line+"\n", want)
+	}
+}
+
+// agree compares what the schema and the program say of a file.
+func agree(t *testing.T, validator *jsonschema.Schema, content, want string) {
+	t.Helper()
+	values := map[string]any{}
+	_, refused := pyproject.Parse([]byte(content))
+	if err := toml.Unmarshal([]byte(content), &values); err != nil {
+		return // An editor says so without a schema.
+	}
+	text, err := json.Marshal(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	invalid := validator.Validate(document)
+	got := "the schema alone refuses it"
+	switch {
+	case refused == nil && invalid == nil:
+		got = "both accept it"
+	case refused != nil && invalid != nil:
+		got = "both refuse it"
+	case refused != nil:
+		got = "the program alone refuses it"
+	}
+	if got != want {
+		t.Errorf("%s\n%s, want that %s\nprogram: %v\nschema: %v", content, got, want, refused, invalid)
+	}
+}
