@@ -1,0 +1,93 @@
+package recipe
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/moby/patternmatcher"
+	"github.com/moby/patternmatcher/ignorefile"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
+)
+
+// Ignore is the .dockerignore that goes with the Dockerfiles of a project: what no
+// stage needs does not travel, and its change is no change of the source. Tests stay,
+// as the stage `test` copies them, README.md, as the metadata of a package names it,
+// and the files that dependencies are read from, wherever they are.
+func Ignore(project *detect.Project) []byte {
+	text := ignored()
+	patterns, err := ignorefile.ReadAll(bytes.NewReader(text))
+	if err != nil {
+		return text
+	}
+	matcher, err := patternmatcher.New(patterns)
+	if err != nil {
+		return text
+	}
+	var installed strings.Builder
+	for _, file := range unite(project.Dependencies.Files, project.Dev.Files) {
+		if left, err := matcher.MatchesOrParentMatches(file); err == nil && left {
+			installed.WriteString("!" + file + "\n")
+		}
+	}
+	if installed.Len() > 0 {
+		text = slices.Concat(text, []byte("\n# What the Dockerfile installs.\n"+installed.String()))
+	}
+	return text
+}
+
+// ignored is what holds for every project.
+func ignored() []byte {
+	return []byte(`# History, tools and their caches: large, and different on every machine.
+.git
+.gitignore
+.gitattributes
+.github
+.gitlab-ci.yml
+.pre-commit-config.yaml
+.idea
+.vscode
+**/.DS_Store
+**/__pycache__
+**/*.py[cod]
+**/.pytest_cache
+**/.mypy_cache
+**/.ruff_cache
+**/.ipynb_checkpoints
+.coverage
+.coverage.*
+coverage.xml
+htmlcov
+.nox
+.tox
+
+# Virtual environments and what was installed or built here: the image has its own.
+**/.venv
+venv
+**/node_modules
+**/*.egg-info
+build
+dist
+
+# Secrets are no part of an image: the Deployment gives them to the service.
+**/.env
+**/.env.*
+**/.envrc
+!**/.env.example
+
+# What describes the service and does not run in it. README.md stays: the metadata
+# of a package may name it; so do texts in directories, which may be the service's.
+*.md
+!README.md
+docs
+deploy
+k8s
+compose*.yaml
+compose*.yml
+docker-compose*.yaml
+docker-compose*.yml
+Dockerfile*
+.dockerignore
+`)
+}

@@ -1,0 +1,83 @@
+# shop: built in one stage, run in another that has only what runs.
+
+ARG PYTHON_VERSION=3.13
+
+FROM python:${PYTHON_VERSION}-slim AS build
+# A company's own index or proxy. Empty, pip keeps its default. Declared where pip runs
+# only, so that the image does not carry them.
+ARG PIP_INDEX_URL
+ARG PIP_TRUSTED_HOST
+# A compiler and headers, for dependencies without a wheel. They stay in this stage.
+RUN apt-get update \
+      && apt-get install --yes --no-install-recommends gcc libpq-dev \
+      && rm -rf /var/lib/apt/lists/*
+WORKDIR /tmp/dependencies
+# What names the dependencies and nothing else: a change of code leaves this stage, the slow
+# one, cached.
+COPY requirements.txt ./
+# One RUN, as Kaniko takes a snapshot after each. The image's own pip fills the venv, which
+# therefore needs none. Bytecode is compiled here, as the service can not write it when it
+# runs; unchecked-hash keeps it valid whatever a builder does to file times.
+#
+# Only files of the locked hashes are installed.
+RUN python -m venv --without-pip /opt/venv \
+ && python -m pip --python /opt/venv/bin/python install --require-hashes \
+      --no-cache-dir --no-compile --disable-pip-version-check \
+      -r requirements.txt \
+ && (python -I -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib || true)
+
+FROM python:${PYTHON_VERSION}-slim AS run
+# Libraries that dependencies load. The lists go in the same RUN: in a later one they would
+# stay in this layer.
+RUN apt-get update \
+      && apt-get install --yes --no-install-recommends libpq5 \
+      && rm -rf /var/lib/apt/lists/*
+# Scripts of the venv, and the code, are found by name. Nothing is compiled again, and a
+# line of the log is written when it is printed.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/app \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+COPY --from=build /opt/venv /opt/venv
+# The code comes last: a change of it is two small layers. Its bytecode, too, is compiled
+# once, and not by every replica that starts; -I, as no module of the code takes part in
+# that.
+COPY . /app/
+RUN (python -I -m compileall -q --invalidation-mode unchecked-hash /app || true)
+WORKDIR /app
+# A number, so that Kubernetes can tell that it is not root. All files are root's: the
+# service can not change its own code.
+USER 10001:10001
+EXPOSE 5000
+# Exec form: the server is process 1 and gets SIGTERM itself; behind a shell that does not
+# pass it on, it is killed after Kubernetes' grace period, with its requests.
+#
+# One worker with threads: Kubernetes scales with replicas, and eight requests may wait for
+# a database at the same time. The worker's heartbeat file is in memory, as a slow disk
+# looks like a worker that hangs.
+CMD ["gunicorn", "--bind", "0.0.0.0:5000", "--workers", "1", "--threads", "8", "--graceful-timeout", "20", "--worker-tmp-dir", "/dev/shm", "--access-logfile", "-", "wsgi:create_app()"]
+
+# The venv again, with what the tests need. Only the target `test` takes this stage and the
+# next.
+FROM build AS test-build
+ARG PIP_INDEX_URL
+ARG PIP_TRUSTED_HOST
+# What runs is what is tested: the versions that the app has are not changed for a tool of
+# the tests.
+RUN python -m pip --python /opt/venv/bin/python freeze --exclude-editable > /tmp/constraints.txt \
+ && python -m pip --python /opt/venv/bin/python install \
+      --no-cache-dir --no-compile --disable-pip-version-check \
+      pytest==9.2.0 -c /tmp/constraints.txt
+
+# The image that is delivered, with the tests: as the same user, with the same settings.
+FROM run AS test
+COPY --from=test-build /opt/venv /opt/venv
+COPY . /app/
+# The user can not write beside the code.
+ENV PYTEST_ADDOPTS="-p no:cacheprovider" \
+    COVERAGE_FILE=/tmp/.coverage
+CMD ["python", "-m", "pytest"]
+
+# What is delivered is `run` as it was tested; it is last, so that a build which names no
+# target makes it and leaves the tests out.
+FROM run

@@ -1,0 +1,147 @@
+package recipe
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
+)
+
+// writer collects the text of one Dockerfile.
+type writer struct {
+	project *detect.Project
+	variant Variant
+	debian  debianRelease
+	test    bool
+	port    int
+	name    string
+	// noted says that the last line is a comment.
+	noted bool
+	out   strings.Builder
+}
+
+// note writes a comment, wrapped; after another one it is a paragraph of its own.
+func (w *writer) note(text string) {
+	const width = 92
+	if w.noted {
+		w.out.WriteString("#\n")
+	}
+	defer func() { w.noted = true }()
+	line := "#"
+	for word := range strings.FieldsSeq(text) {
+		if len(line)+1+len(word) > width {
+			w.line(line)
+			line = "#"
+		}
+		line += " " + word
+	}
+	w.line(line)
+}
+
+func (w *writer) line(format string, arguments ...any) {
+	w.noted = false
+	if len(arguments) == 0 {
+		w.out.WriteString(format + "\n")
+		return
+	}
+	_, _ = fmt.Fprintf(&w.out, format+"\n", arguments...)
+}
+
+func (w *writer) blank() { w.line("") }
+
+// run writes one RUN of commands that follow each other. A newline in a command
+// continues it.
+func (w *writer) run(commands ...string) {
+	for i, command := range commands {
+		commands[i] = strings.ReplaceAll(command, "\n", " \\\n      ")
+	}
+	w.line("RUN %s", strings.Join(commands, " \\\n && "))
+}
+
+// exec writes an instruction in exec form.
+func (w *writer) exec(instruction string, words ...string) { w.line("%s %s", instruction, list(words)) }
+
+// list is a JSON array as Dockerfiles have it.
+func list(words []string) string {
+	quoted := make([]string, 0, len(words))
+	for _, word := range words {
+		text, _ := json.Marshal(word) // of a string it does not fail
+		quoted = append(quoted, string(text))
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// copy writes a COPY; paths with spaces take the exec form.
+func (w *writer) copy(to string, from ...string) {
+	words := append(slices.Clone(from), to)
+	if strings.Contains(strings.Join(words, ""), " ") {
+		w.exec("COPY", words...)
+		return
+	}
+	w.line("COPY %s", strings.Join(words, " "))
+}
+
+// copyFiles copies files below a directory, each into the directory that it has
+// in the project.
+func (w *writer) copyFiles(to string, files []string) {
+	var dirs []string
+	grouped := map[string][]string{}
+	for _, file := range files {
+		dir := path.Dir(path.Clean(file))
+		if !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+		if !slices.Contains(grouped[dir], file) {
+			grouped[dir] = append(grouped[dir], file)
+		}
+	}
+	slices.Sort(dirs)
+	for _, dir := range dirs {
+		w.copy(path.Join(to, dir)+"/", grouped[dir]...)
+	}
+}
+
+// copyCode copies the app's files and directories below a directory. A
+// directory's name stands for its content, so each goes to a place of its own,
+// and Python files together.
+func (w *writer) copyCode(to string, code []string) {
+	var modules []string
+	for _, entry := range code {
+		switch entry = path.Clean(entry); {
+		case entry == ".":
+			w.copy(to+"/", ".")
+		case path.Ext(entry) == ".py" && !strings.Contains(entry, "/"):
+			modules = append(modules, entry)
+		default:
+			w.copy(path.Join(to, entry), entry)
+		}
+	}
+	if len(modules) > 0 {
+		w.copy(to+"/", modules...)
+	}
+}
+
+// heredoc writes a file of the working directory.
+func (w *writer) heredoc(name string, lines []string) {
+	w.line("COPY <<'EOF' %s", name)
+	for _, line := range lines {
+		w.line("%s", line)
+	}
+	w.line("EOF")
+}
+
+// unite has the words of both, each once, sorted.
+func unite(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// pipArguments declares what a company's index or proxy is set with.
+func (w *writer) pipArguments() {
+	w.line("ARG PIP_INDEX_URL")
+	w.line("ARG PIP_TRUSTED_HOST")
+}

@@ -1,0 +1,158 @@
+package service_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
+)
+
+func folder(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "My Shop")
+	for file, content := range files {
+		file = filepath.Join(dir, file)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+const app = "from fastapi import FastAPI\n\napp = FastAPI()\nother = FastAPI()\n"
+
+func TestRead(t *testing.T) {
+	const own = "FROM scratch\nEXPOSE 1\n"
+	for name, test := range map[string]struct {
+		files     map[string]string
+		options   service.Options
+		generated recipe.Variant
+		has       []string
+		check     func(*service.Service) bool
+	}{
+		"its own Dockerfile": {
+			files: map[string]string{"Dockerfile": own, "main.py": app, "pyproject.toml": "[tool.pyflow.build]\nvariant = \"distroless\"\n"},
+			check: func(s *service.Service) bool {
+				return s.Name == "my-shop" && s.Project == nil && len(s.Files) == 0 && string(s.Dockerfile.Content) == own && s.Summary() == "" && s.Story() == nil
+			},
+		},
+		"one that the settings name": {
+			files: map[string]string{"Dockerfile": own, "docker/web": "FROM a\n", "pyproject.toml": "[tool.pyflow.build]\ndockerfile = \"docker/web\"\n"},
+			check: func(s *service.Service) bool { return s.Dockerfile.Path == "docker/web" },
+		},
+		"one that is named": {
+			files:   map[string]string{"Dockerfile": own, "other": "FROM b\n", "pyproject.toml": "[tool.pyflow.build]\ndockerfile = \"docker/web\"\n"},
+			options: service.Options{Dockerfile: "other"},
+			check:   func(s *service.Service) bool { return s.Dockerfile.Path == "other" },
+		},
+		"one made in its place": {
+			files:     map[string]string{"Dockerfile": own, "main.py": app},
+			options:   service.Options{Generate: true, App: "main:app", Variant: recipe.Bloated},
+			generated: recipe.Bloated,
+		},
+		"none": {
+			files:     map[string]string{"main.py": app},
+			options:   service.Options{App: "main:other", Python: "3.12", Port: 7000, Name: "till"},
+			generated: recipe.Slim,
+			has:       []string{"main:other", "3.12", "7000", "# till"},
+			check:     func(s *service.Service) bool { return s.Name == "till" && s.Port == 7000 && s.Test == nil },
+		},
+		"none, settings": {
+			files: map[string]string{
+				"main.py":        app,
+				"pyproject.toml": "[tool.pyflow]\nname = \"till\"\napp = \"main:other\"\npython = \"3.13\"\nport = 7000\ntest = \"pytest -q 'a b'\"\n[tool.pyflow.build]\nvariant = \"distroless\"\n",
+				".dockerignore":  "*.md\n",
+			},
+			generated: recipe.Distroless,
+			has:       []string{"main:other", "7000", "# till", "AS test"},
+			check: func(s *service.Service) bool {
+				return slices.Equal(s.Test, []string{"pytest", "-q", "a b"}) && strings.HasPrefix(string(s.Ignore()), "*.md\n") && strings.Contains(strings.Join(s.Story(), "\n"), "pyproject.toml:3")
+			},
+		},
+		"requirements that are ignored": {
+			files: map[string]string{
+				"main.py": app, "requirements.txt": "-r more.txt\nuvicorn==0.34.0\n", "more.txt": "fastapi==0.115.0\n", "requirements-dev.txt": "pytest==9.0.0\n", ".dockerignore": "*.txt\n",
+			},
+			options:   service.Options{App: "main:app", Test: "pytest"},
+			generated: recipe.Slim,
+			check: func(s *service.Service) bool {
+				return len(s.Files) == 2 && string(s.Ignore()) == "*.txt\n\n# What the Dockerfile installs.\n!requirements.txt\n!more.txt\n!requirements-dev.txt\n"
+			},
+		},
+		"tests that are not wanted": {
+			files:     map[string]string{"main.py": app, "pyproject.toml": "[tool.pyflow]\ntest = \"pytest\"\n"},
+			options:   service.Options{App: "main:app", NoTest: true},
+			generated: recipe.Slim,
+			check: func(s *service.Service) bool {
+				return s.Test == nil && !strings.Contains(string(s.Dockerfile.Content), "AS test") && s.Files["Dockerfile.dockerignore"] != nil
+			},
+		},
+		"other tests": {
+			files:     map[string]string{"main.py": app, "pyproject.toml": "[tool.pyflow]\ntest = \"pytest\"\n"},
+			options:   service.Options{App: "main:app", Test: "tox -e py"},
+			generated: recipe.Slim,
+			check:     func(s *service.Service) bool { return slices.Equal(s.Test, []string{"tox", "-e", "py"}) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := service.Read(folder(t, test.files), test.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.Variant != test.generated || (s.Project != nil) != (test.generated != "") || (s.Summary() != "") != (test.generated != "") {
+				t.Errorf("got %+v", s)
+			}
+			if test.generated != "" && string(s.Files[service.Dockerfile]) != string(s.Dockerfile.Content) {
+				t.Errorf("the context has\n%s", s.Files[service.Dockerfile])
+			}
+			for _, text := range test.has {
+				if !strings.Contains(string(s.Dockerfile.Content), text) {
+					t.Errorf("the Dockerfile has no %q\n%s", text, s.Dockerfile.Content)
+				}
+			}
+			if test.check != nil && !test.check(s) {
+				t.Errorf("got %+v\n%s", s, strings.Join(s.Story(), "\n"))
+			}
+		})
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	for name, test := range map[string]struct {
+		files   map[string]string
+		options service.Options
+		want    error
+		says    string
+	}{
+		"nothing":                 {files: map[string]string{"README.md": ""}, want: project.ErrNoProject},
+		"no such Dockerfile":      {files: map[string]string{"main.py": app}, options: service.Options{Dockerfile: "no"}, want: project.ErrNoDockerfile},
+		"no such Dockerfile, too": {files: map[string]string{"pyproject.toml": "[tool.pyflow.build]\ndockerfile = \"no\"\n"}, want: project.ErrNoDockerfile},
+		"a test command":          {files: map[string]string{"main.py": app}, options: service.Options{App: "main:app", Test: "pytest 'x"}, says: `"pytest 'x"`},
+		"no app":                  {files: map[string]string{"script.py": "print()\n"}, want: recipe.ErrNoApp},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := service.Read(folder(t, test.files), test.options)
+			if s != nil || err == nil || test.want != nil && !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("got %+v, %v", s, err)
+			}
+		})
+	}
+	_, err := service.Read(folder(t, map[string]string{"main.py": app, "pyproject.toml": "[tool.pyflow]\nprot = 1\n"}), service.Options{})
+	var place *pyproject.Error
+	if !errors.As(err, &place) || place.Line != 2 {
+		t.Errorf("error is %v", err)
+	}
+	if _, err := service.Read(filepath.Join(t.TempDir(), "no"), service.Options{}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("error is %v", err)
+	}
+}
