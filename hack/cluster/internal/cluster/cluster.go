@@ -59,9 +59,9 @@ func (c *Cluster) Kubeconfig() string { return c.layout.Kubeconfig() }
 
 // SetupFlags returns the flags that make the product's setup use the upstream
 // mirror and the package index beside the node. The mirror stands for Docker
-// Hub, where the base images of builds come from, or with allMirrors for every
-// registry: then all images are named after the mirror, and the first node has
-// none of them.
+// Hub and distroless, where the base images of builds come from, or with
+// allMirrors for every registry: then all images are named after the mirror, and
+// the first node has none of them.
 func (c *Cluster) SetupFlags(allMirrors bool) (string, error) {
 	state, err := c.running()
 	if err != nil {
@@ -84,6 +84,9 @@ func (c *Cluster) running() (*enclosure.State, error) {
 	return state, err
 }
 
+// distroless is where base images come from beside Docker Hub.
+const distroless = "gcr.io/distroless"
+
 func setupFlags(gateway netip.Addr, allMirrors bool) []string {
 	mirror := fmt.Sprintf("http://%s:%d", gateway, node.MirrorPort)
 	flags := []string{
@@ -91,7 +94,10 @@ func setupFlags(gateway netip.Addr, allMirrors bool) []string {
 		fmt.Sprintf("--build-arg=PIP_TRUSTED_HOST=%s", gateway),
 	}
 	if !allMirrors {
-		return append(flags, "--image-mirror=docker.io="+mirror)
+		// Of the other registry the base images alone: the platform's own images
+		// are in the node under the names that they are published with.
+		return append(flags, "--image-mirror=docker.io="+mirror,
+			"--image-mirror="+distroless+"="+mirror+"/"+node.MirrorPath+distroless)
 	}
 	for _, registry := range catalog.Registries() {
 		flags = append(flags, "--image-mirror="+registry+"="+mirror+"/"+node.MirrorPath+registry)

@@ -15,7 +15,8 @@ func TestSetupFlags(t *testing.T) {
 		want       string
 		count      int
 	}{
-		{false, "--image-mirror=docker.io=http://10.88.0.1:5000", 3},
+		{false, "--image-mirror=docker.io=http://10.88.0.1:5000", 4},
+		{false, "--image-mirror=gcr.io/distroless=http://10.88.0.1:5000/mirror/gcr.io/distroless", 4},
 		{true, "--image-mirror=docker.io=http://10.88.0.1:5000/mirror/docker.io", 8},
 		{true, "--image-mirror=ghcr.io=http://10.88.0.1:5000/mirror/ghcr.io", 8},
 	} {
@@ -48,13 +49,16 @@ func TestMirrored(t *testing.T) {
 	c := &Cluster{}
 	got := c.mirrored(imageSet{dir: "/images", references: []string{"docker.io/library/caddy:2", "ghcr.io/example/a:1"}})
 	for name, want := range map[string]string{
-		"mirror/docker.io/library/caddy:2":          "/images/docker.io_library_caddy_2",
-		"library/caddy:2":                           "/images/docker.io_library_caddy_2",
-		"mirror/ghcr.io/example/a:1":                "/images/ghcr.io_example_a_1",
-		"mirror/docker.io/library/python:3.13-slim": c.debianDir(debianbase.Images()[0]),
-		"library/python:3.13-slim":                  c.debianDir(debianbase.Images()[0]),
-		"alpine/git:v2.49.1":                        c.debianDir(debianbase.Images()[1]),
-		"example/a:1":                               "",
+		"mirror/docker.io/library/caddy:2":                  "/images/docker.io_library_caddy_2",
+		"library/caddy:2":                                   "/images/docker.io_library_caddy_2",
+		"mirror/ghcr.io/example/a:1":                        "/images/ghcr.io_example_a_1",
+		"mirror/docker.io/library/python:3.13-slim":         c.debianDir(debianbase.Images()[0]),
+		"library/python:3.13-slim":                          c.debianDir(debianbase.Images()[0]),
+		"library/python:3.13":                               c.debianDir(debianbase.Images()[1]),
+		"mirror/gcr.io/distroless/python3-debian13:nonroot": c.debianDir(debianbase.Images()[2]),
+		"distroless/python3-debian13:nonroot":               "",
+		"alpine/git:v2.49.1":                                c.debianDir(debianbase.Images()[3]),
+		"example/a:1":                                       "",
 	} {
 		if got[name] != want {
 			t.Errorf("%s is %q, want %q", name, got[name], want)

@@ -278,7 +278,7 @@ func (c *Cluster) mirrored(images imageSet) map[string]string {
 	}
 	for _, image := range debianbase.Images() {
 		for _, tag := range image.Tags {
-			add(catalog.DockerHub+image.Repository+":"+tag, c.debianDir(image))
+			add(image.Repository+":"+tag, c.debianDir(image))
 		}
 	}
 	return layouts

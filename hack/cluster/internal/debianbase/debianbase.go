@@ -4,6 +4,7 @@ package debianbase
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -22,15 +23,21 @@ import (
 // suite is the Debian release that the packages are of.
 const suite = "trixie"
 
+// extract is the variant that unpacks packages: no script of theirs is run, and
+// none is recorded as installed.
+const extract = "extract"
+
 // Image is one image.
 type Image struct {
-	// Repository is the name in the mirror, as on Docker Hub.
+	// Repository is the published name, with its registry.
 	Repository string
 	// Tags are the names that the image has there.
 	Tags []string
 	// Config is what a container runs with.
 	Config oci.Config
 
+	// variant is how mmdebstrap installs, minbase when it is empty.
+	variant string
 	// packages are installed with all that they depend on, joined by commas.
 	packages string
 	// hooks are run with the root file system as $1 when all is installed. What
@@ -55,20 +62,20 @@ func excluded() []string {
 
 // tidy are hooks that every image has.
 func tidy() []string {
-	return []string{`rm -rf "$1/var/log" "$1/var/cache/debconf" && mkdir "$1/var/log" "$1/var/cache/debconf"`}
+	return []string{`rm -rf "$1/var/log" "$1/var/cache/debconf" && mkdir -p "$1/var/log" "$1/var/cache/debconf"`}
 }
 
 // Key names the image by its recipe.
 func (i Image) Key() string {
 	sum := sha256.New()
-	for _, part := range [][]string{excluded(), i.hooks, tidy(), {i.packages, suite, i.Repository}, i.Config.Env, i.Config.Entrypoint, i.Config.Cmd} {
+	for _, part := range [][]string{excluded(), i.hooks, tidy(), {i.variant, i.packages, suite, i.Repository}, {i.Config.User, i.Config.WorkingDir}, i.Config.Env, i.Config.Entrypoint, i.Config.Cmd} {
 		_, _ = fmt.Fprintf(sum, "%q\n", part)
 	}
 	return hex.EncodeToString(sum.Sum(nil))[:16]
 }
 
 // Build makes the image as an OCI layout in a new directory. It takes root, a
-// Debian mirror and about a minute.
+// Debian mirror and a minute or two.
 func (i Image) Build(ctx context.Context, mirror, dir string) error {
 	temporary := dir + ".part"
 	if err := os.RemoveAll(temporary); err != nil {
@@ -102,7 +109,7 @@ func (i Image) Build(ctx context.Context, mirror, dir string) error {
 
 func (i Image) bootstrap(ctx context.Context, mirror, tarball, environment string) error {
 	arguments := []string{
-		"--variant=minbase",
+		"--variant=" + cmp.Or(i.variant, "minbase"),
 		"--include=" + i.packages,
 		// An image has no device files.
 		"--skip=output/dev,output/mknod",
@@ -110,8 +117,12 @@ func (i Image) bootstrap(ctx context.Context, mirror, tarball, environment strin
 	for _, option := range excluded() {
 		arguments = append(arguments, "--dpkgopt="+option)
 	}
+	kind := "--customize-hook="
+	if i.variant == extract {
+		kind = "--extract-hook=" // the only ones that it runs
+	}
 	for _, hook := range slices.Concat(i.hooks, tidy()) {
-		arguments = append(arguments, "--customize-hook="+hook)
+		arguments = append(arguments, kind+hook)
 	}
 	command := exec.CommandContext(ctx, "mmdebstrap", append(arguments, suite, tarball, mirror)...)
 	command.Env = append(os.Environ(), "ENVIRONMENT="+environment)
