@@ -3,7 +3,6 @@ package follow
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -71,12 +70,10 @@ type Event struct {
 	Succeeded bool
 	// Run is the run, with RunEnded only; to be read, not changed.
 	Run *tektonv1.PipelineRun
-	// Err is why following ended early, with RunEnded only.
+	// Err is why following ended early, with RunEnded only; pipelinerun.ErrDeleted for a
+	// run that was deleted before its end.
 	Err error
 }
-
-// ErrDeleted says that the run was deleted before it ended.
-var ErrDeleted = errors.New("the run was deleted")
 
 // LogSource opens the log of one container of a pod, as the API's pods/log does.
 type LogSource interface {

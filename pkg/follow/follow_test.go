@@ -25,6 +25,7 @@ import (
 	"knative.dev/pkg/apis"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 )
 
 const namespace = "hiking"
@@ -668,7 +669,7 @@ func TestRunDeletedWhileWatched(t *testing.T) {
 		if err := c.tekton.Tracker().Delete(tektonv1.SchemeGroupVersion.WithResource("pipelineruns"), namespace, "run"); err != nil {
 			t.Fatal(err)
 		}
-		c.expect("TaskStarted build", "RunEnded  "+follow.ErrDeleted.Error())
+		c.expect("TaskStarted build", "RunEnded  "+pipelinerun.ErrDeleted.Error())
 		c.expectClosed()
 	})
 }

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"knative.dev/pkg/apis"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
 )
 
@@ -178,7 +179,7 @@ func (f *follower) refresh(ctx context.Context) error {
 	// A first list may come from a cache that does not know a new run yet.
 	run, err := f.clients.Tekton.TektonV1().PipelineRuns(f.namespace).Get(ctx, f.run.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || (err == nil && run.UID != f.run.UID) {
-		return ErrDeleted
+		return pipelinerun.ErrDeleted
 	}
 	if err == nil {
 		f.run = run

@@ -12,6 +12,10 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
 )
 
+// eventEnded is the reason of the Event that a run or a task has failed, in
+// EventReasonFailed of Tekton's pkg/reconciler/events.
+const eventEnded = "Failed"
+
 // wait tells what a task waits for, the run itself if task is empty, unless it was
 // the last told. Without a reason nothing is in the way; it is told all the same
 // once that has taken too long.
@@ -63,7 +67,7 @@ func inContainer(found trouble.Trouble) string {
 // while all is in its normal course, which a slow one no longer is.
 func (f *follower) runTrouble(ctx context.Context, isSlow bool) trouble.Trouble {
 	// What went wrong before the last step ended did not keep it from that.
-	if event, at := f.inquiry.Owner(ctx, f.run.UID, time.Now()); at.After(f.idle) || (isSlow && !at.IsZero()) {
+	if event, at := f.inquiry.Owner(ctx, f.run.UID, time.Now()); event.Reason != eventEnded && (at.After(f.idle) || (isSlow && !at.IsZero())) {
 		return event
 	}
 	if !isSlow {
@@ -89,7 +93,8 @@ func (f *follower) taskTrouble(ctx context.Context, taskRun *tektonv1.TaskRun, i
 	case condition != nil && !condition.IsUnknown():
 		return trouble.Trouble{} // its end, or its beginning
 	}
-	if event, at := f.inquiry.Owner(ctx, taskRun.UID, time.Now()); !at.IsZero() {
+	// Tekton tells of a task's end before its status does, which knows the reason.
+	if event, at := f.inquiry.Owner(ctx, taskRun.UID, time.Now()); !at.IsZero() && event.Reason != eventEnded {
 		return event
 	}
 	if isSlow {

@@ -155,6 +155,20 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
+// An Event is no reason to wait when it tells of the end, for which the status has a
+// better one.
+func TestTheEndIsNoWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		c.follow()
+		c.addTaskRun("build", time.Now())
+		c.warn("uid", "Failed", `violates PodSecurity "restricted:latest"`)
+		time.Sleep(6 * time.Second)
+		c.expect("TaskStarted build")
+		c.cancel()
+	})
+}
+
 func TestWaitTimeout(t *testing.T) {
 	t.Run("of what may pass", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

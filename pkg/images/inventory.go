@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
@@ -31,6 +32,11 @@ const (
 	Contexts Kind = "contexts"
 	// Cache is Kaniko's cache of an app's layers.
 	Cache Kind = "cache"
+	// Tests are the images of the stage that an app's builds test.
+	Tests Kind = "tests"
+	// Comparisons are what a comparison of ways to build an app has left: images,
+	// build contexts and cached layers.
+	Comparisons Kind = "comparisons"
 	// Other is none of an app: a mirror, the platform's own, or what a user has
 	// put there.
 	Other Kind = "other"
@@ -40,7 +46,12 @@ const (
 const (
 	contextsSuffix = "/source"
 	cacheSuffix    = "/cache"
+	testsSuffix    = pipelinerun.TestSuffix
 )
+
+// comparisonPrefix begins the part of a repository's path that stands behind the
+// app's, and before that of a variant.
+const comparisonPrefix = "compare-"
 
 // Repository is one of the registry's.
 type Repository struct {
@@ -70,6 +81,7 @@ func AppRepositories(config manifests.RegistryConfig, namespace, app string) []*
 		{Path: path, Kind: Images, Namespace: namespace, App: app},
 		{Path: path + contextsSuffix, Kind: Contexts, Namespace: namespace, App: app},
 		{Path: path + cacheSuffix, Kind: Cache, Namespace: namespace, App: app},
+		{Path: path + testsSuffix, Kind: Tests, Namespace: namespace, App: app},
 	}
 }
 
@@ -83,7 +95,11 @@ func Catalog(paths []string) []*Repository {
 		if !ok || namespace == manifests.MirrorRepository || namespace == manifests.SystemNamespace {
 			continue
 		}
-		for _, candidate := range AppRepositories(manifests.RegistryConfig{}, namespace, strings.SplitN(app, "/", 2)[0]) {
+		app, rest, _ := strings.Cut(app, "/")
+		if variant := strings.TrimPrefix(rest, comparisonPrefix); variant != rest && strings.Contains(variant, "/") {
+			repositories[i] = &Repository{Path: path, Kind: Comparisons, Namespace: namespace, App: app}
+		}
+		for _, candidate := range AppRepositories(manifests.RegistryConfig{}, namespace, app) {
 			if candidate.Path == path {
 				repositories[i] = candidate
 			}
@@ -158,7 +174,7 @@ func readAll(ctx context.Context, reader Reader, wanted []look) error {
 			}
 			l.found = &Manifest{Manifest: manifest}
 			switch {
-			case l.repository.Kind == Contexts:
+			case l.repository.Kind == Contexts, l.repository.Kind == Comparisons && strings.HasSuffix(l.repository.Path, contextsSuffix):
 				l.found.Created, _ = registry.SourceDay(l.tag)
 			case l.repository.Kind != Other && manifest.Config.Digest != "":
 				l.found.Created, err = reader.Created(ctx, l.repository.Path, manifest.Config)

@@ -149,16 +149,21 @@ func TestRead(t *testing.T) {
 
 func TestCatalog(t *testing.T) {
 	for path, want := range map[string]Repository{
-		"team-a/shop":               {Kind: Images, Namespace: "team-a", App: "shop"},
-		"team-a/shop/source":        {Kind: Contexts, Namespace: "team-a", App: "shop"},
-		"team-a/shop/cache":         {Kind: Cache, Namespace: "team-a", App: "shop"},
-		"team-a/source":             {Kind: Images, Namespace: "team-a", App: "source"},
-		"team-a/shop/other":         {Kind: Other},
-		"team-a/shop/source/deeper": {Kind: Other},
-		"single":                    {Kind: Other},
-		"mirror/library":            {Kind: Other},
-		"pyflow-system/probe":       {Kind: Other},
-		"mirror/library/source":     {Kind: Other},
+		"team-a/shop":                          {Kind: Images, Namespace: "team-a", App: "shop"},
+		"team-a/shop/source":                   {Kind: Contexts, Namespace: "team-a", App: "shop"},
+		"team-a/shop/cache":                    {Kind: Cache, Namespace: "team-a", App: "shop"},
+		"team-a/shop/test":                     {Kind: Tests, Namespace: "team-a", App: "shop"},
+		"team-a/source":                        {Kind: Images, Namespace: "team-a", App: "source"},
+		"team-a/shop/other":                    {Kind: Other},
+		"team-a/shop/compare-x7k2p":            {Kind: Other},
+		"team-a/shop/compare-x7k2p/slim":       {Kind: Comparisons, Namespace: "team-a", App: "shop"},
+		"team-a/shop/compare-x7k2p/slim/cache": {Kind: Comparisons, Namespace: "team-a", App: "shop"},
+		"team-a/compare-x7k2p/slim":            {Kind: Other},
+		"team-a/shop/source/deeper":            {Kind: Other},
+		"single":                               {Kind: Other},
+		"mirror/library":                       {Kind: Other},
+		"pyflow-system/probe":                  {Kind: Other},
+		"mirror/library/source":                {Kind: Other},
 	} {
 		got := *Catalog([]string{path})[0]
 		want.Path = path
@@ -167,7 +172,7 @@ func TestCatalog(t *testing.T) {
 		}
 	}
 	external := AppRepositories(manifests.RegistryConfig{External: true, Host: "r.example.com", Prefix: "acme/pyflow"}, "team-a", "shop")
-	if len(external) != 3 || external[0].Path != "acme/pyflow/team-a/shop" || external[1].Path != "acme/pyflow/team-a/shop/source" {
+	if len(external) != 4 || external[0].Path != "acme/pyflow/team-a/shop" || external[1].Path != "acme/pyflow/team-a/shop/source" {
 		t.Errorf("repositories of an external registry are %+v", external)
 	}
 }

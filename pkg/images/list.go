@@ -52,10 +52,12 @@ type Image struct {
 // Stored is what a namespace keeps in the registry. A blob that two of the parts
 // share counts in both, and once in TotalBytes.
 type Stored struct {
-	Namespace  string `json:"namespace"`
-	Images     Amount `json:"images"`
-	Contexts   Amount `json:"contexts"`
-	Cache      Amount `json:"cache"`
+	Namespace string `json:"namespace"`
+	Images    Amount `json:"images"`
+	Contexts  Amount `json:"contexts"`
+	Cache     Amount `json:"cache"`
+	// Tests are images that were made to be tested.
+	Tests      Amount `json:"tests,omitzero"`
 	TotalBytes int64  `json:"totalBytes"`
 }
 
@@ -125,7 +127,7 @@ func Sum(repositories []*Repository) []Stored {
 	for _, group := range byNamespace(repositories) {
 		s := Stored{Namespace: group[0].Namespace}
 		var all []*Manifest
-		for kind, amount := range map[Kind]*Amount{Images: &s.Images, Contexts: &s.Contexts, Cache: &s.Cache} {
+		for kind, amount := range map[Kind]*Amount{Images: &s.Images, Contexts: &s.Contexts, Cache: &s.Cache, Tests: &s.Tests} {
 			var manifests []*Manifest
 			for _, repository := range group {
 				if repository.Kind == kind {

@@ -13,6 +13,9 @@ const (
 	// contextGrace is how long a build context stays after it was used last,
 	// which is known by the day: a build that has just sent it has no run yet.
 	contextGrace = 48 * time.Hour
+	// comparisonGrace is how long what a comparison stores stays: it may be under way,
+	// or have been kept to be looked at.
+	comparisonGrace = 48 * time.Hour
 )
 
 // Rules say what may go.
@@ -48,8 +51,9 @@ type Plan struct {
 // What usage knows of stays, in every repository, and with it the index that it
 // belongs to and the statements about it, signatures for example. Of the rest
 // stay the newest images and build contexts of each app as Rules say, build
-// contexts that were used a moment ago, and the layers that Kaniko still takes
-// from its cache; all of the cache while a build of the app is under way.
+// contexts that were used a moment ago, what a comparison has stored of late, and the
+// layers that Kaniko still takes from its cache; all of the cache, and of what is
+// tested, while a build of the app is under way.
 // Repositories of other kinds are left alone.
 func NewPlan(repositories []*Repository, usage *Usage, rules Rules) Plan {
 	var plan Plan
@@ -107,6 +111,10 @@ func (r *Repository) stays(usage *Usage, rules Rules) map[string]bool {
 				stay = stay || newest <= rules.Keep
 			case Contexts:
 				stay = stay || newest <= rules.Keep || rules.Now.Sub(manifest.Created) < contextGrace
+			case Comparisons:
+				stay = stay || rules.Now.Sub(manifest.Created) < comparisonGrace
+			case Tests:
+				stay = stay || usage.building(r)
 			case Cache:
 				stay = stay || usage.building(r) || (!rules.Cache && rules.Now.Sub(manifest.Created) < cacheTTL)
 			}

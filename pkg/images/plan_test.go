@@ -118,6 +118,16 @@ func TestPlan(t *testing.T) {
 			Rules{Namespace: "team-a", Keep: 3},
 			"d", 0,
 		},
+		"a comparison goes after a while": {
+			[]*Repository{
+				repository(Comparisons, "team-a/shop/compare-x7k2p/slim", stored("m", 3*day, tag("cold")), stored("n", 1*day, tag("change"))),
+				repository(Comparisons, "team-a/shop/compare-x7k2p/slim/cache", stored("o", 3*day, tag("layer"), "lo")),
+				repository(Comparisons, "team-a/shop/compare-y7k2p/slim", stored("p", 3*day, tag("cold"))),
+			},
+			uses(sha("p")),
+			Rules{Keep: 5, Namespace: "team-a"},
+			"m o", 120,
+		},
 		"what no app has stays": {
 			[]*Repository{
 				repository(Other, "mirror/docker.io/library/python", stored("m", 99*day, tag("3"))),
@@ -187,6 +197,21 @@ func TestPlan(t *testing.T) {
 			uses(),
 			Rules{Keep: 2},
 			"a", 10,
+		},
+		"what was tested, and no run of it is left": {
+			[]*Repository{repository(Tests, "team-a/shop/test", stored("a", 1*day, tag("a")), stored("b", 2*day, tag("b")))},
+			uses("team-a/shop/test:a"),
+			Rules{Keep: 5},
+			"b", 10,
+		},
+		"what a build tests": {
+			[]*Repository{
+				repository(Tests, "team-a/shop/test", stored("a", 1*day, tag("a"))),
+				repository(Tests, "team-b/shop/test", stored("b", 1*day, tag("b"))),
+			},
+			building,
+			Rules{},
+			"b", 10,
 		},
 		"the cache that Kaniko takes": {
 			[]*Repository{repository(Cache, "team-a/shop/cache", stored("young", 13*day, tag("y")), stored("old", 15*day, tag("o")), stored("unknown", -1, tag("u")))},

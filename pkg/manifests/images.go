@@ -15,13 +15,21 @@ import (
 // pinned to the release it was tested with; registry and caddy follow their
 // major version, as their publishers recommend for security fixes.
 var tags = map[string]string{
-	"docker.io/alpine/git":                "v2.49.1",
+	shellImage:                            "v2.49.1",
 	"docker.io/library/caddy":             "2",
 	"docker.io/library/registry":          "3",
 	"gcr.io/go-containerregistry/crane":   "v0.22.1",
 	engineImage:                           "v1.27.5",
 	"registry.k8s.io/kubectl":             "v1.36.3",
 	"registry.k8s.io/kustomize/kustomize": "v5.8.1",
+}
+
+// shellImage has a shell, and git.
+const shellImage = "docker.io/alpine/git"
+
+// ShellImage is the image of the Tasks that has a shell, as mirrors have it.
+func ShellImage(mirrors []Mirror) string {
+	return redirect(shellImage+":"+tags[shellImage], mirrors)
 }
 
 const engineImage = "ghcr.io/osscontainertools/kaniko"
@@ -143,8 +151,8 @@ func Images(objects []*unstructured.Unstructured) []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-// visitImages replaces every image of a workload or a Task by what visit makes
-// of it: the image fields of containers and steps, and the images that Tekton's
+// visitImages replaces every image that a workload or a Task names by what visit
+// makes of it: the image fields of containers and steps, and the images that Tekton's
 // controller is told in its arguments, each after a flag that ends in -image or
 // -image-win.
 func visitImages(object *unstructured.Unstructured, visit func(string) (string, error)) error {
@@ -153,7 +161,8 @@ func visitImages(object *unstructured.Unstructured, visit func(string) (string, 
 		var err error
 		switch value := value.(type) {
 		case string:
-			if isImage {
+			// A parameter of a Task is whatever image the run says.
+			if isImage && !strings.HasPrefix(value, "$(params.") {
 				return visit(value)
 			}
 		case map[string]any:

@@ -21,6 +21,10 @@ const (
 	PipelineName = "pyflow"
 	// GitPipelineName does the same for a git repository.
 	GitPipelineName = "pyflow-git"
+	// TestedPipelineName and GitTestedPipelineName do the same and test the image
+	// before they deliver it.
+	TestedPipelineName    = "pyflow-tested"
+	GitTestedPipelineName = "pyflow-git-tested"
 	// DeliverPipelineName delivers an image that the registry has.
 	DeliverPipelineName = "pyflow-deliver"
 	// FetchTask is the task of GitPipelineName that brings the source into the
@@ -28,6 +32,15 @@ const (
 	FetchTask = "fetch"
 	// BuildTask is the Pipelines' task that builds and pushes the image.
 	BuildTask = "build"
+	// BuildTestTask is the Pipelines' task that builds the Dockerfile's stage that is
+	// tested.
+	BuildTestTask = "build-test"
+	// TestTask is the Pipelines' task that runs the test command in the image, and
+	// TestStageTask the one that runs it in the stage that BuildTestTask has built.
+	TestTask      = "test"
+	TestStageTask = "test-stage"
+	// InspectTask is the Task that lists what an image is made of.
+	InspectTask = "pyflow-inspect"
 	// DeployTask is the Pipelines' task that delivers it.
 	DeployTask = "deploy"
 

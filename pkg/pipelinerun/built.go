@@ -2,11 +2,9 @@ package pipelinerun
 
 import (
 	"context"
-	"fmt"
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -14,31 +12,18 @@ import (
 
 // Built returns the newest run of an app that pushed the image of a key of
 // BuildKey, or was to deliver it, whatever became of the delivery; nil if there is
-// none.
+// none. An image that has not passed the tests of its run does not count.
 func Built(ctx context.Context, client versioned.Interface, namespace, app, key string) (*tektonv1.PipelineRun, error) {
-	runs, err := client.TektonV1().PipelineRuns(namespace).List(ctx, metav1.ListOptions{
-		LabelSelector: labels.Set{manifests.LabelApp: app, manifests.LabelBuildKey: key}.String(),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list pipelineruns: %w", err)
-	}
-	var newest *tektonv1.PipelineRun
-	for i := range runs.Items {
-		run := &runs.Items[i]
-		if Verdict(run).Digest == "" || newest != nil && Sequence(run) < Sequence(newest) {
-			continue
-		}
-		newest = run
-	}
-	return newest, nil
+	selector := labels.Set{manifests.LabelApp: app, manifests.LabelBuildKey: key}.String()
+	return newest(ctx, client, namespace, selector, func(run *tektonv1.PipelineRun) bool { return Verdict(run).Tested })
 }
 
 // Delivers says whether a run delivers what it builds.
-func Delivers(run *tektonv1.PipelineRun) bool { return text(run, "deploy") != "false" }
+func Delivers(run *tektonv1.PipelineRun) bool { return text(run, paramDeploy) != "false" }
 
 // DeliverySequence is the value of manifests.AnnotationSequence on what a run
 // delivers; empty for one that Create has not made.
-func DeliverySequence(run *tektonv1.PipelineRun) string { return text(run, "sequence") }
+func DeliverySequence(run *tektonv1.PipelineRun) string { return text(run, paramSequence) }
 
 // text is a parameter of a run; empty without it.
 func text(run *tektonv1.PipelineRun, name string) string {
@@ -51,4 +36,4 @@ func text(run *tektonv1.PipelineRun, name string) string {
 }
 
 // DockerfilePath is the Dockerfile's path inside of a run's source.
-func DockerfilePath(run *tektonv1.PipelineRun) string { return text(run, "dockerfile") }
+func DockerfilePath(run *tektonv1.PipelineRun) string { return text(run, paramDockerfile) }

@@ -108,6 +108,75 @@ func TestBuilt(t *testing.T) {
 	}
 }
 
+func TestBuiltTakesNoImageWhoseTestsWereRed(t *testing.T) {
+	image := minimal().Repository
+	result := func(name, value string) func(*tektonv1.PipelineRun) {
+		return func(run *tektonv1.PipelineRun) {
+			run.Status.Results = append(run.Status.Results, tektonv1.PipelineRunResult{Name: name, Value: *tektonv1.NewStructuredValues(value)})
+		}
+	}
+	for name, test := range map[string]struct {
+		spec   pipelinerun.Spec
+		status corev1.ConditionStatus
+		change func(*tektonv1.PipelineRun)
+		want   bool
+	}{
+		"no tests, delivery failed":        {minimal(), corev1.ConditionFalse, nil, true},
+		"green":                            {testedBeside(), corev1.ConditionTrue, nil, true},
+		"red":                              {testedBeside(), corev1.ConditionFalse, nil, false},
+		"under way":                        {testedBeside(), corev1.ConditionUnknown, nil, false},
+		"green, delivery failed":           {testedBeside(), corev1.ConditionFalse, result("TESTED", "true"), true},
+		"stage green, delivery failed":     {testedBuild(), corev1.ConditionFalse, result("TEST_IMAGE_URL", image+"/test:x@sha256:b"), true},
+		"stage red, a layer in the cache":  {testedBuild(), corev1.ConditionFalse, result("TEST_IMAGE_URL", image+"/cache:x@sha256:b"), false},
+		"stage built, its command was red": {stageCommand(), corev1.ConditionFalse, result("TEST_IMAGE_URL", image+"/test:x@sha256:b"), false},
+		"and green":                        {stageCommand(), corev1.ConditionFalse, result("STAGE_TESTED", "true"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run := pipelinerun.New(test.spec)
+			built("key", "sha256:a", test.status)(run)
+			if test.change != nil {
+				test.change(run)
+			}
+			c := newCluster()
+			if err := c.tekton.Tracker().Add(run); err != nil {
+				t.Fatal(err)
+			}
+			got, err := pipelinerun.Built(t.Context(), c.tekton, run.Namespace, minimal().App, "key")
+			if err != nil || (got != nil) != test.want {
+				t.Errorf("got %v, %v, want the run: %t", got, err, test.want)
+			}
+		})
+	}
+}
+
+func stageCommand() pipelinerun.Spec {
+	spec := testedBuild()
+	spec.Test.Command = []string{"pytest"}
+	return spec
+}
+
+func TestWhatARunTests(t *testing.T) {
+	whole := tested()
+	for name, test := range map[string]struct {
+		spec          pipelinerun.Spec
+		tests         bool
+		command       int
+		target, stage string
+	}{
+		"nothing":              {minimal(), false, 0, "", ""},
+		"a command in a stage": {whole, true, 4, "runtime", "test"},
+		"a command":            {testedBeside(), true, 2, "", ""},
+		"a stage":              {testedBuild(), true, 0, "", "test"},
+	} {
+		run := pipelinerun.New(test.spec)
+		if pipelinerun.Tests(run) != test.tests || len(pipelinerun.TestCommand(run)) != test.command ||
+			pipelinerun.TargetStage(run) != test.target || pipelinerun.TestStage(run) != test.stage {
+			t.Errorf("%s: the run says %t, %q, %q and %q", name, pipelinerun.Tests(run), pipelinerun.TestCommand(run),
+				pipelinerun.TargetStage(run), pipelinerun.TestStage(run))
+		}
+	}
+}
+
 func TestBuiltFails(t *testing.T) {
 	c := newCluster()
 	broken := errors.New("broken")

@@ -63,7 +63,7 @@ func create(ctx context.Context, clients Clients, run *tektonv1.PipelineRun, sec
 		return nil, fmt.Errorf("create pipelinerun %s: %w", run.Name, err)
 	}
 	run = run.DeepCopy()
-	run.Spec.Params = append(run.Spec.Params, param("sequence", Sequence(tried)))
+	run.Spec.Params = append(run.Spec.Params, param(paramSequence, Sequence(tried)))
 	// The run comes first, pending, so that Secrets can be born with their owner:
 	// whatever breaks in between, no Secret outlives its run, nothing has started
 	// that would miss one, and deleting the run removes all.

@@ -3,7 +3,6 @@ package pipelinerun
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -67,12 +66,9 @@ func Newer(a, b metav1.Object) int {
 // namespace. Only runs of ours count. Nothing found is a NotFoundError.
 func Find(ctx context.Context, client versioned.Interface, namespace, name string) (*tektonv1.PipelineRun, error) {
 	if _, isRun := runName(name); !isRun && len(validation.IsValidLabelValue(name)) == 0 {
-		newest, err := newest(ctx, client, namespace, name)
-		if err != nil {
-			return nil, fmt.Errorf("list pipelineruns: %w", err)
-		}
-		if newest != nil {
-			return newest, nil
+		newest, err := Newest(ctx, client, namespace, name, func(*tektonv1.PipelineRun) bool { return true })
+		if newest != nil || err != nil {
+			return newest, err
 		}
 	}
 	return FindRun(ctx, client, namespace, name)
@@ -102,15 +98,23 @@ func runName(name string) (string, bool) {
 	return name, false
 }
 
-// newest returns the newest run of an app, or of all of them; nil if there is none.
-func newest(ctx context.Context, client versioned.Interface, namespace, app string) (*tektonv1.PipelineRun, error) {
+// Newest returns the newest run of an app, or of all apps when it is empty, for which
+// is says so; nil if there is none.
+func Newest(ctx context.Context, client versioned.Interface, namespace, app string, is func(*tektonv1.PipelineRun) bool) (*tektonv1.PipelineRun, error) {
+	return newest(ctx, client, namespace, ofApp(app), is)
+}
+
+func newest(ctx context.Context, client versioned.Interface, namespace, selector string, is func(*tektonv1.PipelineRun) bool) (*tektonv1.PipelineRun, error) {
 	var newest *tektonv1.PipelineRun
-	err := Each(ctx, client, namespace, app, func(run *tektonv1.PipelineRun) {
-		if newest == nil || Newer(run, newest) < 0 {
+	err := each(ctx, client, namespace, selector, func(run *tektonv1.PipelineRun) {
+		if is(run) && (newest == nil || Newer(run, newest) < 0) {
 			newest = run
 		}
 	})
-	return newest, err
+	if err != nil {
+		return nil, fmt.Errorf("list pipelineruns: %w", err)
+	}
+	return newest, nil
 }
 
 // missing makes the NotFoundError.
@@ -137,10 +141,18 @@ func missing(ctx context.Context, client versioned.Interface, namespace, name st
 // order; of all namespaces when that is empty. A cluster without Tekton has none. An
 // error is the server's.
 func Each(ctx context.Context, client versioned.Interface, namespace, app string, visit func(*tektonv1.PipelineRun)) error {
-	selector := manifests.LabelApp
-	if app != "" {
-		selector = labels.Set{manifests.LabelApp: app}.String()
+	return each(ctx, client, namespace, ofApp(app), visit)
+}
+
+// ofApp selects the runs of an app, or of all apps when it is empty.
+func ofApp(app string) string {
+	if app == "" {
+		return manifests.LabelApp
 	}
+	return labels.Set{manifests.LabelApp: app}.String()
+}
+
+func each(ctx context.Context, client versioned.Interface, namespace, selector string, visit func(*tektonv1.PipelineRun)) error {
 	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 		return client.TektonV1().PipelineRuns(namespace).List(ctx, options)
 	})
@@ -174,6 +186,3 @@ func CheckRunning(run *tektonv1.PipelineRun) error {
 	reason := cmp.Or(run.Status.GetCondition(apis.ConditionSucceeded).GetReason(), string(corev1.ConditionUnknown))
 	return &EndedError{Name: run.Name, Reason: reason}
 }
-
-// ErrDeleted says that a run went away while somebody waited for its end.
-var ErrDeleted = errors.New("the run was deleted")

@@ -27,8 +27,15 @@ const (
 	resultURL    = "IMAGE_URL"
 	resultCommit = "COMMIT"
 
-	paramDigest = "digest"
-	paramImage  = "image"
+	paramDigest     = "digest"
+	paramImage      = "image"
+	paramDockerfile = "dockerfile"
+	paramDeploy     = "deploy"
+	paramTag        = "tag"
+	paramRevision   = "revision"
+	// paramSequence is filled in by whoever starts a run.
+	paramSequence = "sequence"
+	paramKaniko   = "kaniko-args"
 
 	// buildStep is the step of the Task that Kaniko is.
 	buildStep = "build"
@@ -80,6 +87,8 @@ type Spec struct {
 	// Target is the stage of the Dockerfile that becomes the image; empty is the
 	// last one.
 	Target string
+	// Test is what has to pass before the image is delivered; nil is nothing.
+	Test *Test
 	// NoCache carries out every instruction. Their layers do not get into the cache
 	// either: Kaniko has one switch for both.
 	NoCache bool
@@ -108,6 +117,18 @@ type Spec struct {
 	DockerfileText string
 	// Labels and Annotations are added to the run's own, which win.
 	Labels, Annotations map[string]string
+}
+
+// Test says how an image is tested, in a pod of its own. At least one of its fields
+// is set.
+type Test struct {
+	// Command is the program and its arguments; no shell is in between. It passes when
+	// it ends with 0. Without it the instructions of Stage are the test.
+	Command []string
+	// Stage is the stage of the Dockerfile that has what the tests need. The command
+	// runs in its working directory. Without one it runs in the image that is
+	// delivered, in a copy of the source.
+	Stage string
 }
 
 // Git is a folder of a git repository.
@@ -201,8 +222,12 @@ func pipeline(spec Spec) string {
 	switch {
 	case spec.Digest != "":
 		return manifests.DeliverPipelineName
+	case spec.Git != nil && spec.Test != nil:
+		return manifests.GitTestedPipelineName
 	case spec.Git != nil:
 		return manifests.GitPipelineName
+	case spec.Test != nil:
+		return manifests.TestedPipelineName
 	default:
 		return manifests.PipelineName
 	}
@@ -216,7 +241,7 @@ func params(spec Spec) tektonv1.Params {
 	if spec.Git != nil {
 		params = append(params,
 			param("url", spec.Git.URL),
-			param("revision", spec.Git.Revision),
+			param(paramRevision, spec.Git.Revision),
 			param("path", spec.Git.Path))
 	} else {
 		params = append(params,
@@ -227,15 +252,14 @@ func params(spec Spec) tektonv1.Params {
 	registry, _, _ := strings.Cut(spec.Repository, "/")
 	params = append(params,
 		param("registry", registry),
-		param("image", spec.Repository),
+		param(paramImage, spec.Repository),
 		param("node-image", spec.NodeRepository),
-		param("tag", cmp.Or(spec.Tag, spec.Name)),
-		param("dockerfile", dockerfile(spec)),
-		tektonv1.Param{Name: "kaniko-args", Value: tektonv1.ParamValue{
-			Type: tektonv1.ParamTypeArray, ArrayVal: kanikoArgs(spec),
-		}})
+		param(paramTag, cmp.Or(spec.Tag, spec.Name)),
+		param(paramDockerfile, dockerfile(spec)),
+		array(paramKaniko, kanikoArgs(spec)))
+	params = append(params, testParams(spec)...)
 	if spec.NoDeploy {
-		params = append(params, param("deploy", "false"))
+		params = append(params, param(paramDeploy, "false"))
 	}
 	return params
 }
@@ -326,7 +350,11 @@ func taskRunSpecs(spec Spec) []tektonv1.PipelineTaskRunSpec {
 			ComputeResources: corev1.ResourceRequirements{Requests: wanted, Limits: wanted},
 		}}
 	}
-	return append(specs, build, deploy)
+	specs = append(specs, build)
+	if spec.Test != nil {
+		specs = append(specs, testRunSpecs(spec, build)...)
+	}
+	return append(specs, deploy)
 }
 
 // kanikoArgs are the flags that depend on the build; those that every build has
@@ -369,7 +397,7 @@ func kanikoArgs(spec Spec) []string {
 		args = append(args, "--build-arg="+arg)
 	}
 	if spec.Target != "" {
-		args = append(args, "--target="+spec.Target)
+		args = append(args, targetFlag+spec.Target)
 	}
 	for _, secret := range spec.Secrets {
 		args = append(args, "--secret=id="+secret.ID+",src="+mountDir+secret.ID)
@@ -382,8 +410,8 @@ var fullCommit = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
 // BuildKey is the key of the image that spec is the build of, 32 hexadecimal
 // digits: equal keys are equal images. It covers the content of the source, what
-// is built of it (path, Dockerfile, target, build arguments in order), the
-// secrets and engine, the version of the build engine. It does not cover what the
+// is built of it (path, Dockerfile, target, build arguments in order), how it is
+// tested, the secrets and engine, the version of the build engine. It does not cover what the
 // Dockerfile takes from elsewhere, which can change while the Dockerfile does not:
 // the images behind tags in FROM, packages that a RUN downloads, the content of
 // Secrets that are in the cluster. It is empty when the content of the source is
@@ -406,7 +434,11 @@ func BuildKey(spec Spec, engine string) string {
 		secrets = append(secrets, secret.ID, secret.Secret, secret.Key, hex.EncodeToString(value[:]))
 	}
 	sum := sha256.New()
-	for _, part := range [][]string{{engine, dockerfile(spec)}, source, args, secrets} {
+	parts := [][]string{{engine, dockerfile(spec)}, source, args, secrets}
+	if spec.Test != nil {
+		parts = append(parts, append([]string{"test", spec.Test.Stage}, spec.Test.Command...))
+	}
+	for _, part := range parts {
 		fmt.Fprintln(sum, len(part))
 		for _, text := range part {
 			fmt.Fprintf(sum, "%d %s\n", len(text), text)
@@ -417,6 +449,10 @@ func BuildKey(spec Spec, engine string) string {
 
 func param(name, value string) tektonv1.Param {
 	return tektonv1.Param{Name: name, Value: *tektonv1.NewStructuredValues(value)}
+}
+
+func array(name string, values []string) tektonv1.Param {
+	return tektonv1.Param{Name: name, Value: tektonv1.ParamValue{Type: tektonv1.ParamTypeArray, ArrayVal: values}}
 }
 
 func ownLabels(app string) map[string]string {
@@ -443,6 +479,9 @@ type Outcome struct {
 	ImageURL string
 	// Commit is the git commit that was built, in full; empty when it is not known.
 	Commit string
+	// Tested says that the image has passed the tests that the run has, also when the
+	// run failed later; true for a run without any that has an image.
+	Tested bool
 }
 
 // Verdict reads a run's outcome. It is pure; a nil run is an empty outcome. Give
@@ -460,7 +499,8 @@ func Verdict(run *tektonv1.PipelineRun) Outcome {
 		outcome.Canceled = outcome.Canceled && !outcome.Succeeded
 	}
 	outcome.Digest = text(run, paramDigest)
-	var digest string
+	var digest, stageURL string
+	passed := false
 	for _, result := range run.Status.Results {
 		switch result.Name {
 		case resultDigest:
@@ -469,6 +509,10 @@ func Verdict(run *tektonv1.PipelineRun) Outcome {
 			outcome.ImageURL = strings.TrimSpace(result.Value.StringVal)
 		case resultCommit:
 			outcome.Commit = strings.TrimSpace(result.Value.StringVal)
+		case resultTested, resultStageTested:
+			passed = passed || strings.TrimSpace(result.Value.StringVal) == "true"
+		case resultTestURL:
+			stageURL = strings.TrimSpace(result.Value.StringVal)
 		}
 	}
 	// Kaniko writes its results for every layer that it pushes to the cache, too.
@@ -479,6 +523,16 @@ func Verdict(run *tektonv1.PipelineRun) Outcome {
 		outcome.Digest = digest
 	default:
 		outcome.ImageURL = ""
+	}
+	switch tests := text(run, paramTest); {
+	case outcome.Digest == "":
+	case tests == "" || outcome.Succeeded:
+		outcome.Tested = true
+	case tests == testStage:
+		// The stage's image is pushed once all of its instructions have passed.
+		outcome.Tested = strings.HasPrefix(stageURL, image+TestSuffix+":")
+	default:
+		outcome.Tested = passed
 	}
 	return outcome
 }

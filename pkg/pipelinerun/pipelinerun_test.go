@@ -76,6 +76,26 @@ func fromGit() pipelinerun.Spec {
 	return spec
 }
 
+// tested runs a command in a stage, testedBeside one in the image, and testedBuild has
+// a stage that is the test itself.
+func tested() pipelinerun.Spec {
+	spec := fromGit()
+	spec.Test = &pipelinerun.Test{Command: []string{"pytest", "-q", "-k", "not slow"}, Stage: "test"}
+	return spec
+}
+
+func testedBeside() pipelinerun.Spec {
+	spec := minimal()
+	spec.Test = &pipelinerun.Test{Command: []string{"pytest", "-q"}}
+	return spec
+}
+
+func testedBuild() pipelinerun.Spec {
+	spec := minimal()
+	spec.Test = &pipelinerun.Test{Stage: "test"}
+	return spec
+}
+
 func deliver() pipelinerun.Spec {
 	spec := minimal()
 	spec.Source, spec.ContextDigest = "", ""
@@ -86,7 +106,7 @@ func deliver() pipelinerun.Spec {
 func hex(c byte) string { return string(bytes.Repeat([]byte{c}, 64)) }
 
 func TestNewGolden(t *testing.T) {
-	for name, spec := range map[string]pipelinerun.Spec{"minimal": minimal(), "full": full(), "git": fromGit(), "deliver": deliver()} {
+	for name, spec := range map[string]pipelinerun.Spec{"minimal": minimal(), "full": full(), "git": fromGit(), "deliver": deliver(), "tested": tested(), "tested-beside": testedBeside()} {
 		t.Run(name, func(t *testing.T) {
 			got, err := yaml.Marshal(pipelinerun.New(spec))
 			if err != nil {
@@ -111,9 +131,15 @@ func TestNewGolden(t *testing.T) {
 
 // The runs and the Pipelines that setup installs have to name the same things.
 func TestNewFitsThePipeline(t *testing.T) {
-	for name, spec := range map[string]pipelinerun.Spec{"pyflow": full(), "pyflow-git": fromGit(), "pyflow-deliver": deliver()} {
+	for name, specs := range map[string][]pipelinerun.Spec{
+		manifests.PipelineName: {full()}, manifests.TestedPipelineName: {testedBeside(), testedBuild()},
+		manifests.GitPipelineName: {fromGit()}, manifests.GitTestedPipelineName: {tested()},
+		manifests.DeliverPipelineName: {deliver()},
+	} {
 		t.Run(name, func(t *testing.T) {
-			fits(t, spec, readPipeline(t, name))
+			for _, spec := range specs {
+				fits(t, spec, readPipeline(t, name))
+			}
 		})
 	}
 }
@@ -165,8 +191,22 @@ func fits(t *testing.T, spec pipelinerun.Spec, pipeline *tektonv1.Pipeline) {
 		t.Errorf("workspace %q is unknown to the pipeline", name)
 	}
 	var tasks, specs []string
+	left := map[string]bool{}
+	if spec.Test != nil {
+		left[manifests.BuildTestTask] = spec.Test.Stage == ""
+		left[manifests.TestTask] = spec.Test.Stage != "" || len(spec.Test.Command) == 0
+		left[manifests.TestStageTask] = spec.Test.Stage == "" || len(spec.Test.Command) == 0
+	}
 	for _, task := range pipeline.Spec.Tasks {
-		tasks = append(tasks, task.Name)
+		skipped := slices.ContainsFunc(task.When, func(when tektonv1.WhenExpression) bool {
+			return when.Input == "$(params.test)" && !slices.Contains(when.Values, howTested(run))
+		})
+		if skipped != left[task.Name] {
+			t.Errorf("task %s is skipped: %t", task.Name, skipped)
+		}
+		if !skipped {
+			tasks = append(tasks, task.Name)
+		}
 	}
 	for _, spec := range run.Spec.TaskRunSpecs {
 		specs = append(specs, spec.PipelineTaskName)
@@ -178,6 +218,9 @@ func fits(t *testing.T, spec pipelinerun.Spec, pipeline *tektonv1.Pipeline) {
 	if spec.Digest == "" {
 		results = append(results, "IMAGE_DIGEST", "IMAGE_URL")
 	}
+	if spec.Test != nil {
+		results = append(results, "TESTED", "STAGE_TESTED", "TEST_IMAGE_URL")
+	}
 	if spec.Git != nil {
 		results = append(results, "COMMIT")
 	}
@@ -188,9 +231,18 @@ func fits(t *testing.T, spec pipelinerun.Spec, pipeline *tektonv1.Pipeline) {
 	}
 }
 
+func howTested(run *tektonv1.PipelineRun) string {
+	for _, param := range run.Spec.Params {
+		if param.Name == "test" {
+			return param.Value.StringVal
+		}
+	}
+	return ""
+}
+
 func readPipeline(t *testing.T, name string) *tektonv1.Pipeline {
 	t.Helper()
-	file, err := os.Open("../manifests/platform/tasks.yaml")
+	file, err := os.Open("../manifests/testdata/default.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +252,7 @@ func readPipeline(t *testing.T, name string) *tektonv1.Pipeline {
 		pipeline := &tektonv1.Pipeline{}
 		err := decoder.Decode(pipeline)
 		if errors.Is(err, io.EOF) {
-			t.Fatalf("no Pipeline %s in tasks.yaml", name)
+			t.Fatalf("no Pipeline %s among what setup applies", name)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -248,6 +300,9 @@ func TestBuildKey(t *testing.T) {
 		"secret":       change(func(s *pipelinerun.Spec) { s.Secrets = buildSecrets() }),
 		"its value":    change(func(s *pipelinerun.Spec) { s.Secrets = buildSecrets(); s.Secrets[0].Value = []byte("other") }),
 		"its key":      change(func(s *pipelinerun.Spec) { s.Secrets = buildSecrets(); s.Secrets[1].Key = "other" }),
+		"tests":        change(func(s *pipelinerun.Spec) { s.Test = &pipelinerun.Test{Command: []string{"pytest"}} }),
+		"their words":  change(func(s *pipelinerun.Spec) { s.Test = &pipelinerun.Test{Command: []string{"pytest", "-q"}} }),
+		"their stage":  change(func(s *pipelinerun.Spec) { s.Test = &pipelinerun.Test{Stage: "pytest"} }),
 		"git":          git(commit),
 		"git's commit": git(strings.Repeat("8", 40)),
 	} {
@@ -314,7 +369,7 @@ func TestVerdict(t *testing.T) {
 					{Name: "IMAGE_URL", Value: *tektonv1.NewStructuredValues("host/app:tag@sha256:cc")},
 				}
 			}),
-			pipelinerun.Outcome{Done: true, Succeeded: true, Reason: "Succeeded", Message: "words", Digest: "sha256:cc", ImageURL: "host/app:tag@sha256:cc"},
+			pipelinerun.Outcome{Done: true, Succeeded: true, Reason: "Succeeded", Message: "words", Digest: "sha256:cc", ImageURL: "host/app:tag@sha256:cc", Tested: true},
 		},
 		"commit as told": {
 			run(corev1.ConditionUnknown, "Running", commit),
@@ -327,7 +382,7 @@ func TestVerdict(t *testing.T) {
 			}),
 			pipelinerun.Outcome{Done: true, Succeeded: true, Reason: "Succeeded", Message: "words", Commit: "def"},
 		},
-		"delivery": {pipelinerun.New(deliver()), pipelinerun.Outcome{Digest: "sha256:" + hex('c')}},
+		"delivery": {pipelinerun.New(deliver()), pipelinerun.Outcome{Digest: "sha256:" + hex('c'), Tested: true}},
 		"failed":   {run(corev1.ConditionFalse, "Failed", nil), pipelinerun.Outcome{Done: true, Reason: "Failed", Message: "words"}},
 		"timeout":  {run(corev1.ConditionFalse, "PipelineRunTimeout", nil), pipelinerun.Outcome{Done: true, Reason: "PipelineRunTimeout", Message: "words"}},
 		"canceled": {run(corev1.ConditionFalse, "Cancelled", cancel), pipelinerun.Outcome{Done: true, Canceled: true, Reason: "Cancelled", Message: "words"}},

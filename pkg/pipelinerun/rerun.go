@@ -11,13 +11,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-const (
-	paramTag      = "tag"
-	paramRevision = "revision"
-	// paramSequence is filled in by whoever starts a run.
-	paramSequence = "sequence"
-)
-
 // NotOursError says that a PipelineRun is none that build has made.
 type NotOursError struct{ Name, Why string }
 
@@ -92,7 +85,10 @@ func Pipeline(run *tektonv1.PipelineRun) string {
 	for _, param := range run.Spec.PipelineRef.Params {
 		reference[param.Name] = param.Value.StringVal
 	}
-	names := []string{manifests.PipelineName, manifests.GitPipelineName, manifests.DeliverPipelineName}
+	names := []string{
+		manifests.PipelineName, manifests.GitPipelineName, manifests.TestedPipelineName,
+		manifests.GitTestedPipelineName, manifests.DeliverPipelineName,
+	}
 	if reference["namespace"] != manifests.SystemNamespace || !slices.Contains(names, reference["name"]) {
 		return ""
 	}

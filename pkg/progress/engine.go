@@ -25,6 +25,8 @@ type engine struct {
 	diagnosis *pipelinerun.Diagnosis
 	// full says that the registry had no room for what was pushed.
 	full bool
+	// test is the stage that is built to be tested; empty while the image is built.
+	test string
 }
 
 // engineLog reads a line of the build step, and says whether a person need not
@@ -57,7 +59,7 @@ func (t *Tracker) engineLog(line pipelinerun.LogLine) (hide bool) {
 			e.cached = map[string]bool{}
 		}
 		e.cached[line.Cached] = true
-	case line.Pushing != "" && !strings.Contains(line.Pushing, "/"+t.app+"/cache:"):
+	case line.Pushing != "" && e.test == "" && !strings.Contains(line.Pushing, "/"+t.app+"/cache:"):
 		t.next(Push)
 	case line.Stage != "":
 		told := !e.building && e.at > 0 && t.stageOf(t.dockerfile.Instructions[e.at-1]).Base == line.Stage
@@ -84,16 +86,29 @@ func (t *Tracker) instruction(matches func(project.Instruction) bool) bool {
 	if t.dockerfile == nil {
 		return false
 	}
-	all := t.dockerfile.Instructions
+	all, needed := t.dockerfile.Instructions, t.needed()
 	for i := range all {
 		// From the one after the last, and round.
-		if index := (t.engine.at + i) % len(all); matches(all[index]) {
+		if index := (t.engine.at + i) % len(all); needed(all[index]) && matches(all[index]) {
 			t.engine.at = index + 1
 			t.tell(Event{Type: InstructionStarted, Stage: t.stage, Instruction: t.describe(index)})
 			return true
 		}
 	}
 	return false
+}
+
+// needed says of an instruction whether the build engine carries it out: it leaves
+// out the stages that what it builds is not made of.
+func (t *Tracker) needed() func(project.Instruction) bool {
+	target := t.target
+	if t.engine.test != "" {
+		target = t.engine.test
+	}
+	stages := t.dockerfile.Needed(target)
+	return func(instruction project.Instruction) bool {
+		return instruction.Stage < 0 || stages[instruction.Stage]
+	}
 }
 
 func (t *Tracker) describe(index int) *Instruction {
@@ -121,9 +136,10 @@ func (t *Tracker) culprit() (index int, ok bool) {
 	if t.dockerfile == nil {
 		return 0, false
 	}
-	e := &t.engine
+	e, needed := &t.engine, t.needed()
 	for i, instruction := range t.dockerfile.Instructions {
 		switch {
+		case !needed(instruction):
 		case e.diagnosis != nil && e.diagnosis.Pull:
 			if isFrom(instruction) && t.stageOf(instruction).Base == e.base {
 				return i, true

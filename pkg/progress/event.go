@@ -8,8 +8,8 @@ import "time"
 type Stage string
 
 // The stages, in their order. A build from a repository has neither Pack nor
-// Upload, one that is not delivered neither Deliver nor Rollout, and of one whose
-// image is there already only these two take place.
+// Upload, one that is not tested no Test, one that is not delivered neither Deliver
+// nor Rollout, and of one whose image is there already only these two take place.
 const (
 	Pack   Stage = "pack"
 	Upload Stage = "upload"
@@ -19,15 +19,18 @@ const (
 	// registry first.
 	Fetch Stage = "fetch"
 	// Build carries out the Dockerfile.
-	Build   Stage = "build"
-	Push    Stage = "push"
+	Build Stage = "build"
+	Push  Stage = "push"
+	// Test is all that has to pass before the image is delivered, with the build of a
+	// stage for it.
+	Test    Stage = "test"
 	Deliver Stage = "deliver"
 	Rollout Stage = "rollout"
 )
 
 // Stages returns all of them in their order.
 func Stages() []Stage {
-	return []Stage{Pack, Upload, Queue, Fetch, Build, Push, Deliver, Rollout}
+	return []Stage{Pack, Upload, Queue, Fetch, Build, Push, Test, Deliver, Rollout}
 }
 
 // Type says what an Event tells, and with that which of its fields are set
@@ -147,6 +150,8 @@ type Result struct {
 	// release before.
 	SizeBytes         int64 `json:"sizeBytes,omitempty"`
 	PreviousSizeBytes int64 `json:"previousSizeBytes,omitempty"`
+	// Tests are the results of the tests, where they are known.
+	Tests *Tests `json:"tests,omitempty"`
 	// URL is where the app answers.
 	URL string `json:"url,omitempty"`
 	// Commit is the git commit of the source, Dirty says that files differed.
@@ -155,6 +160,18 @@ type Result struct {
 	// DurationSeconds is the time of it all, Stages that of each stage.
 	DurationSeconds float64     `json:"durationSeconds"`
 	Stages          []StageTime `json:"stages"`
+}
+
+// Tests are the results of tests, as JUnit's XML has them.
+type Tests struct {
+	// Total is how many there are. Failed have found something wrong, Errors are broken,
+	// Skipped were not carried out; the rest has passed.
+	Total   int `json:"total"`
+	Failed  int `json:"failed"`
+	Errors  int `json:"errors"`
+	Skipped int `json:"skipped"`
+	// DurationSeconds is the time that they took.
+	DurationSeconds float64 `json:"durationSeconds"`
 }
 
 // StageTime is how long a stage took.
@@ -180,6 +197,8 @@ type Failure struct {
 	// Step is the step, or the pod, that failed, and ExitCode its exit code.
 	Step     string `json:"step,omitempty"`
 	ExitCode int32  `json:"exitCode,omitempty"`
+	// FailedTests are the names of the first ten tests that failed or are broken.
+	FailedTests []string `json:"failedTests,omitempty"`
 	// Log are the last lines that it wrote, at most 20, oldest first.
 	Log []string `json:"log,omitempty"`
 

@@ -66,12 +66,19 @@ type steps struct {
 // for an interrupt, after which the run has been canceled; a *SupersededError when a
 // later run of the app took over; or what went wrong with the cluster.
 func (t *Tracker) Run(ctx context.Context, clients Clients, target Target) (pipelinerun.Outcome, error) {
+	t.Of(target.Run)
 	t.Begin(Queue)
 	outcome, err := t.follow(ctx, clients, target)
 	if err != nil || !pipelinerun.Delivers(target.Run) {
 		return outcome, err
 	}
 	return outcome, t.rollOut(ctx, clients, target, outcome.Digest)
+}
+
+// Of says which run is observed: what it builds of the Dockerfile, and how it tests.
+func (t *Tracker) Of(run *tektonv1.PipelineRun) {
+	t.target = pipelinerun.TargetStage(run)
+	t.tests.stage, t.tests.command = pipelinerun.TestStage(run), pipelinerun.TestCommand(run)
 }
 
 // Created says that there is a run.
@@ -138,6 +145,8 @@ func (t *Tracker) result() string {
 		return "Image built"
 	case Push:
 		return "Image pushed"
+	case Test:
+		return t.tests.passed()
 	case Deliver:
 		return "Manifests applied"
 	}
@@ -156,7 +165,13 @@ func (t *Tracker) Observe(event follow.Event) {
 		t.log(event)
 	case follow.StepEnded:
 		if event.ExitCode != 0 && t.steps.failed == nil {
+			if isTest(event.Task) && event.Step == pipelinerun.ReportStep {
+				event.Step = pipelinerun.TestStep // it ends as that one did
+			}
 			t.steps.failed = &event
+		}
+		if isTest(event.Task) && event.Step == pipelinerun.ReportStep {
+			t.tests.read()
 		}
 		if event.Task == manifests.FetchTask && event.ExitCode == 0 {
 			t.readDockerfile()
@@ -165,7 +180,7 @@ func (t *Tracker) Observe(event follow.Event) {
 		switch {
 		case !event.Succeeded && t.steps.task == nil:
 			t.steps.task = &event
-		case event.Succeeded && event.Task == manifests.BuildTask:
+		case event.Succeeded && (event.Task == manifests.BuildTask || t.tests.last(event.Task)):
 			t.End(Succeeded, t.result())
 		}
 	case follow.Waiting:
@@ -174,8 +189,12 @@ func (t *Tracker) Observe(event follow.Event) {
 	case follow.Warning:
 		t.tell(Event{Type: Notice, Reason: "Warning", Message: event.Text})
 	case follow.TaskStarted:
-		if event.Task == manifests.DeployTask && t.stage != Queue {
+		switch {
+		case t.stage == Queue:
+		case event.Task == manifests.DeployTask:
 			t.next(Deliver)
+		case event.Task == manifests.BuildTestTask || isTest(event.Task):
+			t.next(Test)
 		}
 	case follow.RunEnded:
 	}
@@ -191,12 +210,20 @@ func (t *Tracker) next(stage Stage) {
 }
 
 func (t *Tracker) stepStarted(event follow.Event) {
+	if isTest(event.Task) && event.Step == pipelinerun.ReportStep {
+		return // what the tests have said last still counts
+	}
 	t.steps.last = nil
 	switch {
 	case event.Task == manifests.FetchTask, event.Task == manifests.BuildTask && event.Step == "fetch":
 		t.next(Fetch)
 	case event.Task == manifests.BuildTask:
 		t.next(Build)
+	case event.Task == manifests.BuildTestTask:
+		t.engine = engine{test: t.tests.stage}
+		t.next(Test)
+	case isTest(event.Task):
+		t.next(Test)
 	case event.Task == manifests.DeployTask:
 		t.next(Deliver)
 	}
@@ -205,7 +232,10 @@ func (t *Tracker) stepStarted(event follow.Event) {
 func (t *Tracker) log(event follow.Event) {
 	line, hide := pipelinerun.LogLine{Message: event.Text}, false
 	switch {
-	case event.Task == manifests.BuildTask && event.Step == "build":
+	case isTest(event.Task) && event.Step == pipelinerun.ReportStep:
+		t.tests.add(event.Text)
+		return
+	case isEngine(event.Task, event.Step):
 		line = pipelinerun.ParseLogLine(event.Text)
 		hide = t.engineLog(line)
 	case event.Task == manifests.FetchTask:
@@ -222,6 +252,7 @@ func (t *Tracker) log(event follow.Event) {
 			t.steps.said = line.Message
 		}
 	}
+	hide = hide || isTest(event.Task) && strings.HasSuffix(event.Text, skippedStep)
 	if !hide {
 		t.steps.last = append(t.steps.last, line.Message)
 		t.steps.last = t.steps.last[max(0, len(t.steps.last)-logLines):]
@@ -281,10 +312,17 @@ func (t *Tracker) failure(run *tektonv1.PipelineRun, outcome pipelinerun.Outcome
 	if by := t.supersededBy(); by != "" {
 		return &SupersededError{By: by}
 	}
+	if isTest(failed.Task) && failed.Step == pipelinerun.TestStep {
+		t.testFailure(failure, name)
+		return failure
+	}
 	failure.Message = fmt.Sprintf("%s failed: task %s, step %s: %s", name, failed.Task, failed.Step,
 		cmp.Or(t.steps.said, failed.Text, t.lastLine(failed.Task), fmt.Sprintf("%s, exit code %d", failed.Reason, failed.ExitCode)))
-	if failed.Task != manifests.BuildTask || failed.Step != "build" {
+	if !isEngine(failed.Task, failed.Step) {
 		return failure
+	}
+	if failed.Task == manifests.BuildTestTask {
+		name += " failed: the tests"
 	}
 	if t.engine.full {
 		failure.cause = registry.ErrFull
@@ -307,6 +345,9 @@ func (t *Tracker) failure(run *tektonv1.PipelineRun, outcome pipelinerun.Outcome
 	}
 	if failure.Advice == "" {
 		failure.Advice = pipelinerun.CommandAdvice(t.steps.last)
+	}
+	if failure.Advice == "" && failed.Task == manifests.BuildTestTask {
+		failure.Advice = pipelinerun.TestAdvice(strings.Fields(failure.Instruction.Text), t.tests.stage, failed.ExitCode, t.steps.last)
 	}
 	if diagnosis := t.engine.diagnosis; diagnosis != nil {
 		reason, failure.Advice = diagnosis.Message, diagnosis.Advice

@@ -37,6 +37,9 @@ type Tracker struct {
 	dockerfile *project.Dockerfile
 	engine     engine
 	steps      steps
+	tests      tests
+	// target is the stage of the Dockerfile that is built; empty is the last one.
+	target string
 }
 
 type sample struct {
@@ -158,6 +161,7 @@ func (t *Tracker) Finish(ctx context.Context, result Result, err error) error {
 		failure.Stage = t.stage
 	}
 	t.End(result.State, "")
+	result.Tests = t.tests.sums()
 	result.Stages = t.times
 	if result.Stages == nil {
 		result.Stages = []StageTime{}

@@ -36,6 +36,9 @@ type Dockerfile struct {
 	Args []string
 	// Instructions are all of them, in order.
 	Instructions []Instruction
+
+	// details are of the stages.
+	details []detail
 }
 
 // Instruction is one instruction of a Dockerfile.
@@ -106,6 +109,10 @@ func ReadDockerfile(dir, name string) (*Dockerfile, error) {
 	target, err := resolve(dir, file)
 	if err != nil {
 		return nil, err
+	}
+	// Nobody may ever write into a pipe.
+	if info, err := root.Stat(target); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("read the Dockerfile: %s is not a file", filepath.Join(dir, target))
 	}
 	content, err := root.ReadFile(target)
 	if err != nil {
@@ -201,6 +208,7 @@ func ParseDockerfile(file string, content []byte) (*Dockerfile, error) {
 			line = stages[i].Location[0].Start.Line
 		}
 		base, _ := arguments.expand(stages[i].BaseName, escape)
+		dockerfile.details = append(dockerfile.details, newDetail(stages, i, base))
 		dockerfile.Stages = append(dockerfile.Stages, Stage{Name: stages[i].Name, Base: base, Line: line})
 		// The last stage of that name before this one, as the builder finds it.
 		state := stageState{}

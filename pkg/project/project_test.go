@@ -285,7 +285,7 @@ func TestReadDockerfilePath(t *testing.T) {
 			t.Errorf("%s: error is %v, want %v", name, err, test.want)
 		}
 	}
-	if _, err := ReadDockerfile(dir, "sub/Dockerfile"); err == nil || !strings.Contains(err.Error(), "is a directory") {
+	if _, err := ReadDockerfile(dir, "sub/Dockerfile"); err == nil || !strings.Contains(err.Error(), "Dockerfile is not a file") {
 		t.Errorf("a directory: error is %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -306,45 +307,47 @@ func withNodes(part *Part, nodes []node, served map[string]bool) {
 	}
 }
 
-// pipeline is there when the Pipeline and all Tasks that it refers to are.
+// pipeline is there when the Pipelines of a folder and all Tasks that they refer to are.
 func (c *collector) pipeline(ctx context.Context) ([]Part, error) {
-	system := manifests.SystemNamespace
-	part := Part{Name: "pipeline", Namespace: system, Version: c.config.Version, Desired: 1}
-	right := platform.Right{Verb: "get", Group: "tekton.dev", Resource: "pipelines", Namespace: system}
-	object, err := read(right, func() (*tektonv1.Pipeline, error) {
-		return c.Tekton.TektonV1().Pipelines(system).Get(ctx, manifests.PipelineName, metav1.GetOptions{})
-	})
-	if apierrors.IsNotFound(err) {
-		part.Message = "not found: pipeline " + manifests.PipelineName
-		return []Part{part}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	part.Ready = 1
-	var missing []string
-	for _, task := range object.Spec.Tasks {
-		if task.TaskRef == nil {
-			continue
-		}
-		name := task.TaskRef.Name
-		for _, param := range task.TaskRef.Params {
-			if param.Name == "name" {
-				name = param.Value.StringVal
-			}
-		}
+	part := Part{Name: "pipeline", Namespace: manifests.SystemNamespace, Version: c.config.Version}
+	client := c.Tekton.TektonV1()
+	var missing, tasks []string
+	count := func(kind, name string, get func() error) error {
 		part.Desired++
-		right.Resource = "tasks"
-		_, err := read(right, func() (*tektonv1.Task, error) {
-			return c.Tekton.TektonV1().Tasks(system).Get(ctx, name, metav1.GetOptions{})
-		})
+		right := platform.Right{Verb: "get", Group: "tekton.dev", Resource: kind + "s", Namespace: part.Namespace}
+		_, err := read(right, func() (any, error) { return nil, get() })
 		switch {
 		case apierrors.IsNotFound(err):
-			missing = append(missing, "task "+name)
-		case err != nil:
-			return nil, err
-		default:
+			missing = append(missing, kind+" "+name)
+			return nil
+		case err == nil:
 			part.Ready++
+		}
+		return err
+	}
+	for _, name := range []string{manifests.PipelineName, manifests.TestedPipelineName} {
+		err := count("pipeline", name, func() error {
+			object, err := client.Pipelines(part.Namespace).Get(ctx, name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			for _, task := range object.Spec.Tasks {
+				tasks = append(tasks, referred(task)...)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(tasks)
+	for _, name := range slices.Compact(tasks) {
+		err := count("task", name, func() error {
+			_, err := client.Tasks(part.Namespace).Get(ctx, name, metav1.GetOptions{})
+			return err
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	part.Healthy = len(missing) == 0
@@ -352,6 +355,19 @@ func (c *collector) pipeline(ctx context.Context) ([]Part, error) {
 		part.Message = "not found: " + some(missing)
 	}
 	return []Part{part}, nil
+}
+
+// referred is the name of the Task that a task of a Pipeline refers to, if any.
+func referred(task tektonv1.PipelineTask) []string {
+	if task.TaskRef == nil {
+		return nil
+	}
+	for _, param := range task.TaskRef.Params {
+		if param.Name == "name" {
+			return []string{param.Value.StringVal}
+		}
+	}
+	return []string{task.TaskRef.Name}
 }
 
 // namespace has what setup gives to a namespace that apps live in.

@@ -84,7 +84,8 @@ type Run struct {
 	Commit string `json:"commit,omitempty"`
 	Dirty  bool   `json:"dirty,omitempty"`
 	// Pipeline is the one that it runs, which says what it does: pyflow builds a
-	// folder, pyflow-git a repository, pyflow-deliver delivers only.
+	// folder, pyflow-git a repository, with -tested at its end also the image's tests;
+	// pyflow-deliver delivers only.
 	Pipeline string `json:"pipeline,omitempty"`
 }
 

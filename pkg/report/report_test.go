@@ -164,6 +164,13 @@ namespaces: [demo, gone, other]
 				{Name: "build", TaskRef: ref("pyflow-build")}, {Name: "deploy", TaskRef: ref("pyflow-deploy")},
 			}},
 		},
+		&tektonv1.Pipeline{
+			ObjectMeta: metav1.ObjectMeta{Name: manifests.TestedPipelineName, Namespace: system},
+			Spec: tektonv1.PipelineSpec{Tasks: []tektonv1.PipelineTask{
+				{Name: "build", TaskRef: ref("pyflow-build")}, {Name: "test", TaskRef: ref("pyflow-test")},
+			}},
+		},
+		&tektonv1.Task{ObjectMeta: metav1.ObjectMeta{Name: "pyflow-test", Namespace: system}},
 		&tektonv1.Task{ObjectMeta: metav1.ObjectMeta{Name: "pyflow-build", Namespace: system}},
 		&tektonv1.Task{ObjectMeta: metav1.ObjectMeta{Name: "pyflow-deploy", Namespace: system}},
 	}
@@ -231,7 +238,7 @@ func TestCollectWhenAllIsWell(t *testing.T) {
 	if got := partNames(status); got != parts {
 		t.Errorf("parts: got %s, want %s", got, parts)
 	}
-	counts := map[string]int32{"pipeline": 3, "namespace": 4}
+	counts := map[string]int32{"pipeline": 5, "namespace": 4}
 	messages := map[string]string{"node-access": "hostport"}
 	versions := map[string]string{"kubernetes": "v1.36.3", "registry": "2", "registry-storage": "3", "node-access": "2", "pipeline": "v0.1.0", "namespace": ""}
 	for _, part := range status.Platform {

@@ -127,7 +127,7 @@ func TestDocumented(t *testing.T) {
 	}
 	page := string(content)
 	for _, kind := range []any{
-		progress.Event{}, progress.Transfer{}, progress.Instruction{}, progress.Result{}, progress.StageTime{}, progress.Failure{},
+		progress.Event{}, progress.Transfer{}, progress.Instruction{}, progress.Result{}, progress.StageTime{}, progress.Tests{}, progress.Failure{},
 	} {
 		structure := reflect.TypeOf(kind)
 		for i := range structure.NumField() {

@@ -26,6 +26,8 @@ func words(stage progress.Stage) (todo, doing, done string) {
 		return "Build", "Building", "Built the image"
 	case progress.Push:
 		return "Push", "Pushing the image", "Pushed the image"
+	case progress.Test:
+		return "Test", "Testing", "Tests passed"
 	case progress.Deliver:
 		return "Deliver", "Delivering", "Delivered"
 	case progress.Rollout:

@@ -19,6 +19,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/junit"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
@@ -36,11 +37,12 @@ type Flags struct {
 	Tail       int
 	Timestamps bool
 	All        bool
+	JUnit      bool
 }
 
 // stages are those that have a log.
 func stages() []string {
-	return []string{string(progress.Fetch), string(progress.Build), string(progress.Push), string(progress.Deliver)}
+	return []string{string(progress.Fetch), string(progress.Build), string(progress.Push), string(progress.Test), string(progress.Deliver)}
 }
 
 // NewCommand makes the verb.
@@ -61,6 +63,9 @@ which have one step. Interrupting the command does not touch the run.`,
   # Follow the newest run of an app until it ends; the exit code says how
   kubectl pyflow logs mountains -f
 
+  # The results of a run's tests, as JUnit's XML
+  kubectl pyflow logs mountains-x7k2p --junit > results.xml
+
   # What the Dockerfile of one run wrote, with the time of each line
   kubectl pyflow logs mountains-x7k2p --stage build --timestamps`,
 		Args:              cobra.MaximumNArgs(1),
@@ -78,6 +83,7 @@ which have one step. Interrupting the command does not touch the run.`,
 	f.StringVar(&flags.Stage, "stage", "", "Show one stage only: "+strings.Join(stages(), ", "))
 	f.IntVar(&flags.Tail, "tail", flags.Tail, "How many of the last lines there are to show; -1 is all")
 	f.BoolVar(&flags.Timestamps, "timestamps", false, "Begin each line with its time")
+	f.BoolVar(&flags.JUnit, "junit", false, "Print the results of the tests as JUnit's XML, and nothing else")
 	f.BoolVar(&flags.All, "all", false, "Show every line as it was written, what the build engine says about its own work too")
 	_ = cmd.RegisterFlagCompletionFunc("stage", cobra.FixedCompletions(stages(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -97,16 +103,21 @@ type Options struct {
 	Tail       int
 	Timestamps bool
 	All        bool
+	// JUnit shows the results of the tests instead of the log.
+	JUnit bool
 }
 
 // ToOptions checks the flags.
 func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*Options, error) {
 	o := &Options{
 		Streams: streams, Target: strings.Join(args, ""), Follow: f.Follow, Stage: progress.Stage(f.Stage),
-		Tail: f.Tail, Timestamps: f.Timestamps, All: f.All,
+		Tail: f.Tail, Timestamps: f.Timestamps, All: f.All, JUnit: f.JUnit,
 	}
 	if f.Stage != "" && !slices.Contains(stages(), f.Stage) {
 		return nil, fmt.Errorf("--stage is one of %s, not %q", strings.Join(stages(), ", "), f.Stage)
+	}
+	if f.JUnit && (f.Follow || f.Stage != "" || f.Tail >= 0 || f.Timestamps || f.All) {
+		return nil, errors.New("--junit prints no log: it goes without --follow, --stage, --tail, --timestamps and --all")
 	}
 	if f.Tail < -1 {
 		return nil, fmt.Errorf("--tail %d is negative", f.Tail)
@@ -127,6 +138,9 @@ func (o *Options) Run(ctx context.Context) error {
 		return err
 	}
 	printer := newPrinter(o, run)
+	if o.JUnit {
+		return o.results(ctx, run, printer)
+	}
 	if o.Tail >= 0 {
 		// What is there is counted first: following tells it again, in the same
 		// order, and all but the last lines of it are left out then.
@@ -149,6 +163,34 @@ func (o *Options) Run(ctx context.Context) error {
 		return err
 	}
 	return printer.tracker.Verdict(end)
+}
+
+// results prints those of the tests of run.
+func (o *Options) results(ctx context.Context, run *tektonv1.PipelineRun, printer *printer) error {
+	if !pipelinerun.Tests(run) {
+		return fmt.Errorf("run %s tests nothing", run.Name)
+	}
+	printer.out, printer.errOut = io.Discard, io.Discard
+	end, err := o.show(ctx, run, follow.Past, printer)
+	if err != nil {
+		return err
+	}
+	results := printer.tracker.JUnit()
+	if len(results) > 0 {
+		if _, err := o.Streams.Out.Write(results); err != nil {
+			return fmt.Errorf("print the results: %w", err)
+		}
+		if _, err := junit.Parse(results); err != nil {
+			fmt.Fprintf(o.Streams.ErrOut, "warning: this is not JUnit's XML, or was cut off: %v\n", err)
+		}
+		return nil
+	}
+	if printer.lines+printer.others == 0 {
+		if err := o.nothing(ctx, end, printer); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("run %s has no results of tests as JUnit's XML", run.Name)
 }
 
 // toItsEnd is follow.Run as a source.

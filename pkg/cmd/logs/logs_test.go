@@ -191,6 +191,61 @@ func TestRunThatFailed(t *testing.T) {
 	})
 }
 
+func TestJUnit(t *testing.T) {
+	o, out, errOut := testOptions(t, 0, false)
+	o.JUnit = true
+	if err := o.Run(t.Context()); err == nil || err.Error() != "run web-1 tests nothing" {
+		t.Errorf("without tests: %v", err)
+	}
+	// The task that tests stands where the delivery was.
+	run, err := o.Clients.Tekton.TektonV1().PipelineRuns("demo").Get(t.Context(), "web-1", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run.Spec.Params = pipelinerun.New(pipelinerun.Spec{App: "web", Namespace: "demo", Name: "web-1", Test: &pipelinerun.Test{Command: []string{"pytest"}}}).Spec.Params
+	if _, err := o.Clients.Tekton.TektonV1().PipelineRuns("demo").Update(t.Context(), run, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Run(t.Context()); err == nil || err.Error() != "run web-1 has no results of tests as JUnit's XML" {
+		t.Errorf("without results: %v", err)
+	}
+	task, err := o.Clients.Tekton.TektonV1().TaskRuns("demo").Get(t.Context(), "web-1-deploy", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	task.Labels["tekton.dev/pipelineTask"] = manifests.TestTask
+	task.Status.Steps[0].Name, task.Status.Steps[0].Container = pipelinerun.ReportStep, "step-"+pipelinerun.ReportStep
+	if _, err := o.Clients.Tekton.TektonV1().TaskRuns("demo").Update(t.Context(), task, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	pod, err := o.Clients.Kube.CoreV1().Pods("demo").Get(t.Context(), "web-1-deploy-pod", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pod.Spec.Containers[0].Name, pod.Status.ContainerStatuses[0].Name = "step-report", "step-report"
+	if _, err := o.Clients.Kube.CoreV1().Pods("demo").Update(t.Context(), pod, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	logs, _, _, _ := testRun("web-1", 0)
+	logs["web-1-deploy-pod/step-report"] = []string{"<testsuite><testcase", `name="a"/></testsuite>`}
+	o.Clients.Logs = logs
+	if err := o.Run(t.Context()); err != nil || out() != "<testsuite><testcase\nname=\"a\"/></testsuite>\n" {
+		t.Errorf("got %v, %q", err, out())
+	}
+	if said := errOut(); said != "" {
+		t.Errorf("of results that are whole it says %q", said)
+	}
+	logs["web-1-deploy-pod/step-report"] = []string{"<testsuite><testcase"}
+	if err := o.Run(t.Context()); err != nil || !strings.Contains(errOut(), "warning: this is not JUnit's XML, or was cut off") {
+		t.Errorf("of results that are cut off it says %q, %v", errOut(), err)
+	}
+	o.JUnit = false
+	before := len(out())
+	if err := o.Run(t.Context()); err != nil || strings.Contains(out()[before:], "testsuite") {
+		t.Errorf("the results are no log: %v, %q", err, out()[before:])
+	}
+}
+
 func TestNothingToShow(t *testing.T) {
 	o, out, _ := testOptions(t, 0, true)
 	if err := o.Run(t.Context()); !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), "web-1") || out() != "" {
@@ -254,7 +309,7 @@ func TestColor(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	for want, flags := range map[string]*Flags{
-		`--stage is one of fetch, build, push, deliver, not "queue"`: {Stage: "queue"},
+		`--stage is one of fetch, build, push, test, deliver, not "queue"`: {Stage: "queue"},
 		"--tail -3 is negative": {Tail: -3},
 	} {
 		streams, _, _, _ := genericiooptions.NewTestIOStreams()

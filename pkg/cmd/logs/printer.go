@@ -43,6 +43,7 @@ func newPrinter(o *Options, run *tektonv1.PipelineRun) *printer {
 		stage: o.Stage, timestamps: o.Timestamps, all: o.All, color: term.IsTerminal(o.Streams.Out),
 	}
 	p.tracker = progress.NewTracker(run.Labels[manifests.LabelApp], run.Namespace, func(event progress.Event) { p.told = append(p.told, event) })
+	p.tracker.Of(run)
 	if text := run.Annotations[manifests.AnnotationDockerfile]; text != "" {
 		if dockerfile, err := project.ParseDockerfile(pipelinerun.DockerfilePath(run), []byte(text)); err == nil {
 			p.tracker.Dockerfile(dockerfile)

@@ -1,0 +1,135 @@
+package images
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Name is how a person names an image.
+type Name struct {
+	// App is empty for an image of any app, which Digest names then.
+	App string
+	// Tag and Digest are empty for the newest image of App. Digest is sha256: and at
+	// least the first seven digits.
+	Tag, Digest string
+}
+
+var digestName = regexp.MustCompile(`^sha256:[0-9a-f]{7,64}$`)
+
+// ParseName reads APP, APP:TAG, APP@DIGEST or DIGEST.
+func ParseName(text string) (Name, error) {
+	name := Name{App: text}
+	if digestName.MatchString(text) {
+		return Name{Digest: text}, nil
+	}
+	if app, digest, ok := strings.Cut(text, "@"); ok {
+		name = Name{App: app, Digest: digest}
+		if !digestName.MatchString(digest) {
+			return Name{}, fmt.Errorf("%q: %q is no digest, sha256: and seven or more of its digits", text, digest)
+		}
+	} else if app, tag, ok := strings.Cut(text, ":"); ok {
+		name = Name{App: app, Tag: tag}
+		if tag == "" {
+			return Name{}, fmt.Errorf("%q has no tag after the colon", text)
+		}
+	}
+	if name.App == "" || strings.ContainsAny(name.App, "/: ") {
+		return Name{}, fmt.Errorf("%q is none of APP, APP:TAG, APP@DIGEST and DIGEST", text)
+	}
+	return name, nil
+}
+
+// String is what ParseName reads.
+func (n Name) String() string {
+	switch {
+	case n.App == "":
+		return n.Digest
+	case n.Tag != "":
+		return n.App + ":" + n.Tag
+	case n.Digest != "":
+		return n.App + "@" + n.Digest
+	}
+	return n.App
+}
+
+// UnknownError says that there is no such image, and what there is.
+type UnknownError struct {
+	Name      Name
+	Namespace string
+	// Tags are those of the app, the newest image first, and Apps those of the
+	// namespace.
+	Tags, Apps []string
+}
+
+func (e *UnknownError) Error() string {
+	if e.Name.App != "" && len(e.Tags) == 0 {
+		return fmt.Sprintf("app %q has no images in namespace %s", e.Name.App, e.Namespace)
+	}
+	return fmt.Sprintf("there is no image %s in namespace %s", e.Name, e.Namespace)
+}
+
+// suggestions is how many tags or apps an UnknownError names.
+const suggestions = 5
+
+// Advice says what there is.
+func (e *UnknownError) Advice() []string {
+	list := func(names []string) string {
+		more := ""
+		if len(names) > suggestions {
+			more = ", …"
+		}
+		return strings.Join(names[:min(suggestions, len(names))], ", ") + more
+	}
+	switch {
+	case len(e.Tags) > 0:
+		return []string{"its newest tags: " + list(e.Tags) + "; all of them: kubectl pyflow images " + e.Name.App}
+	case len(e.Apps) > 0:
+		return []string{"apps with images: " + list(e.Apps) + "; all images: kubectl pyflow images"}
+	}
+	return []string{"to build one: kubectl pyflow build DIRECTORY"}
+}
+
+// Find returns the image of that name among repositories that were read: the newest
+// if there are several. Another is an UnknownError, in which Apps is left empty. A
+// digest of which two images have the digits is an error.
+func Find(repositories []*Repository, namespace string, name Name) (*Repository, *Manifest, error) {
+	type candidate struct {
+		repository *Repository
+		manifest   *Manifest
+	}
+	var found []candidate
+	unknown := &UnknownError{Name: name, Namespace: namespace}
+	for _, repository := range sorted(repositories) {
+		if repository.Kind != Images || name.App != "" && repository.App != name.App {
+			continue
+		}
+		for _, manifest := range repository.Manifests {
+			if len(manifest.Tags) > 0 && manifest.subject() == "" && name.App != "" {
+				unknown.Tags = append(unknown.Tags, manifest.Tags...)
+			}
+			matches := len(manifest.Tags) > 0 && manifest.subject() == ""
+			switch {
+			case name.Tag != "":
+				matches = slices.Contains(manifest.Tags, name.Tag)
+			case name.Digest != "":
+				matches = strings.HasPrefix(manifest.Digest, name.Digest)
+			}
+			if matches {
+				found = append(found, candidate{repository, manifest})
+			}
+		}
+	}
+	if len(found) == 0 {
+		return nil, nil, unknown
+	}
+	if name.Digest != "" {
+		for _, other := range found[1:] {
+			if other.manifest.Digest != found[0].manifest.Digest {
+				return nil, nil, fmt.Errorf("more than one image has a digest that begins with %s: %s", name.Digest, found[0].manifest.Digest+", "+other.manifest.Digest)
+			}
+		}
+	}
+	return found[0].repository, found[0].manifest, nil
+}
