@@ -174,13 +174,29 @@ func descriptor(d v1.Descriptor) Descriptor {
 // Created reads from an image's configuration when it was built. It is zero when
 // the configuration does not say, or is none of an image.
 func (c *Client) Created(ctx context.Context, repository string, config Descriptor) (time.Time, error) {
-	target, err := c.reference(repository, config.Digest)
+	content, err := c.Config(ctx, repository, config)
 	if err != nil {
 		return time.Time{}, err
 	}
+	var image struct {
+		Created time.Time `json:"created"`
+	}
+	// Another kind of artifact may have anything for a configuration.
+	if err := json.NewDecoder(bytes.NewReader(content)).Decode(&image); err != nil {
+		return time.Time{}, nil //nolint:nilerr // see above
+	}
+	return image.Created, nil
+}
+
+// Config reads an image's configuration, JSON, up to 8 MiB of it.
+func (c *Client) Config(ctx context.Context, repository string, config Descriptor) ([]byte, error) {
+	target, err := c.reference(repository, config.Digest)
+	if err != nil {
+		return nil, err
+	}
 	digest, ok := target.(name.Digest)
 	if !ok {
-		return time.Time{}, fmt.Errorf("registry: %s is not a digest", config.Digest)
+		return nil, fmt.Errorf("registry: %s is not a digest", config.Digest)
 	}
 	var content []byte
 	err = c.retry(ctx, func() error {
@@ -197,16 +213,9 @@ func (c *Client) Created(ctx context.Context, repository string, config Descript
 		return err
 	})
 	if err != nil {
-		return time.Time{}, explain(ctx, "read configuration "+target.String(), err)
+		return nil, explain(ctx, "read configuration "+target.String(), err)
 	}
-	var image struct {
-		Created time.Time `json:"created"`
-	}
-	// Another kind of artifact may have anything for a configuration.
-	if err := json.NewDecoder(bytes.NewReader(content)).Decode(&image); err != nil {
-		return time.Time{}, nil //nolint:nilerr // see above
-	}
-	return image.Created, nil
+	return content, nil
 }
 
 // DeleteManifest deletes a manifest with all of its tags. Its layers stay until

@@ -31,7 +31,7 @@ func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.
 	flags := &Flags{config: config}
 	cmd := &cobra.Command{
 		Use:   "images [APP]",
-		Short: "Show, prune and mirror images",
+		Short: "Show, inspect, prune and mirror images",
 		Long: `Show the images that the registry has of the apps in a namespace: their tags,
 which are the names of the runs that built them, digests, compressed sizes and
 ages, and which workloads run them. A workload that would run an image after a
@@ -65,7 +65,7 @@ it. Otherwise the apps are those that the namespace's runs and workloads know of
 	f.BoolVarP(&flags.AllNamespaces, "all-namespaces", "A", false, "Show the images of all namespaces")
 	f.StringVarP(&flags.Output, "output", "o", "", "Format: wide, name, json, yaml, jsonpath=TEMPLATE or go-template=TEMPLATE (default: a table)")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(printer.Formats(), cobra.ShellCompDirectiveNoFileComp))
-	cmd.AddCommand(newPruneCommand(config, streams), newPlatformCommand(streams))
+	cmd.AddCommand(newInspectCommand(config, streams), newPruneCommand(config, streams), newPlatformCommand(streams))
 	return cmd
 }
 

@@ -1,0 +1,368 @@
+// Package compare is the verb that measures the images of different Dockerfiles.
+package compare
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/compare"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
+)
+
+// Flags are what the command line says.
+type Flags struct {
+	config *genericclioptions.ConfigFlags
+
+	Name        string
+	Variants    []string
+	Dockerfiles []string
+	App, Python string
+	Port        int
+	BuildArgs   []string
+	Change      string
+	Chart       string
+	Keep        bool
+	Output      string
+
+	Timeout, WaitTimeout, StartTimeout time.Duration
+}
+
+// NewCommand makes the verb.
+func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	flags := &Flags{config: config, Timeout: 30 * time.Minute, WaitTimeout: 5 * time.Minute, StartTimeout: time.Minute}
+	cmd := &cobra.Command{
+		Use:   "compare [DIR]",
+		Short: "Measure the images that different Dockerfiles make of a service",
+		Long: `Build a service in several ways, one after the other, and measure each image: its
+size, how long it takes to build with nothing cached and after a change of code, how
+long it takes to start, and what it is made of.
+
+Without --variant and --file these are the ways that build knows to make a
+Dockerfile: bloated, as it is often done; slim; and distroless, where the project
+allows it. Nothing is delivered, and no image, run or cached layer of the app is
+touched: what is made is deleted at the end, also after Ctrl-C.`,
+		Example: `  # All that can be made of the service in this directory
+  kubectl pyflow compare
+
+  # Your own Dockerfile and a leaner one, with a picture
+  kubectl pyflow compare -f Dockerfile -f Dockerfile.lean --chart images.svg
+
+  # Your own beside the one that build would make
+  kubectl pyflow compare -f Dockerfile --variant slim
+
+  # The seconds to the first answer, for a script
+  kubectl pyflow compare -o json | jq '.variants[] | {name, startSeconds}'`,
+		Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			options, err := flags.ToOptions(args, streams)
+			if err != nil {
+				return err
+			}
+			return options.Run(cmd.Context())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&flags.Name, "name", "", "Name of the app (default: the folder's name)")
+	f.StringArrayVar(&flags.Variants, "variant", nil, "Way to make a Dockerfile: bloated, slim or distroless; repeatable (default: all)")
+	f.StringArrayVarP(&flags.Dockerfiles, "file", "f", nil, "Dockerfile of your own, relative to the folder; repeatable")
+	f.StringVar(&flags.App, "app", "", "Web application, as module:attribute (default: the one that is found)")
+	f.StringVar(&flags.Python, "python", "", "Version of Python, such as 3.13, of Dockerfiles that are made (default: what the project asks for)")
+	f.IntVar(&flags.Port, "port", 0, "Port the service listens on (default: the project's, or the Dockerfile's EXPOSE)")
+	f.StringArrayVar(&flags.BuildArgs, "build-arg", nil, "Value of an ARG of the Dockerfiles, as KEY=VALUE; repeatable")
+	f.StringVar(&flags.Change, "change", "", "File, relative to the folder, that the change of code is made to, in a copy (default: the app's module)")
+	f.StringVar(&flags.Chart, "chart", "", "File to draw sizes and times in, as SVG")
+	f.BoolVar(&flags.Keep, "keep", false, "Keep the images and the runs")
+	f.StringVarP(&flags.Output, "output", "o", "", "Format: json, yaml, jsonpath=TEMPLATE or go-template=TEMPLATE (default: a table and bars)")
+	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long each build may take")
+	f.DurationVar(&flags.WaitTimeout, "wait-timeout", flags.WaitTimeout, "How long a pod may wait to start, when waiting could still help; 0 for as long as --timeout")
+	f.DurationVar(&flags.StartTimeout, "start-timeout", flags.StartTimeout, "How long a service may take from its start to its first answer")
+	_ = cmd.RegisterFlagCompletionFunc("variant", cobra.FixedCompletions([]string{string(recipe.Bloated), string(recipe.Slim), string(recipe.Distroless)}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "yaml", "jsonpath=", "go-template="}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.MarkFlagFilename("chart", "svg")
+	return cmd
+}
+
+// Options are a comparison, checked as far as that goes without a cluster.
+type Options struct {
+	Clients    *kube.Clients
+	Streams    genericiooptions.IOStreams
+	Dir, App   string
+	Candidates []compare.Candidate
+	// Notes say what can not be made of the project.
+	Notes []string
+	// Changed is the file of Dir that the change of code is made to.
+	Changed string
+	// Chart is the file of the picture; may be empty.
+	Chart string
+	Keep  bool
+
+	Timeout, WaitTimeout, StartTimeout time.Duration
+	Print                              func(*compare.Comparison, io.Writer) error
+}
+
+// ToOptions checks the flags and reads the folder.
+func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*Options, error) {
+	o := &Options{
+		Streams: streams, Chart: f.Chart, Keep: f.Keep,
+		Timeout: f.Timeout, WaitTimeout: f.WaitTimeout, StartTimeout: f.StartTimeout,
+	}
+	switch {
+	case f.Timeout <= 0:
+		return nil, fmt.Errorf("--timeout %s is not positive", f.Timeout)
+	case f.WaitTimeout < 0:
+		return nil, fmt.Errorf("--wait-timeout %s is negative; 0 waits as long as --timeout", f.WaitTimeout)
+	case f.StartTimeout < time.Second:
+		return nil, fmt.Errorf("--start-timeout %s is less than a second", f.StartTimeout)
+	case f.Port < 0 || f.Port > 65535:
+		return nil, fmt.Errorf("--port %d is not a port", f.Port)
+	}
+	if o.WaitTimeout == 0 {
+		o.WaitTimeout = o.Timeout
+	}
+	if err := f.printing(o); err != nil {
+		return nil, err
+	}
+	if err := manifests.CheckBuildArgs(f.BuildArgs); err != nil {
+		return nil, err
+	}
+	if f.Chart != "" {
+		if info, err := os.Stat(filepath.Dir(f.Chart)); err != nil || !info.IsDir() {
+			return nil, fmt.Errorf("--chart %s: there is no directory %s", f.Chart, filepath.Dir(f.Chart))
+		}
+		if info, err := os.Stat(f.Chart); err == nil && info.IsDir() {
+			return nil, fmt.Errorf("--chart %s is a directory: name a file in it", f.Chart)
+		}
+	}
+	dir := "."
+	if len(args) > 0 {
+		dir = args[0]
+	}
+	if err := f.candidates(o, dir); err != nil {
+		return nil, err
+	}
+	if err := project.ValidateName(o.App); err != nil {
+		return nil, fmt.Errorf("%w; choose one with --name", err)
+	}
+	if _, err := compare.ReadSource(o.Dir, o.Changed); err != nil {
+		return nil, err
+	}
+	var err error
+	o.Clients, err = kube.New(f.config)
+	return o, err
+}
+
+func (f *Flags) printing(o *Options) error {
+	if f.Output == "" {
+		o.Print = func(comparison *compare.Comparison, out io.Writer) error {
+			return printTable(comparison, width(out), unicodeLocale(os.Getenv), out)
+		}
+		return nil
+	}
+	printer, err := printer.New(f.Output)
+	if err != nil {
+		return fmt.Errorf("--output is 'json', 'yaml', 'jsonpath=TEMPLATE' or 'go-template=TEMPLATE', not %q", f.Output)
+	}
+	o.Print = func(comparison *compare.Comparison, out io.Writer) error { return printer.PrintObj(comparison, out) }
+	return nil
+}
+
+// candidates reads the Dockerfiles of the user's own, then makes the variants.
+func (f *Flags) candidates(o *Options, dir string) error {
+	variants := f.Variants
+	if len(variants) == 0 && len(f.Dockerfiles) == 0 {
+		for _, variant := range recipe.Variants() {
+			variants = append(variants, string(variant))
+		}
+	}
+	module := f.Change
+	add := func(name string, options service.Options) error {
+		options.Name, options.Port, options.NoTest = f.Name, f.Port, true
+		found, err := service.Read(dir, options)
+		if err != nil {
+			return err
+		}
+		o.Dir, o.App = found.Dir, found.Name
+		candidate := compare.Candidate{Name: name, Dockerfile: found.Dockerfile, Files: found.Files, Port: found.Port, Env: found.Settings.Env}
+		if !options.Generate {
+			candidate.Target = found.Settings.Build.Target
+		}
+		stage, err := found.Dockerfile.Target(candidate.Target)
+		if err != nil {
+			return fmt.Errorf("%s: build.target: %w", found.Settings.Where("build.target"), err)
+		}
+		if len(stage.Expose) > 0 {
+			candidate.Port = cmp.Or(candidate.Port, stage.Expose[0])
+		}
+		if found.Project != nil {
+			candidate.Port = cmp.Or(candidate.Port, found.Project.Port)
+			if found.Project.App != nil {
+				module = cmp.Or(module, found.Project.App.File)
+			}
+		}
+		candidate.Port = cmp.Or(candidate.Port, detect.DefaultPort)
+		// An ARG that only some of them have is for those; of two values the later wins.
+		var args []string
+		for _, name := range slices.Sorted(maps.Keys(found.Settings.Build.Args)) {
+			args = append(args, name+"="+found.Settings.Build.Args[name])
+		}
+		for _, arg := range append(args, f.BuildArgs...) {
+			if found.Dockerfile.CheckBuildArgs([]string{arg}) == nil {
+				candidate.BuildArgs = append(candidate.BuildArgs, arg)
+			}
+		}
+		o.Candidates = append(o.Candidates, candidate)
+		return nil
+	}
+	for _, file := range f.Dockerfiles {
+		if err := add(file, service.Options{Dockerfile: file}); err != nil {
+			return err
+		}
+	}
+	for _, name := range variants {
+		variant, err := recipe.ParseVariant(name)
+		if err != nil {
+			return fmt.Errorf("--variant: %w", err)
+		}
+		err = add(name, service.Options{Generate: true, Variant: variant, App: f.App, Python: f.Python})
+		if errors.Is(err, recipe.ErrUnsupported) {
+			o.Notes = append(o.Notes, fmt.Sprintf("%s is left out: %v", name, err))
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(o.Candidates) == 0 {
+		return errors.New(strings.Join(o.Notes, "; "))
+	}
+	for _, arg := range f.BuildArgs {
+		if !slices.ContainsFunc(o.Candidates, func(c compare.Candidate) bool { return slices.Contains(c.BuildArgs, arg) }) {
+			key, _, _ := strings.Cut(arg, "=")
+			return fmt.Errorf("--build-arg: none of the Dockerfiles has an ARG %s", key)
+		}
+	}
+	if err := compare.Slugs(o.Candidates); err != nil {
+		return fmt.Errorf("compare: %w", err)
+	}
+	if module == "" {
+		found, err := detect.Read(o.Dir, detect.Options{App: f.App})
+		if err != nil || found.App == nil {
+			return errors.New("no file is found to make a change of code to: name one with --change FILE")
+		}
+		module = found.App.File
+	}
+	o.Changed = filepath.ToSlash(filepath.Clean(module))
+	return nil
+}
+
+// rights are what measuring takes.
+func rights(namespace string) []platform.Right {
+	return []platform.Right{
+		{Verb: "get", Resource: "secrets", Namespace: namespace, Name: manifests.RegistrySecret},
+		{Verb: "get", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
+		{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
+		{Verb: "patch", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
+		{Verb: "delete", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
+		{Verb: "watch", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
+		{Verb: "watch", Group: "tekton.dev", Resource: "taskruns", Namespace: namespace},
+		{Verb: "create", Resource: "pods", Namespace: namespace},
+		{Verb: "delete", Resource: "pods", Namespace: namespace},
+		{Verb: "watch", Resource: "pods", Namespace: namespace},
+		{Verb: "get", Resource: "pods", Subresource: "log", Namespace: namespace},
+	}
+}
+
+// Run measures and prints. Variants that fail have what was measured of them in the
+// table, and are the error at the end.
+func (o *Options) Run(ctx context.Context) error {
+	config, err := platform.Config(ctx, o.Clients.Kube)
+	if err != nil {
+		return err
+	}
+	namespace := o.Clients.Namespace
+	if err := platform.CheckRights(ctx, o.Clients.Kube, append(rights(namespace), platform.RegistryRights(config.Registry)...)); err != nil {
+		return err
+	}
+	user, ca, err := platform.Login(ctx, o.Clients.Kube, namespace, config.Registry.Host)
+	if err != nil {
+		return err
+	}
+	client, err := platform.Registry(o.Clients, config.Registry, user, ca)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	steps := term.NewSteps(o.Streams.ErrOut)
+	wait := func(text string) { steps.Print("waiting: " + text) }
+	if err := client.Await(ctx, func(err error) {
+		wait(fmt.Sprintf("the registry is being restarted or cleaned up: %v; see: kubectl pyflow status", err))
+	}); err != nil {
+		return err
+	}
+	bench := &compare.Bench{
+		Tekton: o.Clients.Tekton, Kube: o.Clients.Kube, Registry: client, Config: config,
+		Namespace: namespace, App: o.App, Dir: o.Dir, Changed: o.Changed, ID: rand.String(5),
+		Timeout: o.Timeout, WaitTimeout: o.WaitTimeout, Limit: o.StartTimeout,
+		Tell: steps.Start, Wait: wait,
+	}
+	for _, note := range o.Notes {
+		steps.Print("note: " + note)
+	}
+	comparison, failures := compare.All(ctx, bench, o.Candidates)
+	comparison.Notes = append(comparison.Notes, o.Notes...)
+	cleaned := o.clean(ctx, bench, steps)
+	if ctx.Err() != nil {
+		return errors.Join(context.Cause(ctx), cleaned)
+	}
+	if err := o.Print(comparison, o.Streams.Out); err != nil {
+		return fmt.Errorf("print the comparison: %w", err)
+	}
+	if o.Chart != "" {
+		if err := os.WriteFile(o.Chart, compare.SVG(comparison), 0o644); err != nil { //nolint:gosec // a picture for everyone
+			return fmt.Errorf("write the chart: %w", err)
+		}
+		steps.Print("Chart written to " + o.Chart)
+	}
+	return errors.Join(failures, cleaned)
+}
+
+// clean deletes what was made, or says where it is.
+func (o *Options) clean(ctx context.Context, bench *compare.Bench, steps *term.Steps) error {
+	if o.Keep {
+		runs, repositories := bench.Left()
+		steps.Print("Kept: the runs " + strings.Join(runs, ", ") + " and the repositories " + strings.Join(repositories, ", "))
+		return nil
+	}
+	done := steps.Start("Deleting what was made")
+	err := bench.Clean(ctx)
+	done("Everything that was made is deleted", err)
+	if err != nil {
+		return fmt.Errorf("not all that was made is deleted: %w", err)
+	}
+	return nil
+}

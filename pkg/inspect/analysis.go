@@ -1,0 +1,256 @@
+package inspect
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+)
+
+// What an Analysis says it is.
+const (
+	Kind       = "ImageInspection"
+	APIVersion = "pyflow.dev/v1"
+)
+
+// Analysis is what an image is made of. Its JSON form is documented in
+// docs/images.md.
+type Analysis struct {
+	metav1.TypeMeta `json:",inline"`
+	// Repository is where pods reach the image, without tag.
+	Repository string `json:"repository"`
+	// Digest is sha256:<hex>.
+	Digest string `json:"digest"`
+	// User is as the image's configuration has it, and Root says that it is root.
+	User string `json:"user"`
+	Root bool   `json:"root"`
+	// CompressedBytes is the size of all layers as they are stored and pulled,
+	// UnpackedBytes that of the files in all layers, as they are on a node's disk. A
+	// layer that is there twice counts once.
+	CompressedBytes int64 `json:"compressedBytes"`
+	UnpackedBytes   int64 `json:"unpackedBytes"`
+	// Layers come from the lowest up.
+	Layers []Layer `json:"layers"`
+	// Packages are the largest first.
+	Packages []Package `json:"packages"`
+	// LargestFiles are those that the image shows, the largest first.
+	LargestFiles []LargeFile `json:"largestFiles"`
+	// Waste is the largest first.
+	Waste []Waste `json:"waste"`
+}
+
+// Layer is one layer.
+type Layer struct {
+	Digest          string `json:"digest"`
+	CompressedBytes int64  `json:"compressedBytes"`
+	// UnpackedBytes is the size of its files, Files their number.
+	UnpackedBytes int64 `json:"unpackedBytes"`
+	Files         int   `json:"files"`
+	// CreatedBy is the instruction that made it, as its builder wrote it down; empty
+	// when it did not.
+	CreatedBy string `json:"createdBy"`
+	// Line is that of the instruction in the run's Dockerfile, from 1; 0 when it is
+	// not known.
+	Line int `json:"line"`
+	// Base says that it is one of the base image.
+	Base bool `json:"base"`
+}
+
+// LargeFile is one.
+type LargeFile struct {
+	Path  string `json:"path"`
+	Bytes int64  `json:"bytes"`
+	// Package is the name of the package that it is of; may be empty.
+	Package string `json:"package"`
+}
+
+var _ runtime.Object = (*Analysis)(nil)
+
+// DeepCopyObject makes Analysis an object that the printers of kubectl take.
+func (a *Analysis) DeepCopyObject() runtime.Object {
+	c := *a
+	c.Layers, c.Packages, c.LargestFiles = slices.Clone(a.Layers), slices.Clone(a.Packages), slices.Clone(a.LargestFiles)
+	c.Waste = slices.Clone(a.Waste)
+	for i := range c.Waste {
+		c.Waste[i].Examples = slices.Clone(a.Waste[i].Examples)
+	}
+	return &c
+}
+
+// Config is what is read of an image's configuration.
+type Config struct {
+	Architecture string `json:"architecture"`
+	OS           string `json:"os"`
+	Config       struct {
+		User string `json:"User"`
+	} `json:"config"`
+	History []struct {
+		Author     string `json:"author"`
+		CreatedBy  string `json:"created_by"`
+		EmptyLayer bool   `json:"empty_layer"`
+	} `json:"history"`
+}
+
+// ParseConfig reads an image's configuration.
+func ParseConfig(raw []byte) (*Config, error) {
+	config := &Config{}
+	if err := json.Unmarshal(raw, config); err != nil {
+		return nil, fmt.Errorf("read the image's configuration: %w", err)
+	}
+	return config, nil
+}
+
+// Image is what the registry says of an image.
+type Image struct {
+	Repository string
+	Manifest   *registry.Manifest
+	Config     *Config
+	// Dockerfile is that of the run which built it; nil if it is not known. Target
+	// is the stage that was built, empty for the last one.
+	Dockerfile *project.Dockerfile
+	Target     string
+}
+
+// engineAuthor is how Kaniko signs the history that it writes.
+const engineAuthor = "kaniko"
+
+// errLayer says that the listing is of another image.
+var errLayer = errors.New("a layer is missing in it")
+
+// Analyze says what an image is made of, with at most top of its largest files; 0
+// is all. It is pure. Errors hold ErrListing.
+func Analyze(image Image, listing *Listing, top int) (*Analysis, error) {
+	a := &Analysis{
+		TypeMeta:   metav1.TypeMeta{Kind: Kind, APIVersion: APIVersion},
+		Repository: image.Repository, Digest: image.Manifest.Digest,
+		User: image.Config.Config.User, Root: isRoot(image.Config.Config.User),
+	}
+	listed := map[string]*LayerListing{}
+	for i := range listing.Layers {
+		listed[listing.Layers[i].Digest] = &listing.Layers[i]
+	}
+	var t tree
+	seen := map[string]bool{}
+	for number, stored := range image.Manifest.Layers {
+		files := listed[stored.Digest]
+		if files == nil {
+			return nil, fmt.Errorf("%w: %w: %s", ErrListing, errLayer, stored.Digest)
+		}
+		layer := Layer{Digest: stored.Digest, CompressedBytes: stored.Size}
+		for _, entry := range files.Entries {
+			if entry.Type != Directory {
+				layer.Files++
+			}
+			layer.UnpackedBytes += entry.Bytes
+		}
+		if !seen[stored.Digest] {
+			a.CompressedBytes += layer.CompressedBytes
+			a.UnpackedBytes += layer.UnpackedBytes
+		}
+		seen[stored.Digest] = true
+		a.Layers = append(a.Layers, layer)
+		t.add(number, files)
+	}
+	attribute(a.Layers, image)
+	owners := newOwners(&t)
+	a.LargestFiles = []LargeFile{}
+	t.walk(func(name string, file *node) {
+		large := LargeFile{Path: "/" + name, Bytes: file.bytes}
+		if owner := owners.of(name); owner != nil {
+			owner.Bytes += file.bytes
+			large.Package = owner.Name
+		}
+		a.LargestFiles = append(a.LargestFiles, large)
+	})
+	slices.SortFunc(a.LargestFiles, func(a, b LargeFile) int {
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), strings.Compare(a.Path, b.Path))
+	})
+	a.Packages = owners.largestPackages()
+	if top > 0 {
+		a.LargestFiles = a.LargestFiles[:min(top, len(a.LargestFiles))]
+	}
+	a.Waste = findWaste(&t)
+	return a, nil
+}
+
+// isRoot reads a USER: name or number, with a group or without.
+func isRoot(user string) bool {
+	name, _, _ := strings.Cut(user, ":")
+	return name == "" || name == "root" || strings.Trim(name, "0") == ""
+}
+
+// attribute says of every layer which instruction made it. The history may lack
+// that of the base image, so both are compared from their ends.
+func attribute(layers []Layer, image Image) {
+	var history []int
+	for i, entry := range image.Config.History {
+		if !entry.EmptyLayer {
+			history = append(history, i)
+		}
+	}
+	instructions := chain(image.Dockerfile, image.Target)
+	next, lowest := len(instructions), len(layers)
+	for i := len(layers) - 1; i >= 0; i-- {
+		h := len(history) - len(layers) + i
+		if h < 0 {
+			layers[i].Base = true
+			continue
+		}
+		entry := image.Config.History[history[h]]
+		layers[i].CreatedBy = strings.Join(strings.Fields(entry.CreatedBy), " ")
+		layers[i].Base = entry.Author != engineAuthor
+		for j := next - 1; j >= 0 && !layers[i].Base; j-- {
+			if strings.Join(strings.Fields(instructions[j].Text), " ") == layers[i].CreatedBy {
+				layers[i].Line, next, lowest = instructions[j].Line, j, i
+				break
+			}
+		}
+	}
+	// A base image that the same engine has built.
+	if lowest < len(layers) {
+		for i := range lowest {
+			layers[i].Base = true
+		}
+	}
+}
+
+// chain are the instructions that the image of a stage is made by: those of the
+// stages that it starts from come first.
+func chain(dockerfile *project.Dockerfile, target string) []project.Instruction {
+	if dockerfile == nil {
+		return nil
+	}
+	named := func(name string, before int) int {
+		for i := before - 1; i >= 0; i-- {
+			if dockerfile.Stages[i].Name != "" && strings.EqualFold(dockerfile.Stages[i].Name, name) {
+				return i
+			}
+		}
+		return -1
+	}
+	stage := len(dockerfile.Stages) - 1
+	if target != "" {
+		if stage = named(target, len(dockerfile.Stages)); stage < 0 {
+			return nil
+		}
+	}
+	var instructions []project.Instruction
+	for ; stage >= 0; stage = named(dockerfile.Stages[stage].Base, stage) {
+		var own []project.Instruction
+		for _, instruction := range dockerfile.Instructions {
+			if instruction.Stage == stage {
+				own = append(own, instruction)
+			}
+		}
+		instructions = slices.Concat(own, instructions)
+	}
+	return instructions
+}

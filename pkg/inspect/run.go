@@ -1,0 +1,241 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tektoncd/pipeline/pkg/apis/pipeline/pod"
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
+)
+
+const (
+	// task and listStep are the run's one task, and the step whose log is the listing.
+	task     = "inspect"
+	listStep = "list"
+	// logLimit bounds the log: the Task writes no longer one.
+	logLimit = 16 << 20
+	// cleanupTimeout bounds the deletion of the run, after ctx has ended, too.
+	cleanupTimeout = 10 * time.Second
+)
+
+// ErrNoTask says that the cluster was set up by a version without the Task.
+var ErrNoTask = errors.New("the cluster has no Task " + manifests.InspectTask)
+
+// Error says why an image could not be listed.
+type Error struct {
+	Message, Hint string
+}
+
+func (e *Error) Error() string { return "list the image's files: " + e.Message }
+
+// Advice says what to do.
+func (e *Error) Advice() []string {
+	if e.Hint == "" {
+		return nil
+	}
+	return []string{e.Hint}
+}
+
+// Clients are the API clients that List needs.
+type Clients struct {
+	Tekton versioned.Interface
+	Kube   kubernetes.Interface
+}
+
+// Target is the image to list.
+type Target struct {
+	Namespace string
+	// Repository is where pods pull the image from, without tag, and Digest its own:
+	// not that of an index.
+	Repository, Digest string
+	// Layers are the digests of its layers.
+	Layers []string
+	// Timeout bounds the run; WaitTimeout how long its pod may stand still before it
+	// starts.
+	Timeout, WaitTimeout time.Duration
+}
+
+// List has the image's files listed in the cluster, by a run that is deleted again,
+// whatever happens. Progress, when set, is told what is going on, in a few words, and
+// whether that is waiting.
+// Errors are an *Error, or hold ErrNoTask or ErrListing, or are the cluster's.
+func List(ctx context.Context, clients Clients, target Target, progress func(text string, waiting bool)) (*Listing, error) {
+	run := newRun(target)
+	runs := clients.Tekton.TektonV1().PipelineRuns(target.Namespace)
+	// Also if the answer does not arrive.
+	defer func() {
+		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+		defer stop()
+		background := metav1.DeletePropagationBackground
+		// It ends by itself, and has a name that nobody else takes.
+		_ = runs.Delete(ctx, run.Name, metav1.DeleteOptions{PropagationPolicy: &background})
+	}()
+	if _, err := runs.Create(ctx, run, metav1.CreateOptions{FieldManager: manifests.FieldManager}); err != nil {
+		return nil, fmt.Errorf("create pipelinerun %s: %w", run.Name, err)
+	}
+	following, stop := context.WithTimeoutCause(ctx, target.Timeout+time.Minute, fmt.Errorf("no end of it within %s", target.Timeout+time.Minute))
+	defer stop()
+	events, err := follow.Run(following, follow.Clients{Tekton: clients.Tekton, Kube: clients.Kube}, target.Namespace, run.Name, follow.WaitTimeout(target.WaitTimeout))
+	if err != nil {
+		return nil, err
+	}
+	w := watcher{progress: progress}
+	for event := range events {
+		if w.end == nil {
+			w.observe(event)
+		}
+		if w.end != nil {
+			stop() // and read to the channel's end
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case w.end == nil:
+		return nil, fmt.Errorf("follow run %s: %w", run.Name, context.Cause(following))
+	case w.end.err != nil:
+		return nil, w.end.err
+	}
+	return Decode(strings.NewReader(w.log.String()))
+}
+
+// watcher collects what a run tells.
+type watcher struct {
+	progress func(text string, waiting bool)
+	log      strings.Builder
+	said     []string
+	failed   *follow.Event
+	end      *ending
+}
+
+type ending struct{ err error }
+
+func (w *watcher) tell(text string, waiting bool) {
+	if w.progress != nil {
+		w.progress(text, waiting)
+	}
+}
+
+func (w *watcher) observe(event follow.Event) {
+	switch event.Kind {
+	case follow.StepStarted:
+		if event.Step == listStep {
+			w.tell("Listing the image's files", false)
+		} else {
+			w.tell("Pulling the image in the cluster", false)
+		}
+	case follow.Log:
+		line, _ := pipelinerun.ParseFetchLine(event.Text)
+		switch {
+		case line.Level != "" || event.Step != listStep:
+			w.said = append(w.said[max(0, len(w.said)-9):], line.Message)
+		case w.log.Len()+len(event.Text) > logLimit:
+			w.end = &ending{fmt.Errorf("%w: its log has more than %d MiB", ErrListing, logLimit>>20)}
+		default:
+			w.log.WriteString(event.Text)
+		}
+	case follow.StepEnded:
+		if event.ExitCode != 0 && w.failed == nil {
+			w.failed = &event
+		}
+	case follow.Waiting:
+		w.tell(event.Reason+": "+event.Text, true)
+		if event.Hopeless {
+			w.end = &ending{&Error{Message: event.Reason + ": " + event.Text, Hint: event.Advice}}
+		}
+	case follow.RunEnded:
+		w.end = &ending{w.verdict(event)}
+	case follow.TaskStarted, follow.TaskEnded, follow.Warning:
+	}
+}
+
+// verdict is why a run that has ended has no listing; nil if it has one.
+func (w *watcher) verdict(event follow.Event) error {
+	if event.Err != nil {
+		return event.Err
+	}
+	outcome := pipelinerun.Verdict(event.Run)
+	switch {
+	case outcome.Succeeded:
+		return nil
+	case strings.Contains(outcome.Message, manifests.InspectTask) && strings.Contains(outcome.Message, "not found"):
+		return ErrNoTask
+	case w.failed == nil:
+		return &Error{Message: outcome.Reason + ": " + outcome.Message, Hint: event.Advice}
+	}
+	why := w.failed.Text
+	if len(w.said) > 0 {
+		why = w.said[len(w.said)-1]
+	}
+	if why == "" {
+		why = fmt.Sprintf("step %s exited with code %d (%s)", w.failed.Step, w.failed.ExitCode, w.failed.Reason)
+	}
+	return &Error{Message: why, Hint: w.failed.Advice}
+}
+
+// newRun makes the run. It has no label of an app: it is none of its history.
+func newRun(target Target) *tektonv1.PipelineRun {
+	noToken := false
+	layers := make([]string, 0, len(target.Layers))
+	seen := map[string]bool{}
+	for _, digest := range target.Layers {
+		if !seen[digest] {
+			// An OCI layout names a blob by sha256/<hex>.
+			layers = append(layers, strings.Replace(digest, ":", "/", 1))
+		}
+		seen[digest] = true
+	}
+	param := func(name, value string) tektonv1.Param {
+		return tektonv1.Param{Name: name, Value: *tektonv1.NewStructuredValues(value)}
+	}
+	return &tektonv1.PipelineRun{
+		TypeMeta: metav1.TypeMeta{APIVersion: tektonv1.SchemeGroupVersion.String(), Kind: "PipelineRun"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "pyflow-inspect-" + rand.String(8), Namespace: target.Namespace,
+			Labels: map[string]string{manifests.LabelManagedBy: manifests.FieldManager},
+		},
+		Spec: tektonv1.PipelineRunSpec{
+			PipelineSpec: &tektonv1.PipelineSpec{
+				Workspaces: []tektonv1.PipelineWorkspaceDeclaration{{Name: "registry"}},
+				Tasks: []tektonv1.PipelineTask{{
+					Name: task,
+					TaskRef: &tektonv1.TaskRef{ResolverRef: tektonv1.ResolverRef{
+						Resolver: "cluster",
+						Params: tektonv1.Params{
+							param("kind", "task"), param("name", manifests.InspectTask), param("namespace", manifests.SystemNamespace),
+						},
+					}},
+					Params: tektonv1.Params{
+						param("image", target.Repository+"@"+target.Digest),
+						{Name: "layers", Value: tektonv1.ParamValue{Type: tektonv1.ParamTypeArray, ArrayVal: layers}},
+					},
+					Workspaces: []tektonv1.WorkspacePipelineTaskBinding{{Name: "registry", Workspace: "registry"}},
+				}},
+			},
+			Workspaces: []tektonv1.WorkspaceBinding{{Name: "registry", Secret: &corev1.SecretVolumeSource{
+				SecretName: manifests.RegistrySecret,
+				Items: []corev1.KeyToPath{
+					{Key: corev1.DockerConfigJsonKey, Path: "config.json"},
+					{Key: manifests.CAKey, Path: manifests.CAKey},
+				},
+			}}},
+			TaskRunTemplate: tektonv1.PipelineTaskRunTemplate{
+				ServiceAccountName: manifests.BuildServiceAccount,
+				PodTemplate:        &pod.PodTemplate{AutomountServiceAccountToken: &noToken},
+			},
+			Timeouts: &tektonv1.TimeoutFields{Pipeline: &metav1.Duration{Duration: target.Timeout}},
+		},
+	}
+}

@@ -1,0 +1,118 @@
+package inspect
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+)
+
+// listScript is the script of the step that lists, at work below dir.
+func listScript(t *testing.T, dir string) string {
+	t.Helper()
+	file, err := os.Open("../manifests/platform/tasks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for decoder := yaml.NewYAMLOrJSONDecoder(file, 4096); ; {
+		var task tektonv1.Task
+		if err := decoder.Decode(&task); errors.Is(err, io.EOF) {
+			t.Fatal("there is no such Task")
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range task.Spec.Steps {
+			if task.Name == manifests.InspectTask && step.Name == listStep {
+				return strings.ReplaceAll(step.Args[0], "/context/", dir+"/")
+			}
+		}
+	}
+}
+
+// busyBox is a tar that lists as BusyBox's does: hard links like files, names as they
+// are.
+const busyBox = `#!/bin/sh
+PATH=/usr/bin:/bin
+[ "$1" != --version ] || exec echo BusyBox
+[ "$2" = -tvf ] || exec tar "$@"
+tar --quoting-style=literal "$@" | sed 's/^h/-/; s/ link to / -> /'
+`
+
+// TestTask runs the Task's script, with what uv leaves behind that has linked its cache
+// into the image, and with a name that claims to be more than one.
+func TestTask(t *testing.T) {
+	const site = "opt/venv/lib/python3.13/site-packages/"
+	dir := t.TempDir()
+	var layer bytes.Buffer
+	archive := tar.NewWriter(&layer)
+	for _, entry := range []tar.Header{
+		{Name: site + "x-1.dist-info/METADATA", PAXRecords: map[string]string{"comment": "Metadata-Version: 2.4\nName: X\nVersion: 1.0\n\nName: y\n"}},
+		{Name: site + "x-1.dist-info/RECORD", PAXRecords: map[string]string{"comment": "x.py,sha256=a,3\n\"a,b.py\",,\n"}},
+		{Name: "root/.cache/uv/a/x-1.dist-info/METADATA", Typeflag: tar.TypeLink, Linkname: site + "x-1.dist-info/METADATA"},
+		{Name: "a\n@layer sha256/b", PAXRecords: map[string]string{"comment": "x"}},
+	} {
+		content := entry.PAXRecords["comment"]
+		entry.Mode, entry.Size, entry.PAXRecords = 0o644, int64(len(content)), nil
+		if err := archive.WriteHeader(&entry); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(archive, content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := archive.Close(); err != nil {
+		t.Fatal(err)
+	}
+	programs := filepath.Join(dir, "bin")
+	if err := os.Mkdir(programs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(programs, "tar"), []byte(busyBox), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range map[string]string{"GNU": "/usr/bin:/bin", "BusyBox": programs + ":/usr/bin:/bin"} {
+		t.Run(name, func(t *testing.T) {
+			work := filepath.Join(dir, name)
+			if err := os.MkdirAll(filepath.Join(work, "image/blobs/sha256"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(work, "image/blobs/sha256/a"), layer.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", listScript(t, work), "pyflow-inspect", "sha256/a")
+			cmd.Env = []string{"PATH=" + path, "LC_ALL=C"}
+			var said bytes.Buffer
+			cmd.Stderr = &said
+			log, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("%v: %s", err, said.String())
+			}
+			listing, err := Decode(bytes.NewReader(log))
+			if err != nil || len(listing.Layers) != 1 {
+				t.Fatalf("got %+v, %v", listing, err)
+			}
+			got := listing.Layers[0]
+			if want := map[string][]string{
+				site + "x-1.dist-info/METADATA": {"Name: X", "Version: 1.0"},
+				site + "x-1.dist-info/RECORD":   {"x.py", `"a,b.py"`},
+			}; !reflect.DeepEqual(got.Metadata, want) {
+				t.Errorf("metadata is %q, want %q", got.Metadata, want)
+			}
+			if len(got.Entries) != 4 || got.Entries[2].Type != Hardlink || got.Entries[2].Target != site+"x-1.dist-info/METADATA" {
+				t.Errorf("entries are %+v", got.Entries)
+			}
+		})
+	}
+}
