@@ -1,0 +1,274 @@
+// Package lint is the verb that checks a Dockerfile and what it installs.
+package lint
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/lint"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
+)
+
+// ErrFindings says that there are findings that fail the check. They have been
+// printed by then.
+var ErrFindings = errors.New("there are findings")
+
+// Flags are what the command line says.
+type Flags struct {
+	File    string
+	Target  string
+	Variant string
+	Output  string
+	Strict  bool
+	Rules   bool
+	Explain string
+}
+
+// NewCommand makes the verb.
+func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
+	flags := &Flags{}
+	cmd := &cobra.Command{
+		Use:   "lint [DIR]",
+		Short: "Check a Dockerfile and the requirements that it installs",
+		Long: `Check the Dockerfile of a directory, and the requirements that it installs: by the
+checks that BuildKit itself has, and by rules for images of Python services. Nothing
+is run, built or fetched, and no cluster is asked. Of a Python project without a
+Dockerfile it is the one that build would make.
+
+A finding is left out by a comment above the instruction, or at the end of the line
+of a requirement:  # pyflow: ignore=RULE
+For a whole file:  # pyflow: ignore-file=RULE
+
+The exit code is 1 when there are errors, with --strict also when there are warnings.`,
+		Example: `  # The Dockerfile of this directory
+  kubectl pyflow lint
+
+  # Fail on warnings too, as in CI
+  kubectl pyflow lint --strict
+
+  # For code scanning
+  kubectl pyflow lint -o sarif > lint.sarif
+
+  # Why a rule is there, and what to do
+  kubectl pyflow lint --explain code-before-dependencies`,
+		Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			options, err := flags.ToOptions(streams, args)
+			if err != nil {
+				return err
+			}
+			return options.Run(cmd.Context())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&flags.File, "file", "f", "", "The Dockerfile, relative to DIR (default: Dockerfile)")
+	f.StringVar(&flags.Target, "target", "", "The stage that is built (default: the last one)")
+	f.StringVar(&flags.Variant, "variant", "", "Check the Dockerfile of this kind that build would make: slim, distroless or bloated")
+	f.StringVarP(&flags.Output, "output", "o", "", "Format: text, json or sarif (default: text)")
+	f.BoolVar(&flags.Strict, "strict", false, "Exit with 1 on warnings too")
+	f.BoolVar(&flags.Rules, "rules", false, "List all rules")
+	f.StringVar(&flags.Explain, "explain", "", "Print the page of a rule: reason and fix")
+	cmd.MarkFlagsMutuallyExclusive("rules", "explain")
+	cmd.MarkFlagsMutuallyExclusive("file", "variant")
+	_ = cmd.RegisterFlagCompletionFunc("variant", cobra.FixedCompletions([]string{string(recipe.Slim), string(recipe.Distroless), string(recipe.Bloated)}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json", "sarif"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("explain", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		var ids []string
+		for _, rule := range lint.Rules() {
+			ids = append(ids, rule.ID+"\t"+rule.Summary)
+		}
+		return ids, cobra.ShellCompDirectiveNoFileComp
+	})
+	return cmd
+}
+
+// Options are a run of lint.
+type Options struct {
+	Streams genericiooptions.IOStreams
+	Lint    lint.Options
+	// Variant is checked in place of the directory's own Dockerfile; may be empty.
+	Variant recipe.Variant
+	// Output is text, json or sarif.
+	Output string
+	Strict bool
+	// Rules lists the rules, Explain prints the page of one; nothing is checked.
+	Rules   bool
+	Explain string
+	// Color colors the text.
+	Color bool
+}
+
+// ToOptions checks the flags.
+func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*Options, error) {
+	o := &Options{
+		Streams: streams, Output: f.Output, Strict: f.Strict, Rules: f.Rules, Explain: f.Explain,
+		Lint:    lint.Options{Dir: ".", Dockerfile: f.File, Target: f.Target},
+		Variant: recipe.Variant(f.Variant),
+		Color:   term.IsTerminal(streams.Out) && os.Getenv("NO_COLOR") == "",
+	}
+	if len(args) > 0 {
+		o.Lint.Dir = args[0]
+	}
+	switch o.Output {
+	case "":
+		o.Output = "text"
+	case "text", "json", "sarif":
+	default:
+		return nil, fmt.Errorf("--output is 'text', 'json' or 'sarif', not %q", f.Output)
+	}
+	if f.Rules || f.Explain != "" {
+		if len(args) > 0 {
+			return nil, errors.New("--rules and --explain check nothing: leave the directory out")
+		}
+		if f.Output == "sarif" || f.Explain != "" && f.Output == "json" {
+			return nil, fmt.Errorf("--rules is printed as text or json and --explain as text, not as %s", f.Output)
+		}
+	}
+	return o, nil
+}
+
+// Run checks, and prints what it finds. The error is ErrFindings when that fails
+// the check.
+func (o *Options) Run(ctx context.Context) error {
+	switch {
+	case o.Rules:
+		return o.list()
+	case o.Explain != "":
+		return o.explain()
+	}
+	report, err := o.check(ctx)
+	if err != nil {
+		return err
+	}
+	switch o.Output {
+	case "json":
+		err = o.json(newReport(report))
+	case "sarif":
+		var content []byte
+		if content, err = report.SARIF(version.Version()); err == nil {
+			_, err = o.Streams.Out.Write(content)
+		}
+	default:
+		_, err = o.Streams.Out.Write([]byte(text(report, o.Color)))
+	}
+	if err != nil {
+		return fmt.Errorf("print the findings: %w", err)
+	}
+	fmt.Fprintln(o.Streams.ErrOut, printable(report.Summary()))
+	if failures, warnings, _ := report.Count(); failures > 0 || o.Strict && warnings > 0 {
+		return ErrFindings
+	}
+	return nil
+}
+
+// check checks the Dockerfile that build would build.
+func (o *Options) check(ctx context.Context) (*lint.Report, error) {
+	options := o.Lint
+	if info, err := os.Stat(options.Dir); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("open the directory: %s is a file; name the directory, and in it the Dockerfile with --file", options.Dir)
+	}
+	settings, err := pyproject.Read(options.Dir)
+	if err != nil {
+		return nil, err
+	}
+	options.Dockerfile = cmp.Or(options.Dockerfile, settings.Build.Dockerfile)
+	options.Target = cmp.Or(options.Target, settings.Build.Target)
+	if o.Variant == "" {
+		report, err := lint.Run(ctx, options)
+		if options.Dockerfile != "" || !errors.Is(err, project.ErrNoDockerfile) {
+			return report, err
+		}
+	}
+	found, err := service.Read(options.Dir, service.Options{Generate: true, Variant: o.Variant})
+	if err != nil {
+		return nil, err
+	}
+	options.Dockerfile, options.Content, options.Ignore = found.Dockerfile.Path, found.Dockerfile.Content, found.Ignore()
+	return lint.Run(ctx, options)
+}
+
+// list prints the rules.
+func (o *Options) list() error {
+	rules := lint.Rules()
+	if o.Output == "json" {
+		return o.json(ruleList{Kind: "LintRuleList", APIVersion: "pyflow.dev/v1", Items: rules})
+	}
+	columns := []term.Column[lint.Rule]{
+		{Header: "RULE", Cell: func(rule lint.Rule) string { return rule.ID }},
+		{Header: "SEVERITY", Cell: func(rule lint.Rule) string { return string(rule.Severity) }},
+		{Header: "WHAT IT ASKS FOR", Cell: func(rule lint.Rule) string { return rule.Summary }},
+	}
+	_, err := o.Streams.Out.Write([]byte(term.Table(columns, rules)))
+	return err
+}
+
+// explain prints the page of a rule.
+func (o *Options) explain() error {
+	if page, ok := lint.Page(o.Explain); ok {
+		_, err := o.Streams.Out.Write([]byte(page))
+		return err
+	}
+	for _, rule := range lint.Rules() {
+		if strings.EqualFold(rule.ID, o.Explain) {
+			if page, ok := lint.Page(rule.ID); ok {
+				_, err := o.Streams.Out.Write([]byte(page))
+				return err
+			}
+			_, err := fmt.Fprintf(o.Streams.Out, "# %s\n\n%s.\n\nA check of BuildKit: %s\n", rule.ID, rule.Summary, term.OrNone(rule.URL))
+			return err
+		}
+	}
+	return fmt.Errorf("there is no rule %q; kubectl pyflow lint --rules lists them", o.Explain)
+}
+
+// ruleList is --rules -o json.
+type ruleList struct {
+	Kind       string      `json:"kind"`
+	APIVersion string      `json:"apiVersion"`
+	Items      []lint.Rule `json:"items"`
+}
+
+// report is -o json.
+type report struct {
+	Kind       string         `json:"kind"`
+	APIVersion string         `json:"apiVersion"`
+	Dockerfile string         `json:"dockerfile"`
+	Errors     int            `json:"errors"`
+	Warnings   int            `json:"warnings"`
+	Notes      int            `json:"notes"`
+	Findings   []lint.Finding `json:"findings"`
+}
+
+func newReport(found *lint.Report) report {
+	failures, warnings, notes := found.Count()
+	return report{
+		Kind: "LintReport", APIVersion: "pyflow.dev/v1", Dockerfile: found.Dockerfile,
+		Errors: failures, Warnings: warnings, Notes: notes, Findings: append([]lint.Finding{}, found.Findings...),
+	}
+}
+
+func (o *Options) json(value any) error {
+	encoder := json.NewEncoder(o.Streams.Out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}

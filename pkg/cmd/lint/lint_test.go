@@ -1,0 +1,203 @@
+package lint
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/charmbracelet/x/ansi"
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/lint"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+const hash = " --hash=sha256:0000000000000000000000000000000000000000000000000000000000000000"
+
+// directory has findings of each severity; with what is odd in lines.
+func directory(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"Dockerfile": "FROM python:3.13-slim\n" +
+			"ENV\tGREETING=grüße\tAPI_KEY=hunter2\n" +
+			"COPY requirements.txt .\n" +
+			"RUN echo " + strings.Repeat("long ", 40) + "&& pip install -r requirements.txt\n" +
+			"USER app\n" +
+			"CMD uvicorn \\\n  main:app --host 0.0.0.0 --workers 2\n",
+		"requirements.txt": "fastapi==1" + hash + "\nstarlette>1\x1b[31m\u2066\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// run executes the verb as the command line does.
+func run(t *testing.T, flags Flags, args ...string) (out, errOut string, err error) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	options, err := flags.ToOptions(genericiooptions.IOStreams{Out: &stdout, ErrOut: &stderr}, args)
+	if err != nil {
+		return "", "", err
+	}
+	options.Lint.Now = time.Date(2026, time.November, 20, 0, 0, 0, 0, time.UTC)
+	err = options.Run(t.Context())
+	return stdout.String(), stderr.String(), err
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s differs; go test ./pkg/cmd/lint -update writes it (-want +got):\n%s", file, diff)
+	}
+}
+
+func TestRun(t *testing.T) {
+	dir := directory(t)
+	for output, file := range map[string]string{"": "findings.txt", "json": "findings.json", "sarif": ""} {
+		out, errOut, err := run(t, Flags{Output: output}, dir)
+		if !errors.Is(err, ErrFindings) {
+			t.Errorf("-o %s: error is %v", output, err)
+		}
+		if want := "1 error, 3 warnings, 2 notes in Dockerfile and requirements.txt\n"; errOut != want {
+			t.Errorf("-o %s: summary is %q, want %q", output, errOut, want)
+		}
+		if file != "" {
+			golden(t, file, out)
+			if strings.Contains(out, "hunter2") {
+				t.Errorf("-o %s: the secret is printed", output)
+			}
+		} else if !json.Valid([]byte(out)) || !strings.Contains(out, `"2.1.0"`) {
+			t.Errorf("-o %s: %s", output, out)
+		}
+		if output == "" && strings.ContainsAny(out, "\x1b\u2066") {
+			t.Error("a control character of a file is printed")
+		}
+	}
+}
+
+func TestColor(t *testing.T) {
+	report, err := lint.Run(t.Context(), lint.Options{Dir: directory(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, colored := text(report, false), text(report, true)
+	if plain == colored || ansi.Strip(colored) != plain {
+		t.Error("colors change the text")
+	}
+}
+
+func TestExit(t *testing.T) {
+	warning := t.TempDir()
+	clean := t.TempDir()
+	for dir, content := range map[string]string{warning: "FROM python:3.13-slim\n", clean: "FROM python:3.13-slim\nUSER app\n"} {
+		if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	service := t.TempDir()
+	for name, content := range map[string]string{"main.py": "from fastapi import FastAPI\n\napp = FastAPI()\n", "requirements.txt": "fastapi\nuvicorn==0.34.0\n"} {
+		if err := os.WriteFile(filepath.Join(service, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, test := range map[string]struct {
+		flags Flags
+		dir   string
+		want  error
+		out   string
+	}{
+		"an error":               {Flags{}, directory(t), ErrFindings, "1 error, "},
+		"a warning":              {Flags{}, warning, nil, "1 warning in Dockerfile"},
+		"a warning, strictly":    {Flags{Strict: true}, warning, ErrFindings, "1 warning in Dockerfile"},
+		"a note, strictly":       {Flags{Strict: true}, clean, nil, "1 note in Dockerfile"},
+		"nothing to check":       {Flags{}, t.TempDir(), project.ErrNoProject, ""},
+		"a generated one":        {Flags{}, service, nil, "1 warning in requirements.txt"},
+		"another kind":           {Flags{Variant: "bloated"}, service, nil, "6 warnings"},
+		"no such kind":           {Flags{Variant: "thin"}, service, recipe.ErrVariant, ""},
+		"another Dockerfile":     {Flags{File: "deploy/Dockerfile"}, warning, project.ErrNoDockerfile, ""},
+		"that is named":          {Flags{File: filepath.Join(warning, "Dockerfile")}, warning, nil, "1 warning in Dockerfile"},
+		"a Dockerfile of others": {Flags{File: filepath.Join(warning, "Dockerfile")}, clean, project.ErrOutside, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, errOut, err := run(t, test.flags, test.dir)
+			if !errors.Is(err, test.want) || !strings.HasPrefix(errOut, test.out) {
+				t.Errorf("error is %v and summary %q, want %v and %q", err, errOut, test.want, test.out)
+			}
+		})
+	}
+}
+
+func TestExplain(t *testing.T) {
+	for rule, want := range map[string]string{
+		"root-user":       "# root-user\n",
+		"Root-User":       "# root-user\n",
+		"stagenamecasing": "https://docs.docker.com/go/dockerfile/rule/stage-name-casing/",
+	} {
+		out, _, err := run(t, Flags{Explain: rule})
+		if err != nil || !strings.Contains(out, want) {
+			t.Errorf("%s: %q, %v", rule, out, err)
+		}
+	}
+	out, _, err := run(t, Flags{Rules: true})
+	if err != nil || len(strings.Split(strings.TrimSpace(out), "\n")) != len(lint.Rules())+1 {
+		t.Errorf("rules are\n%s%v", out, err)
+	}
+	out, _, err = run(t, Flags{Rules: true, Output: "json"})
+	var list ruleList
+	if json.Unmarshal([]byte(out), &list) != nil || err != nil || len(list.Items) != len(lint.Rules()) || list.Kind != "LintRuleList" {
+		t.Errorf("rules are\n%s%v", out, err)
+	}
+}
+
+func TestBadInput(t *testing.T) {
+	for want, test := range map[string]struct {
+		flags Flags
+		args  []string
+	}{
+		`--output is 'text', 'json' or 'sarif', not "yaml"`:                {Flags{Output: "yaml"}, nil},
+		"--rules and --explain check nothing: leave the directory out":     {Flags{Rules: true}, []string{"."}},
+		`there is no rule "rot"; kubectl pyflow lint --rules lists them`:   {Flags{Explain: "rot"}, nil},
+		"--rules is printed as text or json and --explain as text, not as": {Flags{Explain: "root-user", Output: "json"}, nil},
+		"open the directory": {Flags{}, []string{"nothing"}},
+		"lint_test.go is a file; name the directory, and in it the Dockerfile with --file": {Flags{}, []string{"lint_test.go"}},
+	} {
+		_, _, err := run(t, test.flags, test.args...)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error is %v, want %q", err, want)
+		}
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	options := &Options{Streams: genericiooptions.NewTestIOStreamsDiscard(), Lint: lint.Options{Dir: directory(t)}}
+	if err := options.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v", err)
+	}
+}

@@ -1,0 +1,119 @@
+package lint
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/charmbracelet/x/ansi"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/lint"
+)
+
+// text is the findings as a person reads them: the place as compilers write it, so
+// that terminals and editors find it, the line with a mark below it, and the fix.
+func text(report *lint.Report, color bool) string {
+	paint := func(style ansi.Style, text string) string {
+		if !color || text == "" {
+			return text
+		}
+		return style.Styled(text)
+	}
+	var out strings.Builder
+	for i := range report.Findings {
+		finding := &report.Findings[i]
+		if i > 0 {
+			out.WriteByte('\n')
+		}
+		style := severityStyle(finding.Severity)
+		at := finding.Path
+		if finding.Line > 0 {
+			at = fmt.Sprintf("%s:%d:%d", finding.Path, finding.Line, finding.Column)
+		}
+		fmt.Fprintf(&out, "%s: %s: %s %s\n", paint(ansi.Style{}.Bold(), printable(at)), paint(style, string(finding.Severity)),
+			printable(finding.Message), paint(ansi.Style{}.Faint(), "("+finding.Rule+")"))
+		if line, mark := excerpt(report, finding); line != "" {
+			fmt.Fprintf(&out, "    %s\n    %s\n", line, paint(style, mark))
+		}
+		if finding.Fix != "" {
+			fmt.Fprintf(&out, "  fix: %s\n", printable(finding.Fix))
+		} else if finding.URL != "" {
+			fmt.Fprintf(&out, "  see: %s\n", finding.URL)
+		}
+	}
+	return out.String()
+}
+
+func severityStyle(severity lint.Severity) ansi.Style {
+	color := ansi.Cyan
+	switch severity {
+	case lint.Error:
+		color = ansi.Red
+	case lint.Warning:
+		color = ansi.Yellow
+	case lint.Note:
+	}
+	return ansi.Style{}.Bold().ForegroundColor(color)
+}
+
+// maxLine bounds the characters that are shown of a line.
+const maxLine = 160
+
+// excerpt returns the first line of a finding, and what marks its part below: ^ at
+// the start, ~ up to the end. Both are empty when there is no such line.
+func excerpt(report *lint.Report, finding *lint.Finding) (line, mark string) {
+	whole := report.Line(finding.Path, finding.Line)
+	if strings.TrimSpace(whole) == "" {
+		return "", ""
+	}
+	runes := []rune(strings.TrimRight(whole, " \t"))
+	first := min(max(finding.Column-1, 0), len(runes)-1)
+	last := len(runes)
+	if finding.EndLine == finding.Line {
+		last = min(max(finding.EndColumn-1, first+1), len(runes))
+	}
+	// Of a long line what is around the start.
+	cut := 0
+	if len(runes) > maxLine && first > maxLine/2 {
+		cut = first - maxLine/2
+	}
+	end := min(len(runes), cut+maxLine)
+	last = min(last, end)
+	var shown, below strings.Builder
+	if cut > 0 {
+		runes[cut] = '…'
+	}
+	if end < len(runes) {
+		runes[end-1] = '…'
+	}
+	for i := cut; i < end; i++ {
+		switch {
+		case runes[i] == '\t' && i < first:
+			shown.WriteByte('\t')
+			below.WriteByte('\t')
+			continue
+		case i < first:
+			below.WriteString(strings.Repeat(" ", width(runes[i])))
+		case i == first:
+			below.WriteString("^" + strings.Repeat("~", width(runes[i])-1))
+		case i < last:
+			below.WriteString(strings.Repeat("~", width(runes[i])))
+		}
+		shown.WriteString(printable(string(runes[i])))
+	}
+	return shown.String(), below.String()
+}
+
+// width is how many cells of a terminal a character takes, at least one.
+func width(r rune) int { return max(1, ansi.StringWidth(string(r))) }
+
+// printable keeps a file from moving the cursor, and from hiding or turning around
+// what follows.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return ' '
+		}
+		return r
+	}, text)
+}

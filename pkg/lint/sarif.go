@@ -1,0 +1,99 @@
+package lint
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
+
+	pages "github.com/pyflow-dev/kubectl-pyflow/docs/lint"
+)
+
+// Page returns the page of a rule, in Markdown: reason and fix. BuildKit's rules have
+// theirs on the web.
+func Page(rule string) (string, bool) { return pages.Read(rule) }
+
+// sourceRoot is what the paths are relative to: the build context, wherever it is.
+const sourceRoot = "%SRCROOT%"
+
+// SARIF returns the report as SARIF 2.1.0, with the rules that have findings. version
+// is the program's.
+func (r *Report) SARIF(version string) ([]byte, error) {
+	run := sarif.NewRunWithInformationURI("kubectl-pyflow lint", "https://github.com/pyflow-dev/kubectl-pyflow/blob/main/docs/lint/README.md")
+	run.Tool.Driver.WithVersion(version)
+	run.WithColumnKind("unicodeCodePoints")
+	run.WithOriginalUriBaseIds(map[string]sarif.ArtifactLocation{
+		sourceRoot: *sarif.NewArtifactLocation().WithDescription(sarif.NewMessage().WithText("The build context")),
+	})
+	rules := byID(Rules())
+	var used []string
+	for i := range r.Findings {
+		if id := r.Findings[i].Rule; !slices.Contains(used, id) {
+			used = append(used, id)
+		}
+	}
+	slices.Sort(used)
+	for _, id := range used {
+		rule, ok := rules[id]
+		if !ok {
+			rule = Rule{ID: id, Severity: severityOf(id), Summary: id}
+		}
+		run.Tool.Driver.AddRule(describe(rule))
+	}
+	seen := map[string]int{}
+	for i := range r.Findings {
+		run.AddResult(r.result(&r.Findings[i], slices.Index(used, r.Findings[i].Rule), seen))
+	}
+	if run.Results == nil {
+		run.Results = []*sarif.Result{} // none, as opposed to not looked for
+	}
+	var text bytes.Buffer
+	if err := sarif.NewReport().AddRun(run).PrettyWrite(&text); err != nil {
+		return nil, fmt.Errorf("write SARIF: %w", err)
+	}
+	return append(bytes.TrimRight(text.Bytes(), "\n"), '\n'), nil
+}
+
+// describe is a rule as SARIF has it.
+func describe(rule Rule) *sarif.ReportingDescriptor {
+	described := sarif.NewRule(rule.ID).
+		WithShortDescription(sarif.NewMultiformatMessageString().WithText(rule.Summary)).
+		WithFullDescription(sarif.NewMultiformatMessageString().WithText(rule.Summary)).
+		WithDefaultConfiguration(sarif.NewReportingConfiguration().WithLevel(string(rule.Severity)))
+	if rule.URL != "" {
+		described.WithHelpURI(rule.URL)
+	}
+	if page, ok := Page(rule.ID); ok {
+		described.WithHelp(sarif.NewMultiformatMessageString().WithText(page).WithMarkdown(page))
+	} else {
+		described.WithHelp(sarif.NewMultiformatMessageString().WithText(strings.TrimSpace(rule.Summary + ". " + rule.URL)))
+	}
+	return described
+}
+
+// result is one finding. Its fingerprint holds when lines are added above it.
+func (r *Report) result(finding *Finding, index int, seen map[string]int) *sarif.Result {
+	text := finding.Message
+	if finding.Fix != "" {
+		text += "; " + finding.Fix
+	}
+	identity := strings.Join([]string{finding.Rule, finding.Path, strings.TrimSpace(r.Line(finding.Path, finding.Line)), finding.Message}, "\x00")
+	seen[identity]++
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d", identity, seen[identity]))
+	location := sarif.NewPhysicalLocation().WithArtifactLocation(
+		sarif.NewSimpleArtifactLocation((&url.URL{Path: finding.Path}).String()).WithURIBaseID(sourceRoot))
+	if finding.Line > 0 {
+		location.WithRegion(sarif.NewRegion().WithStartLine(finding.Line).WithStartColumn(finding.Column).
+			WithEndLine(finding.EndLine).WithEndColumn(finding.EndColumn))
+	}
+	return sarif.NewRuleResult(finding.Rule).WithRuleIndex(index).
+		WithLevel(string(finding.Severity)).
+		WithMessage(sarif.NewMessage().WithText(text)).
+		WithLocations([]*sarif.Location{sarif.NewLocationWithPhysicalLocation(location)}).
+		WithPartialFingerprints(map[string]string{"pyflow/v1": hex.EncodeToString(sum[:16])})
+}
