@@ -55,7 +55,7 @@ test-unit: generate ## Run the Go tests that need no cluster
 	hack/test-cluster-module.sh
 
 .PHONY: test-example
-test-example: ## Run the example's tests and checks in a virtual environment of their own
+test-example: build ## Test the example, and what init makes of its templates, in virtual environments of their own
 	hack/test-example.sh
 
 .PHONY: test-e2e

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Locks what the templates of `kubectl pyflow init` need, anew, at the newest
+# versions: run it now and then, and whenever a template's pyproject.toml changes;
+# make test-example then says whether they still work.
+#
+# The locks hold for Python 3.11 and newer on any platform, as --python may choose
+# one. Which package index they came from does not matter, and is not in them.
+set -euo pipefail
+
+# shellcheck source=hack/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+venv=$CACHE/venv/uv
+if [[ ! -x $venv/bin/uv ]]; then
+  log "installing uv, once"
+  python3 -m venv "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv
+fi
+
+# Without the hints on where to look for packages that this machine may have.
+compile() {
+  UV_CUSTOM_COMPILE_COMMAND="see README.md" "$venv/bin/uv" pip compile --quiet --universal --python-version 3.11 \
+    --generate-hashes --only-binary :all: --no-emit-index-url --no-emit-find-links "$@" >/dev/null
+}
+
+for template in "$ROOT"/pkg/scaffold/templates/*/; do
+  cd "$template"
+  rm -f requirements.txt requirements-dev.txt
+  compile pyproject.toml -o requirements.txt
+  compile --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+done

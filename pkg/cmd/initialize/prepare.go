@@ -1,0 +1,207 @@
+package initialize
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
+)
+
+// dockerfile is the one that builds use when nothing else is said.
+const dockerfile = "Dockerfile"
+
+// work is what a run is going to do.
+type work struct {
+	name    string
+	project *detect.Project
+	plan    *scaffold.Plan
+	// notes are what the user should know of files that are left as they are.
+	notes []string
+}
+
+// prepare finds out what is to be written, and writes nothing.
+func (o *Options) prepare() (*work, error) {
+	if o.New {
+		return o.start()
+	}
+	return o.adopt()
+}
+
+// start prepares a new service.
+func (o *Options) start() (*work, error) {
+	w := &work{name: cmp.Or(o.Name, project.AppName(o.Dir))}
+	files, err := scaffold.New(scaffold.Options{
+		Template: o.Template, Name: w.name, Port: cmp.Or(o.Port, scaffold.DefaultPort), Python: cmp.Or(o.Python, scaffold.DefaultPython),
+	})
+	if err != nil {
+		return nil, o.chooseName(err)
+	}
+	settings := &pyproject.Settings{}
+	for _, file := range files {
+		if file.Path == pyproject.File {
+			if settings, err = pyproject.Parse(file.Content); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if w.project, err = scaffold.Read(files, options(settings)); err != nil {
+		return nil, err
+	}
+	image, err := scaffold.Image(w.project, o.Variant, w.name, settings.Test != "")
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, image...)
+	slices.SortFunc(files, func(a, b scaffold.File) int { return strings.Compare(a.Path, b.Path) })
+	w.plan, err = scaffold.NewPlan(o.Dir, files, o.Force)
+	return w, err
+}
+
+// chooseName adds the flag to an error about a name.
+func (o *Options) chooseName(err error) error {
+	var (
+		name     *project.NameError
+		packaged *scaffold.PackageError
+	)
+	if errors.As(err, &name) || errors.As(err, &packaged) {
+		return fmt.Errorf("%w; choose one with --name", err)
+	}
+	return err
+}
+
+// options are what the settings say to detect.
+func options(settings *pyproject.Settings) detect.Options {
+	return detect.Options{
+		App: settings.App, AppSource: settings.Where("app"),
+		Python: settings.Python, PythonSource: settings.Where("python"),
+		Port: int(settings.Port), PortSource: settings.Where("port"),
+	}
+}
+
+// adopt prepares a project that is there.
+func (o *Options) adopt() (*work, error) {
+	manifest, err := os.ReadFile(o.file(pyproject.File))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	settings, err := pyproject.Parse(manifest)
+	if err != nil {
+		return nil, err
+	}
+	has, err := scaffold.HasSettings(manifest)
+	if err != nil {
+		return nil, err
+	}
+	if has {
+		if err := o.agree(settings); err != nil {
+			return nil, err
+		}
+	}
+	w := &work{name: cmp.Or(o.Name, settings.Name, project.AppName(o.Dir))}
+	if err := project.ValidateName(w.name); err != nil {
+		return nil, o.chooseName(err)
+	}
+	found := options(settings)
+	if o.App != "" {
+		found.App, found.AppSource = o.App, "--app"
+	}
+	if o.Python != "" {
+		found.Python, found.PythonSource = o.Python, "--python"
+	}
+	if o.Port != 0 {
+		found.Port, found.PortSource = o.Port, "--port"
+	}
+	w.project, err = detect.Read(o.Dir, found)
+	if errors.Is(err, project.ErrNoProject) {
+		return nil, fmt.Errorf("%s: %w", o.Dir, ErrNotEmpty)
+	}
+	if err != nil {
+		return nil, err
+	}
+	files, err := o.image(w, settings)
+	if err != nil {
+		return nil, err
+	}
+	if !has {
+		table := scaffold.Settings{Name: w.name, Python: o.Python, Port: w.project.Port}
+		if app := w.project.App; app != nil {
+			table.App = app.Object
+			if app.Factory {
+				table.App += "()"
+			}
+		}
+		file, err := scaffold.Extend(manifest, table)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	w.plan, err = scaffold.NewPlan(o.Dir, files, o.Force)
+	return w, err
+}
+
+// agree checks that the flags do not say another thing than a table that is there,
+// which is not changed: the next build would go by the table.
+func (o *Options) agree(settings *pyproject.Settings) error {
+	for _, flag := range []struct{ name, said, set string }{
+		{"name", o.Name, settings.Name},
+		{"app", o.App, settings.App},
+		{"python", o.Python, settings.Python},
+		{"port", number(o.Port), number(int(settings.Port))},
+	} {
+		if flag.said == "" || flag.said == flag.set {
+			continue
+		}
+		value := strconv.Quote(flag.said)
+		if flag.name == "port" {
+			value = flag.said
+		}
+		where := cmp.Or(settings.Where(flag.name), "[tool.pyflow] of "+pyproject.File)
+		return fmt.Errorf("--%s %s is not what the settings say: set %s = %s in %s", flag.name, flag.said, flag.name, value, where)
+	}
+	return nil
+}
+
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// image returns the files of the image, as far as they are to be written.
+func (o *Options) image(w *work, settings *pyproject.Settings) ([]scaffold.File, error) {
+	own := cmp.Or(settings.Build.Dockerfile, dockerfile)
+	_, err := os.Lstat(o.file(own))
+	there := err == nil
+	if own != dockerfile {
+		if !there {
+			return nil, fmt.Errorf("%s: the Dockerfile %s is not there: write it, or take the line out to have one made", settings.Where("build.dockerfile"), own)
+		}
+		w.notes = append(w.notes, fmt.Sprintf("%s is what is built, as the settings say", own))
+		return nil, nil
+	}
+	variant := cmp.Or(o.Variant, recipe.Variant(settings.Build.Variant))
+	files, err := scaffold.Image(w.project, variant, w.name, settings.Test != "")
+	if there && !o.Force {
+		kept, rerr := os.ReadFile(o.file(own))
+		if err != nil || rerr != nil || string(kept) != string(files[slices.IndexFunc(files, isDockerfile)].Content) {
+			// It may copy what a .dockerignore of ours would leave out.
+			w.notes = append(w.notes, "Dockerfile is the project's own and stays; --force writes another one, and keeps it as Dockerfile"+scaffold.OrigSuffix)
+			return nil, rerr
+		}
+	}
+	return files, err
+}
+
+func isDockerfile(file scaffold.File) bool { return file.Path == dockerfile }

@@ -1,0 +1,121 @@
+package initialize
+
+import (
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
+)
+
+// Report is what -o json prints. Lists are empty, never null.
+type Report struct {
+	Kind       string `json:"kind"`
+	APIVersion string `json:"apiVersion"`
+	// Name is the app's, and Dir as the user named it.
+	Name string `json:"name"`
+	Dir  string `json:"dir"`
+	// Template is what a new service is made from; a project that was there has none.
+	Template string  `json:"template,omitempty"`
+	DryRun   bool    `json:"dryRun"`
+	Files    []File  `json:"files"`
+	Project  Project `json:"project"`
+}
+
+// File is what became of one.
+type File struct {
+	Path   string          `json:"path"`
+	Action scaffold.Action `json:"action"`
+	// Content is all of it, in a dry run, when it would be written.
+	Content string `json:"content,omitempty"`
+}
+
+// Project is detect.Project.
+type Project struct {
+	Name         string       `json:"name,omitempty"`
+	App          *App         `json:"app,omitempty"`
+	Python       string       `json:"python"`
+	Port         int          `json:"port"`
+	Root         string       `json:"root"`
+	Code         []string     `json:"code"`
+	Package      bool         `json:"package"`
+	Dependencies Dependencies `json:"dependencies"`
+	Dev          Dependencies `json:"dev"`
+	Extra        []string     `json:"extra"`
+	Libraries    Libraries    `json:"libraries"`
+	Evidence     []Evidence   `json:"evidence"`
+	Warnings     []string     `json:"warnings"`
+}
+
+// App is detect.App.
+type App struct {
+	Object    string `json:"object"`
+	Factory   bool   `json:"factory"`
+	Framework string `json:"framework"`
+	Server    string `json:"server"`
+	File      string `json:"file"`
+}
+
+// Dependencies are detect.Dependencies.
+type Dependencies struct {
+	Kind   string   `json:"kind,omitempty"`
+	Files  []string `json:"files"`
+	Locked bool     `json:"locked"`
+	Hashed bool     `json:"hashed"`
+	Groups []string `json:"groups"`
+	Names  []string `json:"names"`
+}
+
+// Libraries are detect.Libraries.
+type Libraries struct {
+	Build []string `json:"build"`
+	Run   []string `json:"run"`
+}
+
+// Evidence is detect.Evidence.
+type Evidence struct {
+	What   string `json:"what"`
+	Value  string `json:"value"`
+	Source string `json:"source"`
+}
+
+func (o *Options) report(w *work) Report {
+	p := w.project
+	report := Report{
+		Kind: "Init", APIVersion: "pyflow.dev/v1", Name: w.name, Dir: o.Dir, DryRun: o.DryRun, Files: []File{},
+		Project: Project{
+			Name: p.Name, Python: p.Python, Port: p.Port, Root: p.Root, Code: list(p.Code), Package: p.Package,
+			Dependencies: dependencies(p.Dependencies), Dev: dependencies(p.Dev), Extra: list(p.Extra),
+			Libraries: Libraries{Build: list(p.Libraries.Build), Run: list(p.Libraries.Run)},
+			Evidence:  []Evidence{}, Warnings: list(p.Warnings),
+		},
+	}
+	if o.New {
+		report.Template = o.Template
+	}
+	if app := p.App; app != nil {
+		report.Project.App = &App{Object: app.Object, Factory: app.Factory, Framework: app.Framework, Server: app.Server, File: app.File}
+	}
+	for _, evidence := range p.Evidence {
+		report.Project.Evidence = append(report.Project.Evidence, Evidence(evidence))
+	}
+	for _, change := range w.plan.Changes {
+		file := File{Path: change.Path, Action: change.Action}
+		if o.DryRun && change.Writes() {
+			file.Content = string(change.After)
+		}
+		report.Files = append(report.Files, file)
+	}
+	return report
+}
+
+func dependencies(d detect.Dependencies) Dependencies {
+	return Dependencies{
+		Kind: string(d.Kind), Files: list(d.Files), Locked: d.Locked, Hashed: d.Hashed, Groups: list(d.Groups), Names: list(d.Names),
+	}
+}
+
+// list is an empty list in the place of null.
+func list(words []string) []string {
+	if words == nil {
+		return []string{}
+	}
+	return words
+}

@@ -1,0 +1,61 @@
+package scaffold
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+)
+
+// Settings are what Extend writes; an empty field is left out.
+type Settings struct {
+	Name, App, Python string
+	Port              int
+}
+
+// HasSettings says whether the content of a pyproject.toml has a table [tool.pyflow],
+// in whatever form. An error is that of pyproject.Decode.
+func HasSettings(content []byte) (bool, error) {
+	var has struct {
+		Tool map[string]any `toml:"tool"`
+	}
+	if err := pyproject.Decode(pyproject.File, content, &has); err != nil {
+		return false, err
+	}
+	_, ok := has.Tool["pyflow"]
+	return ok, nil
+}
+
+// Extend returns the pyproject.toml with the table [tool.pyflow] after what is there,
+// not a byte of which changes; nil is a file that is not there. Its lines end as the
+// first one does. It is an error when TOML does not allow the table there, as in a file
+// that has tool = {…}, or has the table already.
+func Extend(content []byte, settings Settings) (File, error) {
+	table := "[tool.pyflow]\n"
+	for _, pair := range []struct{ key, value string }{
+		{"name", settings.Name}, {"app", settings.App}, {"python", settings.Python},
+	} {
+		if pair.value != "" {
+			table += fmt.Sprintf("%s = %q\n", pair.key, pair.value)
+		}
+	}
+	if settings.Port != 0 {
+		table += fmt.Sprintf("port = %d\n", settings.Port)
+	}
+	if len(content) > 0 {
+		table = "\n" + table
+		if !bytes.HasSuffix(content, []byte("\n")) {
+			table = "\n" + table
+		}
+	}
+	if line, _, found := bytes.Cut(content, []byte("\n")); found && bytes.HasSuffix(line, []byte("\r")) {
+		table = strings.ReplaceAll(table, "\n", "\r\n")
+	}
+	file := File{Path: pyproject.File, Content: append(bytes.Clone(content), table...), Base: content}
+	if has, err := HasSettings(file.Content); err != nil || !has {
+		return File{}, fmt.Errorf("%s has no place for a table [tool.pyflow] at its end: write it there by hand:\n%s",
+			pyproject.File, strings.TrimSpace(table))
+	}
+	return file, nil
+}

@@ -1,0 +1,13 @@
+"""What the server runs: `pyflow_service.main:app`.
+
+Importing this module reads the environment and sets logging up; tests make an
+application of their own with `create_app`.
+"""
+
+from .app import create_app
+from .logs import configure_logging
+from .settings import Settings
+
+settings = Settings()
+configure_logging(settings.log_level)
+app = create_app(settings)

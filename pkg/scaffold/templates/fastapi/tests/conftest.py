@@ -1,0 +1,21 @@
+from collections.abc import Iterator
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from pyflow_service.app import create_app
+from pyflow_service.settings import Settings
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    """An application of the test's own, not started."""
+    return create_app(Settings())
+
+
+@pytest.fixture
+def client(app: FastAPI) -> Iterator[TestClient]:
+    """A client of the application, which is started, and stopped after the test."""
+    with TestClient(app) as client:
+        yield client
