@@ -16,9 +16,12 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/initialize"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/images"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/inspect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
@@ -26,6 +29,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/source"
 )
 
@@ -78,12 +82,19 @@ func hints() []hint {
 		{as[*apply.LeftError], "what holds a finalizer goes when the controller that set it takes it off; run kubectl pyflow teardown again to go on, with a longer --timeout if it only needs time"},
 		{is(manifests.ErrNoTekton), "pass --tekton-manifest with the release.yaml of Tekton Pipelines, or use a released binary"},
 		{as[*images.StrandedError], "start it: kubectl --namespace " + manifests.SystemNamespace + " scale statefulset " + manifests.StorageName + " --replicas=1, or run setup or the prune again"},
+		{is(inspect.ErrNoTask), "an older kubectl-pyflow has set the cluster up: run kubectl pyflow setup again, with the rights of an admin"},
 		{is(images.ErrExternal), "use that registry's own retention or lifecycle rules"},
 		{as[*pipelinerun.EndedError], "there is nothing to cancel; what came of it: kubectl pyflow runs, kubectl pyflow logs RUN"},
 		{is(build.ErrSourceGone), "build it again from its folder: kubectl pyflow build DIR"},
-		{is(project.ErrNoProject), "name the folder of the service: kubectl pyflow build DIR"},
+		{is(project.ErrNoProject), "name the folder of the service; a new one is made by kubectl pyflow init DIR"},
 		{is(logs.ErrGone), "a log lives as long as its pod; what the run itself says: kubectl pyflow runs -o wide; to have the log anew, build again"},
 		{is(gather.ErrExists), "replace it with --force, or name another file with --file"},
+		{is(initialize.ErrNotEmpty), "name an empty or a new directory for a new service, or start one between these files with --template fastapi"},
+		{as[*detect.PythonError], "choose another Python with --python, or in the file that is named"},
+		{func(err error) bool {
+			var failed *scaffold.WriteError
+			return errors.As(err, &failed) && len(failed.Written) > 0
+		}, "what was written is complete: run it again to write the rest"},
 		{is(project.ErrNoDockerfile), "add a Dockerfile to the directory, or name it with --file"},
 		{as[*source.ContextError], "leave out what the build does not need with a line in .dockerignore, or put it right: all of the build context travels to the cluster"},
 		{is(registry.ErrFull), "make room with kubectl pyflow images prune, or enlarge the volume with kubectl pyflow setup --registry-storage-size SIZE"},

@@ -23,6 +23,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/source"
 )
 
@@ -45,6 +46,7 @@ func TestExplain(t *testing.T) {
 		"run has ended":      {&pipelinerun.EndedError{}, "kubectl pyflow runs"},
 		"logs are gone":      {logs.ErrGone, "build again"},
 		"bundle is there":    {gather.ErrExists, "--force"},
+		"half of a service":  {&scaffold.WriteError{Written: []string{"main.py"}, Err: syscall.ENOSPC}, "run it again to write the rest"},
 		"context":            {&source.ContextError{Problems: []*source.FileError{{Path: "x", Err: source.ErrOutside}}}, ".dockerignore"},
 		"full registry":      {registry.ErrFull, "images prune"},
 		"no registry there":  {fmt.Errorf("%w: %w", registry.ErrUnreachable, refused), "the registry: this machine"},
@@ -72,7 +74,9 @@ func TestExplain(t *testing.T) {
 			}
 		})
 	}
-	if got := explain(errors.New("something else")); got != "something else" {
-		t.Errorf("got %q, want the error alone", got)
+	for _, err := range []error{errors.New("something else"), &scaffold.WriteError{Path: "main.py", Err: syscall.EROFS}} {
+		if got := explain(err); got != err.Error() {
+			t.Errorf("got %q, want the error alone", got)
+		}
 	}
 }

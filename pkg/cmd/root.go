@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -15,13 +16,17 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/cancel"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/compare"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/initialize"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/lint"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/runs"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/setup"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
 
@@ -41,14 +46,17 @@ func Run(ctx context.Context, streams genericiooptions.IOStreams, args []string)
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, status.ErrUnhealthy):
+	case errors.Is(err, status.ErrUnhealthy), errors.Is(err, lint.ErrFindings):
 		// The report itself has said what is wrong.
 		return exitFailed
 	case ctx.Err() != nil:
 		fmt.Fprintln(streams.ErrOut, "interrupted")
 		return exitInterrupted
 	default:
-		fmt.Fprintf(streams.ErrOut, "error: %s\n", explain(err))
+		// It may have words of a program that has failed.
+		for line := range strings.SplitSeq("error: "+explain(err), "\n") {
+			fmt.Fprintln(streams.ErrOut, term.Clean(line))
+		}
 		return exitFailed
 	}
 }
@@ -72,6 +80,9 @@ with Kaniko, pushed to a private registry there, and delivered by digest.`,
 		Example: `  # Once per cluster
   kubectl pyflow setup
 
+  # A new service, or a project that is there, ready to be built
+  kubectl pyflow init shop
+
   # Build and deliver the service in this directory
   kubectl pyflow build
 
@@ -94,13 +105,16 @@ with Kaniko, pushed to a private registry there, and delivered by digest.`,
 	flags.AddFlags(root.PersistentFlags())
 	root.AddCommand(
 		setup.NewCommand(flags, streams),
+		initialize.NewCommand(streams),
 		build.NewCommand(flags, streams),
 		build.NewRerunCommand(flags, streams),
+		lint.NewCommand(streams),
 		runs.NewCommand(flags, streams),
 		logs.NewCommand(flags, streams),
 		cancel.NewCommand(flags, streams),
 		status.NewCommand(flags, streams),
 		images.NewCommand(flags, streams),
+		compare.NewCommand(flags, streams),
 		gather.NewCommand(flags, streams),
 		teardown.NewCommand(flags, streams),
 	)

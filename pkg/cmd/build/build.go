@@ -3,10 +3,9 @@
 package build
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"math"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -23,7 +22,9 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
 )
 
 // Flags are what the command line says.
@@ -39,6 +40,11 @@ type Flags struct {
 	NoCache    bool
 	Force      bool
 
+	App            string
+	Python         string
+	Variant        string
+	ShowDockerfile bool
+
 	Git       string
 	Revision  string
 	Path      string
@@ -47,15 +53,30 @@ type Flags struct {
 	Manifests string
 	Port      int32
 	Replicas  int32
+	Expose    string
+	Env       []string
+	Requests  string
+	Limits    string
+	Probes    []string
 	NoDeploy  bool
+
+	// Test is the test command as a shell would read it.
+	Test   string
+	NoTest bool
 
 	CPU, Memory, Storage string
 	NodeSelector         string
+
+	// changed says whether a flag was given.
+	changed func(name string) bool
 }
 
 // NewCommand makes the verb build.
 func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	flags := &Flags{config: config, Dockerfile: "Dockerfile", Replicas: 1}
+	return newCommand(&Flags{config: config, Replicas: 1}, streams)
+}
+
+func newCommand(flags *Flags, streams genericiooptions.IOStreams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build [DIR]",
 		Short: "Build a folder's image in the cluster and deliver it",
@@ -63,10 +84,18 @@ func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.
 push the image and deliver it by digest, and watch until every replica is ready.
 With --git the cluster fetches a repository instead.
 
+Without a Dockerfile the folder is a Python project: its app, its Python and its
+dependencies are found, and one is made for them, which --show-dockerfile prints
+and kubectl pyflow init keeps. Settings in [tool.pyflow] of pyproject.toml are
+the flags' defaults.
+
 What is delivered is the kustomization in the folder's deploy or k8s directory, or
 in the one that --manifests names: in it, a container whose image is the app's
 name runs the image that was built. Without such a directory it is a Deployment
 and a NodePort Service.
+
+With --test, or when the Dockerfile has a stage test that the image is not made of,
+the image is tested between its build and its delivery: red tests deliver nothing.
 
 When neither the source nor a setting has changed since an image was built, that
 image is delivered; when it runs already, nothing is done.
@@ -77,6 +106,9 @@ happens to this command; interrupting the command cancels it, interrupting it
 again leaves at once.`,
 		Example: `  # Build and deliver the current directory
   kubectl pyflow build
+
+  # What would be built of a Python project without a Dockerfile
+  kubectl pyflow build --show-dockerfile
 
   # Another folder, under another name, in another namespace
   kubectl pyflow build services/api --name api -n team-a
@@ -91,6 +123,9 @@ again leaves at once.`,
   kubectl pyflow build --detach
   kubectl pyflow logs -f
 
+  # Test before the delivery, and keep the results
+  kubectl pyflow build --test "pytest -q" --junit results.xml
+
   # Build only, and keep the digest
   digest=$(kubectl pyflow build --no-deploy --quiet)`,
 		Args: cobra.MaximumNArgs(1),
@@ -98,6 +133,9 @@ again leaves at once.`,
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if flags.ShowDockerfile {
+				return flags.show(args, streams)
+			}
 			options, err := flags.ToOptions(args, streams)
 			if err != nil {
 				return err
@@ -106,8 +144,13 @@ again leaves at once.`,
 		},
 	}
 	f := cmd.Flags()
+	flags.changed = f.Changed
 	f.StringVar(&flags.Name, "name", "", "Name of the app (default: the folder's name, or the repository's)")
-	f.StringVarP(&flags.Dockerfile, "file", "f", flags.Dockerfile, "Dockerfile, relative to the folder")
+	f.StringVarP(&flags.Dockerfile, "file", "f", "", "Dockerfile, relative to the folder (default: Dockerfile, or one that is made for a Python project without)")
+	f.StringVar(&flags.App, "app", "", "Web application of a project without a Dockerfile, as MODULE:ATTRIBUTE (default: the one that is found)")
+	f.StringVar(&flags.Python, "python", "", "Python of a project without a Dockerfile, such as 3.13 (default: the newest that it supports)")
+	f.StringVar(&flags.Variant, "variant", "", "Make a Dockerfile of this kind, even if there is one: slim, distroless or bloated")
+	f.BoolVar(&flags.ShowDockerfile, "show-dockerfile", false, "Print the Dockerfile that would be built, and do nothing else")
 	f.StringVar(&flags.Target, "target", "", "Stage of the Dockerfile to build (default: the last one)")
 	f.StringArrayVar(&flags.BuildArgs, "build-arg", nil, "Value of an ARG of the Dockerfile, as KEY=VALUE; repeatable")
 	f.StringArrayVar(&flags.Secrets, "build-secret", nil, "Secret for RUN --mount=type=secret, as id=ID,src=FILE or id=ID,env=VARIABLE from this machine, or id=ID,secret=NAME[,key=KEY] from the namespace; repeatable")
@@ -120,7 +163,14 @@ again leaves at once.`,
 	f.StringVar(&flags.Manifests, "manifests", "", "Kustomize directory to deliver (default: deploy or k8s in the folder, when one is there)")
 	f.Int32Var(&flags.Port, "port", 0, fmt.Sprintf("Port the service listens on, when there is no kustomize directory (default: the Dockerfile's EXPOSE, or %d)", release.DefaultPort))
 	f.Int32Var(&flags.Replicas, "replicas", flags.Replicas, "Number of replicas, when there is no kustomize directory")
+	f.StringVar(&flags.Expose, "expose", "", "Service that leads to the app, when there is no kustomize directory: NodePort, ClusterIP, LoadBalancer or None (default: NodePort)")
+	f.StringArrayVar(&flags.Env, "env", nil, "Variable of the running app, as KEY=VALUE, when there is no kustomize directory; repeatable")
+	f.StringVar(&flags.Requests, "requests", "", "What a replica asks for, when there is no kustomize directory, such as cpu=50m,memory=128Mi")
+	f.StringVar(&flags.Limits, "limits", "", "What a replica may use at most, when there is no kustomize directory, such as memory=512Mi")
+	f.StringArrayVar(&flags.Probes, "probe", nil, "How a replica is asked whether it runs, as startup|readiness|liveness=PATH|tcp|none, when there is no kustomize directory; repeatable")
 	f.BoolVar(&flags.NoDeploy, "no-deploy", false, "Build and push the image, and deliver nothing")
+	f.StringVar(&flags.Test, "test", "", "Command that has to succeed before the image is delivered, in the Dockerfile's stage test, or without one in the image, beside the source (default: what the stage test runs)")
+	f.BoolVar(&flags.NoTest, "no-test", false, "Deliver without testing")
 	f.StringVar(&flags.CPU, "cpu", "", "CPU that the build asks for and may use, for example 2 or 500m")
 	f.StringVar(&flags.Memory, "memory", "", "Memory that the build asks for and may use, for example 2Gi")
 	f.StringVar(&flags.Storage, "storage", "", "Space on the node's disk that the build asks for and may use, for example 10Gi")
@@ -133,14 +183,30 @@ again leaves at once.`,
 	_ = cmd.RegisterFlagCompletionFunc("build-arg", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return flags.arguments(args), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 	})
+	for flag, values := range map[string][]string{
+		"variant": {string(recipe.Slim), string(recipe.Distroless), string(recipe.Bloated)},
+		"expose":  {string(release.ExposeNodePort), string(release.ExposeClusterIP), string(release.ExposeLoadBalancer), string(release.ExposeNone)},
+		"probe":   {"startup=", "readiness=", "liveness="},
+	} {
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
 	completeView(cmd)
 	return cmd
+}
+
+// dockerfile is the one that would be built, for completions; nil if there is none.
+func (f *Flags) dockerfile(args []string) *project.Dockerfile {
+	found, err := service.Read(directory(args), f.wanted())
+	if err != nil {
+		return nil
+	}
+	return found.Dockerfile
 }
 
 // stages are what --target may name.
 func (f *Flags) stages(args []string) []string {
 	var names []string
-	if dockerfile, err := project.ReadDockerfile(directory(args), f.Dockerfile); err == nil {
+	if dockerfile := f.dockerfile(args); dockerfile != nil {
 		for _, stage := range dockerfile.Stages {
 			if stage.Name != "" {
 				names = append(names, stage.Name)
@@ -153,7 +219,7 @@ func (f *Flags) stages(args []string) []string {
 // arguments are what --build-arg may name.
 func (f *Flags) arguments(args []string) []string {
 	var names []string
-	if dockerfile, err := project.ReadDockerfile(directory(args), f.Dockerfile); err == nil {
+	if dockerfile := f.dockerfile(args); dockerfile != nil {
 		for _, name := range dockerfile.Args {
 			names = append(names, name+"=")
 		}
@@ -184,12 +250,15 @@ type Options struct {
 	Secrets    []pipelinerun.BuildSecret
 	NoCache    bool
 	Force      bool
-	// Manifests is the kustomize directory; empty delivers the default objects
-	// with Port and Replicas.
-	Manifests            string
-	Port                 int32
-	Replicas             int32
-	NoDeploy             bool
+	// Files are those of the build context that are not in Dir, and Found what Dir is;
+	// nil for Git.
+	Files map[string][]byte
+	Found *service.Service
+	// Release is what is delivered, but for what the cluster says.
+	Release  release.Options
+	NoDeploy bool
+	// Test is what has to pass before the delivery; nil is nothing.
+	Test                 *pipelinerun.Test
 	CPU, Memory, Storage resource.Quantity
 	NodeSelector         map[string]string
 }
@@ -197,11 +266,14 @@ type Options struct {
 // ToOptions checks the flags and reads the folder.
 func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*Options, error) {
 	o := &Options{
-		App: f.Name, File: f.Dockerfile, Target: f.Target, BuildArgs: f.BuildArgs, NoCache: f.NoCache,
-		Force: f.Force || f.NoCache, Manifests: f.Manifests, Port: f.Port, Replicas: f.Replicas, NoDeploy: f.NoDeploy,
+		App: f.Name, Target: f.Target, BuildArgs: f.BuildArgs, NoCache: f.NoCache,
+		Force: f.Force || f.NoCache, NoDeploy: f.NoDeploy,
 	}
 	var err error
 	if o.session, err = f.toSession(streams); err != nil {
+		return nil, err
+	}
+	if err := f.readRelease(o); err != nil {
 		return nil, err
 	}
 	if f.Git == "" {
@@ -224,64 +296,11 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 	if err := f.readResources(o); err != nil {
 		return nil, err
 	}
-	switch {
-	case f.Replicas < 0:
-		return nil, fmt.Errorf("--replicas %d is negative", f.Replicas)
-	case f.Port < 0 || f.Port > math.MaxUint16:
-		return nil, fmt.Errorf("--port %d is not a port", f.Port)
-	case o.NoDeploy && f.Manifests != "":
-		return nil, errors.New("--manifests says what to deliver, and --no-deploy delivers nothing")
-	case o.Manifests != "" && f.Port != 0:
-		return nil, errors.New("--port goes without a kustomize directory: set the port in " + o.Manifests)
+	if err := f.readTest(o); err != nil {
+		return nil, err
 	}
 	o.clients, err = kube.New(f.config)
 	return o, err
-}
-
-// readFolder checks what is built of a folder.
-func (f *Flags) readFolder(o *Options, dir string) error {
-	for flag, value := range map[string]string{"revision": f.Revision, "path": f.Path, "git-secret": f.GitSecret} {
-		if value != "" {
-			return fmt.Errorf("--%s goes with --git", flag)
-		}
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return fmt.Errorf("%s is not a directory", dir)
-	}
-	if o.Dir, err = filepath.Abs(dir); err != nil {
-		return err
-	}
-	if o.App == "" {
-		o.App = project.AppName(o.Dir)
-	}
-	o.Dockerfile, err = project.ReadDockerfile(o.Dir, f.Dockerfile)
-	if errors.Is(err, project.ErrNoDockerfile) && f.Dockerfile == "Dockerfile" && !project.IsPython(o.Dir) {
-		return fmt.Errorf("%s: %w", o.Dir, project.ErrNoProject)
-	}
-	if err != nil {
-		return err
-	}
-	o.File = o.Dockerfile.Path
-	if err := o.Dockerfile.CheckBuildArgs(o.BuildArgs); err != nil {
-		return fmt.Errorf("--build-arg: %w", err)
-	}
-	stage, err := o.Dockerfile.Target(o.Target)
-	if err != nil {
-		return fmt.Errorf("--target: %w", err)
-	}
-	if o.Manifests == "" && !o.NoDeploy {
-		if o.Manifests, err = project.FindManifests(o.Dir); err != nil {
-			return err
-		}
-	}
-	if o.Port == 0 && len(stage.Expose) > 0 {
-		o.Port = int32(stage.Expose[0]) //nolint:gosec // a port of a Dockerfile, read as 16 bits
-	}
-	return nil
 }
 
 // readGit checks what is built of a repository.
@@ -303,11 +322,59 @@ func (f *Flags) readGit(o *Options, args []string) error {
 	if strings.HasPrefix(f.Revision, "-") {
 		return fmt.Errorf("--revision %s is not a branch, tag or commit", f.Revision)
 	}
-	if !filepath.IsLocal(filepath.FromSlash(f.Dockerfile)) {
+	o.File = cmp.Or(f.Dockerfile, service.Dockerfile)
+	if !filepath.IsLocal(filepath.FromSlash(o.File)) {
 		return fmt.Errorf("--file %s leaves the folder that is built", f.Dockerfile)
+	}
+	for flag, value := range map[string]string{"app": f.App, "python": f.Python, "variant": f.Variant} {
+		if value != "" {
+			return fmt.Errorf("--%s is for a folder without a Dockerfile, and a repository needs one: kubectl pyflow init makes it", flag)
+		}
 	}
 	o.Git = &pipelinerun.Git{URL: f.Git, Revision: f.Revision, Path: folder, Secret: f.GitSecret}
 	return nil
+}
+
+// readTest checks how the image is tested.
+func (f *Flags) readTest(o *Options) error {
+	if f.NoTest && f.Test != "" {
+		return errors.New("--test says how to test, and --no-test tests nothing")
+	}
+	var command []string
+	if o.Found != nil {
+		command = o.Found.Test
+	} else {
+		var err error
+		if command, err = service.Command(f.Test); err != nil {
+			return fmt.Errorf("--test: %w", err)
+		}
+	}
+	if !f.NoTest {
+		o.Test = chooseTest(o.Dockerfile, o.Target, command)
+	}
+	if o.Test == nil && o.junit != "" {
+		return errors.New("--junit: nothing is tested: name a command with --test, or give the Dockerfile a stage test")
+	}
+	return nil
+}
+
+// chooseTest is how an image is tested with a command, which may be empty: in the
+// Dockerfile's stage test, with the stage's own command when there is no other; nil
+// when there is neither. A Dockerfile that is not known, nil, has no such stage.
+func chooseTest(dockerfile *project.Dockerfile, target string, command []string) *pipelinerun.Test {
+	test := pipelinerun.Test{Command: command}
+	if dockerfile != nil {
+		if stage, ok := dockerfile.Test(target); ok {
+			test.Stage = stage.Stage
+			if len(command) == 0 {
+				test.Command = stage.Command
+			}
+		}
+	}
+	if test.Stage == "" && len(command) == 0 {
+		return nil
+	}
+	return &test
 }
 
 // readResources checks what the build's pod asks for.
@@ -335,7 +402,7 @@ func (f *Flags) readResources(o *Options) error {
 	if err != nil {
 		return fmt.Errorf("--node-selector %s is not of the form KEY=VALUE,…: %w", f.NodeSelector, err)
 	}
-	o.NodeSelector = selector
+	o.NodeSelector = over(selector, o.NodeSelector)
 	return nil
 }
 

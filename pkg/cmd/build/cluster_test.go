@@ -81,7 +81,7 @@ func testFlags(t *testing.T) *Flags {
 	server, cache, namespace := "https://127.0.0.1:1", t.TempDir(), "team"
 	config.APIServer, config.CacheDir, config.Namespace = &server, &cache, &namespace
 	return &Flags{
-		config: config, Dockerfile: "Dockerfile", Replicas: 1,
+		config: config, Replicas: 1, changed: func(string) bool { return false },
 		watchFlags: watchFlags{Timeout: defaultTimeout, WaitTimeout: defaultWait, Keep: keepRuns, Progress: "auto"},
 	}
 }

@@ -131,14 +131,14 @@ func TestToOptions(t *testing.T) {
 		check  func(*Options) bool
 	}{
 		"defaults": {check: func(o *Options) bool {
-			return o.Dir == dir && o.App == "my-shop" && o.File == "Dockerfile" && o.Port == 8080 && o.Replicas == 1 && o.Git == nil && o.Manifests == "" &&
+			return o.Dir == dir && o.App == "my-shop" && o.File == "Dockerfile" && o.Release.Port == 8080 && o.Release.Replicas == 1 && o.Git == nil && o.Release.Directory == "" &&
 				!o.Force && !o.NoDeploy && len(o.Secrets) == 0 && o.CPU.IsZero() && o.NodeSelector == nil &&
 				o.mode == view.Auto && o.timeout == 30*time.Minute && o.waitTimeout == 5*time.Minute && o.keep == 10 && !o.detach && o.clients.Namespace == "team"
 		}},
 		"a name":             {change: func(f *Flags) { f.Name = "web" }, check: func(o *Options) bool { return o.App == "web" }},
-		"another Dockerfile": {change: func(f *Flags) { f.Dockerfile = "sub/other.Dockerfile" }, check: func(o *Options) bool { return o.File == "sub/other.Dockerfile" && o.Port == 0 }},
-		"a target":           {change: func(f *Flags) { f.Target = "TEST" }, check: func(o *Options) bool { return o.Target == "TEST" && o.Port == 9000 }},
-		"a port":             {change: func(f *Flags) { f.Port = 80 }, check: func(o *Options) bool { return o.Port == 80 }},
+		"another Dockerfile": {change: func(f *Flags) { f.Dockerfile = "sub/other.Dockerfile" }, check: func(o *Options) bool { return o.File == "sub/other.Dockerfile" && o.Release.Port == 0 }},
+		"a target":           {change: func(f *Flags) { f.Target = "TEST" }, check: func(o *Options) bool { return o.Target == "TEST" && o.Release.Port == 9000 }},
+		"a port":             {change: func(f *Flags) { f.Port = 80 }, check: func(o *Options) bool { return o.Release.Port == 80 }},
 		"build arguments": {
 			change: func(f *Flags) { f.BuildArgs = []string{"INDEX=a=b", "VERSION=3.13", "https_proxy=p"} },
 			check:  func(o *Options) bool { return len(o.BuildArgs) == 3 },
@@ -151,12 +151,33 @@ func TestToOptions(t *testing.T) {
 					reflect.DeepEqual(o.NodeSelector, map[string]string{"disk": "ssd", "zone": "b"})
 			},
 		},
-		"a kustomize directory":                {args: []string{delivered}, check: func(o *Options) bool { return o.Manifests == filepath.Join(delivered, "deploy") }},
-		"a kustomize directory, not delivered": {args: []string{delivered}, change: func(f *Flags) { f.NoDeploy = true }, check: func(o *Options) bool { return o.Manifests == "" && o.NoDeploy }},
-		"another kustomize directory":          {change: func(f *Flags) { f.Manifests = "../k8s" }, check: func(o *Options) bool { return o.Manifests == "../k8s" }},
+		"a kustomize directory":                {args: []string{delivered}, check: func(o *Options) bool { return o.Release.Directory == filepath.Join(delivered, "deploy") }},
+		"a kustomize directory, not delivered": {args: []string{delivered}, change: func(f *Flags) { f.NoDeploy = true }, check: func(o *Options) bool { return o.Release.Directory == "" && o.NoDeploy }},
+		"another kustomize directory":          {change: func(f *Flags) { f.Manifests = "../k8s" }, check: func(o *Options) bool { return o.Release.Directory == "../k8s" }},
 		"json":                                 {change: func(f *Flags) { f.Output, f.Detach = "json", true }, check: func(o *Options) bool { return o.mode == view.JSON && o.detach }},
 		"quiet":                                {change: func(f *Flags) { f.Quiet, f.Keep, f.WaitTimeout = true, 0, 0 }, check: func(o *Options) bool { return o.mode == view.Quiet && o.keep == 0 && o.waitTimeout == 0 }},
 		"plain":                                {change: func(f *Flags) { f.Progress = "plain" }, check: func(o *Options) bool { return o.mode == view.Plain }},
+		"a test": {
+			change: func(f *Flags) { f.Dockerfile, f.Test = "sub/other.Dockerfile", "pytest -k 'not slow'" },
+			check: func(o *Options) bool {
+				return reflect.DeepEqual(o.Test, &pipelinerun.Test{Command: []string{"pytest", "-k", "not slow"}})
+			},
+		},
+		"no test": {
+			change: func(f *Flags) { f.NoTest = true },
+			check:  func(o *Options) bool { return o.Test == nil },
+		},
+		"nothing to test": {
+			change: func(f *Flags) { f.Dockerfile = "sub/other.Dockerfile" },
+			check:  func(o *Options) bool { return o.Test == nil },
+		},
+		"a test of a repository": {
+			args:   []string{},
+			change: func(f *Flags) { f.Git, f.Test, f.JUnit = "https://git.example.com/api", "pytest", "results.xml" },
+			check: func(o *Options) bool {
+				return reflect.DeepEqual(o.Test, &pipelinerun.Test{Command: []string{"pytest"}}) && o.junit == "results.xml"
+			},
+		},
 		"a repository": {
 			args: []string{},
 			change: func(f *Flags) {
@@ -215,7 +236,7 @@ func TestCommandLines(t *testing.T) {
 		dir + "/absent":                       "absent",
 		file:                                  "is not a directory",
 		folder(t, "empty", nil):               "neither a Dockerfile nor a Python project",
-		python:                                "there is no Dockerfile",
+		python:                                "no application was found: name it with --app",
 		"DIR -f ../Dockerfile":                "inside of the directory",
 		"DIR --name Shop":                     "choose one with --name",
 		"DIR --target tset":                   `--target: Dockerfile has no stage "tset"`,

@@ -99,6 +99,9 @@ func (o *RerunOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if o.junit != "" && !pipelinerun.Tests(run) {
+		return fmt.Errorf("--junit: run %s tests nothing", old.Name)
+	}
 	config, err := platform.Config(ctx, o.clients.Kube)
 	if err != nil {
 		return err
@@ -161,6 +164,9 @@ func stagesOf(run *tektonv1.PipelineRun) []progress.Stage {
 	stages := []progress.Stage{progress.Queue}
 	if pipelinerun.Pipeline(run) != manifests.DeliverPipelineName {
 		stages = append(stages, progress.Fetch, progress.Build, progress.Push)
+	}
+	if pipelinerun.Tests(run) {
+		stages = append(stages, progress.Test)
 	}
 	if pipelinerun.Delivers(run) {
 		stages = append(stages, progress.Deliver, progress.Rollout)

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/lint"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
@@ -18,6 +20,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/source"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
@@ -64,15 +67,10 @@ func (o *Options) prepare(ctx context.Context) (*prepared, error) {
 		return nil, err
 	}
 	if !o.NoDeploy {
-		if p.manifest, err = release.Render(release.Options{
-			App:        o.App,
-			Namespace:  o.clients.Namespace,
-			Directory:  o.Manifests,
-			Port:       o.Port,
-			Replicas:   o.Replicas,
-			PullSecret: manifests.RegistrySecret,
-			Key:        []byte(p.secret),
-		}); err != nil {
+		wanted := o.Release
+		wanted.App, wanted.Namespace = o.App, o.clients.Namespace
+		wanted.PullSecret, wanted.Key = manifests.RegistrySecret, []byte(p.secret)
+		if p.manifest, err = release.Render(wanted); err != nil {
 			return nil, err
 		}
 	}
@@ -96,6 +94,7 @@ func (o *Options) start(ctx context.Context, tracker *progress.Tracker, p *prepa
 	spec := o.spec(p)
 	tracker.Plan(o.stages(pipelinerun.New(spec), true)...)
 	tracker.Dockerfile(o.Dockerfile)
+	o.tell(ctx, tracker)
 	var archive *source.Archive
 	if o.Git == nil {
 		var err error
@@ -121,6 +120,36 @@ func (o *Options) start(ctx context.Context, tracker *progress.Tracker, p *prepa
 	return b, o.create(ctx, tracker, p, b, spec)
 }
 
+// tell says what was found in a folder: what its Dockerfile was made for, and how
+// many things in it are to be looked at, none of which keeps it from being built.
+func (o *Options) tell(ctx context.Context, tracker *progress.Tracker) {
+	if o.Found == nil {
+		return
+	}
+	command := "kubectl pyflow lint " + o.Dir
+	if o.Found.Project != nil {
+		tracker.Notice(o.Found.Summary() + "; --show-dockerfile prints it, kubectl pyflow init keeps it")
+		for _, warning := range o.Found.Project.Warnings {
+			tracker.Warn(warning)
+		}
+		command += " --variant " + string(o.Found.Variant)
+	} else if o.File != cmp.Or(o.Found.Settings.Build.Dockerfile, service.Dockerfile) {
+		command += " -f " + o.File
+	}
+	if o.Target != o.Found.Settings.Build.Target {
+		command += " --target " + o.Target
+	}
+	report, err := lint.Run(ctx, lint.Options{
+		Dir: o.Dir, Dockerfile: o.File, Content: o.Files[o.File], Ignore: o.Found.Ignore(), Target: o.Target,
+	})
+	if err != nil {
+		return // what is wrong with the Dockerfile ends the build, and says so
+	}
+	if failures, warnings, _ := report.Count(); failures+warnings > 0 {
+		tracker.Notice(report.Summary() + "; see them with " + command)
+	}
+}
+
 // stages are what will take place.
 func (o *Options) stages(run *tektonv1.PipelineRun, upload bool) []progress.Stage {
 	var stages []progress.Stage
@@ -142,6 +171,7 @@ func (o *Options) spec(p *prepared) pipelinerun.Spec {
 		Name:           o.App + "-" + rand.String(5),
 		Git:            o.Git,
 		NoDeploy:       o.NoDeploy,
+		Test:           o.Test,
 		Repository:     p.config.Registry.Repository(namespace, o.App),
 		NodeRepository: p.config.Registry.NodeRepository(namespace, o.App),
 		Dockerfile:     o.File,
@@ -168,6 +198,7 @@ func (o *Options) pack(ctx context.Context, tracker *progress.Tracker) (*source.
 	tracker.Begin(progress.Pack)
 	archive, err := source.Pack(ctx, o.Dir, source.Options{
 		Dockerfile: o.Dockerfile.Path,
+		Files:      o.Files,
 		Progress:   func(files int, read int64) { tracker.Transfer(progress.Transfer{Files: files, Bytes: read}) },
 	})
 	if err != nil {

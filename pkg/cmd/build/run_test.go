@@ -29,7 +29,12 @@ const fullCommit = "0123456789012345678901234567890123456789"
 
 func shopFolder(t *testing.T) string {
 	t.Helper()
-	return folder(t, testApp, map[string]string{"Dockerfile": "FROM scratch AS base\nARG MODE\nFROM base\nCOPY main.py /\n", "main.py": "print()\n"})
+	return folder(t, testApp, map[string]string{"Dockerfile": "FROM scratch AS base\nARG MODE\nUSER 10001:10001\nFROM base\nCOPY main.py /\n", "main.py": "print()\n"})
+}
+
+// wholeBuild are the stages of a build that nothing is left out of but tests.
+func wholeBuild() []progress.Stage {
+	return slices.DeleteFunc(progress.Stages(), func(stage progress.Stage) bool { return stage == progress.Test })
 }
 
 func parameter(run *tektonv1.PipelineRun, name string) tektonv1.ParamValue {
@@ -75,7 +80,7 @@ func TestTheFirstBuild(t *testing.T) {
 	if !slices.Equal(got.begun(), want) {
 		t.Errorf("stages are %v, want %v", got.begun(), want)
 	}
-	if !slices.Equal(got.planned(), progress.Stages()) || got.events[0].Type != progress.Planned {
+	if !slices.Equal(got.planned(), wholeBuild()) || got.events[0].Type != progress.Planned {
 		t.Errorf("planned are %v", got.planned())
 	}
 	if created := got.of(progress.RunCreated); len(created) != 1 || created[0].Run != run.Name {
@@ -98,7 +103,7 @@ func built(t *testing.T, dir string, change func(*Flags), delivered bool) (*clus
 }
 
 func TestAnotherBuild(t *testing.T) {
-	whole := progress.Stages()
+	whole := wholeBuild()
 	withoutDelivery := []progress.Stage{progress.Pack, progress.Upload, progress.Queue, progress.Fetch, progress.Build, progress.Push}
 	for name, test := range map[string]struct {
 		delivered bool
@@ -466,4 +471,47 @@ func deliverOnly(t *testing.T, c *cluster, digest string) {
 	run := pipelinerun.New(pipelinerun.Spec{App: testApp, Namespace: "team", Name: "shop-again", Digest: digest, NodeRepository: testNode})
 	_, err := pipelinerun.Start(t.Context(), pipelinerun.Clients{Tekton: c.tekton, Kube: c.kube}, run)
 	must(t, err)
+}
+
+func TestFindings(t *testing.T) {
+	c := newCluster(t)
+	dir := folder(t, testApp, map[string]string{"Dockerfile": "FROM python:3.13\nCOPY main.py /\nCMD python main.py\n", "main.py": "print()\n"})
+	got := c.build(t, dir, nil)
+	must(t, got.err)
+	notices := got.of(progress.Notice)
+	if len(notices) != 1 || !strings.Contains(notices[0].Message, "warnings in Dockerfile; see them with kubectl pyflow lint "+dir) {
+		t.Errorf("notices are %+v", notices)
+	}
+}
+
+// TestFindingsOfAnotherDockerfile holds that the command checks what is built.
+func TestFindingsOfAnotherDockerfile(t *testing.T) {
+	c := newCluster(t)
+	dir := folder(t, testApp, map[string]string{"docker/prod.Dockerfile": "FROM python:3.13 AS run\nFROM run AS test\n", "main.py": "print()\n"})
+	got := c.build(t, dir, func(f *Flags) { f.Dockerfile, f.Target = "docker/prod.Dockerfile", "run" })
+	must(t, got.err)
+	notices := got.of(progress.Notice)
+	if len(notices) != 1 || !strings.HasSuffix(notices[0].Message, "lint "+dir+" -f docker/prod.Dockerfile --target run") {
+		t.Errorf("notices are %+v", notices)
+	}
+}
+
+func TestABuildWithoutADockerfile(t *testing.T) {
+	c := newCluster(t)
+	dir := folder(t, testApp, map[string]string{"main.py": testApp2, "requirements.txt": "fastapi==0.115.0\nuvicorn==0.34.0\n"})
+	got := c.build(t, dir, nil)
+	must(t, got.err)
+	notices := got.of(progress.Notice)
+	if len(notices) == 0 || !strings.Contains(notices[0].Message, "made a slim one for fastapi app main:app, Python 3.13") {
+		t.Errorf("notices are %+v", notices)
+	}
+	for _, notice := range notices[1:] {
+		if strings.Contains(notice.Message, "lint") {
+			t.Errorf("what is generated has findings: %s", notice.Message)
+		}
+	}
+	run := c.runs(t)[0]
+	if !strings.Contains(run.Annotations[manifests.AnnotationDockerfile], "main:app") || parameter(&run, "dockerfile").StringVal != "Dockerfile" {
+		t.Errorf("the run is %+v", run)
+	}
 }

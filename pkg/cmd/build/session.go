@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/junit"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -40,6 +43,7 @@ type watchFlags struct {
 	Progress    string
 	Output      string
 	Quiet       bool
+	JUnit       string
 }
 
 func (f *watchFlags) add(flags *pflag.FlagSet) {
@@ -49,6 +53,7 @@ func (f *watchFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVarP(&f.Detach, "detach", "d", false, "Print the run's name once it has started, and do not wait for it")
 	flags.StringVar(&f.Progress, "progress", string(view.Auto), "How to show what is going on: auto, tty or plain")
 	flags.StringVarP(&f.Output, "output", "o", "", "Output format: json, one event per line")
+	flags.StringVar(&f.JUnit, "junit", "", "File to write the tests' results to, as JUnit's XML")
 	flags.BoolVarP(&f.Quiet, "quiet", "q", false, "Print the image's digest only")
 }
 
@@ -69,10 +74,12 @@ type session struct {
 	timeout     time.Duration
 	waitTimeout time.Duration
 	keep        int
+	// junit is the file for the results of the tests; empty is none.
+	junit string
 }
 
 func (f *watchFlags) toSession(streams genericiooptions.IOStreams) (session, error) {
-	s := session{streams: streams, mode: view.Mode(f.Progress), detach: f.Detach, timeout: f.Timeout, waitTimeout: f.WaitTimeout, keep: f.Keep}
+	s := session{streams: streams, mode: view.Mode(f.Progress), detach: f.Detach, timeout: f.Timeout, waitTimeout: f.WaitTimeout, keep: f.Keep, junit: f.JUnit}
 	if !slices.Contains([]view.Mode{view.Auto, view.TTY, view.Plain}, s.mode) {
 		return s, fmt.Errorf("--progress %s is not one of auto, tty, plain", f.Progress)
 	}
@@ -83,6 +90,8 @@ func (f *watchFlags) toSession(streams genericiooptions.IOStreams) (session, err
 		return s, errors.New("--output and --quiet exclude each other")
 	case f.Quiet && f.Detach:
 		return s, errors.New("--quiet prints the image's digest, which --detach does not wait for")
+	case f.JUnit != "" && f.Detach:
+		return s, errors.New("--junit is for the results of the tests, which --detach does not wait for; later: kubectl pyflow logs RUN --junit")
 	case f.Output != "":
 		s.mode = view.JSON
 	case f.Quiet:
@@ -90,6 +99,17 @@ func (f *watchFlags) toSession(streams genericiooptions.IOStreams) (session, err
 	}
 	if err := view.Check(s.mode, streams.ErrOut); err != nil {
 		return s, err
+	}
+	if f.JUnit != "" {
+		// Before the build, not after it.
+		if info, err := os.Stat(filepath.Dir(f.JUnit)); err != nil {
+			return s, fmt.Errorf("--junit: %w", err)
+		} else if !info.IsDir() {
+			return s, fmt.Errorf("--junit: %s is not a directory", filepath.Dir(f.JUnit))
+		}
+		if info, err := os.Stat(f.JUnit); err == nil && info.IsDir() {
+			return s, fmt.Errorf("--junit: %s is a directory: name a file in it", f.JUnit)
+		}
 	}
 	if f.Keep < 0 {
 		return s, fmt.Errorf("--keep %d is negative", f.Keep)
@@ -132,6 +152,9 @@ func (s *session) show(ctx context.Context, app string, start func(*progress.Tra
 	result := progress.Result{}
 	if err == nil {
 		result, err = s.watch(ctx, tracker, b)
+		if writing := s.writeJUnit(tracker, b); err == nil {
+			err = writing
+		}
 		s.tidy(ctx, tracker, b)
 	}
 	err = tracker.Finish(ctx, result, err)
@@ -139,6 +162,28 @@ func (s *session) show(ctx context.Context, app string, start func(*progress.Tra
 		err = closing
 	}
 	return err
+}
+
+// writeJUnit keeps the results of the tests, red ones too.
+func (s *session) writeJUnit(tracker *progress.Tracker, b *begun) error {
+	results := tracker.JUnit()
+	switch {
+	case s.junit == "":
+		return nil
+	case b.run == nil || !pipelinerun.Tests(b.run):
+		tracker.Notice("Nothing was tested, as nothing has changed since the tests passed: " + s.junit + " is not written")
+		return nil
+	case len(results) == 0:
+		tracker.Warn("the tests wrote no results as JUnit's XML: " + s.junit + " is not written")
+		return nil
+	}
+	if err := os.WriteFile(s.junit, results, 0o644); err != nil { //nolint:gosec // for whoever reads reports
+		return fmt.Errorf("--junit: %w", err)
+	}
+	if _, err := junit.Parse(results); err != nil {
+		tracker.Warn("what is in " + s.junit + " is not JUnit's XML, or was cut off: " + err.Error())
+	}
+	return nil
 }
 
 // leave prints what the run of b can be found by.

@@ -1,0 +1,160 @@
+package build
+
+import (
+	"bytes"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
+)
+
+const testApp2 = "from fastapi import FastAPI\n\napp = FastAPI()\n"
+
+const testSettings = `[project]
+name = "shop"
+version = "1"
+requires-python = ">=3.12"
+
+[tool.pyflow]
+name = "till"
+port = 9000
+replicas = 0
+expose = "clusterip"
+test = "pytest -q"
+
+[tool.pyflow.env]
+LOG_LEVEL = "debug"
+MODE = "slow"
+
+[tool.pyflow.resources]
+requests = { cpu = "100m" }
+limits = { memory = "1Gi" }
+
+[tool.pyflow.probes]
+readiness = "/readyz"
+liveness = "/healthz"
+
+[tool.pyflow.build]
+args = { PIP_INDEX_URL = "http://index", PIP_TRUSTED_HOST = "index" }
+memory = "2Gi"
+node-selector = { disk = "ssd" }
+`
+
+func TestSettingsAndFlags(t *testing.T) {
+	dir := folder(t, "my-folder", map[string]string{"main.py": testApp2, "pyproject.toml": testSettings})
+	read := func(args ...string) *Options {
+		t.Helper()
+		flags := testFlags(t)
+		must(t, newCommand(flags, genericiooptions.NewTestIOStreamsDiscard()).ParseFlags(args))
+		options, err := flags.ToOptions([]string{dir}, genericiooptions.NewTestIOStreamsDiscard())
+		must(t, err)
+		return options
+	}
+
+	o := read()
+	r := o.Release
+	if o.App != "till" || r.Port != 9000 || r.Replicas != 0 || r.Expose != release.ExposeClusterIP ||
+		!reflect.DeepEqual(r.Env, map[string]string{"LOG_LEVEL": "debug", "MODE": "slow"}) ||
+		r.Requests.Cpu().String() != "100m" || r.Limits.Memory().String() != "1Gi" ||
+		r.Probes != (release.Probes{Readiness: "/readyz", Liveness: "/healthz"}) ||
+		!slices.Equal(o.BuildArgs, []string{"PIP_INDEX_URL=http://index", "PIP_TRUSTED_HOST=index"}) ||
+		o.Memory.String() != "2Gi" || o.NodeSelector["disk"] != "ssd" {
+		t.Errorf("settings give %+v", o)
+	}
+	if !slices.Equal(o.Found.Test, []string{"pytest", "-q"}) || o.Found.Variant != recipe.Slim || !strings.Contains(string(o.Dockerfile.Content), "9000") {
+		t.Errorf("found is %+v\n%s", o.Found, o.Dockerfile.Content)
+	}
+
+	o = read("--name", "other", "--port", "7000", "--replicas", "2", "--expose", "None", "--env", "MODE=fast", "--env", "MORE=1",
+		"--requests", "memory=64Mi", "--limits", "memory=512Mi", "--probe", "liveness=none",
+		"--build-arg", "PIP_INDEX_URL=http://other", "--memory", "4Gi", "--variant", "bloated")
+	r = o.Release
+	if o.App != "other" || r.Port != 7000 || r.Replicas != 2 || r.Expose != release.ExposeNone ||
+		!reflect.DeepEqual(r.Env, map[string]string{"LOG_LEVEL": "debug", "MODE": "fast", "MORE": "1"}) ||
+		r.Requests.Cpu().String() != "100m" || r.Requests.Memory().String() != "64Mi" || r.Limits.Memory().String() != "512Mi" ||
+		r.Probes != (release.Probes{Readiness: "/readyz", Liveness: release.ProbeNone}) ||
+		!slices.Equal(o.BuildArgs, []string{"PIP_TRUSTED_HOST=index", "PIP_INDEX_URL=http://other"}) || o.Memory.String() != "4Gi" {
+		t.Errorf("flags give %+v", o)
+	}
+	if o.Found.Variant != recipe.Bloated || !strings.Contains(string(o.Dockerfile.Content), "7000") {
+		t.Errorf("the Dockerfile is\n%s", o.Dockerfile.Content)
+	}
+}
+
+func TestSettingsAndManifests(t *testing.T) {
+	dir := folder(t, "shop", map[string]string{
+		"Dockerfile": "FROM scratch\n", "deploy/kustomization.yaml": "resources: []\n", "pyproject.toml": "[tool.pyflow]\nname = \"till\"\nreplicas = 3\n",
+	})
+	_, err := testFlags(t).ToOptions([]string{dir}, genericiooptions.NewTestIOStreamsDiscard())
+	if err == nil || !strings.Contains(err.Error(), "pyproject.toml:3:") || !strings.Contains(err.Error(), "replicas") {
+		t.Errorf("error is %v", err)
+	}
+	for _, args := range [][]string{
+		{"--port", "80"}, {"--replicas", "1"}, {"--expose", "None"}, {"--env", "A=b"}, {"--requests", "cpu=1"}, {"--limits", "cpu=1"}, {"--probe", "liveness=tcp"},
+	} {
+		cmd := NewCommand(testFlags(t).config, genericiooptions.NewTestIOStreamsDiscard())
+		wantRefused(t, cmd, append([]string{folder(t, "own", map[string]string{"Dockerfile": "FROM scratch\n", "k8s/kustomization.yaml": "resources: []\n"})}, args...),
+			args[0]+" goes without a kustomize directory: set it in ")
+	}
+}
+
+func TestFoldersWithoutADockerfile(t *testing.T) {
+	dir := folder(t, "shop", map[string]string{"main.py": testApp2, "requirements.txt": "fastapi==0.115.0\nuvicorn==0.34.0\n"})
+	o, err := testFlags(t).ToOptions([]string{dir}, genericiooptions.NewTestIOStreamsDiscard())
+	must(t, err)
+	if o.File != service.Dockerfile || o.Files[service.Dockerfile] == nil || o.Files[service.Dockerfile+".dockerignore"] == nil || o.Found.Project.App.Object != "main:app" {
+		t.Errorf("got %+v", o)
+	}
+
+	both := folder(t, "both", map[string]string{"main.py": testApp2, "Dockerfile": "FROM scratch\n", "pyproject.toml": "[tool.pyflow]\napp = \"main:app\"\n"})
+	own, err := testFlags(t).ToOptions([]string{both}, genericiooptions.NewTestIOStreamsDiscard())
+	must(t, err)
+	if own.Found.Project != nil || len(own.Files) != 0 || string(own.Dockerfile.Content) != "FROM scratch\n" {
+		t.Errorf("the folder's own Dockerfile counts, got %+v", own)
+	}
+	for line, says := range map[string]string{
+		both + " --app main:app":                               "--app and --python are for a folder without a Dockerfile",
+		both + " --variant slim -f Dockerfile":                 "choose one of them",
+		dir + " --variant thin":                                `--variant: unknown variant "thin"`,
+		dir + " --app nothing:app":                             "nothing:app",
+		dir + " --python 2.7":                                  "2.7",
+		dir + " --expose door":                                 "--expose: ",
+		dir + " --env novalue":                                 "--env: variable 1 of 1 is not of the form",
+		dir + " --env 1=hunter2":                               `--env: variable "1"`,
+		dir + " --env A=hunter2 --env A=hunter2":               `variable "A" is given twice`,
+		dir + " --requests cpu":                                "--requests: ",
+		dir + " --requests memory=2Gi --limits memory=1Gi":     "memory",
+		dir + " --probe ready=/x":                              "--probe: ",
+		"--git https://h/a --app main:app":                     "--app is for a folder without a Dockerfile",
+		"--git https://h/a --show-dockerfile":                  "--show-dockerfile is for a folder",
+		dir + " --show-dockerfile --variant thin":              "unknown variant",
+		folder(t, "none", nil) + " --show-dockerfile":          project.ErrNoProject.Error(),
+		folder(t, "notes", map[string]string{"README.md": ""}): project.ErrNoProject.Error(),
+	} {
+		cmd := NewCommand(testFlags(t).config, genericiooptions.NewTestIOStreamsDiscard())
+		wantRefused(t, cmd, strings.Fields(line), says)
+	}
+}
+
+func TestShowDockerfile(t *testing.T) {
+	dir := folder(t, "shop", map[string]string{"main.py": testApp2, "requirements.txt": "fastapi==0.115.0\nuvicorn==0.34.0\n"})
+	streams, _, out, errOut := genericiooptions.NewTestIOStreams()
+	cmd := NewCommand(testFlags(t).config, streams)
+	cmd.SetArgs([]string{dir, "--show-dockerfile", "--variant", "distroless", "--port", "7000"})
+	must(t, cmd.ExecuteContext(t.Context()))
+	want, err := service.Read(dir, service.Options{Generate: true, Variant: recipe.Distroless, Port: 7000})
+	must(t, err)
+	if !bytes.Equal(out.Bytes(), want.Dockerfile.Content) {
+		t.Errorf("stdout is\n%s", out)
+	}
+	if !strings.Contains(errOut.String(), "main:app") {
+		t.Errorf("stderr is\n%s", errOut)
+	}
+}
