@@ -72,6 +72,7 @@ func TestMainPath(t *testing.T) {
 	t.Run("the registry moves", j.moves)
 	t.Run("one changed line", j.changedLine)
 	t.Run("images", j.images)
+	t.Run("what an image is made of", j.imagesInspect)
 	t.Run("images to mirror", j.imagesPlatform)
 	t.Run("images survive the registry's pod", j.imagesSurvive)
 	t.Run("images prune", j.imagesPrune)
@@ -81,7 +82,6 @@ func TestMainPath(t *testing.T) {
 	t.Run("a Dockerfile that fails", j.failingDockerfile)
 	t.Run("a Dockerfile that does not parse", j.unparsableDockerfile)
 	t.Run("an app that crashes", j.crashingApp)
-	t.Run("what keeps a build waiting", j.waitingBuild)
 	t.Run("what keeps an app waiting", j.waitingApp)
 	t.Run("a company's CA, index and proxy", j.buildEnv)
 	t.Run("a company's registry", j.externalRegistry)
@@ -421,8 +421,9 @@ func (j *journey) unparsableDockerfile(t *testing.T) {
 }
 
 func (j *journey) crashingApp(t *testing.T) {
-	dir := j.example(t, "mountains", "src/mountains/main.py", "app = create_app()", `raise RuntimeError("no mountains today")`)
-	r := j.pyflowBuild(t, dir).failed(t, "RuntimeError: no mountains today")
+	dir := j.example(t, "mountains", "src/mountains/main.py", "app = create_app()", "import nosuchmodule")
+	r := j.pyflowBuild(t, dir).failed(t, "CrashLoopBackOff", "ModuleNotFoundError: No module named 'nosuchmodule' (/app/mountains/main.py:",
+		"hint: the image has no module nosuchmodule: add the package that has it to the dependencies")
 	if digestPattern.MatchString(r.stdout) && urlPattern.MatchString(r.stdout) {
 		t.Errorf("stdout should not look like a release\n%s", r)
 	}

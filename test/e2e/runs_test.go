@@ -100,7 +100,7 @@ func (j *journey) runsAndLogs(t *testing.T) {
 		t.Errorf("it should be one line, with its time, of the push\n%s", r)
 	}
 	j.pyflow(t, "logs", "no-such-thing", "-n", j.namespace).failed(t, `"no-such-thing"`, "hint: ", "looked-back", name)
-	j.pyflow(t, "logs", name, "-n", j.namespace, "--stage", "queue").failed(t, "fetch, build, push, deliver")
+	j.pyflow(t, "logs", name, "-n", j.namespace, "--stage", "queue").failed(t, "fetch, build, push, test, deliver")
 	completed := j.run(t, nil, "kubectl-pyflow", "__complete", "-n", j.namespace, "logs", "").succeeded(t)
 	for _, word := range []string{"looked-back\t", name + "\tlooked-back, Succeeded"} {
 		if !strings.Contains(completed.stdout, word) {
@@ -181,6 +181,14 @@ func (j *journey) retention(t *testing.T) {
 		name := j.detached(t, dir, secret)
 		j.pyflow(t, "cancel", name, "-n", j.namespace).succeeded(t)
 		names = append(names, name)
+		// Of two runs of one second nobody knows the order.
+		created := j.runsOf(t, "kept")[0].CreationTimestamp
+		eventually(t, "wait for another second", func(context.Context) error {
+			if now := metav1.Now().Rfc3339Copy(); !created.Before(&now) {
+				return fmt.Errorf("it is %s, and the run is of %s", now, created)
+			}
+			return nil
+		})
 	}
 	// A run that was canceled is no release: the last has to build.
 	j.pyflowBuild(t, dir, secret, "--no-deploy", "--keep", "2").succeeded(t)

@@ -297,7 +297,7 @@ func (j *journey) developer(t *testing.T) {
 		{"get", "pods/" + manifests.RegistryPod, "log", system},
 		{"create", "pods", "portforward", j.namespace},
 		{"list", "secrets", "", j.namespace},
-		{"create", "pods", "", j.namespace},
+		{"update", "pods", "", j.namespace},
 		{"create", "pods", "exec", j.namespace},
 		{"create", "rolebindings.rbac.authorization.k8s.io", "", j.namespace},
 		{"create", "serviceaccounts", "token", j.namespace},

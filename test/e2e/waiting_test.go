@@ -67,6 +67,7 @@ func (r result) wantReason(t *testing.T, advice string, words ...string) {
 // waitingBuild is about the pods of a build that do not come up. Nothing of the run
 // goes on afterwards.
 func (j *journey) waitingBuild(t *testing.T) {
+	t.Parallel()
 	namespace := j.neighbor(t, "waiting-build")
 	dir := project(t, "waiting", map[string]string{"Dockerfile": "FROM scratch\nCOPY Dockerfile /Dockerfile\n"})
 	build := func(t *testing.T, flags ...string) result {

@@ -1,0 +1,94 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+)
+
+// A test program that writes what pytest does, where pytest is told to, without an
+// index that has it.
+const testProgram = `import os, re, sys
+import main
+path = re.search(r"--junitxml=(\S+)", os.environ["PYTEST_ADDOPTS"]).group(1)
+good = main.WORD != "bad"
+case = '<testcase classname="checks" name="word">%s</testcase>' % ("" if good else '<failure message="red"/>')
+with open(path, "w") as results:
+    results.write('<testsuite time="0.5">%s<testcase classname="checks" name="other"/></testsuite>' % case)
+open("beside", "w").close()
+print("the word is", main.WORD)
+sys.exit(0 if good else 3)
+`
+
+const testServer = `WORD = "good"
+if __name__ == "__main__":
+    import http.server, os
+    os.makedirs("/tmp/www")
+    with open("/tmp/www/index.html", "w") as page:
+        page.write("the word is " + WORD)
+    os.chdir("/tmp/www")
+    http.server.test(http.server.SimpleHTTPRequestHandler, port=8080)
+`
+
+// tests are a stage between build and delivery.
+func (j *journey) tests(t *testing.T) {
+	t.Parallel()
+	j.forget(t, "tested")
+	j.forgetRuns(t, "tested")
+	dir := project(t, "tested", map[string]string{
+		"Dockerfile": "FROM python:3.13-slim\nWORKDIR /app\nCOPY main.py .\nUSER 10001\nENV PYTHONPATH=/app\nEXPOSE 8080\nCMD [\"python\", \"main.py\"]\n",
+		"main.py":    testServer, "checks/run.py": testProgram,
+	})
+	results := filepath.Join(t.TempDir(), "results.xml")
+	test := []string{dir, "--test", "python checks/run.py", "--junit", results}
+	green := j.pyflowBuild(t, append(test, "-o", "json")...).succeeded(t)
+	told := events(t, green)
+	if !slices.Equal(told[0].Stages, progress.Stages()) {
+		t.Errorf("planned are %v", told[0].Stages)
+	}
+	result := told[len(told)-1].Result
+	if result.Tests == nil || *result.Tests != (progress.Tests{Total: 2, DurationSeconds: 0.5}) {
+		t.Errorf("the tests are %+v\n%s", result.Tests, green)
+	}
+	serves(t, result.URL, "the word is good")
+	j.pyflowBuild(t, dir, "--test", "python checks/run.py").succeeded(t).says(t, "runs already")
+
+	check(t, os.WriteFile(filepath.Join(dir, "main.py"), []byte(strings.Replace(testServer, "good", "bad", 1)), 0o600))
+	// The second time the image is there, and still not delivered.
+	for range 2 {
+		j.pyflowBuild(t, test...).failed(t, "1 of 2 tests failed: checks.word", "[test] the word is bad")
+		content, err := os.ReadFile(results)
+		check(t, err)
+		if kept := j.pyflow(t, "logs", "tested", "--junit", "-n", j.namespace).succeeded(t); kept.stdout != string(content) || !strings.Contains(kept.stdout, `message="red"`) {
+			t.Errorf("kept is\n%s", kept)
+		}
+	}
+	serves(t, result.URL, "the word is good")
+	for _, run := range j.runsOf(t, "tested")[:2] {
+		if outcome := pipelinerun.Verdict(&run); outcome.Digest == "" || outcome.Tested || outcome.Succeeded {
+			t.Errorf("a run that was red says %+v", outcome)
+		}
+	}
+}
+
+// testStage is a stage whose instructions are the test.
+func (j *journey) testStage(t *testing.T) {
+	t.Parallel()
+	j.forgetRuns(t, "staged")
+	dir := project(t, "staged", map[string]string{
+		"Dockerfile": "FROM python:3.13-slim AS run\nCOPY main.py /\nFROM run AS test\nRUN python -c 'import main; assert main.WORD == \"bad\"'\nFROM run\n",
+		"main.py":    testServer,
+	})
+	j.pyflowBuild(t, dir, "--no-deploy").failed(t, "the tests failed: Dockerfile:4: RUN python", "AssertionError")
+	run := j.runsOf(t, "staged")[0]
+	if outcome := pipelinerun.Verdict(&run); outcome.Digest == "" || outcome.Tested {
+		t.Errorf("a run that was red says %+v", outcome)
+	}
+}
