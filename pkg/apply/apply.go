@@ -4,10 +4,7 @@ package apply
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -106,7 +103,7 @@ func (a *Applier) applyOne(ctx context.Context, object *unstructured.Unstructure
 		return Change{}, fmt.Errorf("get %s: %w", kube.Describe(object), err)
 	}
 	var after *unstructured.Unstructured
-	err = a.untilWebhookAnswers(ctx, func() error {
+	err = kube.UntilWebhookAnswers(ctx, a.WebhookPatience, func(ctx context.Context) error {
 		var err error
 		after, err = resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: a.FieldManager, Force: true})
 		return err
@@ -152,34 +149,6 @@ func (a *Applier) resource(object *unstructured.Unstructured) (dynamic.ResourceI
 		return a.Dynamic.Resource(mapping.Resource).Namespace(object.GetNamespace()), nil
 	}
 	return a.Dynamic.Resource(mapping.Resource), nil
-}
-
-// untilWebhookAnswers repeats try while an admission or conversion webhook can
-// not be reached: for some seconds after its installation that is normal.
-func (a *Applier) untilWebhookAnswers(ctx context.Context, try func() error) error {
-	var last error
-	err := wait.PollUntilContextTimeout(ctx, 500*time.Millisecond, max(a.WebhookPatience, time.Millisecond), true,
-		func(context.Context) (bool, error) {
-			last = try()
-			if isWebhookUnreachable(last) {
-				return false, nil
-			}
-			return true, last
-		})
-	if wait.Interrupted(err) && last != nil {
-		return last
-	}
-	return err
-}
-
-// isWebhookUnreachable recognizes the API server's report that calling a
-// webhook failed, as opposed to the webhook saying no. The message is the only
-// place that tells.
-func isWebhookUnreachable(err error) bool {
-	var status apierrors.APIStatus
-	return errors.As(err, &status) && status.Status().Code == http.StatusInternalServerError &&
-		(strings.Contains(status.Status().Message, "failed calling webhook") ||
-			strings.Contains(status.Status().Message, "conversion webhook"))
 }
 
 // waitEstablished returns once instances of the definition can be made.

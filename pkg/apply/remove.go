@@ -41,8 +41,8 @@ func (a *Applier) Remove(ctx context.Context, objects []*unstructured.Unstructur
 	group.SetLimit(parallel)
 	for _, object := range objects {
 		group.Go(func() error {
-			return a.untilWebhookAnswers(deleting, func() error {
-				return a.delete(deleting, object, propagation(object))
+			return kube.UntilWebhookAnswers(deleting, a.WebhookPatience, func(ctx context.Context) error {
+				return a.delete(ctx, object, propagation(object))
 			})
 		})
 	}
@@ -276,7 +276,7 @@ func (a *Applier) Release(ctx context.Context, objects []*unstructured.Unstructu
 		if err != nil {
 			return err
 		}
-		err = a.untilWebhookAnswers(ctx, func() error {
+		err = kube.UntilWebhookAnswers(ctx, a.WebhookPatience, func(ctx context.Context) error {
 			_, err := resource.Patch(ctx, object.GetName(), types.MergePatchType, patch, metav1.PatchOptions{FieldManager: a.FieldManager})
 			return err
 		})

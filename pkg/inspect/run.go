@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 )
@@ -82,7 +83,11 @@ func List(ctx context.Context, clients Clients, target Target, progress func(tex
 		// It ends by itself, and has a name that nobody else takes.
 		_ = runs.Delete(ctx, run.Name, metav1.DeleteOptions{PropagationPolicy: &background})
 	}()
-	if _, err := runs.Create(ctx, run, metav1.CreateOptions{FieldManager: manifests.FieldManager}); err != nil {
+	err := kube.UntilWebhookAnswers(ctx, kube.WebhookPatience, func(ctx context.Context) error {
+		_, err := runs.Create(ctx, run, metav1.CreateOptions{FieldManager: manifests.FieldManager})
+		return err
+	})
+	if err != nil {
 		return nil, fmt.Errorf("create pipelinerun %s: %w", run.Name, err)
 	}
 	following, stop := context.WithTimeoutCause(ctx, target.Timeout+time.Minute, fmt.Errorf("no end of it within %s", target.Timeout+time.Minute))

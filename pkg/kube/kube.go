@@ -1,4 +1,5 @@
-// Package kube turns kubeconfig flags into the clients that every verb uses.
+// Package kube turns kubeconfig flags into the clients that every verb uses, and
+// knows what all of them meet in an API server.
 package kube
 
 import (

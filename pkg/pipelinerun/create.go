@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
@@ -31,8 +32,8 @@ type Clients struct {
 // kustomization) and the one with the values of build secrets, and starts the
 // run; a Secret without content is not made. It returns the run as the server has
 // it: its name and UID are what to follow. A run that Tekton does not admit is an
-// error before anything is made. When Create fails, or ctx ends, it leaves nothing
-// behind.
+// error before anything is made; that nobody answers for Tekton is one after
+// kube.WebhookPatience. When Create fails, or ctx ends, it leaves nothing behind.
 func Create(ctx context.Context, clients Clients, spec Spec, files map[string][]byte) (*tektonv1.PipelineRun, error) {
 	values := map[string][]byte{}
 	for _, secret := range spec.Secrets {
@@ -58,7 +59,12 @@ func Start(ctx context.Context, clients Clients, run *tektonv1.PipelineRun) (*te
 // create makes a run with its place in the sequence and its Secrets, and starts it.
 func create(ctx context.Context, clients Clients, run *tektonv1.PipelineRun, secrets []*corev1.Secret) (*tektonv1.PipelineRun, error) {
 	runs := clients.Tekton.TektonV1().PipelineRuns(run.Namespace)
-	tried, err := runs.Create(ctx, run, metav1.CreateOptions{FieldManager: manifests.FieldManager, DryRun: []string{metav1.DryRunAll}})
+	var tried *tektonv1.PipelineRun
+	err := kube.UntilWebhookAnswers(ctx, kube.WebhookPatience, func(ctx context.Context) error {
+		var err error
+		tried, err = runs.Create(ctx, run, metav1.CreateOptions{FieldManager: manifests.FieldManager, DryRun: []string{metav1.DryRunAll}})
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("create pipelinerun %s: %w", run.Name, err)
 	}

@@ -135,6 +135,22 @@ func TestCreateTriesFirst(t *testing.T) {
 	}
 }
 
+// Tekton's webhook may be on its way to another node.
+func TestCreateWaitsForTheWebhook(t *testing.T) {
+	c := newCluster()
+	tries := 0
+	c.tekton.PrependReactor("create", "pipelineruns", func(clienttesting.Action) (bool, runtime.Object, error) {
+		tries++
+		if tries == 1 {
+			return true, nil, apierrors.NewInternalError(errors.New(`failed calling webhook "webhook.pipeline.tekton.dev": connection refused`))
+		}
+		return false, nil, nil
+	})
+	if _, err := pipelinerun.Create(t.Context(), c.clients(), minimal(), files()); err != nil || tries != 3 {
+		t.Errorf("%d requests and error %v, want one more than the trial and the run", tries, err)
+	}
+}
+
 func TestCreateLeavesNothingBehind(t *testing.T) {
 	broken := errors.New("broken")
 	for name, test := range map[string]struct {

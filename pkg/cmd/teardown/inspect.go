@@ -79,7 +79,7 @@ func newParent() *unstructured.Unstructured {
 
 func (o *Options) applier() *apply.Applier {
 	return &apply.Applier{
-		Dynamic: o.Clients.Dynamic, Mapper: o.Clients.Mapper, FieldManager: manifests.FieldManager, WebhookPatience: webhookPatience,
+		Dynamic: o.Clients.Dynamic, Mapper: o.Clients.Mapper, FieldManager: manifests.FieldManager, WebhookPatience: kube.WebhookPatience,
 	}
 }
 

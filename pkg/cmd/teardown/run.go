@@ -20,9 +20,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
 
-// webhookPatience is how long a webhook may be away when an object is deleted.
-const webhookPatience = 20 * time.Second
-
 var (
 	// ErrNobodyToAsk says that teardown needs an answer and there is no terminal.
 	ErrNobodyToAsk = errors.New("teardown asks before it deletes, and there is no terminal to ask on")
