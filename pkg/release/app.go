@@ -27,6 +27,10 @@ var app embed.FS
 const (
 	serviceFile = "service.yaml"
 
+	// nameLabel is what the app's pods have and the pods of its runs do not, which
+	// carry manifests.LabelApp, too: a selector without it would take them for the app.
+	nameLabel = "app.kubernetes.io/name"
+
 	// portVariable tells the app where to listen.
 	portVariable = "PORT"
 )
@@ -81,7 +85,7 @@ func appDirectory(options Options) (filesys.FileSystem, string, error) {
 
 // fill sets what depends on the app.
 func fill(deployment *appsv1.Deployment, service *corev1.Service, options Options) error {
-	labels := map[string]string{manifests.LabelApp: options.App}
+	labels := map[string]string{manifests.LabelApp: options.App, nameLabel: options.App}
 	port := options.Port
 	if port == 0 {
 		port = DefaultPort

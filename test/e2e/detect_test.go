@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 // tree returns the files of one of the projects that detection is tested with, but for
@@ -35,12 +38,34 @@ func tree(t *testing.T, name string) map[string]string {
 func (j *journey) detected(t *testing.T) {
 	t.Parallel()
 	t.Run("each", j.eachDetected)
+	t.Run("no request is lost", j.nothingLost)
 	sizes := map[string]int64{}
 	for _, image := range j.imageList(t).Items {
 		sizes[image.App] = image.SizeBytes
 	}
 	if bloated, slim := sizes["found-flat-requirements"], sizes["found-poetry"]; slim == 0 || 3*slim >= bloated {
 		t.Errorf("the bloated image has %d bytes, a slim one %d", bloated, slim)
+	}
+}
+
+// nothingLost puts a release in place of another, of an app that knows nothing of it.
+func (j *journey) nothingLost(t *testing.T) {
+	const name = "found-poetry"
+	dir := project(t, name, tree(t, "ready-poetry"))
+	status, _ := j.status(t, j.namespace)
+	stop := keepsServing(t, app(t, status, name).URL+"/healthz")
+	j.pyflowBuild(t, dir, "--name", name, "--replicas", "2", "--env", "RELEASE=2").released(t)
+	stop()
+
+	// The pods of runs are there as well, and none of the Service's.
+	service, err := j.kube.CoreV1().Services(j.namespace).Get(t.Context(), name, metav1.GetOptions{})
+	check(t, err)
+	pods, err := j.kube.CoreV1().Pods(j.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: labels.Set(service.Spec.Selector).String()})
+	check(t, err)
+	for _, pod := range pods.Items {
+		if owner := metav1.GetControllerOf(&pod); owner == nil || owner.Kind != "ReplicaSet" {
+			t.Errorf("pod %s of %v is a pod of the Service", pod.Name, owner)
+		}
 	}
 }
 

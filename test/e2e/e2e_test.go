@@ -21,8 +21,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/kubectl/pkg/util/podutils"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
@@ -384,6 +386,8 @@ func rawClient(kube kubernetes.Interface) rest.Interface { return kube.CoreV1().
 func (j *journey) changedLine(t *testing.T) {
 	const changed = "1,767 meters"
 	dir := j.example(t, "mountains", "src/mountains/store.py", seed, changed)
+	// No request is lost on the way from one release to the next.
+	stop := keepsServing(t, j.url)
 	digest, url := j.pyflowBuild(t, dir).released(t)
 	if digest == j.digest || url != j.url {
 		t.Errorf("got digest %s and URL %s, before %s and %s", digest, url, j.digest, j.url)
@@ -391,6 +395,7 @@ func (j *journey) changedLine(t *testing.T) {
 	j.digest = digest
 	serves(t, j.url, changed)
 	j.wantRelease(t)
+	stop()
 }
 
 func (j *journey) failingDockerfile(t *testing.T) {
@@ -491,7 +496,8 @@ func (j *journey) interrupt(t *testing.T) {
 }
 
 func (j *journey) lostPods(t *testing.T) {
-	lost := map[string]bool{}
+	// Pods by UID, to what has to replace them.
+	lost := map[types.UID]types.UID{}
 	for namespace, selector := range map[string]string{
 		manifests.SystemNamespace: "app.kubernetes.io/part-of=pyflow",
 		metav1.NamespaceAll:       "app.kubernetes.io/part-of=tekton-pipelines",
@@ -506,7 +512,7 @@ func (j *journey) lostPods(t *testing.T) {
 			}
 			seen[part] = true
 			check(t, j.kube.CoreV1().Pods(pod.Namespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{}))
-			lost[string(pod.UID)] = true
+			lost[pod.UID] = metav1.GetControllerOf(&pod).UID
 		}
 	}
 	if len(lost) < 6 {
@@ -517,9 +523,15 @@ func (j *journey) lostPods(t *testing.T) {
 		if err != nil {
 			return err
 		}
+		ready := map[types.UID]bool{}
 		for _, pod := range pods.Items {
-			if lost[string(pod.UID)] {
-				return fmt.Errorf("pod %s/%s is still there", pod.Namespace, pod.Name)
+			if owner := metav1.GetControllerOf(&pod); owner != nil && pod.DeletionTimestamp == nil && podutils.IsPodReady(&pod) {
+				ready[owner.UID] = true
+			}
+		}
+		for _, owner := range lost {
+			if !ready[owner] {
+				return fmt.Errorf("nothing replaces the pod of %s", owner)
 			}
 		}
 		return nil

@@ -316,6 +316,35 @@ func serves(t *testing.T, url, text string) {
 	})
 }
 
+// keepsServing asks url, in a connection of its own each time as new users do, until
+// the function that it returns is called: that one fails the test if a request was
+// not answered.
+func keepsServing(t *testing.T, url string) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	asked, failed := 0, []string{}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+			asked++
+			if _, err := get(t.Context(), url); err != nil {
+				failed = append(failed, err.Error())
+			}
+		}
+	}()
+	return func() {
+		t.Helper()
+		// Pods that were replaced end when the rollout is over.
+		time.Sleep(2 * time.Second)
+		cancel()
+		<-done
+		if len(failed) > 0 || asked < 10 {
+			t.Errorf("%d of %d requests were not answered, among them %q", len(failed), asked, failed[:min(len(failed), 3)])
+		}
+	}
+}
+
 // project writes files into a new directory of the given name.
 func project(t *testing.T, name string, files map[string]string) string {
 	t.Helper()
