@@ -14,7 +14,7 @@ import (
 // ImageUsers lists the workloads of all namespaces with an image whose reference
 // starts with one of the prefixes: "deployment.apps/mountains in namespace demo",
 // by kind. What a controller made is not listed beside the controller, nor is a Job
-// or a pod that is done.
+// that is done or a pod that is done or being deleted.
 func ImageUsers(ctx context.Context, client kubernetes.Interface, prefixes ...string) ([]string, error) {
 	var users []string
 	uses := func(object *metav1.ObjectMeta, kind string, pod corev1.PodSpec) {
@@ -67,7 +67,8 @@ func ImageUsers(ctx context.Context, client kubernetes.Interface, prefixes ...st
 		return nil, fmt.Errorf("list pods: %w", err)
 	}
 	for i := range pods.Items {
-		if phase := pods.Items[i].Status.Phase; phase == corev1.PodSucceeded || phase == corev1.PodFailed {
+		phase := pods.Items[i].Status.Phase
+		if phase == corev1.PodSucceeded || phase == corev1.PodFailed || pods.Items[i].DeletionTimestamp != nil {
 			continue
 		}
 		uses(&pods.Items[i].ObjectMeta, "pod", pods.Items[i].Spec)

@@ -41,8 +41,11 @@ func TestImageUsers(t *testing.T) {
 	owned := meta("team-a", "web-1")
 	owned.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "web", Controller: &controller}}
 	done := metav1.Now()
+	going := meta("team-a", "going")
+	going.DeletionTimestamp = &done
 	for _, object := range []runtime.Object{
 		&corev1.Pod{ObjectMeta: owned, Spec: template("busybox", ours).Spec},
+		&corev1.Pod{ObjectMeta: going, Spec: template("busybox", ours).Spec},
 		&corev1.Pod{ObjectMeta: meta("team-a", "alone"), Spec: template("busybox", ours).Spec},
 		&batchv1.Job{ObjectMeta: meta("team-a", "done"), Spec: batchv1.JobSpec{Template: template(ours)}, Status: batchv1.JobStatus{CompletionTime: &done}},
 		&batchv1.Job{ObjectMeta: meta("team-a", "open"), Spec: batchv1.JobSpec{Template: template(ours)}},

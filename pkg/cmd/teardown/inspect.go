@@ -185,7 +185,8 @@ func (o *Options) readGuests(ctx context.Context, c *cluster) error {
 					return fmt.Errorf("list %s in namespace %s: %w", kind.resource.GroupResource(), namespace, err)
 				}
 				for k := range list.Items {
-					if item := &list.Items[k]; !c.set.Has(item) && !isGenerated(item) {
+					// A pod of ours that comes and goes is in no inventory.
+					if item := &list.Items[k]; !c.set.Has(item) && isOthers(item) && !isGenerated(item) {
 						found[i*len(kinds)+j] = append(found[i*len(kinds)+j], item)
 					}
 				}

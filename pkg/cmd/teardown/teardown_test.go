@@ -530,6 +530,19 @@ func TestNothingOfOthersGoes(t *testing.T) {
 	}
 }
 
+// What we have made for a moment is in no inventory, and does not keep a namespace.
+func TestWhatPassesGoes(t *testing.T) {
+	const passing = "apiVersion: v1\nkind: Secret\nmetadata: {name: passing, namespace: pyflow-system, labels: {app.kubernetes.io/managed-by: kubectl-pyflow}}\n"
+	f := newFixture(t, slices.Concat(members(t, installed), decode(t, passing))...)
+	f.Purge = true
+	if err := f.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if said := f.errOut.String(); strings.Contains(said, "stays") || slices.Contains(f.left(t), "namespace/pyflow-system") {
+		t.Errorf("the namespace should go\n%s", said)
+	}
+}
+
 func TestTektonThatAnotherToolTookOver(t *testing.T) {
 	objects := members(t, installed)
 	for _, object := range objects {
