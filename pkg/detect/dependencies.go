@@ -80,7 +80,8 @@ type choice struct {
 }
 
 // choices are the ways that are there, the one to take first: a lock of a tool,
-// then requirements with exact versions, then pyproject.toml, then others.
+// then requirements with exact versions, then a Pipfile without a lock, then
+// pyproject.toml, then others.
 func (f *finder) choices() []choice {
 	var found []choice
 	add := func(file string, read func() error) { found = append(found, choice{file, read}) }
@@ -91,7 +92,8 @@ func (f *finder) choices() []choice {
 	if project && f.has("poetry.lock") {
 		add("poetry.lock", f.takePoetry)
 	}
-	if f.has("Pipfile") {
+	locked := f.has("Pipfile.lock")
+	if f.has("Pipfile") && locked {
 		add("Pipfile", f.takePipenv)
 	}
 	file, requirements, ok := f.requirementsOf([]string{
@@ -102,7 +104,13 @@ func (f *finder) choices() []choice {
 	declares := len(f.direct) > 0 && project
 	// Requirements that only install the project itself say nothing of their own.
 	ok = ok && (len(requirements.all) > 0 || requirements.itself == "")
-	if ok && (requirements.pinned || !declares) {
+	if ok && requirements.pinned {
+		add(file, take)
+	}
+	if f.has("Pipfile") && !locked {
+		add("Pipfile", f.takePipenv)
+	}
+	if ok && !requirements.pinned && !declares {
 		add(file, take)
 	}
 	if declares {
