@@ -38,34 +38,12 @@ func tree(t *testing.T, name string) map[string]string {
 func (j *journey) detected(t *testing.T) {
 	t.Parallel()
 	t.Run("each", j.eachDetected)
-	t.Run("no request is lost", j.nothingLost)
 	sizes := map[string]int64{}
 	for _, image := range j.imageList(t).Items {
 		sizes[image.App] = image.SizeBytes
 	}
 	if bloated, slim := sizes["found-flat-requirements"], sizes["found-poetry"]; slim == 0 || 3*slim >= bloated {
 		t.Errorf("the bloated image has %d bytes, a slim one %d", bloated, slim)
-	}
-}
-
-// nothingLost puts a release in place of another, of an app that knows nothing of it.
-func (j *journey) nothingLost(t *testing.T) {
-	const name = "found-poetry"
-	dir := project(t, name, tree(t, "ready-poetry"))
-	status, _ := j.status(t, j.namespace)
-	stop := keepsServing(t, app(t, status, name).URL+"/healthz")
-	j.pyflowBuild(t, dir, "--name", name, "--replicas", "2", "--env", "RELEASE=2").released(t)
-	stop()
-
-	// The pods of runs are there as well, and none of the Service's.
-	service, err := j.kube.CoreV1().Services(j.namespace).Get(t.Context(), name, metav1.GetOptions{})
-	check(t, err)
-	pods, err := j.kube.CoreV1().Pods(j.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: labels.Set(service.Spec.Selector).String()})
-	check(t, err)
-	for _, pod := range pods.Items {
-		if owner := metav1.GetControllerOf(&pod); owner == nil || owner.Kind != "ReplicaSet" {
-			t.Errorf("pod %s of %v is a pod of the Service", pod.Name, owner)
-		}
 	}
 }
 
@@ -95,7 +73,33 @@ func (j *journey) eachDetected(t *testing.T) {
 			if after := files(t, dir); !slices.Equal(before, after) {
 				t.Errorf("the folder had %q and has %q", before, after)
 			}
+			if test.name == "poetry" {
+				j.nothingLost(t, app, url+"/healthz", dir)
+			}
 		})
+	}
+}
+
+// nothingLost puts a release of two replicas in place of one that serves at url: no
+// request is refused on the way.
+func (j *journey) nothingLost(t *testing.T, name, url, dir string) {
+	t.Helper()
+	stop := keepsServing(t, url)
+	j.pyflowBuild(t, dir, "--name", name, "--replicas", "2", "--env", "RELEASE=2").released(t)
+	stop()
+
+	// The pods of runs are there as well, and none of the Service's.
+	service, err := j.kube.CoreV1().Services(j.namespace).Get(t.Context(), name, metav1.GetOptions{})
+	check(t, err)
+	pods, err := j.kube.CoreV1().Pods(j.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: labels.Set(service.Spec.Selector).String()})
+	check(t, err)
+	for _, pod := range pods.Items {
+		if owner := metav1.GetControllerOf(&pod); owner == nil || owner.Kind != "ReplicaSet" {
+			t.Errorf("pod %s of %v is a pod of the Service", pod.Name, owner)
+		}
+	}
+	if len(pods.Items) < 2 {
+		t.Errorf("the Service has %d pods", len(pods.Items))
 	}
 }
 
