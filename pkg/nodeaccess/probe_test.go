@@ -44,7 +44,7 @@ type cluster struct {
 
 	mu      sync.Mutex
 	pods    map[string]int // how many were created for a node
-	working int            // kubelets, and the most of them at the same time
+	working int            // kubelets that did not call done, and the most of them at the same time
 	most    int
 	created []corev1.Pod
 	group   sync.WaitGroup
@@ -81,9 +81,6 @@ func newCluster(t *testing.T, kubelets map[string][]kubelet, objects ...runtime.
 			time.Sleep(time.Millisecond)
 			c.check(c.Tracker().Create(podsResource(), pod, namespace))
 			kubelet(c, pod)
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.working--
 		})
 		return true, pod, nil
 	})
@@ -98,6 +95,13 @@ func newCluster(t *testing.T, kubelets map[string][]kubelet, objects ...runtime.
 	})
 	t.Cleanup(c.group.Wait)
 	return c
+}
+
+// done says that a kubelet is about to report: the next one may start as soon as it has.
+func (c *cluster) done() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.working--
 }
 
 func (c *cluster) list(selector labels.Selector) []corev1.Pod {
@@ -305,6 +309,7 @@ func testManyNodes(t *testing.T) {
 		nodes = append(nodes, name, name)
 		kubelets[name] = []kubelet{func(c *cluster, pod *corev1.Pod) {
 			time.Sleep(time.Second)
+			c.done()
 			sets(started())(c, pod)
 		}}
 	}
