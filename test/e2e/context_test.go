@@ -193,9 +193,10 @@ func hugeProject(t *testing.T, name string) string {
 	return dir
 }
 
-// bigContext builds a context that is large in every way while its way to the
-// cluster breaks: the upload goes on, and what is there is not sent again.
+// bigContext builds a context that is large in every way: the upload goes on, and
+// what is there is not sent again.
 func (j *journey) bigContext(t *testing.T) {
+	t.Parallel()
 	t.Run("refused", j.refusedContext)
 
 	dir := hugeProject(t, "big")

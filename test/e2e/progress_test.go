@@ -314,9 +314,16 @@ func (j *journey) inside(ctx context.Context, app string, args ...string) error 
 	return nil
 }
 
-// disconnected follows a build whose way to the cluster breaks, and whose API
-// server starts again: every line comes once, in order.
+// brokenWays are what a build goes through when its way to the cluster breaks, and
+// when the API server starts again.
+func (j *journey) brokenWays(t *testing.T) {
+	t.Run("while its log is followed", j.disconnected)
+	t.Run("while a large context is sent", j.bigContext)
+}
+
+// disconnected follows a build: every line comes once, in order.
 func (j *journey) disconnected(t *testing.T) {
+	t.Parallel()
 	const name, lines = "talkative", 300
 	j.forgetRuns(t, name)
 	dir := project(t, name, map[string]string{
