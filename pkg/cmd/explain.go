@@ -20,6 +20,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/inspect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
@@ -27,7 +28,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/source"
@@ -86,7 +86,7 @@ func hints() []hint {
 		{is(images.ErrExternal), "use that registry's own retention or lifecycle rules"},
 		{as[*pipelinerun.EndedError], "there is nothing to cancel; what came of it: kubectl pyflow runs, kubectl pyflow logs RUN"},
 		{is(build.ErrSourceGone), "build it again from its folder: kubectl pyflow build DIR"},
-		{is(project.ErrNoProject), "name the folder of the service; a new one is made by kubectl pyflow init DIR"},
+		{is(detect.ErrNoProject), "name the folder of the service; a new one is made by kubectl pyflow init DIR"},
 		{is(logs.ErrGone), "a log lives as long as its pod; what the run itself says: kubectl pyflow runs -o wide; to have the log anew, build again"},
 		{is(gather.ErrExists), "replace it with --force, or name another file with --file"},
 		{is(initialize.ErrNotEmpty), "name an empty or a new directory for a new service, or start one between these files with --template fastapi"},
@@ -95,7 +95,7 @@ func hints() []hint {
 			var failed *scaffold.WriteError
 			return errors.As(err, &failed) && len(failed.Written) > 0
 		}, "what was written is complete: run it again to write the rest"},
-		{is(project.ErrNoDockerfile), "add a Dockerfile to the directory, or name it with --file"},
+		{is(dockerfile.ErrNotFound), "add a Dockerfile to the directory, or name it with --file"},
 		{as[*source.ContextError], "leave out what the build does not need with a line in .dockerignore, or put it right: all of the build context travels to the cluster"},
 		{is(registry.ErrFull), "make room with kubectl pyflow images prune, or enlarge the volume with kubectl pyflow setup --registry-storage-size SIZE"},
 		{is(registry.ErrUnreachable), "check the address, and the network, VPN or proxy between you and the registry: this machine, the nodes and the pods of builds all have to reach it"},

@@ -17,11 +17,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/inspect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/source"
 )
@@ -37,7 +37,7 @@ const (
 type Candidate struct {
 	Name string
 	// Dockerfile is the one to build, and Target its stage; empty is the last one.
-	Dockerfile *project.Dockerfile
+	Dockerfile *dockerfile.Dockerfile
 	Target     string
 	// Files are packed beside those of the folder.
 	Files map[string][]byte

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pysource"
 )
@@ -158,7 +157,7 @@ func (f *finder) app() error {
 		return err
 	}
 	if !f.isPython() {
-		return project.ErrNoProject
+		return detect.ErrNoProject
 	}
 	return nil
 }

@@ -11,8 +11,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 )
 
 var update = flag.Bool("update", false, "rewrite what is expected in testdata")
@@ -122,7 +120,7 @@ func TestReadWithoutAProject(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "README.md", "nothing\n")
 	write(t, dir, "package.json", "{}\n")
-	if _, err := Read(dir, Options{}); !errors.Is(err, project.ErrNoProject) {
+	if _, err := Read(dir, Options{}); !errors.Is(err, detect.ErrNoProject) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := Read(filepath.Join(dir, "absent"), Options{}); !errors.Is(err, os.ErrNotExist) {

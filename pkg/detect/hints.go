@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/shlex"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pysource"
 )
 
@@ -121,15 +121,15 @@ func (t *tree) dockerfileHints() []hint {
 	if !ok {
 		return nil
 	}
-	dockerfile, err := project.ParseDockerfile("Dockerfile", content)
+	parsed, err := dockerfile.Parse("Dockerfile", content)
 	if err != nil {
 		return nil
 	}
 	var found []hint
-	last := len(dockerfile.Stages) - 1
+	last := len(parsed.Stages) - 1
 	var exposed hint
 	var entry, command hint
-	for _, instruction := range dockerfile.Instructions {
+	for _, instruction := range parsed.Instructions {
 		if instruction.Stage != last {
 			continue
 		}
@@ -159,7 +159,7 @@ func (t *tree) dockerfileHints() []hint {
 		}
 	}
 	// What the stage exposes itself, else what it has from the stages before.
-	if ports := dockerfile.Stages[last].Expose; exposed.port == 0 && len(ports) > 0 {
+	if ports := parsed.Stages[last].Expose; exposed.port == 0 && len(ports) > 0 {
 		exposed = hint{port: ports[0], source: "Dockerfile"}
 	}
 	if exposed.port != 0 {

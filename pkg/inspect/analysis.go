@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
@@ -115,7 +115,7 @@ type Image struct {
 	Config     *Config
 	// Dockerfile is that of the run which built it; nil if it is not known. Target
 	// is the stage that was built, empty for the last one.
-	Dockerfile *project.Dockerfile
+	Dockerfile *dockerfile.Dockerfile
 	Target     string
 }
 
@@ -224,28 +224,28 @@ func attribute(layers []Layer, image Image) {
 
 // chain are the instructions that the image of a stage is made by: those of the
 // stages that it starts from come first.
-func chain(dockerfile *project.Dockerfile, target string) []project.Instruction {
-	if dockerfile == nil {
+func chain(parsed *dockerfile.Dockerfile, target string) []dockerfile.Instruction {
+	if parsed == nil {
 		return nil
 	}
 	named := func(name string, before int) int {
 		for i := before - 1; i >= 0; i-- {
-			if dockerfile.Stages[i].Name != "" && strings.EqualFold(dockerfile.Stages[i].Name, name) {
+			if parsed.Stages[i].Name != "" && strings.EqualFold(parsed.Stages[i].Name, name) {
 				return i
 			}
 		}
 		return -1
 	}
-	stage := len(dockerfile.Stages) - 1
+	stage := len(parsed.Stages) - 1
 	if target != "" {
-		if stage = named(target, len(dockerfile.Stages)); stage < 0 {
+		if stage = named(target, len(parsed.Stages)); stage < 0 {
 			return nil
 		}
 	}
-	var instructions []project.Instruction
-	for ; stage >= 0; stage = named(dockerfile.Stages[stage].Base, stage) {
-		var own []project.Instruction
-		for _, instruction := range dockerfile.Instructions {
+	var instructions []dockerfile.Instruction
+	for ; stage >= 0; stage = named(parsed.Stages[stage].Base, stage) {
+		var own []dockerfile.Instruction
+		for _, instruction := range parsed.Instructions {
 			if instruction.Stage == stage {
 				own = append(own, instruction)
 			}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
@@ -310,7 +310,7 @@ USER 1
 `
 
 func TestInstructions(t *testing.T) {
-	dockerfile, err := project.ParseDockerfile("Dockerfile", []byte(dockerfileText))
+	parsed, err := dockerfile.Parse("Dockerfile", []byte(dockerfileText))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,33 +320,33 @@ func TestInstructions(t *testing.T) {
 		by   string
 	}
 	for name, test := range map[string]struct {
-		dockerfile *project.Dockerfile
+		dockerfile *dockerfile.Dockerfile
 		target     string
 		layers     int
 		history    []string
 		want       []layer
 	}{
 		"the last stage, with the one that it starts from": {
-			dockerfile, "", 4,
+			parsed, "", 4,
 			[]string{"|/bin/sh -c base", "-|CMD x", "kaniko|RUN one", "kaniko|COPY --from=build /x   /x", "kaniko|USER 1"},
 			[]layer{{0, true, "/bin/sh -c base"}, {2, false, "RUN one"}, {7, false, "COPY --from=build /x /x"}, {8, false, "USER 1"}},
 		},
 		"a base without a history": {
-			dockerfile, "", 3,
+			parsed, "", 3,
 			[]string{"kaniko|COPY --from=build /x /x", "kaniko|USER 1"},
 			[]layer{{0, true, ""}, {7, false, "COPY --from=build /x /x"}, {8, false, "USER 1"}},
 		},
 		"a base of the same engine": {
-			dockerfile, "", 3,
+			parsed, "", 3,
 			[]string{"kaniko|RUN elsewhere", "kaniko|RUN one", "kaniko|USER 1"},
 			[]layer{{0, true, "RUN elsewhere"}, {2, false, "RUN one"}, {8, false, "USER 1"}},
 		},
 		"another stage": {
-			dockerfile, "build", 2,
+			parsed, "build", 2,
 			[]string{"kaniko|RUN one", "kaniko|RUN two   three"},
 			[]layer{{2, false, "RUN one"}, {4, false, "RUN two three"}},
 		},
-		"a stage that is not there": {dockerfile, "gone", 1, []string{"kaniko|RUN one"}, []layer{{0, false, "RUN one"}}},
+		"a stage that is not there": {parsed, "gone", 1, []string{"kaniko|RUN one"}, []layer{{0, false, "RUN one"}}},
 		"without the Dockerfile":    {nil, "", 2, []string{"|base", "kaniko|RUN one"}, []layer{{0, true, "base"}, {0, false, "RUN one"}}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 )
 
 // noRegistry is an image about which nothing is known but which variables the images
@@ -39,11 +39,11 @@ func (noRegistry) ResolveImageConfig(_ context.Context, ref string, opt sourcere
 }
 
 // buildkit adds the findings of BuildKit's own checks.
-func (c *checker) buildkit(ctx context.Context, dockerfile *project.Dockerfile) error {
+func (c *checker) buildkit(ctx context.Context, parsed *dockerfile.Dockerfile) error {
 	platform := ocispecs.Platform{OS: "linux", Architecture: "amd64"}
-	source := llb.NewSourceMap(nil, dockerfile.Path, "Dockerfile", dockerfile.Content)
+	source := llb.NewSourceMap(nil, parsed.Path, "Dockerfile", parsed.Content)
 	source.Definition = &llb.Definition{} // how to fetch it, which nobody does
-	results, err := dockerfile2llb.DockerfileLint(ctx, dockerfile.Content, dockerfile2llb.ConvertOpt{
+	results, err := dockerfile2llb.DockerfileLint(ctx, parsed.Content, dockerfile2llb.ConvertOpt{
 		Config: dockerui.Config{
 			Target:         c.options.Target,
 			BuildPlatforms: []ocispecs.Platform{platform},
@@ -53,20 +53,20 @@ func (c *checker) buildkit(ctx context.Context, dockerfile *project.Dockerfile) 
 		MetaResolver:   noRegistry{},
 	})
 	if err != nil {
-		return fmt.Errorf("check %s: %w", dockerfile.Path, err)
+		return fmt.Errorf("check %s: %w", parsed.Path, err)
 	}
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("check %s: %w", dockerfile.Path, err)
+		return fmt.Errorf("check %s: %w", parsed.Path, err)
 	}
 	for _, warning := range results.Warnings {
-		at := c.ranges(dockerfile.Path, warning.Location.GetRanges())
+		at := c.ranges(parsed.Path, warning.Location.GetRanges())
 		c.findings = append(c.findings, Finding{
 			Rule: warning.RuleName, Severity: severityOf(warning.RuleName), Message: maskTokens(strings.TrimSuffix(warning.Detail, ".")), URL: warning.URL,
 			Path: at.path, Line: at.line, Column: at.column, EndLine: at.endLine, EndColumn: at.endColumn,
 		})
 	}
 	if results.Error != nil {
-		at := c.ranges(dockerfile.Path, results.Error.Location.GetRanges())
+		at := c.ranges(parsed.Path, results.Error.Location.GetRanges())
 		found := func(rule string) bool {
 			return slices.ContainsFunc(c.findings, func(finding Finding) bool { return finding.Rule == rule && finding.Line == at.line })
 		}

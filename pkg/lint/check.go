@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 )
 
 // checker is one run.
@@ -111,8 +111,8 @@ func (c *checker) replace(rule string, at place, name string) {
 }
 
 // report leaves out what the files say to ignore.
-func (c *checker) report(dockerfile *project.Dockerfile) *Report {
-	report := &Report{Dockerfile: dockerfile.Path, sources: map[string][]string{}}
+func (c *checker) report(parsed *dockerfile.Dockerfile) *Report {
+	report := &Report{Dockerfile: parsed.Path, sources: map[string][]string{}}
 	findings := slices.DeleteFunc(c.findings, func(finding Finding) bool {
 		source := c.sources[finding.Path]
 		return source != nil && source.suppress.covers(finding.Rule, finding.Line)

@@ -13,7 +13,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 )
 
 // image is what a Dockerfile makes of its target.
@@ -80,17 +80,17 @@ type reader struct {
 }
 
 // read parses a Dockerfile that project.ParseDockerfile has parsed before.
-func (c *checker) read(dockerfile *project.Dockerfile) (*image, error) {
-	result, err := parser.Parse(bytes.NewReader(dockerfile.Content))
+func (c *checker) read(parsed *dockerfile.Dockerfile) (*image, error) {
+	result, err := parser.Parse(bytes.NewReader(parsed.Content))
 	if err != nil {
-		return nil, fmt.Errorf("parse %s: %w", dockerfile.Path, err)
+		return nil, fmt.Errorf("parse %s: %w", parsed.Path, err)
 	}
 	stages, global, err := instructions.Parse(result.AST, nil)
 	if err != nil {
-		return nil, fmt.Errorf("parse %s: %w", dockerfile.Path, err)
+		return nil, fmt.Errorf("parse %s: %w", parsed.Path, err)
 	}
 	c.escape = result.EscapeToken
-	r := &reader{checker: c, path: dockerfile.Path, image: &image{arguments: global}, global: map[string]string{}}
+	r := &reader{checker: c, path: parsed.Path, image: &image{arguments: global}, global: map[string]string{}}
 	for i := range global {
 		r.declare(r.global, nil, &global[i])
 	}
@@ -98,7 +98,7 @@ func (c *checker) read(dockerfile *project.Dockerfile) (*image, error) {
 		r.addStage(i, &stages[i])
 	}
 	if len(r.image.stages) == 0 {
-		return nil, fmt.Errorf("parse %s: there is no FROM instruction", dockerfile.Path)
+		return nil, fmt.Errorf("parse %s: there is no FROM instruction", parsed.Path)
 	}
 	target := r.image.source(c.options.Target, len(r.image.stages))
 	if target == nil {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/dustin/go-humanize/english"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 )
 
 // Severity says how sure it is that a finding has to be put right.
@@ -142,8 +142,8 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 	if options.Dockerfile == "" {
 		options.Dockerfile = "Dockerfile"
 	}
-	dockerfile, err := read(options)
-	var failure *project.ParseError
+	parsedValue, err := read(options)
+	var failure *dockerfile.ParseError
 	if errors.As(err, &failure) {
 		return invalid(failure), nil
 	}
@@ -151,20 +151,20 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 		return nil, err
 	}
 	if options.Target != "" {
-		if _, err := dockerfile.Target(options.Target); err != nil {
+		if _, err := parsedValue.Target(options.Target); err != nil {
 			return nil, err
 		}
 	}
 	check := &checker{options: options, sources: map[string]*text{}}
-	check.add(dockerfile.Path, dockerfile.Content)
-	check.suppress(dockerfile)
-	if err := check.buildkit(ctx, dockerfile); err != nil {
+	check.add(parsedValue.Path, parsedValue.Content)
+	check.suppress(parsedValue)
+	if err := check.buildkit(ctx, parsedValue); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("check %s: %w", dockerfile.Path, err)
+		return nil, fmt.Errorf("check %s: %w", parsedValue.Path, err)
 	}
-	parsed, err := check.read(dockerfile)
+	parsed, err := check.read(parsedValue)
 	if err != nil {
 		return nil, err
 	}
@@ -174,22 +174,22 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 	} {
 		rules(parsed)
 	}
-	return check.report(dockerfile), nil
+	return check.report(parsedValue), nil
 }
 
 // read returns the Dockerfile.
-func read(options Options) (*project.Dockerfile, error) {
+func read(options Options) (*dockerfile.Dockerfile, error) {
 	if options.Content != nil {
-		return project.ParseDockerfile(options.Dockerfile, options.Content)
+		return dockerfile.Parse(options.Dockerfile, options.Content)
 	}
 	if _, err := os.Stat(options.Dir); err != nil {
 		return nil, fmt.Errorf("open the directory: %w", err)
 	}
-	return project.ReadDockerfile(options.Dir, options.Dockerfile)
+	return dockerfile.Read(options.Dir, options.Dockerfile)
 }
 
 // invalid is the report of a Dockerfile that does not parse.
-func invalid(failure *project.ParseError) *Report {
+func invalid(failure *dockerfile.ParseError) *Report {
 	finding := newFinding("dockerfile-invalid", failure.Path, failure.Err.Error(), "")
 	report := &Report{Dockerfile: failure.Path, sources: map[string][]string{}}
 	if failure.Line > 0 {

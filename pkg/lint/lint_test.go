@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 )
 
 const example = "../../examples/mountains"
@@ -268,8 +268,8 @@ func TestRunErrors(t *testing.T) {
 		is      error
 		want    string
 	}{
-		"no Dockerfile":  {t.Context(), Options{Dir: t.TempDir()}, project.ErrNoDockerfile, "there is no Dockerfile"},
-		"outside":        {t.Context(), Options{Dir: dir, Dockerfile: "../Dockerfile"}, project.ErrOutside, "inside of the directory"},
+		"no Dockerfile":  {t.Context(), Options{Dir: t.TempDir()}, dockerfile.ErrNotFound, "there is no Dockerfile"},
+		"outside":        {t.Context(), Options{Dir: dir, Dockerfile: "../Dockerfile"}, dockerfile.ErrOutside, "inside of the directory"},
 		"no directory":   {t.Context(), Options{Dir: filepath.Join(dir, "nothing")}, nil, "open the directory"},
 		"a file":         {t.Context(), Options{Dir: filepath.Join(dir, "Dockerfile")}, nil, "not a directory"},
 		"unknown target": {t.Context(), Options{Dir: dir, Target: "test"}, nil, `no stage "test"; it has run`},

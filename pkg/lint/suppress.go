@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 )
 
 // suppressions are what the comments of a file say to leave out.
@@ -60,25 +60,25 @@ func parseDirective(line string, number int) (directive, bool) {
 
 // suppress reads the comments of the Dockerfile. One counts for the instruction
 // that it is above of, with nothing but comments between them, or inside of.
-func (c *checker) suppress(dockerfile *project.Dockerfile) {
-	source := c.sources[dockerfile.Path]
+func (c *checker) suppress(parsed *dockerfile.Dockerfile) {
+	source := c.sources[parsed.Path]
 	for i, line := range source.lines {
 		found, ok := parseDirective(line, i+1)
-		if !ok || !c.isComment(dockerfile, i+1) {
+		if !ok || !c.isComment(parsed, i+1) {
 			continue
 		}
 		if !strings.HasPrefix(strings.TrimSpace(line), "#") {
-			c.find("ignore-unknown", place{dockerfile.Path, i + 1, found.column, i + 1, found.column + len([]rune(strings.Join(found.rules, ",")))},
+			c.find("ignore-unknown", place{parsed.Path, i + 1, found.column, i + 1, found.column + len([]rune(strings.Join(found.rules, ",")))},
 				"a comment at the end of an instruction ignores nothing", "put it into a line of its own, above the instruction")
 			continue
 		}
-		c.checkDirective(dockerfile.Path, found)
+		c.checkDirective(parsed.Path, found)
 		if found.file {
 			source.suppress.file = append(source.suppress.file, found.rules...)
 			continue
 		}
 		first, last := found.line, found.line
-		for _, instruction := range dockerfile.Instructions {
+		for _, instruction := range parsed.Instructions {
 			if instruction.End >= found.line {
 				if source.commentsOnly(found.line, instruction.Line) {
 					first, last = instruction.Line, instruction.End
@@ -92,10 +92,10 @@ func (c *checker) suppress(dockerfile *project.Dockerfile) {
 
 // isComment says whether a line that begins with # is one, and not part of a
 // heredoc.
-func (c *checker) isComment(dockerfile *project.Dockerfile, line int) bool {
-	for _, instruction := range dockerfile.Instructions {
+func (c *checker) isComment(parsed *dockerfile.Dockerfile, line int) bool {
+	for _, instruction := range parsed.Instructions {
 		if instruction.Line < line && line <= instruction.End {
-			return !strings.Contains(instruction.Text, "<<") || !c.inHeredoc(dockerfile, instruction, line)
+			return !strings.Contains(instruction.Text, "<<") || !c.inHeredoc(parsed, instruction, line)
 		}
 	}
 	return true
@@ -103,8 +103,8 @@ func (c *checker) isComment(dockerfile *project.Dockerfile, line int) bool {
 
 // inHeredoc says whether a line of an instruction belongs to its heredocs, which
 // follow the line on which the instruction itself ends.
-func (c *checker) inHeredoc(dockerfile *project.Dockerfile, instruction project.Instruction, line int) bool {
-	lines := c.sources[dockerfile.Path].lines
+func (c *checker) inHeredoc(parsed *dockerfile.Dockerfile, instruction dockerfile.Instruction, line int) bool {
+	lines := c.sources[parsed.Path].lines
 	end := instruction.Line
 	for end < instruction.End && end < len(lines) {
 		trimmed := strings.TrimRight(lines[end-1], " \t")

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
@@ -68,21 +68,21 @@ func (t *Tracker) engineLog(line pipelinerun.LogLine) (hide bool) {
 			t.from(line.Stage)
 		}
 	default:
-		return t.instruction(func(instruction project.Instruction) bool { return instruction.Text == line.Message }) || line.Chatter
+		return t.instruction(func(instruction dockerfile.Instruction) bool { return instruction.Text == line.Message }) || line.Chatter
 	}
 	return line.Chatter
 }
 
 // from tells the FROM of a base image.
 func (t *Tracker) from(base string) {
-	t.instruction(func(instruction project.Instruction) bool {
+	t.instruction(func(instruction dockerfile.Instruction) bool {
 		return isFrom(instruction) && t.stageOf(instruction).Base == base
 	})
 }
 
 // instruction finds the next instruction that matches, tells it and says whether
 // there is one.
-func (t *Tracker) instruction(matches func(project.Instruction) bool) bool {
+func (t *Tracker) instruction(matches func(dockerfile.Instruction) bool) bool {
 	if t.dockerfile == nil {
 		return false
 	}
@@ -100,13 +100,13 @@ func (t *Tracker) instruction(matches func(project.Instruction) bool) bool {
 
 // needed says of an instruction whether the build engine carries it out: it leaves
 // out the stages that what it builds is not made of.
-func (t *Tracker) needed() func(project.Instruction) bool {
+func (t *Tracker) needed() func(dockerfile.Instruction) bool {
 	target := t.target
 	if t.engine.test != "" {
 		target = t.engine.test
 	}
 	stages := t.dockerfile.Needed(target)
-	return func(instruction project.Instruction) bool {
+	return func(instruction dockerfile.Instruction) bool {
 		return instruction.Stage < 0 || stages[instruction.Stage]
 	}
 }
@@ -119,14 +119,14 @@ func (t *Tracker) describe(index int) *Instruction {
 	}
 }
 
-func (t *Tracker) stageOf(instruction project.Instruction) project.Stage {
+func (t *Tracker) stageOf(instruction dockerfile.Instruction) dockerfile.Stage {
 	if instruction.Stage < 0 || instruction.Stage >= len(t.dockerfile.Stages) {
-		return project.Stage{}
+		return dockerfile.Stage{}
 	}
 	return t.dockerfile.Stages[instruction.Stage]
 }
 
-func isFrom(instruction project.Instruction) bool {
+func isFrom(instruction dockerfile.Instruction) bool {
 	return len(instruction.Text) > 5 && strings.EqualFold(instruction.Text[:5], "FROM ")
 }
 

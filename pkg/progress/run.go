@@ -13,11 +13,11 @@ import (
 	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/rollout"
@@ -265,8 +265,8 @@ func (t *Tracker) readDockerfile() {
 	if t.dockerfile != nil || t.steps.fetched.Len() == 0 {
 		return
 	}
-	if dockerfile, err := project.ParseDockerfile("Dockerfile", []byte(t.steps.fetched.String())); err == nil {
-		t.dockerfile = dockerfile
+	if parsed, err := dockerfile.Parse("Dockerfile", []byte(t.steps.fetched.String())); err == nil {
+		t.dockerfile = parsed
 	}
 }
 

@@ -14,9 +14,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"knative.dev/pkg/apis"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
@@ -72,9 +72,9 @@ func (r *recorded) expect(t *testing.T, want ...string) {
 	}
 }
 
-func dockerfile(t *testing.T, text string) *project.Dockerfile {
+func parsedValue(t *testing.T, text string) *dockerfile.Dockerfile {
 	t.Helper()
-	parsed, err := project.ParseDockerfile("Dockerfile", []byte(text))
+	parsed, err := dockerfile.Parse("Dockerfile", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 )
 
 const (
@@ -34,7 +34,7 @@ type Tracker struct {
 	times      []StageTime
 	samples    []sample
 
-	dockerfile *project.Dockerfile
+	dockerfile *dockerfile.Dockerfile
 	engine     engine
 	steps      steps
 	tests      tests
@@ -68,7 +68,7 @@ func (t *Tracker) Plan(stages ...Stage) { t.tell(Event{Type: Planned, Stages: st
 
 // Dockerfile says which Dockerfile is being built, for the instructions in the
 // build engine's log. Without one there are no instructions.
-func (t *Tracker) Dockerfile(dockerfile *project.Dockerfile) { t.dockerfile = dockerfile }
+func (t *Tracker) Dockerfile(parsed *dockerfile.Dockerfile) { t.dockerfile = parsed }
 
 // Begin begins a stage; one that is under way has succeeded.
 func (t *Tracker) Begin(stage Stage) {

@@ -20,7 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
 
@@ -262,7 +262,7 @@ func exampleOf(path string) string {
 
 // check finds values of the right type that are not allowed.
 func (r *reader) check() {
-	r.each("name", func() error { return project.ValidateName(r.Name) })
+	r.each("name", func() error { return appname.Validate(r.Name) })
 	r.each("app", func() error {
 		return matches(r.App, appPattern, "of the form module:attribute, such as main:app")
 	})

@@ -19,7 +19,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -166,7 +166,7 @@ func TestGolden(t *testing.T) {
 func TestParses(t *testing.T) {
 	eachDockerfile(t, func(t *testing.T, variant Variant, content []byte) {
 		t.Helper()
-		parsed, err := project.ParseDockerfile("Dockerfile", content)
+		parsed, err := dockerfile.Parse("Dockerfile", content)
 		if err != nil {
 			t.Fatal(err)
 		}

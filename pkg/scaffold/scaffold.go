@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 )
 
 // The templates: projects that work as they stand, with the names, the port and the
@@ -70,7 +70,7 @@ type Options struct {
 // is generated from them: the Dockerfile and .dockerignore. An error is about the
 // options, and holds a *project.NameError or a *PackageError when it is about the name.
 func New(options Options) ([]File, error) {
-	if err := project.ValidateName(options.Name); err != nil {
+	if err := appname.Validate(options.Name); err != nil {
 		return nil, err
 	}
 	switch {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
 )
 
@@ -186,7 +186,7 @@ func TestPackageName(t *testing.T) {
 		if (want == "") != errors.As(err, &refused) {
 			t.Errorf("the error for %s is %v", app, err)
 		}
-		if want == "" && project.ValidateName(app+"-service") == nil {
+		if want == "" && appname.Validate(app+"-service") == nil {
 			if _, err := PackageName(app + "-service"); err != nil {
 				t.Errorf("the name that is advised is none: %v", err)
 			}

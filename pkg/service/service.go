@@ -14,7 +14,8 @@ import (
 	"github.com/google/shlex"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 )
@@ -53,7 +54,7 @@ type Service struct {
 	// Settings are those of [tool.pyflow], zero without them.
 	Settings *pyproject.Settings
 	// Dockerfile is the one that is built.
-	Dockerfile *project.Dockerfile
+	Dockerfile *dockerfile.Dockerfile
 	// Project is what was found, and Variant what the Dockerfile was generated as;
 	// nil and empty for a Dockerfile of the folder's own.
 	Project *detect.Project
@@ -90,9 +91,9 @@ func Read(dir string, options Options) (*Service, error) {
 			return nil, err
 		}
 	}
-	s.Name = cmp.Or(options.Name, s.Settings.Name, project.AppName(s.Dir))
+	s.Name = cmp.Or(options.Name, s.Settings.Name, appname.FromDir(s.Dir))
 	err = s.readDockerfile(options)
-	if errors.Is(err, project.ErrNoProject) || errors.Is(err, recipe.ErrNoApp) {
+	if errors.Is(err, detect.ErrNoProject) || errors.Is(err, recipe.ErrNoApp) {
 		err = fmt.Errorf("%s: %w", s.Dir, err)
 	}
 	if err != nil {
@@ -122,12 +123,12 @@ func Command(line string) ([]string, error) {
 func (s *Service) readDockerfile(options Options) error {
 	named := cmp.Or(options.Dockerfile, s.Settings.Build.Dockerfile)
 	if !options.Generate {
-		dockerfile, err := project.ReadDockerfile(s.Dir, named)
+		parsed, err := dockerfile.Read(s.Dir, named)
 		if err == nil {
-			s.Dockerfile = dockerfile
+			s.Dockerfile = parsed
 			return nil
 		}
-		if named != "" || !errors.Is(err, project.ErrNoDockerfile) {
+		if named != "" || !errors.Is(err, dockerfile.ErrNotFound) {
 			return err
 		}
 	}
@@ -151,7 +152,7 @@ func (s *Service) readDockerfile(options Options) error {
 	if err != nil {
 		return err
 	}
-	if s.Dockerfile, err = project.ParseDockerfile(Dockerfile, text); err != nil {
+	if s.Dockerfile, err = dockerfile.Parse(Dockerfile, text); err != nil {
 		return fmt.Errorf("the generated Dockerfile: %w", err)
 	}
 	s.Files = map[string][]byte{Dockerfile: text}

@@ -8,7 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
@@ -134,9 +135,9 @@ func TestReadRefuses(t *testing.T) {
 		want    error
 		says    string
 	}{
-		"nothing":                 {files: map[string]string{"README.md": ""}, want: project.ErrNoProject},
-		"no such Dockerfile":      {files: map[string]string{"main.py": app}, options: service.Options{Dockerfile: "no"}, want: project.ErrNoDockerfile},
-		"no such Dockerfile, too": {files: map[string]string{"pyproject.toml": "[tool.pyflow.build]\ndockerfile = \"no\"\n"}, want: project.ErrNoDockerfile},
+		"nothing":                 {files: map[string]string{"README.md": ""}, want: detect.ErrNoProject},
+		"no such Dockerfile":      {files: map[string]string{"main.py": app}, options: service.Options{Dockerfile: "no"}, want: dockerfile.ErrNotFound},
+		"no such Dockerfile, too": {files: map[string]string{"pyproject.toml": "[tool.pyflow.build]\ndockerfile = \"no\"\n"}, want: dockerfile.ErrNotFound},
 		"a test command":          {files: map[string]string{"main.py": app}, options: service.Options{App: "main:app", Test: "pytest 'x"}, says: `"pytest 'x"`},
 		"no app":                  {files: map[string]string{"script.py": "print()\n"}, want: recipe.ErrNoApp},
 	} {

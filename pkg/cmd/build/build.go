@@ -18,10 +18,11 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
@@ -195,7 +196,7 @@ again leaves at once.`,
 }
 
 // dockerfile is the one that would be built, for completions; nil if there is none.
-func (f *Flags) dockerfile(args []string) *project.Dockerfile {
+func (f *Flags) dockerfile(args []string) *dockerfile.Dockerfile {
 	found, err := service.Read(directory(args), f.wanted())
 	if err != nil {
 		return nil
@@ -243,7 +244,7 @@ type Options struct {
 	Git *pipelinerun.Git
 	App string
 	// Dockerfile is the one in Dir, nil for Git; File is its path in either.
-	Dockerfile *project.Dockerfile
+	Dockerfile *dockerfile.Dockerfile
 	File       string
 	Target     string
 	BuildArgs  []string
@@ -284,7 +285,7 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 	if err != nil {
 		return nil, err
 	}
-	if err := project.ValidateName(o.App); err != nil {
+	if err := appname.Validate(o.App); err != nil {
 		return nil, fmt.Errorf("%w; choose one with --name", err)
 	}
 	if err := manifests.CheckBuildArgs(o.BuildArgs); err != nil {
@@ -313,7 +314,7 @@ func (f *Flags) readGit(o *Options, args []string) error {
 		return err
 	}
 	if o.App == "" {
-		o.App = project.AppName(name)
+		o.App = appname.FromDir(name)
 	}
 	folder := path.Clean("/" + f.Path)[1:]
 	if f.Path != "" && !filepath.IsLocal(filepath.FromSlash(f.Path)) {
@@ -361,10 +362,10 @@ func (f *Flags) readTest(o *Options) error {
 // chooseTest is how an image is tested with a command, which may be empty: in the
 // Dockerfile's stage test, with the stage's own command when there is no other; nil
 // when there is neither. A Dockerfile that is not known, nil, has no such stage.
-func chooseTest(dockerfile *project.Dockerfile, target string, command []string) *pipelinerun.Test {
+func chooseTest(parsed *dockerfile.Dockerfile, target string, command []string) *pipelinerun.Test {
 	test := pipelinerun.Test{Command: command}
-	if dockerfile != nil {
-		if stage, ok := dockerfile.Test(target); ok {
+	if parsed != nil {
+		if stage, ok := parsed.Test(target); ok {
 			test.Stage = stage.Stage
 			if len(command) == 0 {
 				test.Command = stage.Command

@@ -9,7 +9,7 @@ import (
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
@@ -135,8 +135,8 @@ func TestFoldersWithoutADockerfile(t *testing.T) {
 		"--git https://h/a --app main:app":                     "--app is for a folder without a Dockerfile",
 		"--git https://h/a --show-dockerfile":                  "--show-dockerfile is for a folder",
 		dir + " --show-dockerfile --variant thin":              "unknown variant",
-		folder(t, "none", nil) + " --show-dockerfile":          project.ErrNoProject.Error(),
-		folder(t, "notes", map[string]string{"README.md": ""}): project.ErrNoProject.Error(),
+		folder(t, "none", nil) + " --show-dockerfile":          detect.ErrNoProject.Error(),
+		folder(t, "notes", map[string]string{"README.md": ""}): detect.ErrNoProject.Error(),
 	} {
 		cmd := NewCommand(testFlags(t).config, genericiooptions.NewTestIOStreamsDiscard())
 		wantRefused(t, cmd, strings.Fields(line), says)

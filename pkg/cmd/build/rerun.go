@@ -13,13 +13,13 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/complete"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
@@ -124,8 +124,8 @@ func (o *RerunOptions) Run(ctx context.Context) error {
 	return o.show(ctx, app, func(tracker *progress.Tracker) (*begun, error) {
 		tracker.Plan(stagesOf(run)...)
 		if text := run.Annotations[manifests.AnnotationDockerfile]; text != "" {
-			if dockerfile, err := project.ParseDockerfile(pipelinerun.DockerfilePath(run), []byte(text)); err == nil {
-				tracker.Dockerfile(dockerfile)
+			if parsed, err := dockerfile.Parse(pipelinerun.DockerfilePath(run), []byte(text)); err == nil {
+				tracker.Dockerfile(parsed)
 			}
 		}
 		var err error

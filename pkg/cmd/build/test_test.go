@@ -10,18 +10,18 @@ import (
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 )
 
 func TestChooseTest(t *testing.T) {
-	with, err := project.ParseDockerfile("Dockerfile", []byte("FROM a AS run\nFROM run AS test\nCMD [\"pytest\"]\nFROM run\n"))
+	with, err := dockerfile.Parse("Dockerfile", []byte("FROM a AS run\nFROM run AS test\nCMD [\"pytest\"]\nFROM run\n"))
 	must(t, err)
 	for name, test := range map[string]struct {
-		dockerfile *project.Dockerfile
+		dockerfile *dockerfile.Dockerfile
 		target     string
 		command    []string
 		want       *pipelinerun.Test

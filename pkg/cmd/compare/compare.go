@@ -25,7 +25,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
@@ -165,7 +165,7 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 	if err := f.candidates(o, dir); err != nil {
 		return nil, err
 	}
-	if err := project.ValidateName(o.App); err != nil {
+	if err := appname.Validate(o.App); err != nil {
 		return nil, fmt.Errorf("%w; choose one with --name", err)
 	}
 	if _, err := compare.ReadSource(o.Dir, o.Changed); err != nil {

@@ -14,13 +14,13 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/inspect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
@@ -214,7 +214,7 @@ func (o *inspectOptions) find(ctx context.Context, finder *finder) (*images.Repo
 
 // dockerfile is that of the newest run on record which pushed the image; nil if
 // there is none, or it kept none.
-func (o *inspectOptions) dockerfile(ctx context.Context, app, digest string) (*project.Dockerfile, string, error) {
+func (o *inspectOptions) dockerfile(ctx context.Context, app, digest string) (*dockerfile.Dockerfile, string, error) {
 	newest, err := pipelinerun.Newest(ctx, o.Clients.Tekton, o.Clients.Namespace, app, func(run *tektonv1.PipelineRun) bool {
 		return run.Annotations[manifests.AnnotationDockerfile] != "" && pipelinerun.Verdict(run).Digest == digest
 	})
@@ -222,9 +222,9 @@ func (o *inspectOptions) dockerfile(ctx context.Context, app, digest string) (*p
 		return nil, "", err
 	}
 	// One that was built parses; an annotation that somebody has changed need not.
-	dockerfile, err := project.ParseDockerfile(pipelinerun.DockerfilePath(newest), []byte(newest.Annotations[manifests.AnnotationDockerfile]))
+	parsed, err := dockerfile.Parse(pipelinerun.DockerfilePath(newest), []byte(newest.Annotations[manifests.AnnotationDockerfile]))
 	if err != nil {
 		return nil, "", nil //nolint:nilerr // see above
 	}
-	return dockerfile, pipelinerun.TargetStage(newest), nil
+	return parsed, pipelinerun.TargetStage(newest), nil
 }

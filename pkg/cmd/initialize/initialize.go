@@ -18,7 +18,8 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
 )
@@ -152,7 +153,7 @@ func (f *Flags) ToOptions(dir string, streams genericiooptions.IOStreams) (*Opti
 		return nil, fmt.Errorf("--python is a version such as %s, not %q", scaffold.DefaultPython, f.Python)
 	}
 	if f.Name != "" {
-		if err := project.ValidateName(f.Name); err != nil {
+		if err := appname.Validate(f.Name); err != nil {
 			return nil, fmt.Errorf("--name: %w", err)
 		}
 	}
@@ -187,7 +188,7 @@ func isNew(dir string, wanted bool) (bool, error) {
 		}
 		return false, fmt.Errorf("read the directory: %w", err)
 	}
-	switch python := project.IsPython(dir); {
+	switch python := detect.IsPython(dir); {
 	case python && wanted:
 		return false, fmt.Errorf("--template is for a new service, and %s holds a Python project: leave it out to prepare that, or name another directory", dir)
 	case python:

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
@@ -39,7 +39,7 @@ func (o *Options) prepare() (*work, error) {
 
 // start prepares a new service.
 func (o *Options) start() (*work, error) {
-	w := &work{name: cmp.Or(o.Name, project.AppName(o.Dir))}
+	w := &work{name: cmp.Or(o.Name, appname.FromDir(o.Dir))}
 	files, err := scaffold.New(scaffold.Options{
 		Template: o.Template, Name: w.name, Port: cmp.Or(o.Port, scaffold.DefaultPort), Python: cmp.Or(o.Python, scaffold.DefaultPython),
 	})
@@ -70,7 +70,7 @@ func (o *Options) start() (*work, error) {
 // chooseName adds the flag to an error about a name.
 func (o *Options) chooseName(err error) error {
 	var (
-		name     *project.NameError
+		name     *appname.Error
 		packaged *scaffold.PackageError
 	)
 	if errors.As(err, &name) || errors.As(err, &packaged) {
@@ -107,8 +107,8 @@ func (o *Options) adopt() (*work, error) {
 			return nil, err
 		}
 	}
-	w := &work{name: cmp.Or(o.Name, settings.Name, project.AppName(o.Dir))}
-	if err := project.ValidateName(w.name); err != nil {
+	w := &work{name: cmp.Or(o.Name, settings.Name, appname.FromDir(o.Dir))}
+	if err := appname.Validate(w.name); err != nil {
 		return nil, o.chooseName(err)
 	}
 	found := options(settings)
@@ -122,7 +122,7 @@ func (o *Options) adopt() (*work, error) {
 		found.Port, found.PortSource = o.Port, "--port"
 	}
 	w.project, err = detect.Read(o.Dir, found)
-	if errors.Is(err, project.ErrNoProject) {
+	if errors.Is(err, detect.ErrNoProject) {
 		return nil, fmt.Errorf("%s: %w", o.Dir, ErrNotEmpty)
 	}
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/lint"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
@@ -194,7 +194,7 @@ func (o *Options) check(ctx context.Context) (*lint.Report, error) {
 	options.Target = cmp.Or(options.Target, settings.Build.Target)
 	if o.Variant == "" {
 		report, err := lint.Run(ctx, options)
-		if options.Dockerfile != "" || !errors.Is(err, project.ErrNoDockerfile) {
+		if options.Dockerfile != "" || !errors.Is(err, dockerfile.ErrNotFound) {
 			return report, err
 		}
 	}

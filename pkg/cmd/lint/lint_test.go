@@ -16,8 +16,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/lint"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 )
 
@@ -135,13 +136,13 @@ func TestExit(t *testing.T) {
 		"a warning":              {Flags{}, warning, nil, "1 warning in Dockerfile"},
 		"a warning, strictly":    {Flags{Strict: true}, warning, ErrFindings, "1 warning in Dockerfile"},
 		"a note, strictly":       {Flags{Strict: true}, clean, nil, "1 note in Dockerfile"},
-		"nothing to check":       {Flags{}, t.TempDir(), project.ErrNoProject, ""},
+		"nothing to check":       {Flags{}, t.TempDir(), detect.ErrNoProject, ""},
 		"a generated one":        {Flags{}, service, nil, "1 warning in requirements.txt"},
 		"another kind":           {Flags{Variant: "bloated"}, service, nil, "6 warnings"},
 		"no such kind":           {Flags{Variant: "thin"}, service, recipe.ErrVariant, ""},
-		"another Dockerfile":     {Flags{File: "deploy/Dockerfile"}, warning, project.ErrNoDockerfile, ""},
+		"another Dockerfile":     {Flags{File: "deploy/Dockerfile"}, warning, dockerfile.ErrNotFound, ""},
 		"that is named":          {Flags{File: filepath.Join(warning, "Dockerfile")}, warning, nil, "1 warning in Dockerfile"},
-		"a Dockerfile of others": {Flags{File: filepath.Join(warning, "Dockerfile")}, clean, project.ErrOutside, ""},
+		"a Dockerfile of others": {Flags{File: filepath.Join(warning, "Dockerfile")}, clean, dockerfile.ErrOutside, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, errOut, err := run(t, test.flags, test.dir)

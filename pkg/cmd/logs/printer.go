@@ -7,11 +7,11 @@ import (
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/view"
 )
@@ -45,8 +45,8 @@ func newPrinter(o *Options, run *tektonv1.PipelineRun) *printer {
 	p.tracker = progress.NewTracker(run.Labels[manifests.LabelApp], run.Namespace, func(event progress.Event) { p.told = append(p.told, event) })
 	p.tracker.Of(run)
 	if text := run.Annotations[manifests.AnnotationDockerfile]; text != "" {
-		if dockerfile, err := project.ParseDockerfile(pipelinerun.DockerfilePath(run), []byte(text)); err == nil {
-			p.tracker.Dockerfile(dockerfile)
+		if parsed, err := dockerfile.Parse(pipelinerun.DockerfilePath(run), []byte(text)); err == nil {
+			p.tracker.Dockerfile(parsed)
 		}
 	}
 	return p

@@ -1,4 +1,4 @@
-package project
+package detect
 
 import (
 	"path/filepath"

@@ -1,4 +1,4 @@
-package project
+package dockerfile
 
 import (
 	"slices"

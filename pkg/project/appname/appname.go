@@ -1,6 +1,6 @@
 // Package project reads what a source directory says about itself: the name of
 // its app, its Dockerfile, its manifests.
-package project
+package appname
 
 import (
 	"fmt"
@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// MaxNameLength is the longest name of an app: a DNS label of 63 characters with
+// MaxLength is the longest name of an app: a DNS label of 63 characters with
 // ten left for what a workload adds to it.
-const MaxNameLength = 53
+const MaxLength = 53
 
-// AppName returns the directory's base name as a DNS label: in lower case, with
+// FromDir returns the directory's base name as a DNS label: in lower case, with
 // a hyphen for each run of other characters, and "app-" before a leading digit.
-// It is empty when nothing of the name can be used; ValidateName tells.
-func AppName(dir string) string {
+// It is empty when nothing of the name can be used; Validate tells.
+func FromDir(dir string) string {
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
 		absolute = dir
@@ -33,19 +33,19 @@ func AppName(dir string) string {
 	if label != "" && isDigit(rune(label[0])) {
 		label = "app-" + label
 	}
-	return strings.TrimRight(label[:min(len(label), MaxNameLength)], "-")
+	return strings.TrimRight(label[:min(len(label), MaxLength)], "-")
 }
 
-// ValidateName checks that the name can be that of a Service and a Deployment,
+// Validate checks that the name can be that of a Service and a Deployment,
 // and a part of an image's name: a DNS label as in RFC 1035, of at most
-// MaxNameLength characters.
-func ValidateName(name string) error {
+// MaxLength characters.
+func Validate(name string) error {
 	problem := ""
 	switch {
 	case name == "":
 		problem = "it is empty"
-	case len(name) > MaxNameLength:
-		problem = fmt.Sprintf("it has %d characters, more than %d", len(name), MaxNameLength)
+	case len(name) > MaxLength:
+		problem = fmt.Sprintf("it has %d characters, more than %d", len(name), MaxLength)
 	case !isLetter(rune(name[0])):
 		problem = "it does not start with a lower case letter"
 	case strings.HasSuffix(name, "-"):
@@ -61,11 +61,11 @@ func ValidateName(name string) error {
 	if problem == "" {
 		return nil
 	}
-	return &NameError{Name: name, Problem: problem}
+	return &Error{Name: name, Problem: problem}
 }
 
-// NameError says that a name can not be that of an app.
-type NameError struct {
+// Error says that a name can not be that of an app.
+type Error struct {
 	// Name is the name.
 	Name string
 	// Problem is what is wrong with it, as a clause.
@@ -73,7 +73,7 @@ type NameError struct {
 }
 
 // Error names both.
-func (e *NameError) Error() string {
+func (e *Error) Error() string {
 	return fmt.Sprintf("%q can not be the name of an app: %s", e.Name, e.Problem)
 }
 

@@ -1,4 +1,4 @@
-package project
+package dockerfile
 
 import (
 	"bytes"
@@ -17,8 +17,8 @@ import (
 
 // What can be wrong with a Dockerfile, beside a *ParseError.
 var (
-	// ErrNoDockerfile says that there is none.
-	ErrNoDockerfile = errors.New("there is no Dockerfile")
+	// ErrNotFound says that there is none.
+	ErrNotFound = errors.New("there is no Dockerfile")
 	// ErrOutside says that it is not inside of the project's directory, which is
 	// all that the build gets.
 	ErrOutside = errors.New("the Dockerfile must be inside of the directory that is built")
@@ -92,11 +92,11 @@ func (e *ParseError) Error() string {
 // Unwrap returns the cause.
 func (e *ParseError) Unwrap() error { return e.Err }
 
-// ReadDockerfile parses a Dockerfile with BuildKit's parser. The name is that of
+// Read parses a Dockerfile with BuildKit's parser. The name is that of
 // a file inside of dir, relative to it or absolute; empty means "Dockerfile".
 // Nothing is looked up: neither images nor the files that are copied. Errors
-// hold ErrNoDockerfile, ErrOutside or a *ParseError.
-func ReadDockerfile(dir, name string) (*Dockerfile, error) {
+// hold ErrNotFound, ErrOutside or a *ParseError.
+func Read(dir, name string) (*Dockerfile, error) {
 	file, err := inside(dir, name)
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func ReadDockerfile(dir, name string) (*Dockerfile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the Dockerfile: %w", err)
 	}
-	return ParseDockerfile(file, content)
+	return Parse(file, content)
 }
 
 // inside returns the path of the Dockerfile in the directory, with slashes.
@@ -152,7 +152,7 @@ func resolve(dir, file string) (string, error) {
 	target, err := filepath.EvalSymlinks(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("%w: %s", ErrNoDockerfile, name)
+		return "", fmt.Errorf("%w: %s", ErrNotFound, name)
 	case err != nil:
 		return "", fmt.Errorf("read the Dockerfile: %w", err)
 	}
@@ -170,9 +170,9 @@ func resolve(dir, file string) (string, error) {
 	return relative, nil
 }
 
-// ParseDockerfile is ReadDockerfile for a Dockerfile that was read already; file
+// Parse is Read for a Dockerfile that was read already; file
 // is its path, for errors.
-func ParseDockerfile(file string, content []byte) (*Dockerfile, error) {
+func Parse(file string, content []byte) (*Dockerfile, error) {
 	fail := func(err error) error { return parseError(file, content, err) }
 	result, err := parser.Parse(bytes.NewReader(content))
 	if err != nil {

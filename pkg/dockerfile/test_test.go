@@ -1,4 +1,4 @@
-package project
+package dockerfile
 
 import (
 	"slices"
@@ -30,7 +30,7 @@ func TestTheTestOfADockerfile(t *testing.T) {
 		"mounted":                 {"FROM a AS test\nFROM b\nRUN --mount=type=bind,from=test,target=/x ls /x\n", "", false, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dockerfile, err := ParseDockerfile("Dockerfile", []byte(test.dockerfile))
+			dockerfile, err := Parse("Dockerfile", []byte(test.dockerfile))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -43,7 +43,7 @@ func TestTheTestOfADockerfile(t *testing.T) {
 }
 
 func TestNeeded(t *testing.T) {
-	dockerfile, err := ParseDockerfile("Dockerfile", []byte(
+	dockerfile, err := Parse("Dockerfile", []byte(
 		"ARG BASE=build\nFROM a AS build\nFROM b AS unused\nFROM ${BASE} AS run\nFROM run AS test\nFROM run\nCOPY --from=alpine:3 /x /x\n"))
 	if err != nil {
 		t.Fatal(err)
