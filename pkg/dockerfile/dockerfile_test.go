@@ -3,7 +3,6 @@ package dockerfile
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -273,4 +272,3 @@ func TestCheckBuildArgs(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
-

@@ -5,13 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
 func must(t *testing.T, err error) {

@@ -3,7 +3,7 @@ package recipe
 import (
 	"strings"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 )
 
 // bloated writes the baseline: one stage, everything in it.

@@ -18,8 +18,8 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/dockerfile2llb"
 	digest "github.com/opencontainers/go-digest"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 )
 
 // writer collects the text of one Dockerfile.

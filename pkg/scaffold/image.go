@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 )
 

@@ -13,10 +13,10 @@ import (
 
 	"github.com/google/shlex"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 )
 

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
 )

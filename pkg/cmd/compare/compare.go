@@ -21,11 +21,11 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/compare"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"

@@ -18,8 +18,8 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
 )

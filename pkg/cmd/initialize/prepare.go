@@ -10,9 +10,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
 )

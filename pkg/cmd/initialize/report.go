@@ -1,7 +1,7 @@
 package initialize
 
 import (
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/detect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
 )
 

@@ -3,15 +3,9 @@ package appname
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"reflect"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
 func must(t *testing.T, err error) {
@@ -85,4 +79,3 @@ func TestValidateName(t *testing.T) {
 		}
 	}
 }
-

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"unicode/utf16"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pysource"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/syntax"
 )
 
 // Bounds of what is read: a project with more is no less a project, what is beyond
@@ -232,7 +232,7 @@ func (t *tree) module(file string) *module {
 	if !ok {
 		return nil
 	}
-	m := newModule(file, pysource.Parse(content))
+	m := newModule(file, syntax.Parse(content))
 	t.parsed[file] = m
 	// It is there, and not needed again.
 	t.contents[file] = []byte{}

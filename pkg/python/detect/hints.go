@@ -8,7 +8,7 @@ import (
 	"github.com/google/shlex"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pysource"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/syntax"
 )
 
 // hint is a place that names the app or the port.
@@ -68,7 +68,7 @@ func (t *tree) hints(settings *manifest) []hint {
 			line := 0
 			for _, name := range m.order {
 				last := m.assigned[name][len(m.assigned[name])-1]
-				text, ok := pysource.Text(last.value)
+				text, ok := syntax.Text(last.value)
 				switch {
 				case !ok:
 				case name == "bind":
@@ -100,7 +100,7 @@ func (t *tree) hints(settings *manifest) []hint {
 				continue
 			}
 			h := hint{server: "uvicorn", dir: path.Dir(file)}
-			if text, ok := pysource.Text(call.Argument("app", 0)); ok {
+			if text, ok := syntax.Text(call.Argument("app", 0)); ok {
 				h.app = text
 			}
 			if number := call.Argument("port", -1); len(number) == 1 {
@@ -175,7 +175,7 @@ func words(rest string) string {
 		return rest
 	}
 	var out []string
-	for _, statement := range pysource.Parse([]byte(rest)) {
+	for _, statement := range syntax.Parse([]byte(rest)) {
 		for _, token := range statement.Tokens {
 			if text, ok := token.Literal(); ok {
 				out = append(out, "'"+strings.ReplaceAll(text, "'", "")+"'")

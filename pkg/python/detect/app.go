@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pysource"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/syntax"
 )
 
 // value is an app, or a function that returns one.
@@ -150,16 +150,16 @@ func (m *module) stands(name string) (imported, bool) {
 
 // evaluate returns the app that an expression makes; name is the one that it is
 // assigned to.
-func (t *tree) evaluate(m *module, scope names, name string, tokens []pysource.Token, steps int) *value {
+func (t *tree) evaluate(m *module, scope names, name string, tokens []syntax.Token, steps int) *value {
 	if t.evaluated++; steps > maxSteps || t.evaluated > maxEvaluated {
 		return nil
 	}
-	if len(tokens) > 2 && tokens[0].Is("(") && pysource.Close(tokens, 0) == len(tokens)-1 {
+	if len(tokens) > 2 && tokens[0].Is("(") && syntax.Close(tokens, 0) == len(tokens)-1 {
 		return t.evaluate(m, scope, name, tokens[1:len(tokens)-1], steps+1)
 	}
-	call, ok := pysource.ParseCall(tokens)
+	call, ok := syntax.ParseCall(tokens)
 	if !ok {
-		dotted, n := pysource.Dotted(tokens)
+		dotted, n := syntax.Dotted(tokens)
 		switch {
 		case n == 0 || n != len(tokens) || dotted == name:
 			return nil
@@ -190,9 +190,9 @@ func (t *tree) evaluate(m *module, scope names, name string, tokens []pysource.T
 }
 
 // wrapped is evaluate for a call around another app.
-func (t *tree) wrapped(m *module, scope names, name string, call *pysource.Call, steps int) *value {
+func (t *tree) wrapped(m *module, scope names, name string, call *syntax.Call, steps int) *value {
 	for _, argument := range call.Arguments {
-		inner, n := pysource.Dotted(argument.Value)
+		inner, n := syntax.Dotted(argument.Value)
 		if n == 0 || n != len(argument.Value) || inner != name && !wraps(call.Name) {
 			continue
 		}
@@ -200,7 +200,7 @@ func (t *tree) wrapped(m *module, scope names, name string, call *pysource.Call,
 		if inner == name {
 			// The value that it had before, which is any other assignment of the name.
 			for _, before := range m.assigned[name] {
-				if outer, ok := pysource.ParseCall(before.value); !ok || outer.Name == call.Name && outer.Line == call.Line {
+				if outer, ok := syntax.ParseCall(before.value); !ok || outer.Name == call.Name && outer.Line == call.Line {
 					continue
 				}
 				if v := t.evaluate(m, scope, name, before.value, steps+1); v != nil {
@@ -267,8 +267,8 @@ func (t *tree) class(m *module, scope names, dotted string, steps int) (string, 
 		return "", false, false
 	}
 	if header := m.classes[dotted]; len(header) > 2 && header[2].Is("(") {
-		for _, base := range pysource.Split(inside(header, 2), ",") {
-			name, n := pysource.Dotted(base)
+		for _, base := range syntax.Split(inside(header, 2), ",") {
+			name, n := syntax.Dotted(base)
 			if n == 0 || n != len(base) || name == dotted {
 				continue
 			}
@@ -286,8 +286,8 @@ func (t *tree) class(m *module, scope names, dotted string, steps int) (string, 
 }
 
 // inside are the tokens between the bracket at open and the one that closes it.
-func inside(tokens []pysource.Token, open int) []pysource.Token {
-	end := pysource.Close(tokens, open)
+func inside(tokens []syntax.Token, open int) []syntax.Token {
+	end := syntax.Close(tokens, open)
 	if end < 0 {
 		return nil
 	}
@@ -328,7 +328,7 @@ func (t *tree) resolve(m *module, scope names, dotted string, steps int) *value 
 type locals struct {
 	module  *module
 	imports *module
-	values  map[string][]pysource.Token
+	values  map[string][]syntax.Token
 	// parameters are names of which only a call of the function knows the value.
 	parameters map[string]bool
 }
@@ -350,11 +350,11 @@ func (l *locals) value(t *tree, name string, steps int) *value {
 }
 
 // factory returns the value of a function that returns an app.
-func (t *tree) factory(m *module, function *pysource.Statement, name string, steps int) *value {
+func (t *tree) factory(m *module, function *syntax.Statement, name string, steps int) *value {
 	if steps > maxSteps || function.Tokens[0].Is("async") {
 		return nil
 	}
-	open := slices.IndexFunc(function.Tokens, func(token pysource.Token) bool { return token.Is("(") })
+	open := slices.IndexFunc(function.Tokens, func(token syntax.Token) bool { return token.Is("(") })
 	if open < 0 {
 		return nil
 	}
@@ -362,10 +362,10 @@ func (t *tree) factory(m *module, function *pysource.Statement, name string, ste
 	result := func(framework string, asgi bool) *value {
 		return &value{framework: framework, asgi: asgi, factory: true, arguments: arguments, file: m.file, name: name}
 	}
-	if end := pysource.Close(function.Tokens, open); end >= 0 && end+2 < len(function.Tokens) && function.Tokens[end+1].Is("->") {
+	if end := syntax.Close(function.Tokens, open); end >= 0 && end+2 < len(function.Tokens) && function.Tokens[end+1].Is("->") {
 		annotation := function.Tokens[end+2:]
-		dotted, n := pysource.Dotted(annotation)
-		if text, ok := pysource.Text(annotation); ok {
+		dotted, n := syntax.Dotted(annotation)
+		if text, ok := syntax.Text(annotation); ok {
 			dotted, n = text, len(annotation)
 		}
 		if n == len(annotation) {
@@ -374,10 +374,10 @@ func (t *tree) factory(m *module, function *pysource.Statement, name string, ste
 			}
 		}
 	}
-	scope := &locals{module: m, imports: newModule(m.file, nil), values: map[string][]pysource.Token{}, parameters: parameters}
-	var returned [][]pysource.Token
-	var walk func(body []*pysource.Statement)
-	walk = func(body []*pysource.Statement) {
+	scope := &locals{module: m, imports: newModule(m.file, nil), values: map[string][]syntax.Token{}, parameters: parameters}
+	var returned [][]syntax.Token
+	var walk func(body []*syntax.Statement)
+	walk = func(body []*syntax.Statement) {
 		for _, statement := range body {
 			switch statement.Keyword() {
 			case "def", "class":
@@ -400,7 +400,7 @@ func (t *tree) factory(m *module, function *pysource.Statement, name string, ste
 	}
 	walk(function.Body)
 	for _, tokens := range returned {
-		dotted, n := pysource.Dotted(tokens)
+		dotted, n := syntax.Dotted(tokens)
 		var v *value
 		if n > 0 && n == len(tokens) {
 			if v = scope.value(t, dotted, steps+1); v == nil && !strings.Contains(dotted, ".") && !parameters[dotted] {
@@ -423,16 +423,16 @@ func (t *tree) factory(m *module, function *pysource.Statement, name string, ste
 
 // parametersOf are the names of a function's parameters, and whether one of them has
 // no default.
-func parametersOf(tokens []pysource.Token) (names map[string]bool, arguments bool) {
+func parametersOf(tokens []syntax.Token) (names map[string]bool, arguments bool) {
 	names = map[string]bool{}
-	for _, part := range pysource.Split(tokens, ",") {
-		several := len(part) > 0 && part[0].Kind == pysource.Op // *, *args, **kwargs and /
+	for _, part := range syntax.Split(tokens, ",") {
+		several := len(part) > 0 && part[0].Kind == syntax.Op // *, *args, **kwargs and /
 		if several {
 			part = part[1:]
 		}
 		if len(part) > 0 {
 			names[part[0].Text] = true
-			arguments = arguments || !several && len(pysource.Split(part, "=")) < 2
+			arguments = arguments || !several && len(syntax.Split(part, "=")) < 2
 		}
 	}
 	return names, arguments
@@ -495,10 +495,10 @@ func (t *tree) mounted(file string) []string {
 				continue
 			}
 			for j, token := range argument.Value {
-				if token.Kind != pysource.Name || j > 0 && argument.Value[j-1].Is(".") {
+				if token.Kind != syntax.Name || j > 0 && argument.Value[j-1].Is(".") {
 					continue
 				}
-				dotted, _ := pysource.Dotted(argument.Value[j:])
+				dotted, _ := syntax.Dotted(argument.Value[j:])
 				if v := t.resolve(m, m, dotted, 0); v != nil {
 					found = append(found, v.seen...)
 				}

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pysource"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/syntax"
 )
 
 // serverVersion is the version of a server that is installed when a project names
@@ -159,8 +159,8 @@ func (f *finder) settings() string {
 			continue
 		}
 		for _, call := range m.calls {
-			if key, ok := pysource.Text(call.Argument("", 0)); ok && key == "DJANGO_SETTINGS_MODULE" {
-				if value, ok := pysource.Text(call.Argument("", 1)); ok {
+			if key, ok := syntax.Text(call.Argument("", 0)); ok && key == "DJANGO_SETTINGS_MODULE" {
+				if value, ok := syntax.Text(call.Argument("", 1)); ok {
 					return value
 				}
 			}

@@ -11,7 +11,7 @@ import (
 	"unicode"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pysource"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/syntax"
 )
 
 // DefaultPort is where an app listens of which nothing says where.
@@ -293,7 +293,7 @@ func (f *finder) uncalled() error {
 		for _, name := range slices.Sorted(maps.Keys(functions)) {
 			// What is given an app makes none.
 			v := f.lookup(file, name, 0)
-			if v == nil || !v.arguments || strings.HasPrefix(name, "_") || slices.ContainsFunc(functions[name].read().Tokens, func(t pysource.Token) bool { return t.Is("app") }) {
+			if v == nil || !v.arguments || strings.HasPrefix(name, "_") || slices.ContainsFunc(functions[name].read().Tokens, func(t syntax.Token) bool { return t.Is("app") }) {
 				continue
 			}
 			return &NoSuchAppError{

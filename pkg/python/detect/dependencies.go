@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pysource"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/syntax"
 )
 
 // dependencies finds out how dependencies are written down, reads them, and checks
@@ -486,7 +486,7 @@ func (f *finder) setupReads() []string {
 		for _, call := range m.calls {
 			var parts []string
 			for _, argument := range call.Arguments {
-				if text, ok := pysource.Text(argument.Value); ok && argument.Name == "" {
+				if text, ok := syntax.Text(argument.Value); ok && argument.Name == "" {
 					parts = append(parts, text)
 				}
 			}
@@ -511,7 +511,7 @@ func (f *finder) setupReads() []string {
 }
 
 // texts are the string literals of statements, as here / "README.md" has one.
-func texts(body []*pysource.Statement) []string {
+func texts(body []*syntax.Statement) []string {
 	var found []string
 	for _, statement := range body {
 		for _, token := range statement.Tokens {
@@ -542,9 +542,9 @@ func (f *finder) setupExtras() map[string][]requirement {
 		if len(table) == 0 || !table[0].Is("{") {
 			continue
 		}
-		for _, entry := range pysource.Split(inside(table, 0), ",") {
-			if pair := pysource.Split(entry, ":"); len(pair) == 2 {
-				if name, ok := pysource.Text(pair[0]); ok {
+		for _, entry := range syntax.Split(inside(table, 0), ",") {
+			if pair := syntax.Split(entry, ":"); len(pair) == 2 {
+				if name, ok := syntax.Text(pair[0]); ok {
 					found[name] = parseAll(m.literals(pair[1]), place("setup.py", call.Line))
 				}
 			}
@@ -554,15 +554,15 @@ func (f *finder) setupExtras() map[string][]requirement {
 }
 
 // literals are the strings of a list, given as such or by the name of a variable.
-func (m *module) literals(tokens []pysource.Token) []string {
-	if len(tokens) == 1 && tokens[0].Kind == pysource.Name {
+func (m *module) literals(tokens []syntax.Token) []string {
+	if len(tokens) == 1 && tokens[0].Kind == syntax.Name {
 		if values := m.assigned[tokens[0].Text]; len(values) > 0 {
 			tokens = values[len(values)-1].value
 		}
 	}
 	var found []string
-	for _, part := range pysource.Split(inside(tokens, 0), ",") {
-		if text, ok := pysource.Text(part); ok {
+	for _, part := range syntax.Split(inside(tokens, 0), ",") {
+		if text, ok := syntax.Text(part); ok {
 			found = append(found, text)
 		}
 	}
@@ -786,7 +786,7 @@ func (f *finder) otherPythons() []statement {
 	}
 	if m := f.module("setup.py"); m != nil {
 		for _, call := range m.calls {
-			if wanted, ok := pysource.Text(call.Argument("python_requires", -1)); ok && path.Ext("."+call.Name) == ".setup" {
+			if wanted, ok := syntax.Text(call.Argument("python_requires", -1)); ok && path.Ext("."+call.Name) == ".setup" {
 				found = append(found, statement{specifier: wanted, text: wanted, source: place("setup.py", call.Line)})
 			}
 		}

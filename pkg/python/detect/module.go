@@ -4,7 +4,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pysource"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/syntax"
 )
 
 // module is a Python file as far as apps need it.
@@ -12,7 +12,7 @@ type module struct {
 	file string
 	// body are all statements of setup.py, which anything may matter of; other modules
 	// have none.
-	body []*pysource.Statement
+	body []*syntax.Statement
 	// imports are what names at the top of the module stand for.
 	imports map[string]imported
 	// stars are the modules that are imported with *.
@@ -23,10 +23,10 @@ type module struct {
 	functions map[string]function
 	decorated map[string]bool
 	// classes are the headers of classes.
-	classes map[string][]pysource.Token
+	classes map[string][]syntax.Token
 	order   []string
 	// calls are those of the functions of isAsked, of setup.py all, wherever in the file.
-	calls []*pysource.Call
+	calls []*syntax.Call
 }
 
 // defines says whether a name may be one of the module's, as far as is seen without
@@ -59,7 +59,7 @@ func (i imported) dotted() string {
 // assignment is one value of a name.
 type assignment struct {
 	line  int
-	value []pysource.Token
+	value []syntax.Token
 }
 
 // function is one as text, which takes much less memory than its statements.
@@ -69,13 +69,13 @@ type function struct {
 }
 
 // read returns the statement.
-func (f function) read() *pysource.Statement { return pysource.Parse([]byte(f.source))[0] }
+func (f function) read() *syntax.Statement { return syntax.Parse([]byte(f.source))[0] }
 
-func newModule(file string, body []*pysource.Statement) *module {
+func newModule(file string, body []*syntax.Statement) *module {
 	m := &module{
 		file:    file,
 		imports: map[string]imported{}, assigned: map[string][]assignment{},
-		functions: map[string]function{}, decorated: map[string]bool{}, classes: map[string][]pysource.Token{},
+		functions: map[string]function{}, decorated: map[string]bool{}, classes: map[string][]syntax.Token{},
 	}
 	if file == "setup.py" {
 		m.body = body
@@ -86,14 +86,14 @@ func newModule(file string, body []*pysource.Statement) *module {
 }
 
 // block reads the statements that run when the module is imported.
-func (m *module) block(body []*pysource.Statement) {
+func (m *module) block(body []*syntax.Statement) {
 	decorators := map[string]bool{}
 	for _, statement := range body {
 		tokens := statement.Tokens
 		switch statement.Keyword() {
 		case "@", "":
 			if tokens[0].Is("@") {
-				name, _ := pysource.Dotted(tokens[1:])
+				name, _ := syntax.Dotted(tokens[1:])
 				decorators[name[strings.LastIndex(name, ".")+1:]] = true
 				continue
 			}
@@ -122,7 +122,7 @@ func (m *module) block(body []*pysource.Statement) {
 }
 
 // isMain says whether a block runs only when the file is run as a program.
-func isMain(statement *pysource.Statement) bool {
+func isMain(statement *syntax.Statement) bool {
 	for _, token := range statement.Tokens {
 		if token.Is("__name__") {
 			return true
@@ -145,10 +145,10 @@ func isAsked(name string) bool {
 }
 
 // collect gathers calls of all statements.
-func (m *module) collect(body []*pysource.Statement) {
+func (m *module) collect(body []*syntax.Statement) {
 	for _, statement := range body {
 		if keyword := statement.Keyword(); keyword != "def" && keyword != "class" {
-			for _, call := range pysource.Calls(statement.Tokens) {
+			for _, call := range syntax.Calls(statement.Tokens) {
 				if of, _, ok := absolute(m, call.Name); m.body != nil || isAsked(call.Name) || ok && isAsked(of.name) {
 					m.calls = append(m.calls, call)
 				}
@@ -159,7 +159,7 @@ func (m *module) collect(body []*pysource.Statement) {
 }
 
 // assign reads name = value, name: type = value and a = b = value.
-func (m *module) assign(statement *pysource.Statement) {
+func (m *module) assign(statement *syntax.Statement) {
 	for name, value := range assignments(statement.Tokens) {
 		if _, known := m.assigned[name]; !known {
 			m.order = append(m.order, name)
@@ -169,15 +169,15 @@ func (m *module) assign(statement *pysource.Statement) {
 }
 
 // assignments yields the plain names that a statement assigns, and the value.
-func assignments(tokens []pysource.Token) func(yield func(string, []pysource.Token) bool) {
-	return func(yield func(string, []pysource.Token) bool) {
-		parts := pysource.Split(tokens, "=")
+func assignments(tokens []syntax.Token) func(yield func(string, []syntax.Token) bool) {
+	return func(yield func(string, []syntax.Token) bool) {
+		parts := syntax.Split(tokens, "=")
 		if len(parts) < 2 {
 			return
 		}
 		value := parts[len(parts)-1]
 		for _, target := range parts[:len(parts)-1] {
-			if len(target) == 0 || target[0].Kind != pysource.Name || len(target) > 1 && !target[1].Is(":") {
+			if len(target) == 0 || target[0].Kind != syntax.Name || len(target) > 1 && !target[1].Is(":") {
 				continue
 			}
 			if !yield(target[0].Text, value) {
@@ -190,9 +190,9 @@ func assignments(tokens []pysource.Token) func(yield func(string, []pysource.Tok
 }
 
 // importModules reads import a.b, c as d.
-func (m *module) importModules(tokens []pysource.Token) {
-	for _, part := range pysource.Split(tokens[1:], ",") {
-		name, n := pysource.Dotted(part)
+func (m *module) importModules(tokens []syntax.Token) {
+	for _, part := range syntax.Split(tokens[1:], ",") {
+		name, n := syntax.Dotted(part)
 		switch {
 		case n == 0:
 		case n+1 < len(part) && part[n].Is("as"):
@@ -205,14 +205,14 @@ func (m *module) importModules(tokens []pysource.Token) {
 }
 
 // importNames reads from ..a.b import c as d, e.
-func (m *module) importNames(tokens []pysource.Token) {
+func (m *module) importNames(tokens []syntax.Token) {
 	from := imported{line: tokens[0].Line}
 	at := 1
 	for ; at < len(tokens) && (tokens[at].Is(".") || tokens[at].Is("...")); at++ {
 		from.level += len(tokens[at].Text)
 	}
 	if at < len(tokens) && !tokens[at].Is("import") {
-		name, n := pysource.Dotted(tokens[at:])
+		name, n := syntax.Dotted(tokens[at:])
 		from.module = name
 		at += n
 	}
@@ -226,7 +226,7 @@ func (m *module) importNames(tokens []pysource.Token) {
 			names = names[:len(names)-1]
 		}
 	}
-	for _, part := range pysource.Split(names, ",") {
+	for _, part := range syntax.Split(names, ",") {
 		if len(part) == 0 {
 			continue
 		}

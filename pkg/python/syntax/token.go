@@ -1,7 +1,7 @@
 // Package pysource reads Python source into tokens and statements, as far as
 // finding out what a module imports, assigns, defines and calls needs it. It
 // accepts every input: what is not Python gives tokens that mean nothing.
-package pysource
+package syntax
 
 import (
 	"slices"

@@ -1,4 +1,4 @@
-package pysource
+package syntax
 
 // Statement is a simple statement, or the header of a compound one.
 type Statement struct {

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pysource"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/syntax"
 )
 
 // defaultRoot is where the project's modules are imported from when no app says
@@ -191,7 +191,7 @@ func (f *finder) askedFor() (reason, source string) {
 				continue
 			}
 			asked := call.Argument("distribution_name", 0)
-			text, ok := pysource.Text(asked)
+			text, ok := syntax.Text(asked)
 			top, _, _ := strings.Cut(strings.TrimPrefix(file, f.project.Root+"/"), "/")
 			switch {
 			case ok && normalize(text) == name,

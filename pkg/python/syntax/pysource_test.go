@@ -1,4 +1,4 @@
-package pysource
+package syntax
 
 import (
 	"strings"
