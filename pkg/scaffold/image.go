@@ -6,19 +6,19 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 )
 
 // Image returns the files that an image of the project is built from, the same that a
 // build makes when they are not there: the Dockerfile, with test one that has a stage
 // test, and .dockerignore. Errors are those of recipe.Dockerfile.
-func Image(project *detect.Project, variant recipe.Variant, name string, test bool) ([]File, error) {
-	dockerfile, err := recipe.Dockerfile(recipe.Options{Project: project, Variant: variant, Name: name, Test: test})
+func Image(project *detect.Project, variant generate.Variant, name string, test bool) ([]File, error) {
+	dockerfile, err := generate.Dockerfile(generate.Options{Project: project, Variant: variant, Name: name, Test: test})
 	if err != nil {
 		return nil, err
 	}
-	return []File{{Path: ".dockerignore", Content: recipe.Ignore(project)}, {Path: "Dockerfile", Content: dockerfile}}, nil
+	return []File{{Path: ".dockerignore", Content: generate.Ignore(project)}, {Path: "Dockerfile", Content: dockerfile}}, nil
 }
 
 // Read is what detect.Read says of a directory with these files and no others. No file

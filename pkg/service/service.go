@@ -14,10 +14,10 @@ import (
 	"github.com/google/shlex"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 )
 
 // Dockerfile is where a generated Dockerfile is in the build context.
@@ -38,7 +38,7 @@ type Options struct {
 	// App, Python and Variant are for a generated Dockerfile, Port too: App as
 	// module:attribute, Python as major.minor.
 	App, Python string
-	Variant     recipe.Variant
+	Variant     generate.Variant
 	Port        int
 	// Test is the command line that tests the app, and NoTest leaves the tests out.
 	Test   string
@@ -58,7 +58,7 @@ type Service struct {
 	// Project is what was found, and Variant what the Dockerfile was generated as;
 	// nil and empty for a Dockerfile of the folder's own.
 	Project *detect.Project
-	Variant recipe.Variant
+	Variant generate.Variant
 	// Files are the files of the build context that are not in the folder.
 	Files map[string][]byte
 	// Port is what Options or Settings say; 0 when they do not.
@@ -93,7 +93,7 @@ func Read(dir string, options Options) (*Service, error) {
 	}
 	s.Name = cmp.Or(options.Name, s.Settings.Name, appname.FromDir(s.Dir))
 	err = s.readDockerfile(options)
-	if errors.Is(err, detect.ErrNoProject) || errors.Is(err, recipe.ErrNoApp) {
+	if errors.Is(err, detect.ErrNoProject) || errors.Is(err, generate.ErrNoApp) {
 		err = fmt.Errorf("%s: %w", s.Dir, err)
 	}
 	if err != nil {
@@ -147,8 +147,8 @@ func (s *Service) readDockerfile(options Options) error {
 	if err != nil {
 		return err
 	}
-	s.Variant = cmp.Or(options.Variant, recipe.Variant(s.Settings.Build.Variant), recipe.Slim)
-	text, err := recipe.Dockerfile(recipe.Options{Project: s.Project, Variant: s.Variant, Port: s.Port, Test: len(s.Test) > 0, Name: s.Name})
+	s.Variant = cmp.Or(options.Variant, generate.Variant(s.Settings.Build.Variant), generate.Slim)
+	text, err := generate.Dockerfile(generate.Options{Project: s.Project, Variant: s.Variant, Port: s.Port, Test: len(s.Test) > 0, Name: s.Name})
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (s *Service) ignore() ([]byte, error) {
 	defer root.Close() //nolint:errcheck // nothing was written through it
 	own, err := root.ReadFile(ignoreFile)
 	if errors.Is(err, os.ErrNotExist) {
-		return recipe.Ignore(s.Project), nil
+		return generate.Ignore(s.Project), nil
 	}
 	if err != nil {
 		return nil, err

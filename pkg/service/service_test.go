@@ -9,9 +9,9 @@ import (
 	"testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
 )
 
@@ -37,7 +37,7 @@ func TestRead(t *testing.T) {
 	for name, test := range map[string]struct {
 		files     map[string]string
 		options   service.Options
-		generated recipe.Variant
+		generated generate.Variant
 		has       []string
 		check     func(*service.Service) bool
 	}{
@@ -58,13 +58,13 @@ func TestRead(t *testing.T) {
 		},
 		"one made in its place": {
 			files:     map[string]string{"Dockerfile": own, "main.py": app},
-			options:   service.Options{Generate: true, App: "main:app", Variant: recipe.Bloated},
-			generated: recipe.Bloated,
+			options:   service.Options{Generate: true, App: "main:app", Variant: generate.Bloated},
+			generated: generate.Bloated,
 		},
 		"none": {
 			files:     map[string]string{"main.py": app},
 			options:   service.Options{App: "main:other", Python: "3.12", Port: 7000, Name: "till"},
-			generated: recipe.Slim,
+			generated: generate.Slim,
 			has:       []string{"main:other", "3.12", "7000", "# till"},
 			check:     func(s *service.Service) bool { return s.Name == "till" && s.Port == 7000 && s.Test == nil },
 		},
@@ -74,7 +74,7 @@ func TestRead(t *testing.T) {
 				"pyproject.toml": "[tool.pyflow]\nname = \"till\"\napp = \"main:other\"\npython = \"3.13\"\nport = 7000\ntest = \"pytest -q 'a b'\"\n[tool.pyflow.build]\nvariant = \"distroless\"\n",
 				".dockerignore":  "*.md\n",
 			},
-			generated: recipe.Distroless,
+			generated: generate.Distroless,
 			has:       []string{"main:other", "7000", "# till", "AS test"},
 			check: func(s *service.Service) bool {
 				return slices.Equal(s.Test, []string{"pytest", "-q", "a b"}) && strings.HasPrefix(string(s.Ignore()), "*.md\n") && strings.Contains(strings.Join(s.Story(), "\n"), "pyproject.toml:3")
@@ -85,7 +85,7 @@ func TestRead(t *testing.T) {
 				"main.py": app, "requirements.txt": "-r more.txt\nuvicorn==0.34.0\n", "more.txt": "fastapi==0.115.0\n", "requirements-dev.txt": "pytest==9.0.0\n", ".dockerignore": "*.txt\n",
 			},
 			options:   service.Options{App: "main:app", Test: "pytest"},
-			generated: recipe.Slim,
+			generated: generate.Slim,
 			check: func(s *service.Service) bool {
 				return len(s.Files) == 2 && string(s.Ignore()) == "*.txt\n\n# What the Dockerfile installs.\n!requirements.txt\n!more.txt\n!requirements-dev.txt\n"
 			},
@@ -93,7 +93,7 @@ func TestRead(t *testing.T) {
 		"tests that are not wanted": {
 			files:     map[string]string{"main.py": app, "pyproject.toml": "[tool.pyflow]\ntest = \"pytest\"\n"},
 			options:   service.Options{App: "main:app", NoTest: true},
-			generated: recipe.Slim,
+			generated: generate.Slim,
 			check: func(s *service.Service) bool {
 				return s.Test == nil && !strings.Contains(string(s.Dockerfile.Content), "AS test") && s.Files["Dockerfile.dockerignore"] != nil
 			},
@@ -101,7 +101,7 @@ func TestRead(t *testing.T) {
 		"other tests": {
 			files:     map[string]string{"main.py": app, "pyproject.toml": "[tool.pyflow]\ntest = \"pytest\"\n"},
 			options:   service.Options{App: "main:app", Test: "tox -e py"},
-			generated: recipe.Slim,
+			generated: generate.Slim,
 			check:     func(s *service.Service) bool { return slices.Equal(s.Test, []string{"tox", "-e", "py"}) },
 		},
 	} {
@@ -139,7 +139,7 @@ func TestReadRefuses(t *testing.T) {
 		"no such Dockerfile":      {files: map[string]string{"main.py": app}, options: service.Options{Dockerfile: "no"}, want: dockerfile.ErrNotFound},
 		"no such Dockerfile, too": {files: map[string]string{"pyproject.toml": "[tool.pyflow.build]\ndockerfile = \"no\"\n"}, want: dockerfile.ErrNotFound},
 		"a test command":          {files: map[string]string{"main.py": app}, options: service.Options{App: "main:app", Test: "pytest 'x"}, says: `"pytest 'x"`},
-		"no app":                  {files: map[string]string{"script.py": "print()\n"}, want: recipe.ErrNoApp},
+		"no app":                  {files: map[string]string{"script.py": "print()\n"}, want: generate.ErrNoApp},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := service.Read(folder(t, test.files), test.options)

@@ -19,11 +19,11 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
 )
@@ -185,7 +185,7 @@ again leaves at once.`,
 		return flags.arguments(args), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 	})
 	for flag, values := range map[string][]string{
-		"variant": {string(recipe.Slim), string(recipe.Distroless), string(recipe.Bloated)},
+		"variant": {string(generate.Slim), string(generate.Distroless), string(generate.Bloated)},
 		"expose":  {string(release.ExposeNodePort), string(release.ExposeClusterIP), string(release.ExposeLoadBalancer), string(release.ExposeNone)},
 		"probe":   {"startup=", "readiness=", "liveness="},
 	} {

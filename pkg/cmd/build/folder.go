@@ -11,8 +11,8 @@ import (
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
 )
@@ -40,7 +40,7 @@ func (f *Flags) show(args []string, streams genericiooptions.IOStreams) error {
 func (f *Flags) wanted() service.Options {
 	return service.Options{
 		Name: f.Name, Dockerfile: f.Dockerfile, Generate: f.Variant != "",
-		App: f.App, Python: f.Python, Variant: recipe.Variant(f.Variant), Port: int(f.Port),
+		App: f.App, Python: f.Python, Variant: generate.Variant(f.Variant), Port: int(f.Port),
 		Test: f.Test, NoTest: f.NoTest,
 	}
 }
@@ -51,7 +51,7 @@ func (f *Flags) checkDockerfile() error {
 		return errors.New("--variant makes a Dockerfile, and --file names one: choose one of them")
 	}
 	if f.Variant != "" {
-		if _, err := recipe.ParseVariant(f.Variant); err != nil {
+		if _, err := generate.ParseVariant(f.Variant); err != nil {
 			return fmt.Errorf("--variant: %w", err)
 		}
 	}

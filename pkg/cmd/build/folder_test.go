@@ -9,8 +9,8 @@ import (
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
 )
@@ -68,7 +68,7 @@ func TestSettingsAndFlags(t *testing.T) {
 		o.Memory.String() != "2Gi" || o.NodeSelector["disk"] != "ssd" {
 		t.Errorf("settings give %+v", o)
 	}
-	if !slices.Equal(o.Found.Test, []string{"pytest", "-q"}) || o.Found.Variant != recipe.Slim || !strings.Contains(string(o.Dockerfile.Content), "9000") {
+	if !slices.Equal(o.Found.Test, []string{"pytest", "-q"}) || o.Found.Variant != generate.Slim || !strings.Contains(string(o.Dockerfile.Content), "9000") {
 		t.Errorf("found is %+v\n%s", o.Found, o.Dockerfile.Content)
 	}
 
@@ -83,7 +83,7 @@ func TestSettingsAndFlags(t *testing.T) {
 		!slices.Equal(o.BuildArgs, []string{"PIP_TRUSTED_HOST=index", "PIP_INDEX_URL=http://other"}) || o.Memory.String() != "4Gi" {
 		t.Errorf("flags give %+v", o)
 	}
-	if o.Found.Variant != recipe.Bloated || !strings.Contains(string(o.Dockerfile.Content), "7000") {
+	if o.Found.Variant != generate.Bloated || !strings.Contains(string(o.Dockerfile.Content), "7000") {
 		t.Errorf("the Dockerfile is\n%s", o.Dockerfile.Content)
 	}
 }
@@ -149,7 +149,7 @@ func TestShowDockerfile(t *testing.T) {
 	cmd := NewCommand(testFlags(t).config, streams)
 	cmd.SetArgs([]string{dir, "--show-dockerfile", "--variant", "distroless", "--port", "7000"})
 	must(t, cmd.ExecuteContext(t.Context()))
-	want, err := service.Read(dir, service.Options{Generate: true, Variant: recipe.Distroless, Port: 7000})
+	want, err := service.Read(dir, service.Options{Generate: true, Variant: generate.Distroless, Port: 7000})
 	must(t, err)
 	if !bytes.Equal(out.Bytes(), want.Dockerfile.Content) {
 		t.Errorf("stdout is\n%s", out)

@@ -21,12 +21,12 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/compare"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
@@ -101,7 +101,7 @@ touched: what is made is deleted at the end, also after Ctrl-C.`,
 	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long each build may take")
 	f.DurationVar(&flags.WaitTimeout, "wait-timeout", flags.WaitTimeout, "How long a pod may wait to start, when waiting could still help; 0 for as long as --timeout")
 	f.DurationVar(&flags.StartTimeout, "start-timeout", flags.StartTimeout, "How long a service may take from its start to its first answer")
-	_ = cmd.RegisterFlagCompletionFunc("variant", cobra.FixedCompletions([]string{string(recipe.Bloated), string(recipe.Slim), string(recipe.Distroless)}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("variant", cobra.FixedCompletions([]string{string(generate.Bloated), string(generate.Slim), string(generate.Distroless)}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "yaml", "jsonpath=", "go-template="}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.MarkFlagFilename("chart", "svg")
 	return cmd
@@ -195,7 +195,7 @@ func (f *Flags) printing(o *Options) error {
 func (f *Flags) candidates(o *Options, dir string) error {
 	variants := f.Variants
 	if len(variants) == 0 && len(f.Dockerfiles) == 0 {
-		for _, variant := range recipe.Variants() {
+		for _, variant := range generate.Variants() {
 			variants = append(variants, string(variant))
 		}
 	}
@@ -244,12 +244,12 @@ func (f *Flags) candidates(o *Options, dir string) error {
 		}
 	}
 	for _, name := range variants {
-		variant, err := recipe.ParseVariant(name)
+		variant, err := generate.ParseVariant(name)
 		if err != nil {
 			return fmt.Errorf("--variant: %w", err)
 		}
 		err = add(name, service.Options{Generate: true, Variant: variant, App: f.App, Python: f.Python})
-		if errors.Is(err, recipe.ErrUnsupported) {
+		if errors.Is(err, generate.ErrUnsupported) {
 			o.Notes = append(o.Notes, fmt.Sprintf("%s is left out: %v", name, err))
 			continue
 		}

@@ -18,9 +18,9 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
 )
 
@@ -105,7 +105,7 @@ The paths of what was written go to standard output, all else to standard error.
 	complete("python", scaffold.Pythons()...)
 	complete("output", "json")
 	var variants []string
-	for _, variant := range recipe.Variants() {
+	for _, variant := range generate.Variants() {
 		variants = append(variants, string(variant))
 	}
 	complete("variant", variants...)
@@ -125,7 +125,7 @@ type Options struct {
 	// App, Python, Port and Variant are what the user said, or zero.
 	App, Python string
 	Port        int
-	Variant     recipe.Variant
+	Variant     generate.Variant
 	Force       bool
 	DryRun      bool
 	JSON        bool
@@ -158,7 +158,7 @@ func (f *Flags) ToOptions(dir string, streams genericiooptions.IOStreams) (*Opti
 		}
 	}
 	if f.Variant != "" {
-		variant, err := recipe.ParseVariant(f.Variant)
+		variant, err := generate.ParseVariant(f.Variant)
 		if err != nil {
 			return nil, fmt.Errorf("--variant: %w", err)
 		}

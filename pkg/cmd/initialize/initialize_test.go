@@ -14,9 +14,9 @@ import (
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
 )
 
@@ -104,11 +104,11 @@ func TestNewService(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			dockerfile, err := recipe.Dockerfile(recipe.Options{Project: found, Name: settings.Name, Test: settings.Test != ""})
+			dockerfile, err := generate.Dockerfile(generate.Options{Project: found, Name: settings.Name, Test: settings.Test != ""})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if files["Dockerfile"] != string(dockerfile) || files[".dockerignore"] != string(recipe.Ignore(found)) {
+			if files["Dockerfile"] != string(dockerfile) || files[".dockerignore"] != string(generate.Ignore(found)) {
 				t.Errorf("the Dockerfile is\n%s\nand a build makes\n%s", files["Dockerfile"], dockerfile)
 			}
 			if found.App == nil || found.App.Object != object || found.App.Server != "uvicorn" ||

@@ -10,10 +10,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
 )
 
@@ -191,7 +191,7 @@ func (o *Options) image(w *work, settings *pyproject.Settings) ([]scaffold.File,
 		w.notes = append(w.notes, fmt.Sprintf("%s is what is built, as the settings say", own))
 		return nil, nil
 	}
-	variant := cmp.Or(o.Variant, recipe.Variant(settings.Build.Variant))
+	variant := cmp.Or(o.Variant, generate.Variant(settings.Build.Variant))
 	files, err := scaffold.Image(w.project, variant, w.name, settings.Test != "")
 	if there && !o.Force {
 		kept, rerr := os.ReadFile(o.file(own))

@@ -14,9 +14,9 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/lint"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
@@ -89,7 +89,7 @@ The exit code is 1 when there are errors, with --strict also when there are warn
 	f.StringVar(&flags.Explain, "explain", "", "Print the page of a rule: reason and fix")
 	cmd.MarkFlagsMutuallyExclusive("rules", "explain")
 	cmd.MarkFlagsMutuallyExclusive("file", "variant")
-	_ = cmd.RegisterFlagCompletionFunc("variant", cobra.FixedCompletions([]string{string(recipe.Slim), string(recipe.Distroless), string(recipe.Bloated)}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("variant", cobra.FixedCompletions([]string{string(generate.Slim), string(generate.Distroless), string(generate.Bloated)}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json", "sarif"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("explain", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var ids []string
@@ -106,7 +106,7 @@ type Options struct {
 	Streams genericiooptions.IOStreams
 	Lint    lint.Options
 	// Variant is checked in place of the directory's own Dockerfile; may be empty.
-	Variant recipe.Variant
+	Variant generate.Variant
 	// Output is text, json or sarif.
 	Output string
 	Strict bool
@@ -122,7 +122,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 	o := &Options{
 		Streams: streams, Output: f.Output, Strict: f.Strict, Rules: f.Rules, Explain: f.Explain,
 		Lint:    lint.Options{Dir: ".", Dockerfile: f.File, Target: f.Target},
-		Variant: recipe.Variant(f.Variant),
+		Variant: generate.Variant(f.Variant),
 		Color:   term.IsTerminal(streams.Out) && os.Getenv("NO_COLOR") == "",
 	}
 	if len(args) > 0 {

@@ -17,9 +17,9 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/lint"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/recipe"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -139,7 +139,7 @@ func TestExit(t *testing.T) {
 		"nothing to check":       {Flags{}, t.TempDir(), detect.ErrNoProject, ""},
 		"a generated one":        {Flags{}, service, nil, "1 warning in requirements.txt"},
 		"another kind":           {Flags{Variant: "bloated"}, service, nil, "6 warnings"},
-		"no such kind":           {Flags{Variant: "thin"}, service, recipe.ErrVariant, ""},
+		"no such kind":           {Flags{Variant: "thin"}, service, generate.ErrVariant, ""},
 		"another Dockerfile":     {Flags{File: "deploy/Dockerfile"}, warning, dockerfile.ErrNotFound, ""},
 		"that is named":          {Flags{File: filepath.Join(warning, "Dockerfile")}, warning, nil, "1 warning in Dockerfile"},
 		"a Dockerfile of others": {Flags{File: filepath.Join(warning, "Dockerfile")}, clean, dockerfile.ErrOutside, ""},

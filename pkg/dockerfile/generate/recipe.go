@@ -1,6 +1,6 @@
 // Package recipe writes the Dockerfile of a Python service. It is pure: what it
 // writes depends on its options alone.
-package recipe
+package generate
 
 import (
 	"cmp"
