@@ -27,10 +27,10 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/scaffold"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/source"
 )
 
 // explain is what a person reads of an error: what went wrong, and below it what
@@ -96,7 +96,7 @@ func hints() []hint {
 			return errors.As(err, &failed) && len(failed.Written) > 0
 		}, "what was written is complete: run it again to write the rest"},
 		{is(dockerfile.ErrNotFound), "add a Dockerfile to the directory, or name it with --file"},
-		{as[*source.ContextError], "leave out what the build does not need with a line in .dockerignore, or put it right: all of the build context travels to the cluster"},
+		{as[*buildcontext.ContextError], "leave out what the build does not need with a line in .dockerignore, or put it right: all of the build context travels to the cluster"},
 		{is(registry.ErrFull), "make room with kubectl pyflow images prune, or enlarge the volume with kubectl pyflow setup --registry-storage-size SIZE"},
 		{is(registry.ErrUnreachable), "check the address, and the network, VPN or proxy between you and the registry: this machine, the nodes and the pods of builds all have to reach it"},
 		{

@@ -22,9 +22,9 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/scaffold"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/source"
 )
 
 func TestExplain(t *testing.T) {
@@ -47,7 +47,7 @@ func TestExplain(t *testing.T) {
 		"logs are gone":      {logs.ErrGone, "build again"},
 		"bundle is there":    {gather.ErrExists, "--force"},
 		"half of a service":  {&scaffold.WriteError{Written: []string{"main.py"}, Err: syscall.ENOSPC}, "run it again to write the rest"},
-		"context":            {&source.ContextError{Problems: []*source.FileError{{Path: "x", Err: source.ErrOutside}}}, ".dockerignore"},
+		"context":            {&buildcontext.ContextError{Problems: []*buildcontext.FileError{{Path: "x", Err: buildcontext.ErrOutside}}}, ".dockerignore"},
 		"full registry":      {registry.ErrFull, "images prune"},
 		"no registry there":  {fmt.Errorf("%w: %w", registry.ErrUnreachable, refused), "the registry: this machine"},
 		"registry's CA":      {fmt.Errorf("%w: %w", registry.ErrCertificate, &url.Error{Err: x509.UnknownAuthorityError{}}), "--registry-ca"},

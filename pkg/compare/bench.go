@@ -22,8 +22,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/source"
 )
 
 const (
@@ -165,7 +165,7 @@ func (b *Bench) build(ctx context.Context, candidate Candidate, repository, tag 
 	if changed != nil {
 		files = changed
 	}
-	archive, err := source.Pack(ctx, b.Dir, source.Options{Dockerfile: candidate.Dockerfile.Path, Files: files})
+	archive, err := buildcontext.Pack(ctx, b.Dir, buildcontext.Options{Dockerfile: candidate.Dockerfile.Path, Files: files})
 	if err != nil {
 		return "", 0, err
 	}

@@ -23,9 +23,9 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
 )
 
 // Flags are what the command line says.
@@ -197,7 +197,7 @@ again leaves at once.`,
 
 // dockerfile is the one that would be built, for completions; nil if there is none.
 func (f *Flags) dockerfile(args []string) *dockerfile.Dockerfile {
-	found, err := service.Read(directory(args), f.wanted())
+	found, err := project.Read(directory(args), f.wanted())
 	if err != nil {
 		return nil
 	}
@@ -254,7 +254,7 @@ type Options struct {
 	// Files are those of the build context that are not in Dir, and Found what Dir is;
 	// nil for Git.
 	Files map[string][]byte
-	Found *service.Service
+	Found *project.Service
 	// Release is what is delivered, but for what the cluster says.
 	Release  release.Options
 	NoDeploy bool
@@ -323,7 +323,7 @@ func (f *Flags) readGit(o *Options, args []string) error {
 	if strings.HasPrefix(f.Revision, "-") {
 		return fmt.Errorf("--revision %s is not a branch, tag or commit", f.Revision)
 	}
-	o.File = cmp.Or(f.Dockerfile, service.Dockerfile)
+	o.File = cmp.Or(f.Dockerfile, project.Dockerfile)
 	if !filepath.IsLocal(filepath.FromSlash(o.File)) {
 		return fmt.Errorf("--file %s leaves the folder that is built", f.Dockerfile)
 	}
@@ -346,7 +346,7 @@ func (f *Flags) readTest(o *Options) error {
 		command = o.Found.Test
 	} else {
 		var err error
-		if command, err = service.Command(f.Test); err != nil {
+		if command, err = project.Command(f.Test); err != nil {
 			return fmt.Errorf("--test: %w", err)
 		}
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
 )
 
 // show prints the Dockerfile that would be built, and says what it was made for.
@@ -25,7 +24,7 @@ func (f *Flags) show(args []string, streams genericiooptions.IOStreams) error {
 	if err := f.checkDockerfile(); err != nil {
 		return err
 	}
-	found, err := service.Read(directory(args), f.wanted())
+	found, err := project.Read(directory(args), f.wanted())
 	if err != nil {
 		return err
 	}
@@ -37,8 +36,8 @@ func (f *Flags) show(args []string, streams genericiooptions.IOStreams) error {
 }
 
 // wanted is what the command line says about the folder.
-func (f *Flags) wanted() service.Options {
-	return service.Options{
+func (f *Flags) wanted() project.Options {
+	return project.Options{
 		Name: f.Name, Dockerfile: f.Dockerfile, Generate: f.Variant != "",
 		App: f.App, Python: f.Python, Variant: generate.Variant(f.Variant), Port: int(f.Port),
 		Test: f.Test, NoTest: f.NoTest,
@@ -68,7 +67,7 @@ func (f *Flags) readFolder(o *Options, dir string) error {
 			return fmt.Errorf("--%s goes with --git", flag)
 		}
 	}
-	found, err := service.Read(dir, f.wanted())
+	found, err := project.Read(dir, f.wanted())
 	if err != nil {
 		return err
 	}
@@ -174,7 +173,7 @@ func (f *Flags) checkManifests(directory string) error {
 }
 
 // settle takes over the settings that the command line says nothing about.
-func (f *Flags) settle(o *Options, found *service.Service) {
+func (f *Flags) settle(o *Options, found *project.Service) {
 	settings, r := found.Settings, &o.Release
 	r.Port = int32(found.Port) //nolint:gosec // checked to be a port
 	if settings.Replicas != nil && !f.changed("replicas") {

@@ -10,9 +10,9 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
 )
 
 const testApp2 = "from fastapi import FastAPI\n\napp = FastAPI()\n"
@@ -109,7 +109,7 @@ func TestFoldersWithoutADockerfile(t *testing.T) {
 	dir := folder(t, "shop", map[string]string{"main.py": testApp2, "requirements.txt": "fastapi==0.115.0\nuvicorn==0.34.0\n"})
 	o, err := testFlags(t).ToOptions([]string{dir}, genericiooptions.NewTestIOStreamsDiscard())
 	must(t, err)
-	if o.File != service.Dockerfile || o.Files[service.Dockerfile] == nil || o.Files[service.Dockerfile+".dockerignore"] == nil || o.Found.Project.App.Object != "main:app" {
+	if o.File != project.Dockerfile || o.Files[project.Dockerfile] == nil || o.Files[project.Dockerfile+".dockerignore"] == nil || o.Found.Project.App.Object != "main:app" {
 		t.Errorf("got %+v", o)
 	}
 
@@ -149,7 +149,7 @@ func TestShowDockerfile(t *testing.T) {
 	cmd := NewCommand(testFlags(t).config, streams)
 	cmd.SetArgs([]string{dir, "--show-dockerfile", "--variant", "distroless", "--port", "7000"})
 	must(t, cmd.ExecuteContext(t.Context()))
-	want, err := service.Read(dir, service.Options{Generate: true, Variant: generate.Distroless, Port: 7000})
+	want, err := project.Read(dir, project.Options{Generate: true, Variant: generate.Distroless, Port: 7000})
 	must(t, err)
 	if !bytes.Equal(out.Bytes(), want.Dockerfile.Content) {
 		t.Errorf("stdout is\n%s", out)

@@ -18,10 +18,9 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/source"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
@@ -95,7 +94,7 @@ func (o *Options) start(ctx context.Context, tracker *progress.Tracker, p *prepa
 	tracker.Plan(o.stages(pipelinerun.New(spec), true)...)
 	tracker.Dockerfile(o.Dockerfile)
 	o.tell(ctx, tracker)
-	var archive *source.Archive
+	var archive *buildcontext.Archive
 	if o.Git == nil {
 		var err error
 		if archive, err = o.pack(ctx, tracker); err != nil {
@@ -133,7 +132,7 @@ func (o *Options) tell(ctx context.Context, tracker *progress.Tracker) {
 			tracker.Warn(warning)
 		}
 		command += " --variant " + string(o.Found.Variant)
-	} else if o.File != cmp.Or(o.Found.Settings.Build.Dockerfile, service.Dockerfile) {
+	} else if o.File != cmp.Or(o.Found.Settings.Build.Dockerfile, project.Dockerfile) {
 		command += " -f " + o.File
 	}
 	if o.Target != o.Found.Settings.Build.Target {
@@ -194,9 +193,9 @@ func (o *Options) spec(p *prepared) pipelinerun.Spec {
 	return spec
 }
 
-func (o *Options) pack(ctx context.Context, tracker *progress.Tracker) (*source.Archive, error) {
+func (o *Options) pack(ctx context.Context, tracker *progress.Tracker) (*buildcontext.Archive, error) {
 	tracker.Begin(progress.Pack)
-	archive, err := source.Pack(ctx, o.Dir, source.Options{
+	archive, err := buildcontext.Pack(ctx, o.Dir, buildcontext.Options{
 		Dockerfile: o.Dockerfile.Path,
 		Files:      o.Files,
 		Progress:   func(files int, read int64) { tracker.Transfer(progress.Transfer{Files: files, Bytes: read}) },
@@ -267,7 +266,7 @@ func (o *Options) reuse(ctx context.Context, tracker *progress.Tracker, p *prepa
 }
 
 // upload brings the archive into the registry and returns its reference.
-func (o *Options) upload(ctx context.Context, tracker *progress.Tracker, p *prepared, archive *source.Archive) (string, error) {
+func (o *Options) upload(ctx context.Context, tracker *progress.Tracker, p *prepared, archive *buildcontext.Archive) (string, error) {
 	tracker.Begin(progress.Upload)
 	waiting, stop := context.WithTimeout(ctx, registryPatience)
 	defer stop()

@@ -25,9 +25,9 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
@@ -200,9 +200,9 @@ func (f *Flags) candidates(o *Options, dir string) error {
 		}
 	}
 	module := f.Change
-	add := func(name string, options service.Options) error {
+	add := func(name string, options project.Options) error {
 		options.Name, options.Port, options.NoTest = f.Name, f.Port, true
-		found, err := service.Read(dir, options)
+		found, err := project.Read(dir, options)
 		if err != nil {
 			return err
 		}
@@ -239,7 +239,7 @@ func (f *Flags) candidates(o *Options, dir string) error {
 		return nil
 	}
 	for _, file := range f.Dockerfiles {
-		if err := add(file, service.Options{Dockerfile: file}); err != nil {
+		if err := add(file, project.Options{Dockerfile: file}); err != nil {
 			return err
 		}
 	}
@@ -248,7 +248,7 @@ func (f *Flags) candidates(o *Options, dir string) error {
 		if err != nil {
 			return fmt.Errorf("--variant: %w", err)
 		}
-		err = add(name, service.Options{Generate: true, Variant: variant, App: f.App, Python: f.Python})
+		err = add(name, project.Options{Generate: true, Variant: variant, App: f.App, Python: f.Python})
 		if errors.Is(err, generate.ErrUnsupported) {
 			o.Notes = append(o.Notes, fmt.Sprintf("%s is left out: %v", name, err))
 			continue

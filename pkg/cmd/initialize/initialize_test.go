@@ -15,9 +15,9 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/scaffold"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
 )
 
 // run is the verb on a command line; %s is the directory.
@@ -87,12 +87,12 @@ func TestNewService(t *testing.T) {
 			}
 
 			// What init writes is what a build without a Dockerfile makes of the same.
-			settings, err := pyproject.Read(dir)
+			table, err := settings.Read(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if settings.Name != "the-shop" || settings.App != object || settings.Port != 9000 || settings.Probes.Readiness != "/readyz" || settings.Probes.Liveness != "/healthz" || settings.Test != "pytest" {
-				t.Errorf("the settings are %+v", settings)
+			if table.Name != "the-shop" || table.App != object || table.Port != 9000 || table.Probes.Readiness != "/readyz" || table.Probes.Liveness != "/healthz" || table.Test != "pytest" {
+				t.Errorf("the settings are %+v", table)
 			}
 			bare := t.TempDir()
 			for name, content := range files {
@@ -100,11 +100,11 @@ func TestNewService(t *testing.T) {
 					write(t, bare, map[string]string{name: content})
 				}
 			}
-			found, err := detect.Read(bare, options(settings))
+			found, err := detect.Read(bare, options(table))
 			if err != nil {
 				t.Fatal(err)
 			}
-			dockerfile, err := generate.Dockerfile(generate.Options{Project: found, Name: settings.Name, Test: settings.Test != ""})
+			dockerfile, err := generate.Dockerfile(generate.Options{Project: found, Name: table.Name, Test: table.Test != ""})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/scaffold"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 

@@ -12,9 +12,9 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/scaffold"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
 )
 
 // dockerfile is the one that builds use when nothing else is said.
@@ -46,18 +46,18 @@ func (o *Options) start() (*work, error) {
 	if err != nil {
 		return nil, o.chooseName(err)
 	}
-	settings := &pyproject.Settings{}
+	table := &settings.Settings{}
 	for _, file := range files {
-		if file.Path == pyproject.File {
-			if settings, err = pyproject.Parse(file.Content); err != nil {
+		if file.Path == settings.File {
+			if table, err = settings.Parse(file.Content); err != nil {
 				return nil, err
 			}
 		}
 	}
-	if w.project, err = scaffold.Read(files, options(settings)); err != nil {
+	if w.project, err = scaffold.Read(files, options(table)); err != nil {
 		return nil, err
 	}
-	image, err := scaffold.Image(w.project, o.Variant, w.name, settings.Test != "")
+	image, err := scaffold.Image(w.project, o.Variant, w.name, table.Test != "")
 	if err != nil {
 		return nil, err
 	}
@@ -80,21 +80,21 @@ func (o *Options) chooseName(err error) error {
 }
 
 // options are what the settings say to detect.
-func options(settings *pyproject.Settings) detect.Options {
+func options(table *settings.Settings) detect.Options {
 	return detect.Options{
-		App: settings.App, AppSource: settings.Where("app"),
-		Python: settings.Python, PythonSource: settings.Where("python"),
-		Port: int(settings.Port), PortSource: settings.Where("port"),
+		App: table.App, AppSource: table.Where("app"),
+		Python: table.Python, PythonSource: table.Where("python"),
+		Port: int(table.Port), PortSource: table.Where("port"),
 	}
 }
 
 // adopt prepares a project that is there.
 func (o *Options) adopt() (*work, error) {
-	manifest, err := os.ReadFile(o.file(pyproject.File))
+	manifest, err := os.ReadFile(o.file(settings.File))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	settings, err := pyproject.Parse(manifest)
+	tableValue, err := settings.Parse(manifest)
 	if err != nil {
 		return nil, err
 	}
@@ -103,15 +103,15 @@ func (o *Options) adopt() (*work, error) {
 		return nil, err
 	}
 	if has {
-		if err := o.agree(settings); err != nil {
+		if err := o.agree(tableValue); err != nil {
 			return nil, err
 		}
 	}
-	w := &work{name: cmp.Or(o.Name, settings.Name, appname.FromDir(o.Dir))}
+	w := &work{name: cmp.Or(o.Name, tableValue.Name, appname.FromDir(o.Dir))}
 	if err := appname.Validate(w.name); err != nil {
 		return nil, o.chooseName(err)
 	}
-	found := options(settings)
+	found := options(tableValue)
 	if o.App != "" {
 		found.App, found.AppSource = o.App, "--app"
 	}
@@ -128,7 +128,7 @@ func (o *Options) adopt() (*work, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := o.image(w, settings)
+	files, err := o.image(w, tableValue)
 	if err != nil {
 		return nil, err
 	}
@@ -152,12 +152,12 @@ func (o *Options) adopt() (*work, error) {
 
 // agree checks that the flags do not say another thing than a table that is there,
 // which is not changed: the next build would go by the table.
-func (o *Options) agree(settings *pyproject.Settings) error {
+func (o *Options) agree(table *settings.Settings) error {
 	for _, flag := range []struct{ name, said, set string }{
-		{"name", o.Name, settings.Name},
-		{"app", o.App, settings.App},
-		{"python", o.Python, settings.Python},
-		{"port", number(o.Port), number(int(settings.Port))},
+		{"name", o.Name, table.Name},
+		{"app", o.App, table.App},
+		{"python", o.Python, table.Python},
+		{"port", number(o.Port), number(int(table.Port))},
 	} {
 		if flag.said == "" || flag.said == flag.set {
 			continue
@@ -166,7 +166,7 @@ func (o *Options) agree(settings *pyproject.Settings) error {
 		if flag.name == "port" {
 			value = flag.said
 		}
-		where := cmp.Or(settings.Where(flag.name), "[tool.pyflow] of "+pyproject.File)
+		where := cmp.Or(table.Where(flag.name), "[tool.pyflow] of "+settings.File)
 		return fmt.Errorf("--%s %s is not what the settings say: set %s = %s in %s", flag.name, flag.said, flag.name, value, where)
 	}
 	return nil
@@ -180,19 +180,19 @@ func number(n int) string {
 }
 
 // image returns the files of the image, as far as they are to be written.
-func (o *Options) image(w *work, settings *pyproject.Settings) ([]scaffold.File, error) {
-	own := cmp.Or(settings.Build.Dockerfile, dockerfile)
+func (o *Options) image(w *work, table *settings.Settings) ([]scaffold.File, error) {
+	own := cmp.Or(table.Build.Dockerfile, dockerfile)
 	_, err := os.Lstat(o.file(own))
 	there := err == nil
 	if own != dockerfile {
 		if !there {
-			return nil, fmt.Errorf("%s: the Dockerfile %s is not there: write it, or take the line out to have one made", settings.Where("build.dockerfile"), own)
+			return nil, fmt.Errorf("%s: the Dockerfile %s is not there: write it, or take the line out to have one made", table.Where("build.dockerfile"), own)
 		}
 		w.notes = append(w.notes, fmt.Sprintf("%s is what is built, as the settings say", own))
 		return nil, nil
 	}
-	variant := cmp.Or(o.Variant, generate.Variant(settings.Build.Variant))
-	files, err := scaffold.Image(w.project, variant, w.name, settings.Test != "")
+	variant := cmp.Or(o.Variant, generate.Variant(table.Build.Variant))
+	files, err := scaffold.Image(w.project, variant, w.name, table.Test != "")
 	if there && !o.Force {
 		kept, rerr := os.ReadFile(o.file(own))
 		if err != nil || rerr != nil || string(kept) != string(files[slices.IndexFunc(files, isDockerfile)].Content) {

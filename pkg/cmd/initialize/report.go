@@ -1,8 +1,8 @@
 package initialize
 
 import (
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/scaffold"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/scaffold"
 )
 
 // Report is what -o json prints. Lists are empty, never null.

@@ -16,8 +16,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
@@ -186,19 +186,19 @@ func (o *Options) check(ctx context.Context) (*lint.Report, error) {
 	if info, err := os.Stat(options.Dir); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("open the directory: %s is a file; name the directory, and in it the Dockerfile with --file", options.Dir)
 	}
-	settings, err := pyproject.Read(options.Dir)
+	table, err := settings.Read(options.Dir)
 	if err != nil {
 		return nil, err
 	}
-	options.Dockerfile = cmp.Or(options.Dockerfile, settings.Build.Dockerfile)
-	options.Target = cmp.Or(options.Target, settings.Build.Target)
+	options.Dockerfile = cmp.Or(options.Dockerfile, table.Build.Dockerfile)
+	options.Target = cmp.Or(options.Target, table.Build.Target)
 	if o.Variant == "" {
 		report, err := lint.Run(ctx, options)
 		if options.Dockerfile != "" || !errors.Is(err, dockerfile.ErrNotFound) {
 			return report, err
 		}
 	}
-	found, err := service.Read(options.Dir, service.Options{Generate: true, Variant: o.Variant})
+	found, err := project.Read(options.Dir, project.Options{Generate: true, Variant: o.Variant})
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 )
 
 // caches finds downloads that stay in a layer of the image.
@@ -93,7 +93,7 @@ func (c *checker) lock(found *install, name, command string) {
 	if c.options.Dir == "" || len(found.arguments) > 0 || found.option("--script", "--directory", "--project") {
 		return
 	}
-	manifest := pyproject.File
+	manifest := settings.File
 	if found.tool == "pipenv" {
 		manifest = "Pipfile"
 	}
@@ -132,7 +132,7 @@ func (c *checker) pipPins(found *install) {
 		if !ok {
 			continue
 		}
-		if path.Base(name) == pyproject.File {
+		if path.Base(name) == settings.File {
 			c.projectPins(found)
 			continue
 		}
@@ -207,11 +207,11 @@ type manifest struct {
 // as good as none.
 func (c *checker) manifest() (manifest, bool) {
 	var read manifest
-	content, ok := c.file(pyproject.File)
+	content, ok := c.file(settings.File)
 	if !ok {
 		return read, false
 	}
-	return read, pyproject.Decode(pyproject.File, content, &read) == nil
+	return read, settings.Decode(settings.File, content, &read) == nil
 }
 
 // projectPins checks what pip installs of a project without a lock.
@@ -241,16 +241,16 @@ func (c *checker) projectPins(found *install) {
 	if unpinned == 0 {
 		return
 	}
-	if c.sources[pyproject.File] == nil {
-		content, _ := c.file(pyproject.File)
-		c.add(pyproject.File, content)
-		c.suppressRequirements(pyproject.File)
+	if c.sources[settings.File] == nil {
+		content, _ := c.file(settings.File)
+		c.add(settings.File, content)
+		c.suppressRequirements(settings.File)
 	}
-	at := place{path: pyproject.File}
-	for i, line := range c.sources[pyproject.File].lines {
+	at := place{path: settings.File}
+	for i, line := range c.sources[settings.File].lines {
 		if start := strings.Index(line, first); start >= 0 {
 			column := len([]rune(line[:start])) + 1
-			at = place{pyproject.File, i + 1, column, i + 1, column + len([]rune(first))}
+			at = place{settings.File, i + 1, column, i + 1, column + len([]rune(first))}
 			break
 		}
 	}
@@ -461,7 +461,7 @@ func (c *checker) developmentFile(found *install, file word) {
 		return
 	}
 	name, ok := c.contextFile(found.step, file.text)
-	if !ok || path.Base(name) == pyproject.File {
+	if !ok || path.Base(name) == settings.File {
 		return
 	}
 	for _, requirement := range c.readRequirements(name, map[string]bool{}) {

@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/syntax"
 )
 
@@ -28,7 +28,7 @@ func (f *finder) dependencies() error {
 	switch {
 	case len(choices) == 0 && slices.Contains(f.manifest.Project.Dynamic, "dependencies"):
 		return fmt.Errorf("%s: the dependencies are dynamic, and from a place that is not known here: write them into [project] or requirements.txt, or lock them with uv or Poetry",
-			f.lineOf(pyproject.File, "dynamic"))
+			f.lineOf(settings.File, "dynamic"))
 	case len(choices) == 0:
 		f.found("dependencies", "none", "default")
 	default:
@@ -43,7 +43,7 @@ func (f *finder) dependencies() error {
 		f.found("dependencies", f.summary(), strings.Join(d.Files, ", "))
 		for _, other := range choices[1:] {
 			// Requirements with all that pyproject.toml asks for are its lock.
-			lock := other.file == pyproject.File && d.Kind == Requirements && !slices.ContainsFunc(d.Names, func(name string) bool { _, ok := f.locked[name]; return !ok })
+			lock := other.file == settings.File && d.Kind == Requirements && !slices.ContainsFunc(d.Names, func(name string) bool { _, ok := f.locked[name]; return !ok })
 			if !lock && !slices.Contains(d.Files, other.file) {
 				f.warn("%s is passed over for %s", other.file, chosen.file)
 			}
@@ -85,7 +85,7 @@ type choice struct {
 func (f *finder) choices() []choice {
 	var found []choice
 	add := func(file string, read func() error) { found = append(found, choice{file, read}) }
-	project := f.has(pyproject.File)
+	project := f.has(settings.File)
 	if project && f.has("uv.lock") {
 		add("uv.lock", f.takeUV)
 	}
@@ -114,7 +114,7 @@ func (f *finder) choices() []choice {
 		add(file, take)
 	}
 	if declares {
-		add(pyproject.File, f.takeProject)
+		add(settings.File, f.takeProject)
 	}
 	if ok && !requirements.pinned && declares {
 		add(file, take)
@@ -122,7 +122,7 @@ func (f *finder) choices() []choice {
 	if source, names := f.setup(); source != "" && !declares {
 		add(source, func() error {
 			f.direct = names
-			f.project.Dependencies = Dependencies{Kind: Setuptools, Files: f.present(append(f.setupReads(), "setup.py", "setup.cfg", pyproject.File)...)}
+			f.project.Dependencies = Dependencies{Kind: Setuptools, Files: f.present(append(f.setupReads(), "setup.py", "setup.cfg", settings.File)...)}
 			return nil
 		})
 	}
@@ -187,14 +187,14 @@ func (f *finder) declared() []requirement {
 	var found []requirement
 	for _, text := range f.manifest.Project.Dependencies {
 		if one, ok := parseRequirement(text); ok {
-			one.Source = f.lineOf(pyproject.File, text)
+			one.Source = f.lineOf(settings.File, text)
 			found = append(found, one)
 		}
 	}
 	known := namesOf(found)
 	for _, one := range poetryRequirements(f.manifest.Tool.Poetry.Dependencies) {
 		if !slices.Contains(known, one.Name) {
-			one.Source = f.keyLine(pyproject.File, "tool.poetry.dependencies", one.Name)
+			one.Source = f.keyLine(settings.File, "tool.poetry.dependencies", one.Name)
 			found = append(found, one)
 		}
 	}
@@ -272,7 +272,7 @@ func (f *finder) takeUV() error {
 	}
 	f.lock(packages)
 	f.lockFile = "uv.lock"
-	f.project.Dependencies = Dependencies{Kind: UV, Files: []string{pyproject.File, "uv.lock"}, Locked: true, Hashed: true}
+	f.project.Dependencies = Dependencies{Kind: UV, Files: []string{settings.File, "uv.lock"}, Locked: true, Hashed: true}
 	return nil
 }
 
@@ -283,7 +283,7 @@ func (f *finder) takePoetry() error {
 	}
 	f.lock(packages)
 	f.lockFile = "poetry.lock"
-	f.project.Dependencies = Dependencies{Kind: Poetry, Files: []string{"poetry.lock", pyproject.File}, Locked: true, Hashed: true}
+	f.project.Dependencies = Dependencies{Kind: Poetry, Files: []string{"poetry.lock", settings.File}, Locked: true, Hashed: true}
 	return nil
 }
 
@@ -293,7 +293,7 @@ func (f *finder) readPipfile() error {
 	if !ok {
 		return nil
 	}
-	return pyproject.Decode("Pipfile", content, &f.pipfile)
+	return settings.Decode("Pipfile", content, &f.pipfile)
 }
 
 // pipfileLock is Pipfile.lock.
@@ -408,7 +408,7 @@ func (f *finder) takeRequirements(file string, r requirementsFile) error {
 		if r.hashed {
 			command += "--generate-hashes "
 		}
-		from, direct := pyproject.File, f.direct
+		from, direct := settings.File, f.direct
 		in := strings.TrimSuffix(file, ".txt") + ".in"
 		if source, ok := f.requirements(in); ok && in != file {
 			from, direct = in, source.all
@@ -435,7 +435,7 @@ func (f *finder) takeProject() error {
 	if len(f.manifest.Project.Dependencies) == 0 && len(f.manifest.Tool.Poetry.Dependencies) > 0 {
 		kind = Poetry
 	}
-	f.project.Dependencies = Dependencies{Kind: kind, Files: []string{pyproject.File}}
+	f.project.Dependencies = Dependencies{Kind: kind, Files: []string{settings.File}}
 	return f.indexed(f.direct)
 }
 
@@ -447,7 +447,7 @@ func (f *finder) indexed(direct []requirement) error {
 			if table, ok := source.(map[string]any); normalize(name) != one.Name || ok && table["path"] != nil {
 				continue
 			}
-			file, line, _ := strings.Cut(f.keyLine(pyproject.File, "tool.uv.sources", one.Name), ":")
+			file, line, _ := strings.Cut(f.keyLine(settings.File, "tool.uv.sources", one.Name), ":")
 			number, _ := strconv.Atoi(line)
 			return &FileError{Path: file, Line: number, Err: fmt.Errorf("where %s comes from is read with uv.lock only: run uv lock", one.Name)}
 		}
@@ -685,7 +685,7 @@ func (f *finder) dev() error {
 		*d = main
 		d.Itself = false
 		if main.Kind == None || main.Kind == Requirements {
-			*d = Dependencies{Kind: PEP621, Files: []string{pyproject.File}}
+			*d = Dependencies{Kind: PEP621, Files: []string{settings.File}}
 		}
 		d.Extras = slices.Sorted(maps.Keys(extras))
 		d.Groups = slices.Sorted(maps.Keys(groups))

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/syntax"
 )
 
@@ -70,8 +70,8 @@ func readFS(files fs.FS, dir string, options Options) (*Project, error) {
 		return nil, err
 	}
 	f := &finder{tree: t, dir: dir, options: options, project: &Project{}, manifest: &manifest{}, locked: map[string]lockedPackage{}}
-	if content, ok := t.read(pyproject.File); ok {
-		if err := pyproject.Decode(pyproject.File, content, f.manifest); err != nil {
+	if content, ok := t.read(settings.File); ok {
+		if err := settings.Decode(settings.File, content, f.manifest); err != nil {
 			return nil, err
 		}
 	}
@@ -164,7 +164,7 @@ func (f *finder) app() error {
 
 // isWorkspace says whether the project at the top is there to hold others.
 func (f *finder) isWorkspace() bool {
-	return f.manifest.Project.Name == "" && f.manifest.Tool.Poetry.Name == "" && f.has(pyproject.File) || len(f.manifest.Tool.UV.Workspace.Members) > 0
+	return f.manifest.Project.Name == "" && f.manifest.Tool.Poetry.Name == "" && f.has(settings.File) || len(f.manifest.Tool.UV.Workspace.Members) > 0
 }
 
 // hasApp says whether there is an app in a project below the top.

@@ -12,7 +12,7 @@ import (
 
 	pep440 "github.com/aquasecurity/go-pep440-version"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 )
 
 // lockedPackage is a package of a lock.
@@ -126,7 +126,7 @@ func canonical(specifier string) string {
 func (f *finder) readUV() (map[string]lockedPackage, error) {
 	content, _ := f.read("uv.lock")
 	var lock uvLock
-	if err := pyproject.Decode("uv.lock", content, &lock); err != nil {
+	if err := settings.Decode("uv.lock", content, &lock); err != nil {
 		return nil, err
 	}
 	packages := map[string]lockedPackage{}
@@ -166,7 +166,7 @@ func (f *finder) readUV() (map[string]lockedPackage, error) {
 		return packages, nil
 	}
 	mismatch := func(problem string) error {
-		return &LockError{Project: pyproject.File, Lock: "uv.lock", Problem: problem, Command: "uv lock"}
+		return &LockError{Project: settings.File, Lock: "uv.lock", Problem: problem, Command: "uv lock"}
 	}
 	if own == nil || normalize(own.Name) != normalize(f.manifest.Project.Name) {
 		return nil, mismatch(fmt.Sprintf("it does not have the project %s", f.manifest.Project.Name))
@@ -194,7 +194,7 @@ func (f *finder) readUV() (map[string]lockedPackage, error) {
 			got[one.requirement().key(extraOf(one.Marker))] = true
 		}
 	}
-	if problem := difference(want, got, "uv.lock", pyproject.File); problem != "" {
+	if problem := difference(want, got, "uv.lock", settings.File); problem != "" {
 		return nil, mismatch(problem)
 	}
 	groups := slices.Sorted(maps.Keys(f.manifest.Groups))
@@ -219,7 +219,7 @@ func (f *finder) readUV() (map[string]lockedPackage, error) {
 				}
 			}
 		}
-		if problem := difference(want, got, "uv.lock", pyproject.File+" in the group "+group); problem != "" {
+		if problem := difference(want, got, "uv.lock", settings.File+" in the group "+group); problem != "" {
 			return nil, mismatch(problem)
 		}
 	}
@@ -300,7 +300,7 @@ type poetryLock struct {
 func (f *finder) readPoetry() (map[string]lockedPackage, error) {
 	content, _ := f.read("poetry.lock")
 	var lock poetryLock
-	if err := pyproject.Decode("poetry.lock", content, &lock); err != nil {
+	if err := settings.Decode("poetry.lock", content, &lock); err != nil {
 		return nil, err
 	}
 	packages := map[string]lockedPackage{}
@@ -344,7 +344,7 @@ func (f *finder) readPoetry() (map[string]lockedPackage, error) {
 		}
 		packages[normalize(one.Name)] = locked
 	}
-	project, _ := f.read(pyproject.File)
+	project, _ := f.read(settings.File)
 	if lock.Metadata.ContentHash == "" || slices.Contains(poetryHashes(project), lock.Metadata.ContentHash) {
 		return packages, nil
 	}
@@ -359,7 +359,7 @@ func (f *finder) readPoetry() (map[string]lockedPackage, error) {
 	if first := misfit(every, packages); first != "" {
 		problem = first
 	}
-	return nil, &LockError{Project: pyproject.File, Lock: "poetry.lock", Problem: problem, Command: "poetry lock"}
+	return nil, &LockError{Project: settings.File, Lock: "poetry.lock", Problem: problem, Command: "poetry lock"}
 }
 
 // misfit says which requirement a set of locked packages does not satisfy.
@@ -394,7 +394,7 @@ func satisfies(version, specifier string) bool {
 // of Poetry 1 for a project without [project].
 func poetryHashes(content []byte) []string {
 	var document map[string]any
-	if err := pyproject.Decode(pyproject.File, content, &document); err != nil {
+	if err := settings.Decode(settings.File, content, &document); err != nil {
 		return nil
 	}
 	project, _ := document["project"].(map[string]any)
@@ -520,7 +520,7 @@ type pipfile struct {
 // written, and that of later versions with normalized names.
 func pipfileHashes(content []byte) []string {
 	var document map[string]any
-	if err := pyproject.Decode("Pipfile", content, &document); err != nil {
+	if err := settings.Decode("Pipfile", content, &document); err != nil {
 		return nil
 	}
 	var hashes []string

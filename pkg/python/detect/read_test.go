@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 )
 
 const fastapi = "from fastapi import FastAPI\n\napp = FastAPI()\n"
@@ -88,10 +88,10 @@ func TestErrors(t *testing.T) {
 		"invalid lock": {
 			Options{},
 			[]string{"pyproject.toml", "[project]\nname = 'a'\n", "uv.lock", "version = \n"},
-			as[*pyproject.Error],
+			as[*settings.Error],
 			"uv.lock:1:11: incomplete number",
 		},
-		"wrong type":             {Options{}, []string{"pyproject.toml", "[project]\nname = 3\n"}, as[*pyproject.Error], ""},
+		"wrong type":             {Options{}, []string{"pyproject.toml", "[project]\nname = 3\n"}, as[*settings.Error], ""},
 		"invalid JSON":           {Options{}, []string{"Pipfile", "", "Pipfile.lock", "{\n\n"}, as[*FileError], "Pipfile.lock:3: it is not JSON: unexpected end of JSON input"},
 		"absent include":         {Options{}, []string{"requirements.txt", "flask\n-r more/base.txt\n"}, as[*FileError], `requirements.txt:2: it includes "more/base.txt", which is not in the directory`},
 		"include above":          {Options{}, []string{"requirements.txt", "-r ../base.txt\n"}, as[*FileError], `requirements.txt:1: it includes "../base.txt", which is not in the directory`},

@@ -26,8 +26,8 @@ import (
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/source"
 )
 
 // host is a name that the certificates of net/http/httptest are for.
@@ -124,7 +124,7 @@ func push(ctx context.Context, out io.Writer, dir, address, caFile string) error
 	}
 	defer client.Close()
 	start := time.Now()
-	archive, err := source.Pack(ctx, dir, source.Options{})
+	archive, err := buildcontext.Pack(ctx, dir, buildcontext.Options{})
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,11 @@
-package pyproject_test
+package settings_test
 
 import (
 	"errors"
 	"strings"
 	"testing"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 )
 
 func TestDecode(t *testing.T) {
@@ -32,7 +32,7 @@ func TestDecode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var into project
-			if err := pyproject.Decode("pyproject.toml", []byte(content), &into); err != nil || into.Project.Name != "hiking" {
+			if err := settings.Decode("pyproject.toml", []byte(content), &into); err != nil || into.Project.Name != "hiking" {
 				t.Errorf("got %q, %v", into.Project.Name, err)
 			}
 		})
@@ -70,10 +70,10 @@ func TestDecode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			// What a struct has no field for is hardly looked at.
 			err := errors.Join(
-				pyproject.Decode("a/b.toml", []byte(test.content), &map[string]any{}),
-				pyproject.Decode("a/b.toml", []byte(test.content), &project{}),
+				settings.Decode("a/b.toml", []byte(test.content), &map[string]any{}),
+				settings.Decode("a/b.toml", []byte(test.content), &project{}),
 			)
-			var failure *pyproject.Error
+			var failure *settings.Error
 			if !errors.As(err, &failure) {
 				t.Fatalf("got %v", err)
 			}
@@ -86,7 +86,7 @@ func TestDecode(t *testing.T) {
 
 func TestErrorWithoutPlace(t *testing.T) {
 	cause := errors.New("is locked")
-	err := &pyproject.Error{Path: "a.toml", Err: cause}
+	err := &settings.Error{Path: "a.toml", Err: cause}
 	if err.Error() != "a.toml: is locked" || !errors.Is(err, cause) {
 		t.Errorf("got %q", err)
 	}

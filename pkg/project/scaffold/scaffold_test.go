@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 )
 
 func newService(t *testing.T, options Options) map[string]string {
@@ -87,7 +87,7 @@ func TestNewPutsOptionsInPlace(t *testing.T) {
 					} `toml:"ruff"`
 				} `toml:"tool"`
 			}
-			if err := pyproject.Decode(pyproject.File, []byte(files[pyproject.File]), &manifest); err != nil {
+			if err := settings.Decode(settings.File, []byte(files[settings.File]), &manifest); err != nil {
 				t.Fatal(err)
 			}
 			app := map[string]string{"fastapi": "my_shop.main:app", "minimal": "main:app"}[template]
@@ -114,7 +114,7 @@ func TestTemplatesAreLocked(t *testing.T) {
 			} `toml:"project"`
 			Groups map[string][]string `toml:"dependency-groups"`
 		}
-		if err := pyproject.Decode(pyproject.File, []byte(files[pyproject.File]), &manifest); err != nil {
+		if err := settings.Decode(settings.File, []byte(files[settings.File]), &manifest); err != nil {
 			t.Fatal(err)
 		}
 		locked := func(file string) (names []string) {

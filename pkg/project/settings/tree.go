@@ -1,4 +1,4 @@
-package pyproject
+package settings
 
 import (
 	"cmp"

@@ -1,4 +1,4 @@
-package pyproject_test
+package settings_test
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
 
@@ -102,8 +102,8 @@ func (s *schema) kinds(t *testing.T, prefix string) map[string]string {
 
 func TestSchemaHasTheSettings(t *testing.T) {
 	root := readSchema(t)
-	settings := root.Definitions["settings"]
-	want, got := kinds(t, reflect.TypeFor[pyproject.Settings](), ""), settings.kinds(t, "")
+	table := root.Definitions["settings"]
+	want, got := kinds(t, reflect.TypeFor[settings.Settings](), ""), table.kinds(t, "")
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		if got[key] != want[key] {
 			t.Errorf("%s is a %s, and a %q in the schema", key, want[key], got[key])
@@ -119,8 +119,8 @@ func TestSchemaHasTheSettings(t *testing.T) {
 		exposes = append(exposes, string(expose))
 	}
 	for _, list := range []struct{ got, want []string }{
-		{settings.Properties["expose"].AnyOf[0].Enum, exposes},
-		{settings.Properties["build"].Properties["variant"].Enum, pyproject.Variants()},
+		{table.Properties["expose"].AnyOf[0].Enum, exposes},
+		{table.Properties["build"].Properties["variant"].Enum, settings.Variants()},
 		{root.Definitions["probe"].AnyOf[0].Enum, []string{string(release.ProbeTCP), string(release.ProbeNone)}},
 	} {
 		if !slices.Equal(list.got, list.want) {
@@ -200,7 +200,7 @@ func TestSchemaAgrees(t *testing.T) {
 func agree(t *testing.T, validator *jsonschema.Schema, content, want string) {
 	t.Helper()
 	values := map[string]any{}
-	_, refused := pyproject.Parse([]byte(content))
+	_, refused := settings.Parse([]byte(content))
 	if err := toml.Unmarshal([]byte(content), &values); err != nil {
 		return // An editor says so without a schema.
 	}

@@ -1,4 +1,4 @@
-package pyproject_test
+package settings_test
 
 import (
 	"maps"
@@ -11,7 +11,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 )
 
 const docs = "../../docs/settings.md"
@@ -26,7 +26,7 @@ func TestDocsHaveTheSettings(t *testing.T) {
 		t.Fatal("there is no table of all settings")
 	}
 	table, _, _ = strings.Cut(table, "\n\n")
-	want, got := kinds(t, reflect.TypeFor[pyproject.Settings](), ""), map[string]string{}
+	want, got := kinds(t, reflect.TypeFor[settings.Settings](), ""), map[string]string{}
 	flag := regexp.MustCompile("^`--[a-z-]+( .+)?`$")
 	for _, row := range strings.Split(table, "\n")[1:] {
 		cells := strings.Split(strings.Trim(row, "|"), "|")
@@ -67,11 +67,11 @@ func TestDocsExample(t *testing.T) {
 	if len(blocks) == 0 {
 		t.Fatal("there is no example")
 	}
-	settings, err := pyproject.Parse([]byte(blocks[0][1]))
+	table, err := settings.Parse([]byte(blocks[0][1]))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if settings.Where("app") == "" {
+	if table.Where("app") == "" {
 		t.Error("the first example has no settings")
 	}
 	for _, block := range blocks[1:] {

@@ -1,4 +1,4 @@
-package pyproject_test
+package settings_test
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
 
@@ -58,17 +58,17 @@ node-selector = { "kubernetes.io/arch" = "arm64", pool = "" }
 line-length = 100
 `
 
-func all() *pyproject.Settings {
-	return &pyproject.Settings{
+func all() *settings.Settings {
+	return &settings.Settings{
 		Name: "mountains", App: "hiking.web:create.app", Python: "3.13", Port: 5000, Replicas: new(int32),
 		Expose: release.ExposeClusterIP, Test: "pytest -k 'not slow'",
 		Env: map[string]string{"LOG_LEVEL": "debug", "MOTD": "two\nlines", "PORT": "5000"},
-		Resources: pyproject.Resources{
+		Resources: settings.Resources{
 			Requests: corev1.ResourceList{"cpu": resource.MustParse("500m"), "memory": resource.MustParse("1Gi"), "nvidia.com/gpu": resource.MustParse("1")},
 			Limits:   corev1.ResourceList{"cpu": resource.MustParse("1"), "nvidia.com/gpu": resource.MustParse("1")},
 		},
 		Probes: release.Probes{Startup: release.ProbeTCP, Readiness: "/readyz", Liveness: release.ProbeNone},
-		Build: pyproject.Build{
+		Build: settings.Build{
 			Dockerfile: "docker/Dockerfile", Target: "run", Variant: "distroless",
 			Args: map[string]string{"EMPTY": "", "INDEX": "main"},
 			CPU:  resource.MustParse("2"), Memory: resource.MustParse("4Gi"), Storage: resource.MustParse("10Gi"),
@@ -77,32 +77,32 @@ func all() *pyproject.Settings {
 	}
 }
 
-func diff(got, want *pyproject.Settings) string {
-	return cmp.Diff(want, got, cmpopts.IgnoreUnexported(pyproject.Settings{}))
+func diff(got, want *settings.Settings) string {
+	return cmp.Diff(want, got, cmpopts.IgnoreUnexported(settings.Settings{}))
 }
 
 func TestParse(t *testing.T) {
-	env := func(env map[string]string) *pyproject.Settings { return &pyproject.Settings{Env: env} }
+	env := func(env map[string]string) *settings.Settings { return &settings.Settings{Env: env} }
 	for name, test := range map[string]struct {
 		content string
-		want    *pyproject.Settings
+		want    *settings.Settings
 	}{
-		"nothing":                {"", &pyproject.Settings{}},
-		"no table":               {"[tool.ruff]\nname = 1\n[pyflow]\nname = 1", &pyproject.Settings{}},
+		"nothing":                {"", &settings.Settings{}},
+		"no table":               {"[tool.ruff]\nname = 1\n[pyflow]\nname = 1", &settings.Settings{}},
 		"an empty table":         {"[tool.pyflow]\n[tool.pyflow.env]\n", env(map[string]string{})},
 		"all":                    {everything, all()},
-		"Windows":                {strings.ReplaceAll(everything, "\n", "\r\n"), func() *pyproject.Settings { s := all(); s.Env["MOTD"] = "two\r\nlines"; return s }()},
+		"Windows":                {strings.ReplaceAll(everything, "\n", "\r\n"), func() *settings.Settings { s := all(); s.Env["MOTD"] = "two\r\nlines"; return s }()},
 		"a byte order mark":      {"\ufeff" + everything, all()},
 		"inline":                 {`tool = {pyflow = {env = {A = "b"}}}`, env(map[string]string{"A": "b"})},
 		"dotted":                 {"tool.pyflow.env.A = \"b\"\ntool . 'pyflow' . \"env\".\"C\" = 'd'", env(map[string]string{"A": "b", "C": "d"})},
 		"in pieces":              {"[tool.pyflow.env]\nA = 'b'\n[tool]\n[tool.pyflow]\nenv2 = 1\n[x]", nil},
 		"a name with a point":    {"[tool.pyflow.env]\n\"a.b\" = 'c'\na-b = 'd'", env(map[string]string{"a.b": "c", "a-b": "d"})},
 		"escaped":                {`[tool.pyflow]` + "\n" + `"\u0065nv" = {A = "\u0062\t"}`, env(map[string]string{"A": "b\t"})},
-		"numbers as TOML writes": {"[tool.pyflow]\nport = 0x1F90", &pyproject.Settings{Port: 8080}},
-		"a file in a folder":     {"[tool.pyflow.build]\ndockerfile = 'a/../b/Dockerfile'", &pyproject.Settings{Build: pyproject.Build{Dockerfile: "a/../b/Dockerfile"}}},
+		"numbers as TOML writes": {"[tool.pyflow]\nport = 0x1F90", &settings.Settings{Port: 8080}},
+		"a file in a folder":     {"[tool.pyflow.build]\ndockerfile = 'a/../b/Dockerfile'", &settings.Settings{Build: settings.Build{Dockerfile: "a/../b/Dockerfile"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := pyproject.Parse([]byte(test.content))
+			got, err := settings.Parse([]byte(test.content))
 			if test.want == nil {
 				if err == nil {
 					t.Error("no error")
@@ -186,11 +186,11 @@ func TestParseRefuses(t *testing.T) {
 		"after other letters":  {`tool = { "ö" = "ö", pyflow = { port = 0 } }`, "pyproject.toml:1:32: tool.pyflow.port: 0 is not a port"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			settings, err := pyproject.Parse([]byte(test.content))
-			if err == nil || !strings.HasPrefix(err.Error(), test.want) || settings != nil {
-				t.Fatalf("got %v, %v, want %q", settings, err, test.want)
+			tableValue, err := settings.Parse([]byte(test.content))
+			if err == nil || !strings.HasPrefix(err.Error(), test.want) || tableValue != nil {
+				t.Fatalf("got %v, %v, want %q", tableValue, err, test.want)
 			}
-			var failure *pyproject.Error
+			var failure *settings.Error
 			if !errors.As(err, &failure) || failure.Line == 0 || failure.Column == 0 {
 				t.Errorf("%#v has no place", err)
 			}
@@ -200,7 +200,7 @@ func TestParseRefuses(t *testing.T) {
 
 // A user wants to know of everything at once, from the top down.
 func TestParseTellsAll(t *testing.T) {
-	_, err := pyproject.Parse([]byte(`[tool.pyflow.build]
+	_, err := settings.Parse([]byte(`[tool.pyflow.build]
 cpu = "none"
 variant = "fat"
 [tool.pyflow]
@@ -246,7 +246,7 @@ func TestParseKeepsSecrets(t *testing.T) {
 		"a build's, and so": "[tool.pyflow.build.args]\nTO-KEN = \"5318008\"\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := pyproject.Parse([]byte(content))
+			_, err := settings.Parse([]byte(content))
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -255,7 +255,7 @@ func TestParseKeepsSecrets(t *testing.T) {
 				errs = joined.Unwrap()
 			}
 			for _, err := range errs {
-				var failure *pyproject.Error
+				var failure *settings.Error
 				if !errors.As(err, &failure) {
 					t.Fatalf("%#v has no place", err)
 				}
@@ -268,8 +268,8 @@ func TestParseKeepsSecrets(t *testing.T) {
 }
 
 func TestParseShowsTheLine(t *testing.T) {
-	_, err := pyproject.Parse([]byte("[tool.pyflow]\r\n  port = 0\r\n"))
-	var failure *pyproject.Error
+	_, err := settings.Parse([]byte("[tool.pyflow]\r\n  port = 0\r\n"))
+	var failure *settings.Error
 	if !errors.As(err, &failure) || failure.Text != "  port = 0" || failure.Line != 2 || failure.Column != 3 || failure.Path != "pyproject.toml" {
 		t.Errorf("got %#v", failure)
 	}
@@ -277,38 +277,38 @@ func TestParseShowsTheLine(t *testing.T) {
 
 func TestRead(t *testing.T) {
 	dir := t.TempDir()
-	if got, err := pyproject.Read(dir); err != nil || diff(got, &pyproject.Settings{}) != "" {
+	if got, err := settings.Read(dir); err != nil || diff(got, &settings.Settings{}) != "" {
 		t.Errorf("without a file: %v, %v", got, err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, pyproject.File), []byte(everything), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, settings.File), []byte(everything), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := pyproject.Read(dir)
+	got, err := settings.Read(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := diff(got, all()); diff != "" {
 		t.Error(diff)
 	}
-	if err := os.WriteFile(filepath.Join(dir, pyproject.File), []byte("[tool.pyflow]\nname = 1"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, settings.File), []byte("[tool.pyflow]\nname = 1"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := pyproject.Read(dir); err == nil || got != nil || !strings.HasPrefix(err.Error(), "pyproject.toml:2:1: tool.pyflow.name: ") {
+	if got, err := settings.Read(dir); err == nil || got != nil || !strings.HasPrefix(err.Error(), "pyproject.toml:2:1: tool.pyflow.name: ") {
 		t.Errorf("got %v, %v", got, err)
 	}
 	if err := os.Mkdir(filepath.Join(dir, "sub"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(filepath.Join(dir, "sub", pyproject.File), 0o755); err != nil {
+	if err := os.Mkdir(filepath.Join(dir, "sub", settings.File), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pyproject.Read(filepath.Join(dir, "sub")); err == nil || !strings.Contains(err.Error(), "read the settings: ") {
+	if _, err := settings.Read(filepath.Join(dir, "sub")); err == nil || !strings.Contains(err.Error(), "read the settings: ") {
 		t.Errorf("of a directory: %v", err)
 	}
 }
 
 func TestWhere(t *testing.T) {
-	settings, err := pyproject.Parse([]byte("[tool.pyflow]\n\nbuild.cpu = '1'\nenv = {\"a.b\" = ''}\n[tool.pyflow.probes]\n"))
+	table, err := settings.Parse([]byte("[tool.pyflow]\n\nbuild.cpu = '1'\nenv = {\"a.b\" = ''}\n[tool.pyflow.probes]\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,32 +316,32 @@ func TestWhere(t *testing.T) {
 		"build": "pyproject.toml:3", "build.cpu": "pyproject.toml:3", `env."a.b"`: "pyproject.toml:4", "probes": "pyproject.toml:5",
 		"name": "", "cpu": "", "build.memory": "",
 	} {
-		if got := settings.Where(key); got != want {
+		if got := table.Where(key); got != want {
 			t.Errorf("%s: got %q, want %q", key, got, want)
 		}
 	}
-	if got := (&pyproject.Settings{}).Where("name"); got != "" {
+	if got := (&settings.Settings{}).Where("name"); got != "" {
 		t.Errorf("of nothing: %q", got)
 	}
 }
 
 func TestCheckManifests(t *testing.T) {
-	settings, err := pyproject.Parse([]byte("[tool.pyflow]\nname = 'a'\nport = 80\n[tool.pyflow.probes]\n[tool.pyflow.build]\ncpu = '1'\n[tool]\npyflow.replicas = 1\n"))
+	table, err := settings.Parse([]byte("[tool.pyflow]\nname = 'a'\nport = 80\n[tool.pyflow.probes]\n[tool.pyflow.build]\ncpu = '1'\n[tool]\npyflow.replicas = 1\n"))
 	if err == nil {
-		t.Fatalf("a table may be added to: %v", settings)
+		t.Fatalf("a table may be added to: %v", table)
 	}
-	if settings, err = pyproject.Parse([]byte("[tool.pyflow]\nname = 'a'\nport = 80\nreplicas = 1\n[tool.pyflow.probes]\n[tool.pyflow.build]\ncpu = '1'\n")); err != nil {
+	if table, err = settings.Parse([]byte("[tool.pyflow]\nname = 'a'\nport = 80\nreplicas = 1\n[tool.pyflow.probes]\n[tool.pyflow.build]\ncpu = '1'\n")); err != nil {
 		t.Fatal(err)
 	}
 	want := `pyproject.toml:4:1: tool.pyflow.replicas is for an app without manifests of its own: set it in k8s, and remove it here
 pyproject.toml:5:14: tool.pyflow.probes is for an app without manifests of its own: set it in k8s, and remove it here`
-	if err := settings.CheckManifests("k8s"); err == nil || err.Error() != want {
+	if err := table.CheckManifests("k8s"); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if settings, err = pyproject.Parse([]byte("[tool.pyflow]\nname = 'a'\nport = 80\n")); err != nil {
+	if table, err = settings.Parse([]byte("[tool.pyflow]\nname = 'a'\nport = 80\n")); err != nil {
 		t.Fatal(err)
 	}
-	if err := settings.CheckManifests("k8s"); err != nil {
+	if err := table.CheckManifests("k8s"); err != nil {
 		t.Error(err)
 	}
 }
@@ -355,9 +355,9 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(content))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
-		settings, err := pyproject.Parse(content)
-		if (settings == nil) != (err != nil) {
-			t.Fatalf("%v, %v", settings, err)
+		table, err := settings.Parse(content)
+		if (table == nil) != (err != nil) {
+			t.Fatalf("%v, %v", table, err)
 		}
 		if err == nil {
 			return
@@ -367,7 +367,7 @@ func FuzzParse(f *testing.F) {
 			errs = joined.Unwrap()
 		}
 		for _, err := range errs {
-			var failure *pyproject.Error
+			var failure *settings.Error
 			if !errors.As(err, &failure) || failure.Line == 0 || failure.Column == 0 {
 				t.Errorf("%#v has no place", err)
 			}

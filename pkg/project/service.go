@@ -1,6 +1,6 @@
 // Package service reads a folder as it is built: its settings, and the Dockerfile
 // that it has or that is made for it.
-package service
+package project
 
 import (
 	"cmp"
@@ -16,7 +16,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 )
 
@@ -52,7 +52,7 @@ type Service struct {
 	// Name is the app's, not checked.
 	Name string
 	// Settings are those of [tool.pyflow], zero without them.
-	Settings *pyproject.Settings
+	Settings *settings.Settings
 	// Dockerfile is the one that is built.
 	Dockerfile *dockerfile.Dockerfile
 	// Project is what was found, and Variant what the Dockerfile was generated as;
@@ -82,7 +82,7 @@ func Read(dir string, options Options) (*Service, error) {
 	if s.Dir, err = filepath.Abs(dir); err != nil {
 		return nil, err
 	}
-	if s.Settings, err = pyproject.Read(s.Dir); err != nil {
+	if s.Settings, err = settings.Read(s.Dir); err != nil {
 		return nil, err
 	}
 	s.Port = cmp.Or(options.Port, int(s.Settings.Port))

@@ -1,6 +1,6 @@
 // Package source packs a directory into the build context that travels to the
 // cluster: a tar.gz whose bytes are a function of the directory's content.
-package source
+package buildcontext
 
 import (
 	"fmt"

@@ -1,6 +1,6 @@
 // Package pyproject reads pyproject.toml, and in it the settings of this program:
 // the table [tool.pyflow].
-package pyproject
+package settings
 
 import (
 	"bytes"

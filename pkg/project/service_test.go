@@ -1,4 +1,4 @@
-package service_test
+package project_test
 
 import (
 	"errors"
@@ -10,9 +10,9 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/service"
 )
 
 func folder(t *testing.T, files map[string]string) string {
@@ -36,37 +36,37 @@ func TestRead(t *testing.T) {
 	const own = "FROM scratch\nEXPOSE 1\n"
 	for name, test := range map[string]struct {
 		files     map[string]string
-		options   service.Options
+		options   project.Options
 		generated generate.Variant
 		has       []string
-		check     func(*service.Service) bool
+		check     func(*project.Service) bool
 	}{
 		"its own Dockerfile": {
 			files: map[string]string{"Dockerfile": own, "main.py": app, "pyproject.toml": "[tool.pyflow.build]\nvariant = \"distroless\"\n"},
-			check: func(s *service.Service) bool {
+			check: func(s *project.Service) bool {
 				return s.Name == "my-shop" && s.Project == nil && len(s.Files) == 0 && string(s.Dockerfile.Content) == own && s.Summary() == "" && s.Story() == nil
 			},
 		},
 		"one that the settings name": {
 			files: map[string]string{"Dockerfile": own, "docker/web": "FROM a\n", "pyproject.toml": "[tool.pyflow.build]\ndockerfile = \"docker/web\"\n"},
-			check: func(s *service.Service) bool { return s.Dockerfile.Path == "docker/web" },
+			check: func(s *project.Service) bool { return s.Dockerfile.Path == "docker/web" },
 		},
 		"one that is named": {
 			files:   map[string]string{"Dockerfile": own, "other": "FROM b\n", "pyproject.toml": "[tool.pyflow.build]\ndockerfile = \"docker/web\"\n"},
-			options: service.Options{Dockerfile: "other"},
-			check:   func(s *service.Service) bool { return s.Dockerfile.Path == "other" },
+			options: project.Options{Dockerfile: "other"},
+			check:   func(s *project.Service) bool { return s.Dockerfile.Path == "other" },
 		},
 		"one made in its place": {
 			files:     map[string]string{"Dockerfile": own, "main.py": app},
-			options:   service.Options{Generate: true, App: "main:app", Variant: generate.Bloated},
+			options:   project.Options{Generate: true, App: "main:app", Variant: generate.Bloated},
 			generated: generate.Bloated,
 		},
 		"none": {
 			files:     map[string]string{"main.py": app},
-			options:   service.Options{App: "main:other", Python: "3.12", Port: 7000, Name: "till"},
+			options:   project.Options{App: "main:other", Python: "3.12", Port: 7000, Name: "till"},
 			generated: generate.Slim,
 			has:       []string{"main:other", "3.12", "7000", "# till"},
-			check:     func(s *service.Service) bool { return s.Name == "till" && s.Port == 7000 && s.Test == nil },
+			check:     func(s *project.Service) bool { return s.Name == "till" && s.Port == 7000 && s.Test == nil },
 		},
 		"none, settings": {
 			files: map[string]string{
@@ -76,7 +76,7 @@ func TestRead(t *testing.T) {
 			},
 			generated: generate.Distroless,
 			has:       []string{"main:other", "7000", "# till", "AS test"},
-			check: func(s *service.Service) bool {
+			check: func(s *project.Service) bool {
 				return slices.Equal(s.Test, []string{"pytest", "-q", "a b"}) && strings.HasPrefix(string(s.Ignore()), "*.md\n") && strings.Contains(strings.Join(s.Story(), "\n"), "pyproject.toml:3")
 			},
 		},
@@ -84,37 +84,37 @@ func TestRead(t *testing.T) {
 			files: map[string]string{
 				"main.py": app, "requirements.txt": "-r more.txt\nuvicorn==0.34.0\n", "more.txt": "fastapi==0.115.0\n", "requirements-dev.txt": "pytest==9.0.0\n", ".dockerignore": "*.txt\n",
 			},
-			options:   service.Options{App: "main:app", Test: "pytest"},
+			options:   project.Options{App: "main:app", Test: "pytest"},
 			generated: generate.Slim,
-			check: func(s *service.Service) bool {
+			check: func(s *project.Service) bool {
 				return len(s.Files) == 2 && string(s.Ignore()) == "*.txt\n\n# What the Dockerfile installs.\n!requirements.txt\n!more.txt\n!requirements-dev.txt\n"
 			},
 		},
 		"tests that are not wanted": {
 			files:     map[string]string{"main.py": app, "pyproject.toml": "[tool.pyflow]\ntest = \"pytest\"\n"},
-			options:   service.Options{App: "main:app", NoTest: true},
+			options:   project.Options{App: "main:app", NoTest: true},
 			generated: generate.Slim,
-			check: func(s *service.Service) bool {
+			check: func(s *project.Service) bool {
 				return s.Test == nil && !strings.Contains(string(s.Dockerfile.Content), "AS test") && s.Files["Dockerfile.dockerignore"] != nil
 			},
 		},
 		"other tests": {
 			files:     map[string]string{"main.py": app, "pyproject.toml": "[tool.pyflow]\ntest = \"pytest\"\n"},
-			options:   service.Options{App: "main:app", Test: "tox -e py"},
+			options:   project.Options{App: "main:app", Test: "tox -e py"},
 			generated: generate.Slim,
-			check:     func(s *service.Service) bool { return slices.Equal(s.Test, []string{"tox", "-e", "py"}) },
+			check:     func(s *project.Service) bool { return slices.Equal(s.Test, []string{"tox", "-e", "py"}) },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := service.Read(folder(t, test.files), test.options)
+			s, err := project.Read(folder(t, test.files), test.options)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if s.Variant != test.generated || (s.Project != nil) != (test.generated != "") || (s.Summary() != "") != (test.generated != "") {
 				t.Errorf("got %+v", s)
 			}
-			if test.generated != "" && string(s.Files[service.Dockerfile]) != string(s.Dockerfile.Content) {
-				t.Errorf("the context has\n%s", s.Files[service.Dockerfile])
+			if test.generated != "" && string(s.Files[project.Dockerfile]) != string(s.Dockerfile.Content) {
+				t.Errorf("the context has\n%s", s.Files[project.Dockerfile])
 			}
 			for _, text := range test.has {
 				if !strings.Contains(string(s.Dockerfile.Content), text) {
@@ -131,29 +131,29 @@ func TestRead(t *testing.T) {
 func TestReadRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
 		files   map[string]string
-		options service.Options
+		options project.Options
 		want    error
 		says    string
 	}{
 		"nothing":                 {files: map[string]string{"README.md": ""}, want: detect.ErrNoProject},
-		"no such Dockerfile":      {files: map[string]string{"main.py": app}, options: service.Options{Dockerfile: "no"}, want: dockerfile.ErrNotFound},
+		"no such Dockerfile":      {files: map[string]string{"main.py": app}, options: project.Options{Dockerfile: "no"}, want: dockerfile.ErrNotFound},
 		"no such Dockerfile, too": {files: map[string]string{"pyproject.toml": "[tool.pyflow.build]\ndockerfile = \"no\"\n"}, want: dockerfile.ErrNotFound},
-		"a test command":          {files: map[string]string{"main.py": app}, options: service.Options{App: "main:app", Test: "pytest 'x"}, says: `"pytest 'x"`},
+		"a test command":          {files: map[string]string{"main.py": app}, options: project.Options{App: "main:app", Test: "pytest 'x"}, says: `"pytest 'x"`},
 		"no app":                  {files: map[string]string{"script.py": "print()\n"}, want: generate.ErrNoApp},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := service.Read(folder(t, test.files), test.options)
+			s, err := project.Read(folder(t, test.files), test.options)
 			if s != nil || err == nil || test.want != nil && !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("got %+v, %v", s, err)
 			}
 		})
 	}
-	_, err := service.Read(folder(t, map[string]string{"main.py": app, "pyproject.toml": "[tool.pyflow]\nprot = 1\n"}), service.Options{})
-	var place *pyproject.Error
+	_, err := project.Read(folder(t, map[string]string{"main.py": app, "pyproject.toml": "[tool.pyflow]\nprot = 1\n"}), project.Options{})
+	var place *settings.Error
 	if !errors.As(err, &place) || place.Line != 2 {
 		t.Errorf("error is %v", err)
 	}
-	if _, err := service.Read(filepath.Join(t.TempDir(), "no"), service.Options{}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := project.Read(filepath.Join(t.TempDir(), "no"), project.Options{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pyproject"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 )
 
 // Settings are what Extend writes; an empty field is left out.
@@ -20,7 +20,7 @@ func HasSettings(content []byte) (bool, error) {
 	var has struct {
 		Tool map[string]any `toml:"tool"`
 	}
-	if err := pyproject.Decode(pyproject.File, content, &has); err != nil {
+	if err := settings.Decode(settings.File, content, &has); err != nil {
 		return false, err
 	}
 	_, ok := has.Tool["pyflow"]
@@ -31,17 +31,17 @@ func HasSettings(content []byte) (bool, error) {
 // not a byte of which changes; nil is a file that is not there. Its lines end as the
 // first one does. It is an error when TOML does not allow the table there, as in a file
 // that has tool = {…}, or has the table already.
-func Extend(content []byte, settings Settings) (File, error) {
+func Extend(content []byte, tableValue Settings) (File, error) {
 	table := "[tool.pyflow]\n"
 	for _, pair := range []struct{ key, value string }{
-		{"name", settings.Name}, {"app", settings.App}, {"python", settings.Python},
+		{"name", tableValue.Name}, {"app", tableValue.App}, {"python", tableValue.Python},
 	} {
 		if pair.value != "" {
 			table += fmt.Sprintf("%s = %q\n", pair.key, pair.value)
 		}
 	}
-	if settings.Port != 0 {
-		table += fmt.Sprintf("port = %d\n", settings.Port)
+	if tableValue.Port != 0 {
+		table += fmt.Sprintf("port = %d\n", tableValue.Port)
 	}
 	if len(content) > 0 {
 		table = "\n" + table
@@ -52,10 +52,10 @@ func Extend(content []byte, settings Settings) (File, error) {
 	if line, _, found := bytes.Cut(content, []byte("\n")); found && bytes.HasSuffix(line, []byte("\r")) {
 		table = strings.ReplaceAll(table, "\n", "\r\n")
 	}
-	file := File{Path: pyproject.File, Content: append(bytes.Clone(content), table...), Base: content}
+	file := File{Path: settings.File, Content: append(bytes.Clone(content), table...), Base: content}
 	if has, err := HasSettings(file.Content); err != nil || !has {
 		return File{}, fmt.Errorf("%s has no place for a table [tool.pyflow] at its end: write it there by hand:\n%s",
-			pyproject.File, strings.TrimSpace(table))
+			settings.File, strings.TrimSpace(table))
 	}
 	return file, nil
 }
