@@ -23,8 +23,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/news"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
 )
 
@@ -93,7 +93,7 @@ func Start(ctx context.Context, client kubernetes.Interface, launch Launch, wait
 	watching, stop := context.WithTimeoutCause(ctx, launch.life()+margin, fmt.Errorf("no end of pod %s within %s", pod.Name, launch.life()+margin))
 	defer stop()
 	w := &podWatch{
-		client: client, launch: launch, waiting: waiting, news: news.New(), began: time.Now(),
+		client: client, launch: launch, waiting: waiting, news: watch.New(), began: time.Now(),
 		inquiry: trouble.NewInquiry(client, launch.Namespace, trouble.AskEvery), history: trouble.NewHistory(),
 	}
 	w.informer = coreinformers.NewFilteredPodInformer(client, launch.Namespace, 0, nil, func(options *metav1.ListOptions) {
@@ -115,7 +115,7 @@ type podWatch struct {
 	client   kubernetes.Interface
 	launch   Launch
 	waiting  func(string)
-	news     *news.News
+	news     *watch.News
 	informer cache.SharedIndexInformer
 	denied   error
 
@@ -134,7 +134,7 @@ func (w *podWatch) follow(ctx context.Context, key string) (time.Duration, error
 		if denied != nil {
 			return 0, fmt.Errorf("watch pod: %w", denied)
 		}
-		pod := news.Get[corev1.Pod](w.informer, key)
+		pod := watch.Get[corev1.Pod](w.informer, key)
 		switch {
 		case pod != nil:
 			w.seen = true

@@ -17,7 +17,7 @@ import (
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/news"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
 )
 
 // watches keeps the newest state of a run, its TaskRuns and their pods.
@@ -27,7 +27,7 @@ type watches struct {
 
 	runs, taskRuns, pods cache.SharedIndexInformer
 
-	news    *news.News
+	news    *watch.News
 	denied  error // runs or TaskRuns can not be watched: the end
 	noPods  error // pods can not be watched: less to tell
 	lost    error // the latest failure of a watch that is being retried
@@ -39,7 +39,7 @@ func newWatches(clients Clients, run *tektonv1.PipelineRun) *watches {
 		namespace: run.Namespace,
 		name:      run.Name,
 		uid:       run.UID,
-		news:      news.New(),
+		news:      watch.New(),
 		sawPods:   map[string]bool{},
 	}
 	byName := func(options *metav1.ListOptions) {
@@ -72,7 +72,7 @@ func (w *watches) start(ctx context.Context, group *sync.WaitGroup) {
 func (w *watches) changed() <-chan struct{} { return w.news.Changed() }
 
 func (w *watches) run() (run *tektonv1.PipelineRun, deleted bool) {
-	run = news.Get[tektonv1.PipelineRun](w.runs, w.namespace+"/"+w.name)
+	run = watch.Get[tektonv1.PipelineRun](w.runs, w.namespace+"/"+w.name)
 	if run != nil && run.UID != w.uid {
 		return nil, true
 	}
@@ -82,12 +82,12 @@ func (w *watches) run() (run *tektonv1.PipelineRun, deleted bool) {
 func (w *watches) listed() bool { return w.taskRuns.HasSynced() }
 
 func (w *watches) taskRun(name string) *tektonv1.TaskRun {
-	return news.Get[tektonv1.TaskRun](w.taskRuns, w.namespace+"/"+name)
+	return watch.Get[tektonv1.TaskRun](w.taskRuns, w.namespace+"/"+name)
 }
 
 // ownTaskRuns leaves out those of another run that had the same name.
 func (w *watches) ownTaskRuns() []*tektonv1.TaskRun {
-	return slices.DeleteFunc(news.List[tektonv1.TaskRun](w.taskRuns), func(taskRun *tektonv1.TaskRun) bool {
+	return slices.DeleteFunc(watch.List[tektonv1.TaskRun](w.taskRuns), func(taskRun *tektonv1.TaskRun) bool {
 		return !isOf(w.uid, taskRun.OwnerReferences)
 	})
 }
@@ -97,7 +97,7 @@ func isOf(uid types.UID, owners []metav1.OwnerReference) bool {
 }
 
 func (w *watches) pod(name string) (pod *corev1.Pod, gone, unknown bool) {
-	pod = news.Get[corev1.Pod](w.pods, w.namespace+"/"+name)
+	pod = watch.Get[corev1.Pod](w.pods, w.namespace+"/"+name)
 	w.news.Read(func() {
 		if pod != nil {
 			w.sawPods[name] = true

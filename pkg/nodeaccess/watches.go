@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/news"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
 )
 
 // watches keeps the newest state of a probe's pods and of the nodes: one watch each.
@@ -20,7 +20,7 @@ type watches struct {
 	namespace   string
 	pods, nodes cache.SharedIndexInformer
 
-	news    *news.News
+	news    *watch.News
 	deleted map[string]bool // pods by key, also such that were there only for a moment
 	refused error           // they can not be watched: the end
 	failing error           // the latest failure of a watch that is being retried
@@ -29,7 +29,7 @@ type watches struct {
 func newWatches(client kubernetes.Interface, namespace, selector string) *watches {
 	return &watches{
 		namespace: namespace,
-		news:      news.New(),
+		news:      watch.New(),
 		deleted:   map[string]bool{},
 		pods: coreinformers.NewFilteredPodInformer(client, namespace, 0, nil, func(options *metav1.ListOptions) {
 			options.LabelSelector = selector
@@ -102,14 +102,14 @@ func (w *watches) synced() bool { return w.pods.HasSynced() && w.nodes.HasSynced
 // be.
 func (w *watches) pod(name string) (pod *corev1.Pod, gone bool) {
 	key := w.namespace + "/" + name
-	pod = news.Get[corev1.Pod](w.pods, key)
+	pod = watch.Get[corev1.Pod](w.pods, key)
 	w.news.Read(func() { gone = w.deleted[key] || (pod != nil && pod.DeletionTimestamp != nil) })
 	return pod, gone
 }
 
 // node is what keeps a node from pulling.
 func (w *watches) node(name string) obstacle {
-	node := news.Get[corev1.Node](w.nodes, name)
+	node := watch.Get[corev1.Node](w.nodes, name)
 	if node == nil {
 		return obstacle{reason: ReasonNodeGone, message: "the node is not there any more"}
 	}

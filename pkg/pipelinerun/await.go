@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/news"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
 )
 
 // ErrDeleted says that a run was deleted before it ended.
@@ -32,7 +32,7 @@ func AwaitEnd(ctx context.Context, client versioned.Interface, namespace, name s
 	informer := tektoninformers.NewFilteredPipelineRunInformer(client, namespace, 0, nil, func(options *metav1.ListOptions) {
 		options.FieldSelector = fields.OneTermEqualSelector("metadata.name", name).String()
 	})
-	heard := news.New()
+	heard := watch.New()
 	changed := heard.Changed()
 	heard.Watch(watching, &group, informer, func(error) {}) // each is tried again
 	for {
@@ -45,7 +45,7 @@ func AwaitEnd(ctx context.Context, client versioned.Interface, namespace, name s
 		if !informer.HasSynced() {
 			continue
 		}
-		run := news.Get[tektonv1.PipelineRun](informer, namespace+"/"+name)
+		run := watch.Get[tektonv1.PipelineRun](informer, namespace+"/"+name)
 		switch {
 		case run == nil || run.UID != uid:
 			return nil, fmt.Errorf("wait for the end of run %s: %w", name, ErrDeleted)

@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/news"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
 
@@ -24,12 +24,12 @@ type watches struct {
 	key                        string
 	objects, replicaSets, pods cache.SharedIndexInformer // replicaSets of Deployments only
 
-	news    *news.News
+	news    *watch.News
 	refusal error
 }
 
 func newWatches(client kubernetes.Interface, workload release.Workload, namespace string, byName fields.Selector, ofWorkload labels.Selector) *watches {
-	w := &watches{key: namespace + "/" + workload.Name, news: news.New()}
+	w := &watches{key: namespace + "/" + workload.Name, news: watch.New()}
 	name := func(options *metav1.ListOptions) { options.FieldSelector = byName.String() }
 	own := func(options *metav1.ListOptions) { options.LabelSelector = ofWorkload.String() }
 	switch workload.Kind {
@@ -77,7 +77,7 @@ func (w *watches) object() (object *current, missing bool) {
 	var c current
 	switch o := stored.(type) {
 	case *appsv1.Deployment:
-		c = fromDeployment(o, news.List[appsv1.ReplicaSet](w.replicaSets))
+		c = fromDeployment(o, watch.List[appsv1.ReplicaSet](w.replicaSets))
 	case *appsv1.StatefulSet:
 		c = fromStatefulSet(o)
 	case *appsv1.DaemonSet:
@@ -89,7 +89,7 @@ func (w *watches) object() (object *current, missing bool) {
 // ownPods returns the pods of the newest revision that are not on their way out.
 func (w *watches) ownPods(object current) []*corev1.Pod {
 	var own []*corev1.Pod
-	for _, pod := range news.List[corev1.Pod](w.pods) {
+	for _, pod := range watch.List[corev1.Pod](w.pods) {
 		if pod.DeletionTimestamp == nil && object.updated(pod) {
 			own = append(own, pod)
 		}

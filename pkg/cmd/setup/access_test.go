@@ -4,8 +4,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/credentials"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 

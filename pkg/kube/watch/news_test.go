@@ -1,4 +1,4 @@
-package news_test
+package watch_test
 
 import (
 	"context"
@@ -18,13 +18,13 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/news"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
 )
 
 // start watches the pods of a fake cluster until stop is called.
-func start(t *testing.T, client *fake.Clientset, failed func(error)) (n *news.News, pods cache.SharedIndexInformer, stop func()) {
+func start(t *testing.T, client *fake.Clientset, failed func(error)) (n *watch.News, pods cache.SharedIndexInformer, stop func()) {
 	t.Helper()
-	n = news.New()
+	n = watch.New()
 	pods = coreinformers.NewPodInformer(client, "hiking", 0, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup
@@ -43,7 +43,7 @@ func none(t *testing.T) func(error) {
 	return func(err error) { t.Errorf("the watch failed: %v", err) }
 }
 
-func wakes(t *testing.T, n *news.News, act func()) {
+func wakes(t *testing.T, n *watch.News, act func()) {
 	t.Helper()
 	changed := n.Changed()
 	act()
@@ -63,19 +63,19 @@ func TestEveryChangeWakes(t *testing.T) {
 		resource := corev1.SchemeGroupVersion.WithResource("pods")
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "hiking", Name: "app", ResourceVersion: "1"}}
 		wakes(t, n, func() { _ = client.Tracker().Create(resource, pod, "hiking") })
-		if got := news.Get[corev1.Pod](pods, "hiking/app"); got == nil || len(news.List[corev1.Pod](pods)) != 1 {
-			t.Errorf("the pod is %v among %v", got, news.List[corev1.Pod](pods))
+		if got := watch.Get[corev1.Pod](pods, "hiking/app"); got == nil || len(watch.List[corev1.Pod](pods)) != 1 {
+			t.Errorf("the pod is %v among %v", got, watch.List[corev1.Pod](pods))
 		}
 		wakes(t, n, func() {
 			running := pod.DeepCopy()
 			running.Status.Phase = corev1.PodRunning
 			_ = client.Tracker().Update(resource, running, "hiking")
 		})
-		if got := news.Get[corev1.Pod](pods, "hiking/app"); got == nil || got.Status.Phase != corev1.PodRunning {
+		if got := watch.Get[corev1.Pod](pods, "hiking/app"); got == nil || got.Status.Phase != corev1.PodRunning {
 			t.Errorf("the pod is %v", got)
 		}
 		wakes(t, n, func() { _ = client.Tracker().Delete(resource, "hiking", "app") })
-		if got := news.Get[corev1.Pod](pods, "hiking/app"); got != nil {
+		if got := watch.Get[corev1.Pod](pods, "hiking/app"); got != nil {
 			t.Errorf("the pod is still there: %v", got)
 		}
 	})
@@ -84,7 +84,7 @@ func TestEveryChangeWakes(t *testing.T) {
 // Who waits for the first list has to hear of an empty one as well.
 func TestEmptyListWakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := news.New()
+		n := watch.New()
 		changed := n.Changed()
 		pods := coreinformers.NewPodInformer(fake.NewClientset(), "hiking", 0, nil)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -113,7 +113,7 @@ func TestFailures(t *testing.T) {
 				client := fake.NewClientset()
 				client.PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, test.err })
 				var failure error
-				n := news.New()
+				n := watch.New()
 				n, _, stop := start(t, client, func(err error) { n.Change(func() { failure = err }) })
 				defer stop()
 				n.Read(func() {

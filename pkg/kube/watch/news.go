@@ -1,6 +1,6 @@
 // Package news keeps watched objects up to date, and wakes whoever waits for a
 // change of them.
-package news
+package watch
 
 import (
 	"context"
