@@ -22,7 +22,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
 
@@ -225,12 +225,12 @@ func (b *builder) facts(ctx context.Context) []file {
 		shown.BuildArgs = append(shown.BuildArgs, argument)
 	}
 	files = b.take(files, "platform/config.yaml", &shown)
-	status, err := report.Collect(ctx, report.Clients{Kube: b.Kube, Tekton: b.Tekton}, report.Options{Namespace: b.Namespace, Runs: reportedRuns, Now: b.Now})
+	snapshot, err := status.Collect(ctx, status.Clients{Kube: b.Kube, Tekton: b.Tekton}, status.Options{Namespace: b.Namespace, Runs: reportedRuns, Now: b.Now})
 	if err != nil {
 		b.missing("status", err)
 		return files
 	}
-	return b.take(files, "status.yaml", status)
+	return b.take(files, "status.yaml", snapshot)
 }
 
 // take adds a value in its JSON form.

@@ -32,7 +32,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/credentials"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
 
 // started is a command under way.
@@ -276,7 +276,7 @@ func (j *journey) renew(t *testing.T) {
 	j.replace(t, manifests.StorageTLSName, map[string][]byte{"tls.crt": stranger.Storage.Certificate, "tls.key": stranger.Storage.Key})
 
 	warned, r := j.status(t, j.namespace)
-	part := warned.Platform[slices.IndexFunc(warned.Platform, func(part report.Part) bool { return part.Name == manifests.RegistryName })]
+	part := warned.Platform[slices.IndexFunc(warned.Platform, func(part status.Part) bool { return part.Name == manifests.RegistryName })]
 	date := soon.UTC().Format(time.DateOnly)
 	t.Logf("status of a certificate with 10 days left: %v, %q", part.CertificateExpires, part.Message)
 	if part.CertificateExpires == nil || part.CertificateExpires.UTC().Format(time.DateOnly) != date || !strings.Contains(part.Message, "certificate expires on "+date) {

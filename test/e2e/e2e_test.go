@@ -27,7 +27,7 @@ import (
 	"k8s.io/kubectl/pkg/util/podutils"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
 
 const seed = "1,766 meters"
@@ -117,14 +117,14 @@ func (j *journey) statusWithoutSetup(t *testing.T) {
 
 func (j *journey) setup(t *testing.T) {
 	j.pyflow(t, append([]string{"setup", "-n", j.namespace}, j.setupFlags...)...).succeeded(t)
-	status, r := j.status(t, j.namespace)
-	if !status.Healthy {
+	snapshot, r := j.status(t, j.namespace)
+	if !snapshot.Healthy {
 		t.Errorf("setup waits until all is available\n%s", r)
 	}
-	if status.Kind != report.Kind || len(status.Runs) != 0 || len(status.Apps) != 0 || !strings.Contains(r.stdout, `"runs": []`) {
+	if snapshot.Kind != status.Kind || len(snapshot.Runs) != 0 || len(snapshot.Apps) != 0 || !strings.Contains(r.stdout, `"runs": []`) {
 		t.Errorf("a new namespace has neither runs nor apps\n%s", r)
 	}
-	for _, part := range status.Platform {
+	for _, part := range snapshot.Platform {
 		if part.Version == "" && part.Name != "namespace" {
 			t.Errorf("%s has no version", part.Name)
 		}
@@ -229,12 +229,12 @@ func (j *journey) build(t *testing.T) {
 // wantRelease checks that status reports the release that was printed.
 func (j *journey) wantRelease(t *testing.T) {
 	t.Helper()
-	status, r := j.status(t, j.namespace)
-	app := app(t, status, "mountains")
-	if !status.Healthy || app.Desired != 3 || app.Ready != 3 || app.Digest != j.digest || app.URL != j.url {
+	snapshot, r := j.status(t, j.namespace)
+	app := app(t, snapshot, "mountains")
+	if !snapshot.Healthy || app.Desired != 3 || app.Ready != 3 || app.Digest != j.digest || app.URL != j.url {
 		t.Errorf("want digest %s and URL %s with 3 of 3 replicas\n%s", j.digest, j.url, r)
 	}
-	if len(status.Runs) == 0 || status.Runs[0].State != report.RunSucceeded || status.Runs[0].Digest != j.digest {
+	if len(snapshot.Runs) == 0 || snapshot.Runs[0].State != status.RunSucceeded || snapshot.Runs[0].Digest != j.digest {
 		t.Errorf("the last run should have succeeded with digest %s\n%s", j.digest, r)
 	}
 }
@@ -408,9 +408,9 @@ func (j *journey) failingDockerfile(t *testing.T) {
 	if run := j.runs(t, j.namespace)[0]; run.Labels[manifests.LabelApp] != "broken" || !run.IsFailure() {
 		t.Errorf("the run should have failed: %+v", run.Status.Conditions)
 	}
-	status, r := j.status(t, j.namespace)
-	delivered := slices.ContainsFunc(status.Apps, func(app report.App) bool { return app.Name == "broken" })
-	if !status.Healthy || delivered || status.Runs[0].State != report.RunFailed {
+	snapshot, r := j.status(t, j.namespace)
+	delivered := slices.ContainsFunc(snapshot.Apps, func(app status.App) bool { return app.Name == "broken" })
+	if !snapshot.Healthy || delivered || snapshot.Runs[0].State != status.RunFailed {
 		t.Errorf("a failed build is a failed run and nothing more\n%s", r)
 	}
 }
@@ -462,8 +462,8 @@ func (j *journey) interrupt(t *testing.T) {
 		pods, err := j.kube.CoreV1().Pods(j.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + run.Name})
 		check(t, err)
 		return slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool {
-			return slices.ContainsFunc(pod.Status.ContainerStatuses, func(status corev1.ContainerStatus) bool {
-				return status.Name == "step-"+manifests.BuildTask && status.State.Running != nil
+			return slices.ContainsFunc(pod.Status.ContainerStatuses, func(snapshot corev1.ContainerStatus) bool {
+				return snapshot.Name == "step-"+manifests.BuildTask && snapshot.State.Running != nil
 			})
 		})
 	}
@@ -488,8 +488,8 @@ func (j *journey) interrupt(t *testing.T) {
 		}
 		return err
 	})
-	status, r := j.status(t, j.namespace)
-	if status.Runs[0].State != report.RunCancelled {
+	snapshot, r := j.status(t, j.namespace)
+	if snapshot.Runs[0].State != status.RunCancelled {
 		t.Errorf("the last run should be canceled\n%s", r)
 	}
 }

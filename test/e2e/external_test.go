@@ -38,7 +38,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/credentials"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
 
 const (
@@ -251,10 +251,10 @@ func (j *journey) externalRegistry(t *testing.T) {
 	if i := slices.IndexFunc(repositories, func(r string) bool { return !strings.HasPrefix(r, externalPrefix+"/") }); i >= 0 {
 		t.Errorf("%s is outside of %s", repositories[i], externalPrefix)
 	}
-	status, r := j.status(t, j.namespace)
-	app := app(t, status, "moved")
+	snapshot, r := j.status(t, j.namespace)
+	app := app(t, snapshot, "moved")
 	// Other apps may be in trouble.
-	healthy := app.Healthy && !slices.ContainsFunc(status.Platform, func(part report.Part) bool { return !part.Healthy })
+	healthy := app.Healthy && !slices.ContainsFunc(snapshot.Platform, func(part status.Part) bool { return !part.Healthy })
 	if !healthy || app.Digest != second || !strings.HasPrefix(app.Image, manifests.NodeHost+"/"+repository+"@") || !strings.Contains(r.stdout, "external: "+e.host) {
 		t.Errorf("want a healthy app from the registry %s\n%s", e.host, r)
 	}

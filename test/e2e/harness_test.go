@@ -37,7 +37,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
 
 const (
@@ -251,27 +251,27 @@ func (s *suite) namespace(t *testing.T) string {
 }
 
 // status reads the report; err is nil only when it was printed.
-func (s *suite) status(t *testing.T, namespace string) (*report.Status, result) {
+func (s *suite) status(t *testing.T, namespace string) (*status.Status, result) {
 	t.Helper()
 	r := s.pyflow(t, "status", "-n", namespace, "-o", "json")
-	status := &report.Status{}
-	if err := json.Unmarshal([]byte(r.stdout), status); err != nil {
+	snapshot := &status.Status{}
+	if err := json.Unmarshal([]byte(r.stdout), snapshot); err != nil {
 		t.Fatalf("the report is not JSON: %v\n%s", err, r)
 	}
-	if (r.code == 0) != status.Healthy {
+	if (r.code == 0) != snapshot.Healthy {
 		t.Errorf("exit code and report differ\n%s", r)
 	}
-	return status, r
+	return snapshot, r
 }
 
 // app returns the one app of a report.
-func app(t *testing.T, status *report.Status, name string) report.App {
+func app(t *testing.T, snapshot *status.Status, name string) status.App {
 	t.Helper()
-	i := slices.IndexFunc(status.Apps, func(app report.App) bool { return app.Name == name })
+	i := slices.IndexFunc(snapshot.Apps, func(app status.App) bool { return app.Name == name })
 	if i < 0 {
-		t.Fatalf("the report has no app %s: %+v", name, status.Apps)
+		t.Fatalf("the report has no app %s: %+v", name, snapshot.Apps)
 	}
-	return status.Apps[i]
+	return snapshot.Apps[i]
 }
 
 // runs lists the namespace's runs, newest first.

@@ -25,7 +25,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
 
 // machine is the cluster from below: the program of hack/cluster, and the files of
@@ -136,13 +136,13 @@ func (j *journey) afterFailure(t *testing.T, args ...string) {
 }
 
 // part returns one part of a report.
-func part(t *testing.T, status *report.Status, name string) report.Part {
+func part(t *testing.T, snapshot *status.Status, name string) status.Part {
 	t.Helper()
-	i := slices.IndexFunc(status.Platform, func(part report.Part) bool { return part.Name == name })
+	i := slices.IndexFunc(snapshot.Platform, func(part status.Part) bool { return part.Name == name })
 	if i < 0 {
-		t.Fatalf("the report has no %s: %+v", name, status.Platform)
+		t.Fatalf("the report has no %s: %+v", name, snapshot.Platform)
 	}
-	return status.Platform[i]
+	return snapshot.Platform[i]
 }
 
 // access sets up with a way for the nodes; without one with the remembered.

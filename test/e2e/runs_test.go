@@ -25,16 +25,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
 
 // runList reads what the verb runs prints, newest first.
-func (j *journey) runList(t *testing.T, args ...string) []report.Run {
+func (j *journey) runList(t *testing.T, args ...string) []status.Run {
 	t.Helper()
 	r := j.pyflow(t, append([]string{"runs", "-n", j.namespace, "-o", "json"}, args...)...).succeeded(t)
-	list := &report.RunList{}
-	if err := json.Unmarshal([]byte(r.stdout), list); err != nil || list.Kind != report.RunListKind {
-		t.Fatalf("the list is no JSON of kind %s: %v\n%s", report.RunListKind, err, r)
+	list := &status.RunList{}
+	if err := json.Unmarshal([]byte(r.stdout), list); err != nil || list.Kind != status.RunListKind {
+		t.Fatalf("the list is no JSON of kind %s: %v\n%s", status.RunListKind, err, r)
 	}
 	return list.Items
 }
@@ -68,7 +68,7 @@ func (j *journey) runsAndLogs(t *testing.T) {
 	dir := project(t, "looked-back", map[string]string{"Dockerfile": "FROM python:3.13-slim\nRUN echo written by the Dockerfile\n"})
 	j.pyflowBuild(t, dir, "--no-deploy").succeeded(t)
 	runs := j.runList(t, "looked-back")
-	if len(runs) != 1 || runs[0].State != report.RunSucceeded || runs[0].Digest == "" || runs[0].App != "looked-back" {
+	if len(runs) != 1 || runs[0].State != status.RunSucceeded || runs[0].Digest == "" || runs[0].App != "looked-back" {
 		t.Fatalf("the app has the runs %+v", runs)
 	}
 	name := runs[0].Name
@@ -147,7 +147,7 @@ func (j *journey) logsAndCancel(t *testing.T) {
 	if r := finish(t, cmd, cmd.Wait); r.code != 130 {
 		t.Errorf("the exit code should have been 130\n%s", r)
 	}
-	if run := j.runList(t, "sleeper")[0]; run.State != report.RunRunning {
+	if run := j.runList(t, "sleeper")[0]; run.State != status.RunRunning {
 		t.Errorf("the run should go on when nobody looks: %+v", run)
 	}
 	cmd, _ = follow()
@@ -155,7 +155,7 @@ func (j *journey) logsAndCancel(t *testing.T) {
 	if r.stdout != "run "+name+" canceled\n" {
 		t.Errorf("it should say what it did\n%s", r)
 	}
-	if run := j.runList(t, "sleeper")[0]; run.State != report.RunCancelled || run.Finished == nil {
+	if run := j.runList(t, "sleeper")[0]; run.State != status.RunCancelled || run.Finished == nil {
 		t.Errorf("cancel should wait for the end: %+v", run)
 	}
 	finish(t, cmd, cmd.Wait).failed(t, "run "+name+" was canceled")

@@ -20,9 +20,9 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/view"
 )
 
@@ -262,7 +262,7 @@ func (s *session) measure(ctx context.Context, b *begun, result *progress.Result
 		return nil
 	}
 	var err error
-	result.URL, err = report.AppURL(ctx, s.clients.Kube, s.clients.Namespace, b.app)
+	result.URL, err = status.AppURL(ctx, s.clients.Kube, s.clients.Namespace, b.app)
 	return err
 }
 

@@ -13,7 +13,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
@@ -45,7 +45,7 @@ func New(config *genericclioptions.ConfigFlags, options Options) cobra.Completio
 
 // candidates are the completions; a completion has no place for an error.
 func candidates(ctx context.Context, client versioned.Interface, namespace string, args []string, options Options, now time.Time) []string {
-	list, err := report.Runs(ctx, client, report.RunOptions{Namespace: namespace, Now: now})
+	list, err := status.Runs(ctx, client, status.RunOptions{Namespace: namespace, Now: now})
 	if err != nil {
 		return nil
 	}
@@ -62,8 +62,8 @@ func candidates(ctx context.Context, client versioned.Interface, namespace strin
 	return completions
 }
 
-func apps(runs []report.Run, args []string, now time.Time) []string {
-	newest := map[string]report.Run{}
+func apps(runs []status.Run, args []string, now time.Time) []string {
+	newest := map[string]status.Run{}
 	for _, run := range slices.Backward(runs) {
 		newest[run.App] = run
 	}
@@ -81,6 +81,6 @@ func apps(runs []report.Run, args []string, now time.Time) []string {
 	return completions
 }
 
-func about(run report.Run, now time.Time) string {
+func about(run status.Run, now time.Time) string {
 	return run.Ending() + ", " + term.Age(run.Started, now) + " ago"
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
@@ -76,7 +76,7 @@ type Options struct {
 	// App restricts them to one; empty is all.
 	App string
 	// Print writes a list to Streams.Out.
-	Print func(*report.RunList, io.Writer) error
+	Print func(*status.RunList, io.Writer) error
 	// Person says that Print is for one, who is also told of an empty list.
 	Person bool
 	Now    func() time.Time
@@ -88,7 +88,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 	switch f.Output {
 	case "", "wide":
 		o.Person = true
-		o.Print = func(list *report.RunList, out io.Writer) error {
+		o.Print = func(list *status.RunList, out io.Writer) error {
 			_, err := io.WriteString(out, term.Table(columns(tableOptions{Now: o.Now(), Namespaces: f.AllNamespaces, Wide: f.Output == "wide"}), list.Items))
 			return err
 		}
@@ -99,7 +99,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 		if err != nil {
 			return nil, err
 		}
-		o.Print = func(list *report.RunList, out io.Writer) error { return printer.PrintObj(list, out) }
+		o.Print = func(list *status.RunList, out io.Writer) error { return printer.PrintObj(list, out) }
 	}
 	clients, err := kube.New(f.config)
 	if err != nil {
@@ -114,7 +114,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 
 // Run prints the list. An app that has no runs is an error when there are others.
 func (o *Options) Run(ctx context.Context) error {
-	list, err := report.Runs(ctx, o.Client, report.RunOptions{Namespace: o.Namespace, App: o.App, Now: o.Now()})
+	list, err := status.Runs(ctx, o.Client, status.RunOptions{Namespace: o.Namespace, App: o.App, Now: o.Now()})
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (o *Options) Run(ctx context.Context) error {
 }
 
 // printNames writes what kubectl, and the verbs that take a run, have as arguments.
-func printNames(list *report.RunList, out io.Writer) error {
+func printNames(list *status.RunList, out io.Writer) error {
 	var text strings.Builder
 	for _, run := range list.Items {
 		fmt.Fprintln(&text, "pipelinerun.tekton.dev/"+run.Name)
@@ -155,32 +155,32 @@ type tableOptions struct {
 	Wide       bool
 }
 
-func columns(options tableOptions) []term.Column[report.Run] {
-	var columns []term.Column[report.Run]
-	add := func(header string, cell func(report.Run) string) {
-		columns = append(columns, term.Column[report.Run]{Header: header, Cell: cell})
+func columns(options tableOptions) []term.Column[status.Run] {
+	var columns []term.Column[status.Run]
+	add := func(header string, cell func(status.Run) string) {
+		columns = append(columns, term.Column[status.Run]{Header: header, Cell: cell})
 	}
 	if options.Namespaces {
-		add("NAMESPACE", func(r report.Run) string { return r.Namespace })
+		add("NAMESPACE", func(r status.Run) string { return r.Namespace })
 	}
-	add("NAME", func(r report.Run) string { return r.Name })
-	add("APP", func(r report.Run) string { return r.App })
-	add("STATUS", report.Run.Ending)
-	add("AGE", func(r report.Run) string { return term.Age(r.Started, options.Now) })
-	add("DURATION", func(r report.Run) string {
+	add("NAME", func(r status.Run) string { return r.Name })
+	add("APP", func(r status.Run) string { return r.App })
+	add("STATUS", status.Run.Ending)
+	add("AGE", func(r status.Run) string { return term.Age(r.Started, options.Now) })
+	add("DURATION", func(r status.Run) string {
 		return duration.HumanDuration(time.Duration(r.DurationSeconds) * time.Second)
 	})
-	add("COMMIT", func(r report.Run) string { return commit(r, options.Wide) })
-	add("DIGEST", func(r report.Run) string { return term.Digest(r.Digest, options.Wide) })
+	add("COMMIT", func(r status.Run) string { return commit(r, options.Wide) })
+	add("DIGEST", func(r status.Run) string { return term.Digest(r.Digest, options.Wide) })
 	if options.Wide {
-		add("PIPELINE", func(r report.Run) string { return term.OrNone(r.Pipeline) })
-		add("MESSAGE", func(r report.Run) string { return r.Message })
+		add("PIPELINE", func(r status.Run) string { return term.OrNone(r.Pipeline) })
+		add("MESSAGE", func(r status.Run) string { return r.Message })
 	}
 	return columns
 }
 
 // commit is as git abbreviates it, with a star when files differed from it.
-func commit(run report.Run, whole bool) string {
+func commit(run status.Run, whole bool) string {
 	const short = 7
 	text := run.Commit
 	if len(text) > short && !whole {

@@ -17,7 +17,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
 
 // ErrUnhealthy says that a report was printed and that something in it is not
@@ -72,11 +72,11 @@ unknown.`,
 
 // Options are a run of status.
 type Options struct {
-	Clients report.Clients
+	Clients status.Clients
 	Streams genericiooptions.IOStreams
-	Report  report.Options
+	Report  status.Options
 	// Print writes a report to Streams.Out.
-	Print func(*report.Status, io.Writer) error
+	Print func(*status.Status, io.Writer) error
 	// Person says that Print is for one, who is also told of empty lists.
 	Person bool
 	Now    func() time.Time
@@ -91,8 +91,8 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams) (*Options, error) 
 	switch f.Output {
 	case "", "wide":
 		o.Person = true
-		o.Print = func(status *report.Status, out io.Writer) error {
-			return printTable(status, tableOptions{Now: o.Now(), Namespaces: f.AllNamespaces, Wide: f.Output == "wide"}, out)
+		o.Print = func(snapshot *status.Status, out io.Writer) error {
+			return printTable(snapshot, tableOptions{Now: o.Now(), Namespaces: f.AllNamespaces, Wide: f.Output == "wide"}, out)
 		}
 	case "name":
 		o.Print = printNames
@@ -101,14 +101,14 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams) (*Options, error) 
 		if err != nil {
 			return nil, err
 		}
-		o.Print = func(status *report.Status, out io.Writer) error { return printer.PrintObj(status, out) }
+		o.Print = func(snapshot *status.Status, out io.Writer) error { return printer.PrintObj(snapshot, out) }
 	}
 	clients, err := kube.New(f.config)
 	if err != nil {
 		return nil, err
 	}
-	o.Clients = report.Clients{Kube: clients.Kube, Tekton: clients.Tekton}
-	o.Report = report.Options{Namespace: clients.Namespace, AllNamespaces: f.AllNamespaces, Runs: f.Runs}
+	o.Clients = status.Clients{Kube: clients.Kube, Tekton: clients.Tekton}
+	o.Report = status.Options{Namespace: clients.Namespace, AllNamespaces: f.AllNamespaces, Runs: f.Runs}
 	return o, nil
 }
 
@@ -116,50 +116,50 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams) (*Options, error) 
 func (o *Options) Run(ctx context.Context) error {
 	options := o.Report
 	options.Now = o.Now()
-	status, err := report.Collect(ctx, o.Clients, options)
+	snapshot, err := status.Collect(ctx, o.Clients, options)
 	if err != nil {
 		return err
 	}
-	if err := o.Print(status, o.Streams.Out); err != nil {
+	if err := o.Print(snapshot, o.Streams.Out); err != nil {
 		return fmt.Errorf("print the report: %w", err)
 	}
-	for _, warning := range status.Warnings {
+	for _, warning := range snapshot.Warnings {
 		fmt.Fprintln(o.Streams.ErrOut, "warning:", warning)
 	}
 	if o.Person {
-		o.advise(status)
+		o.advise(snapshot)
 	}
-	if !status.Healthy {
+	if !snapshot.Healthy {
 		return ErrUnhealthy
 	}
 	return nil
 }
 
 // advise tells a person what comes next.
-func (o *Options) advise(status *report.Status) {
+func (o *Options) advise(snapshot *status.Status) {
 	where := "in namespace " + o.Report.Namespace
 	if o.Report.AllNamespaces {
 		where = "in any namespace"
 	}
-	for _, part := range status.Platform {
+	for _, part := range snapshot.Platform {
 		missing := &platform.NamespaceNotSetUpError{Namespace: part.Namespace}
 		if part.Message == missing.Error() {
 			fmt.Fprintf(o.Streams.ErrOut, "hint: run: kubectl pyflow setup --namespace %s\n", part.Namespace)
 			return
 		}
 	}
-	if len(status.Warnings) == 0 && len(status.Apps) == 0 {
+	if len(snapshot.Warnings) == 0 && len(snapshot.Apps) == 0 {
 		fmt.Fprintf(o.Streams.ErrOut, "no apps %s yet; to deliver one: kubectl pyflow build DIRECTORY\n", where)
 	}
 }
 
 // printNames writes what kubectl takes as arguments: the runs and the workloads.
-func printNames(status *report.Status, out io.Writer) error {
+func printNames(snapshot *status.Status, out io.Writer) error {
 	var names []string
-	for _, run := range status.Runs {
+	for _, run := range snapshot.Runs {
 		names = append(names, "pipelinerun.tekton.dev/"+run.Name)
 	}
-	for _, app := range status.Apps {
+	for _, app := range snapshot.Apps {
 		names = slices.Concat(names, app.Workloads)
 	}
 	if len(names) == 0 {

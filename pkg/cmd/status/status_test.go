@@ -23,7 +23,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/report"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -50,23 +50,23 @@ func golden(t *testing.T, name, got string) {
 func ago(d time.Duration) metav1.Time { return metav1.NewTime(testNow.Add(-d)) }
 
 // example has every kind of row.
-func example() *report.Status {
+func example() *status.Status {
 	digest := "sha256:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
 	finished, expires := ago(170*time.Second), ago(-9*24*time.Hour)
-	return &report.Status{
-		TypeMeta: metav1.TypeMeta{Kind: report.Kind, APIVersion: report.APIVersion},
-		Platform: []report.Part{
+	return &status.Status{
+		TypeMeta: metav1.TypeMeta{Kind: status.Kind, APIVersion: status.APIVersion},
+		Platform: []status.Part{
 			{Name: "kubernetes", Version: "v1.36.3", Desired: 2, Ready: 1, Healthy: true, Message: "not ready: two"},
 			{Name: "tekton", Namespace: "tekton-pipelines", Version: "v1.15.1", Unknown: true, Message: "missing rights: list deployments.apps"},
 			{Name: "registry", Namespace: "pyflow-system", Version: "3", Desired: 1, Ready: 1, Healthy: true, CertificateExpires: &expires, Message: "certificate expires on 2026-03-10"},
 			{Name: "pipeline", Namespace: "pyflow-system", Version: "v0.1.0", Desired: 3, Ready: 3, Healthy: true},
 		},
-		Runs: []report.Run{
-			{Name: "mountains-7k2xq", Namespace: "demo", App: "mountains", State: report.RunRunning, Reason: "Running", Started: ago(15 * time.Second), DurationSeconds: 15},
-			{Name: "mountains-x9f4z", Namespace: "demo", App: "mountains", State: report.RunFailed, Reason: "PipelineRunTimeout", Message: "it took too long", Started: ago(time.Hour), Finished: &finished, DurationSeconds: 3430},
-			{Name: "mountains-b5c1d", Namespace: "demo", App: "mountains", State: report.RunSucceeded, Reason: "Succeeded", Started: ago(26 * time.Hour), Finished: &finished, DurationSeconds: 42, Digest: digest},
+		Runs: []status.Run{
+			{Name: "mountains-7k2xq", Namespace: "demo", App: "mountains", State: status.RunRunning, Reason: "Running", Started: ago(15 * time.Second), DurationSeconds: 15},
+			{Name: "mountains-x9f4z", Namespace: "demo", App: "mountains", State: status.RunFailed, Reason: "PipelineRunTimeout", Message: "it took too long", Started: ago(time.Hour), Finished: &finished, DurationSeconds: 3430},
+			{Name: "mountains-b5c1d", Namespace: "demo", App: "mountains", State: status.RunSucceeded, Reason: "Succeeded", Started: ago(26 * time.Hour), Finished: &finished, DurationSeconds: 42, Digest: digest},
 		},
-		Apps: []report.App{
+		Apps: []status.App{
 			{
 				Name: "mountains", Namespace: "demo", Desired: 3, Ready: 3, Digest: digest, Image: "127.0.0.1:5180/demo/mountains@" + digest,
 				URL: "http://10.0.0.1:30080", Workloads: []string{"deployment.apps/mountains"}, Updated: ago(26 * time.Hour), Healthy: true,
@@ -95,9 +95,9 @@ func TestTable(t *testing.T) {
 
 // What a pod says must not move the cursor, nor forge a row.
 func TestTableIsSafe(t *testing.T) {
-	status := &report.Status{Platform: []report.Part{{Name: "a", Message: "\x1b[2Jx\ty\nAPPS"}}}
+	snapshot := &status.Status{Platform: []status.Part{{Name: "a", Message: "\x1b[2Jx\ty\nAPPS"}}}
 	var out bytes.Buffer
-	if err := printTable(status, tableOptions{Now: testNow}, &out); err != nil {
+	if err := printTable(snapshot, tableOptions{Now: testNow}, &out); err != nil {
 		t.Fatal(err)
 	}
 	if got := out.String(); strings.Contains(got, "\x1b") || strings.Count(got, "\n") != 2 {
@@ -163,13 +163,13 @@ func TestRun(t *testing.T) {
 	kube.Discovery().(*fakediscovery.FakeDiscovery).FakedServerVersion = &version.Info{GitVersion: "v1.36.3"}
 	streams, _, out, errOut := genericiooptions.NewTestIOStreams()
 	o := &Options{
-		Clients: report.Clients{Kube: kube, Tekton: tektonfake.NewSimpleClientset()},
+		Clients: status.Clients{Kube: kube, Tekton: tektonfake.NewSimpleClientset()},
 		Streams: streams,
-		Report:  report.Options{Namespace: "demo", Runs: 5},
+		Report:  status.Options{Namespace: "demo", Runs: 5},
 		Person:  true,
 		Now:     func() time.Time { return testNow },
-		Print: func(status *report.Status, out io.Writer) error {
-			return printTable(status, tableOptions{Now: testNow}, out)
+		Print: func(snapshot *status.Status, out io.Writer) error {
+			return printTable(snapshot, tableOptions{Now: testNow}, out)
 		},
 	}
 	if err := o.Run(t.Context()); !errors.Is(err, ErrUnhealthy) {

@@ -1,5 +1,5 @@
 // Package report takes a snapshot of the platform, the last runs and the apps.
-package report
+package status
 
 import (
 	"context"
