@@ -19,8 +19,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/images"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/inspect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -31,6 +29,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/scaffold"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
 
 // explain is what a person reads of an error: what went wrong, and below it what

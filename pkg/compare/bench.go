@@ -18,12 +18,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/inspect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
 
 const (

@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/inspect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
 
 // What a Comparison says it is.

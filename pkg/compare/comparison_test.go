@@ -9,8 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/inspect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
 
 func testVariants() []Variant {

@@ -18,9 +18,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/compare"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/images"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/inspect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
 
 // imagesInspect comes after the build of the mountains: what the image is made of is

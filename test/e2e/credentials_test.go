@@ -29,10 +29,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/credentials"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 )
 
 // started is a command under way.

@@ -36,9 +36,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/credentials"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 )
 
 const (

@@ -15,7 +15,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/compare"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/inspect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")

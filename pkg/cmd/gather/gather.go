@@ -19,10 +19,10 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/bundle"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/complete"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 

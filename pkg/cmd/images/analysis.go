@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/inspect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 

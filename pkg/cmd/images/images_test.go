@@ -22,8 +22,8 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 

@@ -15,12 +15,12 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/images"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/inspect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 

@@ -10,7 +10,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/inspect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
 
 func TestPrintAnalysis(t *testing.T) {

@@ -15,10 +15,10 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 

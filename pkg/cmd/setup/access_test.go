@@ -4,9 +4,9 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/credentials"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 )
 
 func TestModes(t *testing.T) {

@@ -13,10 +13,10 @@ import (
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 	knative "knative.dev/pkg/version"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/credentials"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
 

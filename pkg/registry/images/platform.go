@@ -1,8 +1,8 @@
 package images
 
 import (
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/credentials"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 )
 
 // Platform lists the images that setup's objects run, and Tekton's unless
