@@ -13,6 +13,8 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/initialize"
@@ -22,9 +24,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/scaffold"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
@@ -44,7 +44,7 @@ func explain(err error) string {
 	if errors.As(err, &advised) && len(advised.Advice()) > 0 {
 		return err.Error() + "\nhint: " + strings.Join(advised.Advice(), "\nhint: ")
 	}
-	var failure *progress.Failure
+	var failure *track.Failure
 	if errors.As(err, &failure) && failure.Advice != "" {
 		return err.Error() + "\nhint: " + failure.Advice
 	}

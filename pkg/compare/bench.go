@@ -17,10 +17,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
@@ -205,9 +205,9 @@ func (b *Bench) run(ctx context.Context, candidate Candidate, run *tektonv1.Pipe
 	}
 	b.unfinished = run.Name
 	clock := engineClock{wait: b.Wait}
-	tracker := progress.NewTracker(b.App, b.Namespace, clock.observe)
+	tracker := track.NewTracker(b.App, b.Namespace, clock.observe)
 	tracker.Dockerfile(candidate.Dockerfile)
-	outcome, err := tracker.Run(ctx, progress.Clients{Tekton: b.Tekton, Kube: b.Kube}, progress.Target{
+	outcome, err := tracker.Run(ctx, track.Clients{Tekton: b.Tekton, Kube: b.Kube}, track.Target{
 		Run: started, App: b.App, Timeout: b.Timeout, WaitTimeout: b.WaitTimeout,
 	})
 	if outcome.Done {
@@ -233,11 +233,11 @@ type engineClock struct {
 // engineStep is the step of the build that is the engine.
 const engineStep = "build"
 
-func (c *engineClock) observe(event progress.Event) {
+func (c *engineClock) observe(event track.Event) {
 	switch {
-	case event.Type == progress.Waiting && c.wait != nil:
+	case event.Type == track.Waiting && c.wait != nil:
 		c.wait(event.Reason + ": " + event.Message)
-	case event.Type == progress.Log && event.Source == engineStep:
+	case event.Type == track.Log && event.Source == engineStep:
 		if c.first.IsZero() {
 			c.first = event.Time
 		}

@@ -9,7 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
 
@@ -117,13 +117,13 @@ func TestEngineClock(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	var said []string
 	clock := engineClock{wait: func(text string) { said = append(said, text) }}
-	for i, event := range []progress.Event{
-		{Type: progress.Log, Source: "fetch"},
-		{Type: progress.Waiting, Reason: "Unschedulable", Message: "no node"},
-		{Type: progress.Log, Source: "build"},
-		{Type: progress.StageEnded},
-		{Type: progress.Log, Source: "build"},
-		{Type: progress.Log, Source: "fetch"},
+	for i, event := range []track.Event{
+		{Type: track.Log, Source: "fetch"},
+		{Type: track.Waiting, Reason: "Unschedulable", Message: "no node"},
+		{Type: track.Log, Source: "build"},
+		{Type: track.StageEnded},
+		{Type: track.Log, Source: "build"},
+		{Type: track.Log, Source: "fetch"},
 	} {
 		event.Time = at.Add(time.Duration(i) * time.Second)
 		clock.observe(event)

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 )
 
 // jsonLines writes every event as a line of JSON.
@@ -20,7 +20,7 @@ func newJSON(results *results) *jsonLines {
 	return &jsonLines{results, encoder}
 }
 
-func (v *jsonLines) Show(event progress.Event) {
+func (v *jsonLines) Show(event track.Event) {
 	if v.err != nil {
 		return
 	}

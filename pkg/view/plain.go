@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 )
 
 const (
@@ -41,30 +41,30 @@ func newPlain(results *results, errOut io.Writer, now func() time.Time) *plain {
 	return &plain{results: results, errOut: errOut, now: now, shown: newRing(plainTail)}
 }
 
-func (v *plain) Show(event progress.Event) {
+func (v *plain) Show(event track.Event) {
 	switch event.Type {
-	case progress.RunCreated:
+	case track.RunCreated:
 		v.line("Run " + event.Run)
-	case progress.StageStarted:
+	case track.StageStarted:
 		v.told, v.percent, v.message, v.waiting, v.instruction = v.now(), 0, "", "", ""
-	case progress.StageUpdated:
+	case track.StageUpdated:
 		v.updated(event)
-	case progress.StageEnded:
+	case track.StageEnded:
 		v.line(fmt.Sprintf("%s %s  %s", endMark(event.State), ended(event.Stage, event.State, event.Message), duration(event.DurationSeconds)))
-	case progress.InstructionStarted:
+	case track.InstructionStarted:
 		v.instructed(event.Instruction)
-	case progress.Log:
+	case track.Log:
 		v.waiting = ""
 		if !event.Chatter {
 			v.log(event.Source, event.Message)
 		}
-	case progress.Waiting:
+	case track.Waiting:
 		v.wait(event)
-	case progress.Notice:
+	case track.Notice:
 		v.notice(event)
-	case progress.Finished:
+	case track.Finished:
 		v.end(event)
-	case progress.Planned:
+	case track.Planned:
 	}
 }
 
@@ -78,7 +78,7 @@ func (v *plain) log(source, text string) {
 }
 
 // updated tells how far a stage is, seldom.
-func (v *plain) updated(event progress.Event) {
+func (v *plain) updated(event track.Event) {
 	since := v.now().Sub(v.told)
 	_, doing, _ := words(event.Stage)
 	switch {
@@ -104,7 +104,7 @@ func (v *plain) updated(event progress.Event) {
 	v.told = v.now()
 }
 
-func (v *plain) instructed(instruction *progress.Instruction) {
+func (v *plain) instructed(instruction *track.Instruction) {
 	if instruction == nil {
 		return
 	}
@@ -120,7 +120,7 @@ func (v *plain) instructed(instruction *progress.Instruction) {
 	v.line("  " + text)
 }
 
-func (v *plain) wait(event progress.Event) {
+func (v *plain) wait(event track.Event) {
 	reason, advice := waiting(&event)
 	if reason == "" || reason+"\n"+advice == v.waiting {
 		return
@@ -132,7 +132,7 @@ func (v *plain) wait(event progress.Event) {
 	}
 }
 
-func (v *plain) notice(event progress.Event) {
+func (v *plain) notice(event track.Event) {
 	if event.Reason == warning {
 		v.line("  warning: " + oneLine(event.Message))
 		return
@@ -140,7 +140,7 @@ func (v *plain) notice(event progress.Event) {
 	v.line(oneLine(event.Message))
 }
 
-func (v *plain) end(event progress.Event) {
+func (v *plain) end(event track.Event) {
 	for _, line := range excerpt(event.Failure, unpainted()) {
 		v.line(line)
 	}

@@ -9,7 +9,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
@@ -42,23 +42,23 @@ type screen struct {
 	// current is the stage under way or the last that was, or -1.
 	current int
 	log     ring
-	waiting *progress.Event
+	waiting *track.Event
 	notices []string
 	// finished is the last event.
-	finished *progress.Event
+	finished *track.Event
 }
 
 // stage is the line of one.
 type stage struct {
-	name  progress.Stage
+	name  track.Stage
 	begun time.Time
 	// state is empty until the stage has ended.
-	state   progress.State
+	state   track.State
 	seconds float64
 	message string
 
-	transfer    *progress.Transfer
-	instruction *progress.Instruction
+	transfer    *track.Transfer
+	instruction *track.Instruction
 }
 
 func (s *stage) underway() bool { return s.state == "" && !s.begun.IsZero() }
@@ -68,7 +68,7 @@ func newScreen(now func() time.Time) *screen {
 }
 
 // apply takes in what happened.
-func (s *screen) apply(event progress.Event) {
+func (s *screen) apply(event track.Event) {
 	if event.App != "" {
 		s.app, s.namespace = event.App, event.Namespace
 	}
@@ -76,41 +76,41 @@ func (s *screen) apply(event progress.Event) {
 		s.run = event.Run
 	}
 	switch event.Type {
-	case progress.Planned:
+	case track.Planned:
 		s.plan(event.Stages)
-	case progress.StageStarted:
+	case track.StageStarted:
 		s.log.clear()
 		s.waiting = nil
 		s.stage(event.Stage).begun = s.now()
-	case progress.StageUpdated:
+	case track.StageUpdated:
 		stage := s.stage(event.Stage)
 		stage.transfer, stage.message = event.Transfer, event.Message
-	case progress.StageEnded:
+	case track.StageEnded:
 		s.waiting = nil
 		stage := s.stage(event.Stage)
 		stage.state, stage.seconds, stage.message = event.State, event.DurationSeconds, event.Message
-	case progress.InstructionStarted:
+	case track.InstructionStarted:
 		s.waiting = nil
 		s.stage(event.Stage).instruction = event.Instruction
-	case progress.Log:
+	case track.Log:
 		s.waiting = nil
 		if text := lastState(event.Message); !event.Chatter && strings.TrimSpace(text) != "" {
 			s.log.add(logged{event.Source, text})
 		}
-	case progress.Waiting:
+	case track.Waiting:
 		s.waiting = &event
-	case progress.Notice:
+	case track.Notice:
 		if len(s.notices) < maxNotices {
 			s.notices = append(s.notices, notice(event))
 		}
-	case progress.Finished:
+	case track.Finished:
 		s.waiting, s.finished = nil, &event
-	case progress.RunCreated:
+	case track.RunCreated:
 	}
 }
 
 // plan takes over which stages will take place; what is known of them stays.
-func (s *screen) plan(names []progress.Stage) {
+func (s *screen) plan(names []track.Stage) {
 	before := s.stages
 	s.stages, s.current = nil, -1
 	// What has taken place is not undone by another plan.
@@ -132,7 +132,7 @@ func (s *screen) plan(names []progress.Stage) {
 }
 
 // notice is what there is to know, warnings in the color of what is waited for.
-func notice(event progress.Event) string {
+func notice(event track.Event) string {
 	text := oneLine(event.Message)
 	if event.Reason == warning {
 		return colored(ansi.Yellow, "warning: "+text)
@@ -141,7 +141,7 @@ func notice(event progress.Event) string {
 }
 
 // stage returns that of the name, which becomes the current one.
-func (s *screen) stage(name progress.Stage) *stage {
+func (s *screen) stage(name track.Stage) *stage {
 	for i := range s.stages {
 		if s.stages[i].name == name {
 			s.current = i
@@ -239,9 +239,9 @@ func (s *screen) line(stage *stage, width int, spinner string) string {
 	}
 	phrase, took := ended(stage.name, stage.state, stage.message), faint(duration(stage.seconds))
 	switch mark := endMark(stage.state); stage.state {
-	case progress.Succeeded:
+	case track.Succeeded:
 		return row(colored(ansi.Green, mark), phrase, took, room)
-	case progress.Canceled, progress.Superseded:
+	case track.Canceled, track.Superseded:
 		return row(colored(ansi.Yellow, mark), phrase, took, room)
 	default:
 		return row(colored(ansi.Red, mark), bold(phrase), took, room)
@@ -276,7 +276,7 @@ func (s *screen) live(stage *stage, doing string, room int) string {
 }
 
 // instruction is the one that is being carried out.
-func instruction(at *progress.Instruction, doing string, room int) string {
+func instruction(at *track.Instruction, doing string, room int) string {
 	head := fmt.Sprintf("%s %d/%d  ", doing, at.Number, at.Total)
 	end := ""
 	if room+aside >= narrow {
@@ -290,7 +290,7 @@ func instruction(at *progress.Instruction, doing string, room int) string {
 }
 
 // transfer is how much has been read or sent, with a bar where there is room.
-func transfer(at *progress.Transfer, doing string, room int) string {
+func transfer(at *track.Transfer, doing string, room int) string {
 	text := transferred(at)
 	if at.Total <= 0 {
 		return doing + "  " + faint(text)
@@ -298,7 +298,7 @@ func transfer(at *progress.Transfer, doing string, room int) string {
 	bar := min(room-len(doing)-len(text)-4, maxBar)
 	if bar < minBar {
 		// The rate is what can be done without.
-		text = transferred(&progress.Transfer{Bytes: at.Bytes, Total: at.Total})
+		text = transferred(&track.Transfer{Bytes: at.Bytes, Total: at.Total})
 		bar = min(room-len(doing)-len(text)-4, maxBar)
 	}
 	if bar < minBar {
@@ -378,7 +378,7 @@ func (s *screen) record(width int) []string {
 		}
 		lines = append(lines, s.line(stage, width, ""))
 	}
-	if len(skipped) > 0 && s.finished != nil && s.finished.State != progress.Succeeded {
+	if len(skipped) > 0 && s.finished != nil && s.finished.State != track.Succeeded {
 		lines = append(lines, faint("· not done: "+strings.Join(skipped, ", ")))
 	}
 	for _, text := range s.notices {
@@ -410,7 +410,7 @@ func (s *screen) failed() []string {
 	for i, text := range failure.Log {
 		log[i] = logged{failure.Step, lastState(text)}
 	}
-	if len(log) == 0 && s.finished.Result != nil && s.finished.Result.State == progress.Failed {
+	if len(log) == 0 && s.finished.Result != nil && s.finished.Result.State == track.Failed {
 		log = s.log.last(logRows)
 	}
 	lines = append(lines, tail(log)...)

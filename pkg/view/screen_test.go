@@ -10,13 +10,13 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 )
 
 var sizes = []struct{ width, height int }{{100, 30}, {60, 15}, {40, 10}, {20, 4}, {1, 1}}
 
 // play applies events in their own time and calls look after each.
-func play(events []progress.Event, look func(*screen, progress.Event)) *screen {
+func play(events []track.Event, look func(*screen, track.Event)) *screen {
 	var now time.Time
 	s := newScreen(func() time.Time { return now })
 	for _, event := range events {
@@ -32,7 +32,7 @@ func play(events []progress.Event, look func(*screen, progress.Event)) *screen {
 func TestFrameFits(t *testing.T) {
 	for name, events := range recorded(t) {
 		t.Run(name, func(t *testing.T) {
-			play(events, func(s *screen, event progress.Event) {
+			play(events, func(s *screen, event track.Event) {
 				for _, size := range sizes {
 					frame := s.frame(size.width, size.height, "*")
 					if len(frame) > size.height {
@@ -56,23 +56,23 @@ func TestFrames(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			logs := 0
 			for _, event := range events {
-				if event.Type == progress.Log {
+				if event.Type == track.Log {
 					logs++
 				}
 			}
 			var pictures strings.Builder
 			seen, uploads := 0, 0
-			s := play(events, func(s *screen, event progress.Event) {
+			s := play(events, func(s *screen, event track.Event) {
 				switch {
-				case event.Type == progress.Log:
+				case event.Type == track.Log:
 					if seen++; seen != logs/2 {
 						return
 					}
-				case event.Type == progress.StageUpdated && event.Stage == progress.Upload:
+				case event.Type == track.StageUpdated && event.Stage == track.Upload:
 					if uploads++; uploads != 20 {
 						return
 					}
-				case event.Type != progress.Waiting:
+				case event.Type != track.Waiting:
 					return
 				}
 				for _, size := range sizes[:3] {
@@ -96,13 +96,13 @@ func TestFrameOfALongLog(t *testing.T) {
 	s := play(recorded(t)["good"][:8], nil)
 	long := strings.Repeat("x", 1<<20)
 	for i := range 100_000 {
-		s.apply(progress.Event{Type: progress.Log, Stage: progress.Build, Source: "build", Message: fmt.Sprintf("line %d", i)})
+		s.apply(track.Event{Type: track.Log, Stage: track.Build, Source: "build", Message: fmt.Sprintf("line %d", i)})
 	}
 	if got := ansi.Strip(strings.Join(s.frame(80, 24, "*"), "\n")); !strings.HasSuffix(got, "│ line 99998\n  │ line 99999") {
 		t.Errorf("the newest lines are not there:\n%s", got)
 	}
 	for range logRows * 3 {
-		s.apply(progress.Event{Type: progress.Log, Stage: progress.Build, Source: "build", Message: long})
+		s.apply(track.Event{Type: track.Log, Stage: track.Build, Source: "build", Message: long})
 	}
 	kept := 0
 	for _, line := range s.log.last(1 << 30) {
@@ -135,13 +135,13 @@ func TestRing(t *testing.T) {
 
 // TestWaitingEnds says what ends a reason to wait: that something goes on.
 func TestWaitingEnds(t *testing.T) {
-	for event, want := range map[progress.Type]bool{
-		progress.Log: true, progress.InstructionStarted: true, progress.StageStarted: true, progress.StageEnded: true,
-		progress.StageUpdated: false, progress.Notice: false,
+	for event, want := range map[track.Type]bool{
+		track.Log: true, track.InstructionStarted: true, track.StageStarted: true, track.StageEnded: true,
+		track.StageUpdated: false, track.Notice: false,
 	} {
 		s := newScreen(time.Now)
-		s.apply(progress.Event{Type: progress.StageStarted, Stage: progress.Build})
-		s.apply(progress.Event{Type: progress.Waiting, Stage: progress.Build, Reason: "Unschedulable", Message: "no memory", Advice: "free some"})
+		s.apply(track.Event{Type: track.StageStarted, Stage: track.Build})
+		s.apply(track.Event{Type: track.Waiting, Stage: track.Build, Reason: "Unschedulable", Message: "no memory", Advice: "free some"})
 		shown := func() bool {
 			text := strings.Join(s.frame(80, 20, "*"), "\n")
 			return strings.Contains(text, "waiting: Unschedulable: no memory") && strings.Contains(text, "hint: free some")
@@ -149,7 +149,7 @@ func TestWaitingEnds(t *testing.T) {
 		if !shown() {
 			t.Fatal("the reason is not shown")
 		}
-		s.apply(progress.Event{Type: event, Stage: progress.Build, Instruction: &progress.Instruction{Number: 1, Total: 1, Line: 1, Text: "FROM scratch"}})
+		s.apply(track.Event{Type: event, Stage: track.Build, Instruction: &track.Instruction{Number: 1, Total: 1, Line: 1, Text: "FROM scratch"}})
 		if shown() == want {
 			t.Errorf("%s: shown is %v", event, !want)
 		}
@@ -161,7 +161,7 @@ func TestWaitingEnds(t *testing.T) {
 func TestRecordOfAnEarlyEnd(t *testing.T) {
 	events := recorded(t)["good"]
 	for i, event := range events {
-		if event.Type == progress.Log {
+		if event.Type == track.Log {
 			events = events[:i]
 			break
 		}
@@ -186,13 +186,13 @@ func TestDrawing(t *testing.T) {
 		return view.Content, view.Cursor
 	}
 	d.Update(tea.WindowSizeMsg{Width: 80, Height: 24})
-	v.screen.apply(progress.Event{Type: progress.Planned, App: "app", Stages: progress.Stages()})
-	v.screen.apply(progress.Event{Type: progress.StageStarted, Stage: progress.Build})
+	v.screen.apply(track.Event{Type: track.Planned, App: "app", Stages: track.Stages()})
+	v.screen.apply(track.Event{Type: track.StageStarted, Stage: track.Build})
 	for range 20 {
-		v.screen.apply(progress.Event{Type: progress.Log, Stage: progress.Build, Source: "build", Message: "text"})
+		v.screen.apply(track.Event{Type: track.Log, Stage: track.Build, Source: "build", Message: "text"})
 	}
 	_, high := show()
-	v.screen.apply(progress.Event{Type: progress.StageStarted, Stage: progress.Push})
+	v.screen.apply(track.Event{Type: track.StageStarted, Stage: track.Push})
 	if _, cursor := show(); cursor.Y != high.Y {
 		t.Errorf("the picture shrinks from %d lines to %d", high.Y, cursor.Y)
 	}
@@ -213,19 +213,19 @@ func TestDrawing(t *testing.T) {
 
 func TestAnotherPlanKeepsWhatIsKnown(t *testing.T) {
 	s := newScreen(func() time.Time { return time.Unix(1, 0) })
-	s.apply(progress.Event{Type: progress.Planned, Stages: progress.Stages()})
-	s.apply(progress.Event{Type: progress.StageStarted, Stage: progress.Pack})
-	s.apply(progress.Event{Type: progress.StageEnded, Stage: progress.Pack, State: progress.Succeeded, Message: "Packed 3 files", DurationSeconds: 2})
-	s.apply(progress.Event{Type: progress.Planned, Stages: []progress.Stage{progress.Pack, progress.Queue, progress.Deliver}})
-	s.apply(progress.Event{Type: progress.StageStarted, Stage: progress.Queue})
-	var got []progress.Stage
+	s.apply(track.Event{Type: track.Planned, Stages: track.Stages()})
+	s.apply(track.Event{Type: track.StageStarted, Stage: track.Pack})
+	s.apply(track.Event{Type: track.StageEnded, Stage: track.Pack, State: track.Succeeded, Message: "Packed 3 files", DurationSeconds: 2})
+	s.apply(track.Event{Type: track.Planned, Stages: []track.Stage{track.Pack, track.Queue, track.Deliver}})
+	s.apply(track.Event{Type: track.StageStarted, Stage: track.Queue})
+	var got []track.Stage
 	for _, stage := range s.stages {
 		got = append(got, stage.name)
 	}
-	if want := []progress.Stage{progress.Pack, progress.Queue, progress.Deliver}; !slices.Equal(got, want) {
+	if want := []track.Stage{track.Pack, track.Queue, track.Deliver}; !slices.Equal(got, want) {
 		t.Errorf("stages are %v, want %v", got, want)
 	}
-	if pack := s.stages[0]; pack.state != progress.Succeeded || pack.message != "Packed 3 files" || pack.seconds != 2 {
+	if pack := s.stages[0]; pack.state != track.Succeeded || pack.message != "Packed 3 files" || pack.seconds != 2 {
 		t.Errorf("what has been packed is forgotten: %+v", pack)
 	}
 	if s.current != 1 || !s.stages[1].underway() {

@@ -17,7 +17,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"golang.org/x/term"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 )
 
 const (
@@ -64,12 +64,12 @@ func profile(environment []string) colorprofile.Profile {
 	return found
 }
 
-func (v *tty) Show(event progress.Event) {
+func (v *tty) Show(event track.Event) {
 	if v.ended {
 		return
 	}
 	v.apply(event)
-	if event.Type == progress.Finished {
+	if event.Type == track.Finished {
 		v.end()
 		v.finished(event.Result)
 		return
@@ -79,7 +79,7 @@ func (v *tty) Show(event progress.Event) {
 	}
 }
 
-func (v *tty) apply(event progress.Event) {
+func (v *tty) apply(event track.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.screen.apply(event)

@@ -12,7 +12,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"golang.org/x/sys/unix"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 )
 
 // terminalOf returns a terminal of that size, and a function that closes it and
@@ -135,13 +135,13 @@ func TestTTYDraws(t *testing.T) {
 		}
 		return time.Unix(0, 0).Add(seconds * time.Second)
 	}
-	v.Show(progress.Event{Type: progress.Planned, App: "app", Namespace: "default", Stages: progress.Stages()})
-	v.Show(progress.Event{Type: progress.StageStarted, Stage: progress.Pack})
+	v.Show(track.Event{Type: track.Planned, App: "app", Namespace: "default", Stages: track.Stages()})
+	v.Show(track.Event{Type: track.StageStarted, Stage: track.Pack})
 	<-drawn
 	if err := v.Close(); err != nil {
 		t.Fatal(err)
 	}
-	v.Show(progress.Event{Type: progress.StageStarted, Stage: progress.Upload})
+	v.Show(track.Event{Type: track.StageStarted, Stage: track.Upload})
 	output := written()
 	if plain := ansi.Strip(output); !strings.Contains(plain, "– Packing") || strings.Contains(plain, "Uploading") {
 		t.Errorf("got %q", plain)

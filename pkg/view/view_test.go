@@ -18,28 +18,28 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 // recorded are the builds of testdata, in their names.
-func recorded(t *testing.T) map[string][]progress.Event {
+func recorded(t *testing.T) map[string][]track.Event {
 	t.Helper()
 	paths, err := filepath.Glob("testdata/*.jsonl")
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no recorded builds: %v", err)
 	}
-	builds := map[string][]progress.Event{}
+	builds := map[string][]track.Event{}
 	for _, path := range paths {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var events []progress.Event
+		var events []track.Event
 		lines := bufio.NewScanner(bytes.NewReader(content))
 		for lines.Scan() {
-			var event progress.Event
+			var event track.Event
 			if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
 				t.Fatalf("%s: %v", path, err)
 			}
@@ -127,7 +127,7 @@ func TestDocumented(t *testing.T) {
 	}
 	page := string(content)
 	for _, kind := range []any{
-		progress.Event{}, progress.Transfer{}, progress.Instruction{}, progress.Result{}, progress.StageTime{}, progress.Tests{}, progress.Failure{},
+		track.Event{}, track.Transfer{}, track.Instruction{}, track.Result{}, track.StageTime{}, track.Tests{}, track.Failure{},
 	} {
 		structure := reflect.TypeOf(kind)
 		for i := range structure.NumField() {
@@ -137,7 +137,7 @@ func TestDocumented(t *testing.T) {
 			}
 		}
 	}
-	for _, stage := range progress.Stages() {
+	for _, stage := range track.Stages() {
 		if !strings.Contains(page, "`"+string(stage)+"`") {
 			t.Errorf("stage %s is not documented", stage)
 		}
@@ -150,7 +150,7 @@ func TestDocumented(t *testing.T) {
 		examples++
 		decoder := json.NewDecoder(strings.NewReader(line))
 		decoder.DisallowUnknownFields()
-		var event progress.Event
+		var event track.Event
 		if err := decoder.Decode(&event); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
@@ -241,7 +241,7 @@ func TestErrorOfWriting(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.Show(progress.Event{Type: progress.Finished, Result: &progress.Result{State: progress.Succeeded, Image: "r/app@sha256:1", Digest: "sha256:1"}})
+		v.Show(track.Event{Type: track.Finished, Result: &track.Result{State: track.Succeeded, Image: "r/app@sha256:1", Digest: "sha256:1"}})
 		if err := v.Close(); err == nil || !strings.Contains(err.Error(), "no space left") {
 			t.Errorf("%s: got %v", mode, err)
 		}
@@ -266,13 +266,13 @@ func TestPlainSaysSeldomHowFar(t *testing.T) {
 			var errOut bytes.Buffer
 			now := time.Unix(0, 0)
 			v := newPlain(&results{out: io.Discard}, &errOut, func() time.Time { return now })
-			v.Show(progress.Event{Type: progress.StageStarted, Stage: progress.Upload})
+			v.Show(track.Event{Type: track.StageStarted, Stage: track.Upload})
 			const total, every = 1 << 30, 250 * time.Millisecond
 			for past := every; past <= test.took; past += every {
 				now = time.Unix(0, 0).Add(past)
-				v.Show(progress.Event{
-					Type: progress.StageUpdated, Stage: progress.Upload,
-					Transfer: &progress.Transfer{Bytes: int64(total * past.Seconds() / test.took.Seconds()), Total: total},
+				v.Show(track.Event{
+					Type: track.StageUpdated, Stage: track.Upload,
+					Transfer: &track.Transfer{Bytes: int64(total * past.Seconds() / test.took.Seconds()), Total: total},
 				})
 			}
 			if got := strings.Count(errOut.String(), "\n"); got != test.lines {
@@ -284,18 +284,18 @@ func TestPlainSaysSeldomHowFar(t *testing.T) {
 
 func TestEnded(t *testing.T) {
 	for _, test := range []struct {
-		stage   progress.Stage
-		state   progress.State
+		stage   track.Stage
+		state   track.State
 		message string
 		want    string
 	}{
-		{progress.Build, progress.Succeeded, "", "Built the image"},
-		{progress.Rollout, progress.Succeeded, "3 of 3 replicas ready", "Rolled out: 3 of 3 replicas ready"},
-		{progress.Pack, progress.Succeeded, "Packed 7 files", "Packed 7 files"},
-		{progress.Build, progress.Failed, "exit code 1", "Building"},
-		{progress.Deliver, progress.Superseded, "", "Delivering, superseded"},
-		{progress.Build, progress.Canceled, "", "Building, canceled"},
-		{"bake", progress.Succeeded, "done", "bake: done"},
+		{track.Build, track.Succeeded, "", "Built the image"},
+		{track.Rollout, track.Succeeded, "3 of 3 replicas ready", "Rolled out: 3 of 3 replicas ready"},
+		{track.Pack, track.Succeeded, "Packed 7 files", "Packed 7 files"},
+		{track.Build, track.Failed, "exit code 1", "Building"},
+		{track.Deliver, track.Superseded, "", "Delivering, superseded"},
+		{track.Build, track.Canceled, "", "Building, canceled"},
+		{"bake", track.Succeeded, "done", "bake: done"},
 	} {
 		if got := ended(test.stage, test.state, test.message); got != test.want {
 			t.Errorf("%v: got %q", test, got)

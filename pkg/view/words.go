@@ -7,30 +7,30 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 // words are what a stage is called while it is to come, under way, and done.
-func words(stage progress.Stage) (todo, doing, done string) {
+func words(stage track.Stage) (todo, doing, done string) {
 	switch stage {
-	case progress.Pack:
+	case track.Pack:
 		return "Pack", "Packing", "Packed"
-	case progress.Upload:
+	case track.Upload:
 		return "Upload", "Uploading", "Uploaded"
-	case progress.Queue:
+	case track.Queue:
 		return "Start", "Waiting for the run to start", "Started"
-	case progress.Fetch:
+	case track.Fetch:
 		return "Fetch", "Fetching the source", "Fetched the source"
-	case progress.Build:
+	case track.Build:
 		return "Build", "Building", "Built the image"
-	case progress.Push:
+	case track.Push:
 		return "Push", "Pushing the image", "Pushed the image"
-	case progress.Test:
+	case track.Test:
 		return "Test", "Testing", "Tests passed"
-	case progress.Deliver:
+	case track.Deliver:
 		return "Deliver", "Delivering", "Delivered"
-	case progress.Rollout:
+	case track.Rollout:
 		return "Roll out", "Rolling out", "Rolled out"
 	}
 	return string(stage), string(stage), string(stage)
@@ -38,14 +38,14 @@ func words(stage progress.Stage) (todo, doing, done string) {
 
 // ended says what became of a stage. A message that begins with a capital letter
 // says it all, any other follows the stage's own words.
-func ended(stage progress.Stage, state progress.State, message string) string {
+func ended(stage track.Stage, state track.State, message string) string {
 	_, doing, done := words(stage)
 	message = oneLine(message)
 	switch state {
-	case progress.Succeeded:
-	case progress.Canceled:
+	case track.Succeeded:
+	case track.Canceled:
 		return doing + ", canceled"
-	case progress.Superseded:
+	case track.Superseded:
 		return doing + ", superseded"
 	default:
 		return doing
@@ -60,18 +60,18 @@ func ended(stage progress.Stage, state progress.State, message string) string {
 	return done + ": " + message
 }
 
-func endMark(state progress.State) string {
+func endMark(state track.State) string {
 	switch state {
-	case progress.Succeeded:
+	case track.Succeeded:
 		return "✓"
-	case progress.Canceled, progress.Superseded:
+	case track.Canceled, track.Superseded:
 		return "–"
 	}
 	return "✗"
 }
 
 // transferred says how much has been read or sent, and how fast.
-func transferred(transfer *progress.Transfer) string {
+func transferred(transfer *track.Transfer) string {
 	var parts []string
 	if transfer.Files > 0 {
 		parts = append(parts, term.Count(transfer.Files, "file"))
@@ -88,7 +88,7 @@ func transferred(transfer *progress.Transfer) string {
 }
 
 // waiting is the reason for it, and what to do, or nothing.
-func waiting(event *progress.Event) (reason, advice string) {
+func waiting(event *track.Event) (reason, advice string) {
 	reason = oneLine(event.Reason)
 	if message := oneLine(event.Message); reason == "" {
 		reason = message
@@ -99,17 +99,17 @@ func waiting(event *progress.Event) (reason, advice string) {
 }
 
 // summary is what a person wants to know in the end, a line each.
-func summary(result *progress.Result) []string {
+func summary(result *track.Result) []string {
 	if result == nil {
 		return nil
 	}
 	head := "Failed after "
 	switch result.State {
-	case progress.Succeeded:
+	case track.Succeeded:
 		head = "Done in "
-	case progress.Canceled:
+	case track.Canceled:
 		head = "Canceled after "
-	case progress.Superseded:
+	case track.Superseded:
 		head = "Superseded by a newer run after "
 	}
 	head += duration(result.DurationSeconds)
@@ -121,7 +121,7 @@ func summary(result *progress.Result) []string {
 		head += ": " + strings.Join(times, ", ")
 	}
 	lines := []string{head}
-	if result.State != progress.Succeeded {
+	if result.State != track.Succeeded {
 		return lines
 	}
 	if result.SizeBytes > 0 {

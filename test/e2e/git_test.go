@@ -32,10 +32,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
 )
 
 // gitServer serves two repositories of equal content, one of them to everyone.
@@ -412,11 +412,11 @@ func (j *journey) gitByCommand(t *testing.T, public, private, trust, wrong, comm
 	told := events(t, built)
 	var lines []int
 	for _, event := range told {
-		if event.Type == progress.InstructionStarted {
+		if event.Type == track.InstructionStarted {
 			lines = append(lines, event.Instruction.Line)
 		}
 	}
-	if result := told[len(told)-1].Result; result.Commit != commit || slices.Contains(told[0].Stages, progress.Upload) || !slices.Equal(lines, []int{1, 2}) {
+	if result := told[len(told)-1].Result; result.Commit != commit || slices.Contains(told[0].Stages, track.Upload) || !slices.Equal(lines, []int{1, 2}) {
 		t.Errorf("want commit %s, no upload and the instructions of the lines 1 and 2\n%s", commit, built)
 	}
 	// A commit in full says what the source is, a branch does not.

@@ -21,9 +21,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
 )
 
 // page is a project that serves text, after the Dockerfile's instructions more.
@@ -36,19 +36,19 @@ func page(t *testing.T, name, text, more string) string {
 }
 
 // events reads what build -o json has printed.
-func events(t *testing.T, r result) []progress.Event {
+func events(t *testing.T, r result) []track.Event {
 	t.Helper()
-	var events []progress.Event
+	var events []track.Event
 	decoder := json.NewDecoder(strings.NewReader(r.stdout))
 	decoder.DisallowUnknownFields()
 	for decoder.More() {
-		var event progress.Event
+		var event track.Event
 		if err := decoder.Decode(&event); err != nil {
 			t.Fatalf("stdout should be events: %v\n%s", err, r)
 		}
 		events = append(events, event)
 	}
-	if len(events) < 2 || events[0].Type != progress.Planned || events[len(events)-1].Type != progress.Finished {
+	if len(events) < 2 || events[0].Type != track.Planned || events[len(events)-1].Type != track.Finished {
 		t.Fatalf("the first event should be Planned and the last Finished\n%s", r)
 	}
 	return events
@@ -92,20 +92,20 @@ func (j *journey) unchanged(t *testing.T) {
 	r := j.pyflowBuild(t, dir, "-o", "json").succeeded(t)
 	first := events(t, r)
 	result := first[len(first)-1].Result
-	var stages []progress.Stage
+	var stages []track.Stage
 	for _, stage := range result.Stages {
 		stages = append(stages, stage.Stage)
 	}
-	if r.stderr != "" || !slices.Equal(stages, slices.DeleteFunc(progress.Stages(), func(stage progress.Stage) bool { return stage == progress.Test })) || result.State != progress.Succeeded || result.SizeBytes < 1<<20 ||
+	if r.stderr != "" || !slices.Equal(stages, slices.DeleteFunc(track.Stages(), func(stage track.Stage) bool { return stage == track.Test })) || result.State != track.Succeeded || result.SizeBytes < 1<<20 ||
 		!strings.HasSuffix(result.Image, "/same@"+result.Digest) || result.URL == "" || result.Unchanged {
 		t.Errorf("the result is %+v\n%s", result, r)
 	}
 	var instructions []string
 	for _, event := range first {
-		if event.Type == progress.InstructionStarted {
+		if event.Type == track.InstructionStarted {
 			instructions = append(instructions, strconv.Itoa(event.Instruction.Line))
 		}
-		if event.Run == "" && event.Stage == progress.Build {
+		if event.Run == "" && event.Stage == track.Build {
 			t.Errorf("the event %+v has no run", event)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/view"
 )
 
@@ -58,7 +58,7 @@ func replay(ctx context.Context, path string, mode view.Mode, speed float64, rep
 	var before time.Time
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
-		var event progress.Event
+		var event track.Event
 		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
 			return fmt.Errorf("read an event: %w", err)
 		}
@@ -71,7 +71,7 @@ func replay(ctx context.Context, path string, mode view.Mode, speed float64, rep
 		}
 		before = event.Time
 		times := 1
-		if event.Type == progress.Log {
+		if event.Type == track.Log {
 			times = repeat
 		}
 		for range times {

@@ -41,9 +41,9 @@ import (
 	"knative.dev/pkg/apis"
 	"sigs.k8s.io/yaml"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 )
 
@@ -257,26 +257,26 @@ func (c *cluster) stored() []string {
 
 // outcome is what a build has said.
 type outcome struct {
-	events []progress.Event
+	events []track.Event
 	err    error
 }
 
-func (o outcome) of(kind progress.Type) []progress.Event {
-	return slices.DeleteFunc(slices.Clone(o.events), func(event progress.Event) bool { return event.Type != kind })
+func (o outcome) of(kind track.Type) []track.Event {
+	return slices.DeleteFunc(slices.Clone(o.events), func(event track.Event) bool { return event.Type != kind })
 }
 
 // begun are the stages that have begun.
-func (o outcome) begun() []progress.Stage {
-	var stages []progress.Stage
-	for _, event := range o.of(progress.StageStarted) {
+func (o outcome) begun() []track.Stage {
+	var stages []track.Stage
+	for _, event := range o.of(track.StageStarted) {
 		stages = append(stages, event.Stage)
 	}
 	return stages
 }
 
 // planned are the stages of the last plan.
-func (o outcome) planned() []progress.Stage {
-	plans := o.of(progress.Planned)
+func (o outcome) planned() []track.Stage {
+	plans := o.of(track.Planned)
 	if len(plans) == 0 {
 		return nil
 	}
@@ -303,12 +303,12 @@ func (c *cluster) build(t *testing.T, dir string, change func(*Flags)) outcome {
 	return outcome{events(t, out), err}
 }
 
-func events(t *testing.T, out *bytes.Buffer) []progress.Event {
+func events(t *testing.T, out *bytes.Buffer) []track.Event {
 	t.Helper()
-	var events []progress.Event
+	var events []track.Event
 	decoder := json.NewDecoder(out)
 	for decoder.More() {
-		var event progress.Event
+		var event track.Event
 		must(t, decoder.Decode(&event))
 		events = append(events, event)
 	}

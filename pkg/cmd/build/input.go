@@ -10,7 +10,7 @@ import (
 
 	"github.com/tonistiigi/go-csvvalue"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 )
 
 // secretID is what can be a file's name in every volume, and an id in a Dockerfile.

@@ -12,14 +12,14 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
@@ -115,13 +115,13 @@ func (o *RerunOptions) Run(ctx context.Context) error {
 	}
 	b := &begun{
 		app: app, config: config, registry: client, delivers: pipelinerun.Delivers(run),
-		result: progress.Result{Commit: pipelinerun.Commit(old), Dirty: old.Annotations[manifests.AnnotationDirty] == "true"},
+		result: track.Result{Commit: pipelinerun.Commit(old), Dirty: old.Annotations[manifests.AnnotationDirty] == "true"},
 	}
 	if err := o.check(ctx, b, old); err != nil {
 		client.Close()
 		return err
 	}
-	return o.show(ctx, app, func(tracker *progress.Tracker) (*begun, error) {
+	return o.show(ctx, app, func(tracker *track.Tracker) (*begun, error) {
 		tracker.Plan(stagesOf(run)...)
 		if text := run.Annotations[manifests.AnnotationDockerfile]; text != "" {
 			if parsed, err := dockerfile.Parse(pipelinerun.DockerfilePath(run), []byte(text)); err == nil {
@@ -160,16 +160,16 @@ func (o *RerunOptions) check(ctx context.Context, b *begun, old *tektonv1.Pipeli
 }
 
 // stagesOf are the stages of a run.
-func stagesOf(run *tektonv1.PipelineRun) []progress.Stage {
-	stages := []progress.Stage{progress.Queue}
+func stagesOf(run *tektonv1.PipelineRun) []track.Stage {
+	stages := []track.Stage{track.Queue}
 	if pipelinerun.Pipeline(run) != manifests.DeliverPipelineName {
-		stages = append(stages, progress.Fetch, progress.Build, progress.Push)
+		stages = append(stages, track.Fetch, track.Build, track.Push)
 	}
 	if pipelinerun.Tests(run) {
-		stages = append(stages, progress.Test)
+		stages = append(stages, track.Test)
 	}
 	if pipelinerun.Delivers(run) {
-		stages = append(stages, progress.Deliver, progress.Rollout)
+		stages = append(stages, track.Deliver, track.Rollout)
 	}
 	return stages
 }

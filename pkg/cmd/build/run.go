@@ -11,12 +11,12 @@ import (
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
@@ -37,7 +37,7 @@ func (o *Options) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return o.show(ctx, o.App, func(tracker *progress.Tracker) (*begun, error) {
+	return o.show(ctx, o.App, func(tracker *track.Tracker) (*begun, error) {
 		return o.start(ctx, tracker, p)
 	})
 }
@@ -84,10 +84,10 @@ func (o *Options) prepare(ctx context.Context) (*prepared, error) {
 
 // start takes the source to the cluster and starts the run, unless there is
 // nothing to do.
-func (o *Options) start(ctx context.Context, tracker *progress.Tracker, p *prepared) (*begun, error) {
+func (o *Options) start(ctx context.Context, tracker *track.Tracker, p *prepared) (*begun, error) {
 	b := &begun{
 		app: o.App, before: p.before, config: p.config, registry: p.registry,
-		result:   progress.Result{Commit: p.commit.ID, Dirty: p.commit.Dirty},
+		result:   track.Result{Commit: p.commit.ID, Dirty: p.commit.Dirty},
 		delivers: p.manifest != nil,
 	}
 	spec := o.spec(p)
@@ -121,7 +121,7 @@ func (o *Options) start(ctx context.Context, tracker *progress.Tracker, p *prepa
 
 // tell says what was found in a folder: what its Dockerfile was made for, and how
 // many things in it are to be looked at, none of which keeps it from being built.
-func (o *Options) tell(ctx context.Context, tracker *progress.Tracker) {
+func (o *Options) tell(ctx context.Context, tracker *track.Tracker) {
 	if o.Found == nil {
 		return
 	}
@@ -150,12 +150,12 @@ func (o *Options) tell(ctx context.Context, tracker *progress.Tracker) {
 }
 
 // stages are what will take place.
-func (o *Options) stages(run *tektonv1.PipelineRun, upload bool) []progress.Stage {
-	var stages []progress.Stage
+func (o *Options) stages(run *tektonv1.PipelineRun, upload bool) []track.Stage {
+	var stages []track.Stage
 	if o.Git == nil {
-		stages = append(stages, progress.Pack)
+		stages = append(stages, track.Pack)
 		if upload {
-			stages = append(stages, progress.Upload)
+			stages = append(stages, track.Upload)
 		}
 	}
 	return append(stages, stagesOf(run)...)
@@ -193,17 +193,17 @@ func (o *Options) spec(p *prepared) pipelinerun.Spec {
 	return spec
 }
 
-func (o *Options) pack(ctx context.Context, tracker *progress.Tracker) (*buildcontext.Archive, error) {
-	tracker.Begin(progress.Pack)
+func (o *Options) pack(ctx context.Context, tracker *track.Tracker) (*buildcontext.Archive, error) {
+	tracker.Begin(track.Pack)
 	archive, err := buildcontext.Pack(ctx, o.Dir, buildcontext.Options{
 		Dockerfile: o.Dockerfile.Path,
 		Files:      o.Files,
-		Progress:   func(files int, read int64) { tracker.Transfer(progress.Transfer{Files: files, Bytes: read}) },
+		Progress:   func(files int, read int64) { tracker.Transfer(track.Transfer{Files: files, Bytes: read}) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	tracker.End(progress.Succeeded, fmt.Sprintf("Packed %s, %s compressed", term.Count(archive.Files, "file"), term.Bytes(archive.Size)))
+	tracker.End(track.Succeeded, fmt.Sprintf("Packed %s, %s compressed", term.Count(archive.Files, "file"), term.Bytes(archive.Size)))
 	for _, warning := range archive.Warnings {
 		tracker.Warn(warning.String())
 	}
@@ -232,7 +232,7 @@ func (o *Options) known(ctx context.Context, p *prepared, key string) (*pipeline
 }
 
 // reuse delivers an image that is there, unless it runs already.
-func (o *Options) reuse(ctx context.Context, tracker *progress.Tracker, p *prepared, b *begun, spec pipelinerun.Spec, known *pipelinerun.Outcome) (*begun, error) {
+func (o *Options) reuse(ctx context.Context, tracker *track.Tracker, p *prepared, b *begun, spec pipelinerun.Spec, known *pipelinerun.Outcome) (*begun, error) {
 	b.result.Digest, b.result.Unchanged = known.Digest, true
 	b.result = o.describe(b.result, spec.NodeRepository)
 	if o.NoDeploy {
@@ -266,8 +266,8 @@ func (o *Options) reuse(ctx context.Context, tracker *progress.Tracker, p *prepa
 }
 
 // upload brings the archive into the registry and returns its reference.
-func (o *Options) upload(ctx context.Context, tracker *progress.Tracker, p *prepared, archive *buildcontext.Archive) (string, error) {
-	tracker.Begin(progress.Upload)
+func (o *Options) upload(ctx context.Context, tracker *track.Tracker, p *prepared, archive *buildcontext.Archive) (string, error) {
+	tracker.Begin(track.Upload)
 	waiting, stop := context.WithTimeout(ctx, registryPatience)
 	defer stop()
 	err := p.registry.Await(waiting, func(err error) {
@@ -276,7 +276,7 @@ func (o *Options) upload(ctx context.Context, tracker *progress.Tracker, p *prep
 	if err != nil {
 		return "", err
 	}
-	updates := make(chan progress.Transfer)
+	updates := make(chan track.Transfer)
 	type pushed struct {
 		ref registry.SourceRef
 		err error
@@ -286,7 +286,7 @@ func (o *Options) upload(ctx context.Context, tracker *progress.Tracker, p *prep
 		defer close(updates)
 		// From other goroutines, one at a time; the tracker belongs to this one.
 		ref, err := p.registry.PushSource(ctx, p.config.Registry.Path(o.clients.Namespace, o.App)+"/source", archive.Layer(), nil,
-			func(complete, total int64) { updates <- progress.Transfer{Bytes: complete, Total: total} })
+			func(complete, total int64) { updates <- track.Transfer{Bytes: complete, Total: total} })
 		done <- pushed{ref, err}
 	}()
 	for update := range updates {
@@ -300,12 +300,12 @@ func (o *Options) upload(ctx context.Context, tracker *progress.Tracker, p *prep
 	if !result.ref.Uploaded {
 		said = "Build context is in the registry already"
 	}
-	tracker.End(progress.Succeeded, said)
+	tracker.End(track.Succeeded, said)
 	return result.ref.Reference, nil
 }
 
 // create starts the run.
-func (o *Options) create(ctx context.Context, tracker *progress.Tracker, p *prepared, b *begun, spec pipelinerun.Spec) error {
+func (o *Options) create(ctx context.Context, tracker *track.Tracker, p *prepared, b *begun, spec pipelinerun.Spec) error {
 	var files map[string][]byte
 	if p.manifest != nil {
 		files = p.manifest.Files()

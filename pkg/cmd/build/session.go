@@ -14,14 +14,14 @@ import (
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/junit"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/view"
 )
@@ -127,20 +127,20 @@ type begun struct {
 	// before is what the cluster ran of the app.
 	before live.App
 	// result is what is known of the end: the image, when there is no run.
-	result   progress.Result
+	result   track.Result
 	config   *manifests.Config
 	registry *registry.Client
 }
 
 // show shows a run from its beginnings to its end: start takes it to the cluster.
-func (s *session) show(ctx context.Context, app string, start func(*progress.Tracker) (*begun, error)) error {
+func (s *session) show(ctx context.Context, app string, start func(*track.Tracker) (*begun, error)) error {
 	shown, err := view.New(s.mode, s.streams.Out, s.streams.ErrOut)
 	if err != nil {
 		return err
 	}
 	// Again at the end for its error; twice does no harm.
 	defer shown.Close() //nolint:errcheck // the first one counts
-	tracker := progress.NewTracker(app, s.clients.Namespace, shown.Show)
+	tracker := track.NewTracker(app, s.clients.Namespace, shown.Show)
 	b, err := start(tracker)
 	if b != nil && b.registry != nil {
 		defer b.registry.Close()
@@ -149,7 +149,7 @@ func (s *session) show(ctx context.Context, app string, start func(*progress.Tra
 		s.tidy(ctx, tracker, b)
 		return s.leave(shown, b)
 	}
-	result := progress.Result{}
+	result := track.Result{}
 	if err == nil {
 		result, err = s.watch(ctx, tracker, b)
 		if writing := s.writeJUnit(tracker, b); err == nil {
@@ -165,7 +165,7 @@ func (s *session) show(ctx context.Context, app string, start func(*progress.Tra
 }
 
 // writeJUnit keeps the results of the tests, red ones too.
-func (s *session) writeJUnit(tracker *progress.Tracker, b *begun) error {
+func (s *session) writeJUnit(tracker *track.Tracker, b *begun) error {
 	results := tracker.JUnit()
 	switch {
 	case s.junit == "":
@@ -198,7 +198,7 @@ func (s *session) leave(shown view.View, b *begun) error {
 
 // tidy deletes old runs. What the next build can do as well is no reason for this one
 // to fail.
-func (s *session) tidy(ctx context.Context, tracker *progress.Tracker, b *begun) {
+func (s *session) tidy(ctx context.Context, tracker *track.Tracker, b *begun) {
 	if b.run == nil || s.keep == 0 || ctx.Err() != nil {
 		return
 	}
@@ -209,10 +209,10 @@ func (s *session) tidy(ctx context.Context, tracker *progress.Tracker, b *begun)
 }
 
 // watch takes a run to its end, and adds what there is to say of it then.
-func (s *session) watch(ctx context.Context, tracker *progress.Tracker, b *begun) (progress.Result, error) {
+func (s *session) watch(ctx context.Context, tracker *track.Tracker, b *begun) (track.Result, error) {
 	result, repository := b.result, b.config.Registry.NodeRepository(s.clients.Namespace, b.app)
 	if b.run != nil {
-		outcome, err := tracker.Run(ctx, progress.Clients{Tekton: s.clients.Tekton, Kube: s.clients.Kube}, progress.Target{
+		outcome, err := tracker.Run(ctx, track.Clients{Tekton: s.clients.Tekton, Kube: s.clients.Kube}, track.Target{
 			Run: b.run, App: b.app, Repository: repository, Timeout: s.timeout, WaitTimeout: s.waitTimeout,
 		})
 		if result.Digest == "" {
@@ -230,7 +230,7 @@ func (s *session) watch(ctx context.Context, tracker *progress.Tracker, b *begun
 }
 
 // describe adds the image to a result with a digest.
-func (s *session) describe(result progress.Result, repository string) progress.Result {
+func (s *session) describe(result track.Result, repository string) track.Result {
 	if result.Digest != "" {
 		result.Image = repository + "@" + result.Digest
 	}
@@ -238,7 +238,7 @@ func (s *session) describe(result progress.Result, repository string) progress.R
 }
 
 // measure adds sizes and the address.
-func (s *session) measure(ctx context.Context, b *begun, result *progress.Result) error {
+func (s *session) measure(ctx context.Context, b *begun, result *track.Result) error {
 	path := b.config.Registry.Path(s.clients.Namespace, b.app)
 	size := func(digest string) int64 {
 		if digest == "" || b.registry == nil {

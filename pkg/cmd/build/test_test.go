@@ -10,11 +10,11 @@ import (
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
 )
 
 func TestChooseTest(t *testing.T) {
@@ -76,7 +76,7 @@ func TestWriteJUnit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			said := ""
-			tracker := progress.NewTracker("shop", "team", func(event progress.Event) { said += event.Message })
+			tracker := track.NewTracker("shop", "team", func(event track.Event) { said += event.Message })
 			for _, line := range test.results {
 				tracker.Observe(follow.Event{Kind: follow.Log, Task: manifests.TestTask, Step: pipelinerun.ReportStep, Text: line})
 			}

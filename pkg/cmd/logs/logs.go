@@ -17,12 +17,12 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/complete"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/follow"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/junit"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
 )
 
 // ErrGone says that the pods of a run are gone, and their logs with them.
@@ -42,7 +42,7 @@ type Flags struct {
 
 // stages are those that have a log.
 func stages() []string {
-	return []string{string(progress.Fetch), string(progress.Build), string(progress.Push), string(progress.Test), string(progress.Deliver)}
+	return []string{string(track.Fetch), string(track.Build), string(track.Push), string(track.Test), string(track.Deliver)}
 }
 
 // NewCommand makes the verb.
@@ -98,7 +98,7 @@ type Options struct {
 	Target string
 	Follow bool
 	// Stage restricts it to one; empty is all.
-	Stage progress.Stage
+	Stage track.Stage
 	// Tail is how many of the lines that are there are shown; negative is all.
 	Tail       int
 	Timestamps bool
@@ -110,7 +110,7 @@ type Options struct {
 // ToOptions checks the flags.
 func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*Options, error) {
 	o := &Options{
-		Streams: streams, Target: strings.Join(args, ""), Follow: f.Follow, Stage: progress.Stage(f.Stage),
+		Streams: streams, Target: strings.Join(args, ""), Follow: f.Follow, Stage: track.Stage(f.Stage),
 		Tail: f.Tail, Timestamps: f.Timestamps, All: f.All, JUnit: f.JUnit,
 	}
 	if f.Stage != "" && !slices.Contains(stages(), f.Stage) {

@@ -7,11 +7,11 @@ import (
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/progress"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/view"
 )
@@ -21,7 +21,7 @@ type printer struct {
 	out, errOut io.Writer
 	// following says that delays are worth a word.
 	following  bool
-	stage      progress.Stage
+	stage      track.Stage
 	timestamps bool
 	all        bool
 	color      bool
@@ -30,8 +30,8 @@ type printer struct {
 
 	// tracker makes the events of a build out of those of the run, and told are the
 	// ones that it has made of the last.
-	tracker *progress.Tracker
-	told    []progress.Event
+	tracker *track.Tracker
+	told    []track.Event
 	// lines are those that were wanted, shown or skipped; others are those of other
 	// stages.
 	lines, others int
@@ -42,7 +42,7 @@ func newPrinter(o *Options, run *tektonv1.PipelineRun) *printer {
 		out: o.Streams.Out, errOut: o.Streams.ErrOut, following: o.Follow,
 		stage: o.Stage, timestamps: o.Timestamps, all: o.All, color: term.IsTerminal(o.Streams.Out),
 	}
-	p.tracker = progress.NewTracker(run.Labels[manifests.LabelApp], run.Namespace, func(event progress.Event) { p.told = append(p.told, event) })
+	p.tracker = track.NewTracker(run.Labels[manifests.LabelApp], run.Namespace, func(event track.Event) { p.told = append(p.told, event) })
 	p.tracker.Of(run)
 	if text := run.Annotations[manifests.AnnotationDockerfile]; text != "" {
 		if parsed, err := dockerfile.Parse(pipelinerun.DockerfilePath(run), []byte(text)); err == nil {
@@ -58,7 +58,7 @@ func (p *printer) show(event follow.Event) error {
 	p.tracker.Observe(event)
 	for _, told := range p.told {
 		switch told.Type {
-		case progress.InstructionStarted:
+		case track.InstructionStarted:
 			if !p.all { // which has the engine's own words
 				told.Source = event.Step
 				told.Message = fmt.Sprintf("%s:%d: %s", told.Instruction.Dockerfile, told.Instruction.Line, told.Instruction.Text)
@@ -66,21 +66,21 @@ func (p *printer) show(event follow.Event) error {
 					return err
 				}
 			}
-		case progress.Log:
+		case track.Log:
 			if p.all {
 				told.Message, told.Chatter = event.Text, false
 			}
 			if err := p.line(told); err != nil {
 				return err
 			}
-		case progress.Waiting:
+		case track.Waiting:
 			if p.following {
 				fmt.Fprintf(p.errOut, "waiting: %s: %s\n", told.Reason, told.Message)
 				if told.Advice != "" {
 					fmt.Fprintf(p.errOut, "hint: %s\n", told.Advice)
 				}
 			}
-		case progress.Notice:
+		case track.Notice:
 			fmt.Fprintln(p.errOut, "warning:", told.Message)
 		}
 	}
@@ -88,7 +88,7 @@ func (p *printer) show(event follow.Event) error {
 }
 
 // line writes a line that is wanted.
-func (p *printer) line(event progress.Event) error {
+func (p *printer) line(event track.Event) error {
 	if event.Chatter || p.stage != "" && event.Stage != p.stage {
 		p.others++
 		return nil
@@ -99,7 +99,7 @@ func (p *printer) line(event progress.Event) error {
 	}
 	text := event.Message
 	// Build and Push have one step.
-	if p.stage == progress.Build || p.stage == progress.Push {
+	if p.stage == track.Build || p.stage == track.Push {
 		text = view.LogText(text, p.color)
 	} else {
 		text = view.LogLine(event.Source, text, p.color)

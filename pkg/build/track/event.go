@@ -1,6 +1,6 @@
 // Package progress tells one build, from packing to the last ready replica, as
 // one stream of typed events that every view shows.
-package progress
+package track
 
 import "time"
 

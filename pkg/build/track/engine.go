@@ -1,12 +1,12 @@
-package progress
+package track
 
 import (
 	"path"
 	"slices"
 	"strings"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 

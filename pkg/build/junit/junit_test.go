@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/junit"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
 )
 
 func TestParse(t *testing.T) {

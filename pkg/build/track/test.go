@@ -1,4 +1,4 @@
-package progress
+package track
 
 import (
 	"cmp"
@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/junit"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 

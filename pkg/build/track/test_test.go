@@ -1,4 +1,4 @@
-package progress
+package track
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/follow"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 )
 
 const tested = "FROM a AS run\nCOPY x /\nFROM run AS test\nRUN pytest\nFROM run\nCMD x\n"
