@@ -16,11 +16,11 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/rollout"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/live"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/rollout"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 

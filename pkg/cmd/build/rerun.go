@@ -17,10 +17,10 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/live"
 )
 
 // ErrSourceGone says that a run can not be repeated: the registry has its source no

@@ -14,13 +14,13 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 

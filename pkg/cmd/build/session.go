@@ -18,11 +18,11 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/view"
 )
 

@@ -19,7 +19,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/nodeaccess"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/rollout"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/rollout"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 

@@ -25,7 +25,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/rollout"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/rollout"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 

@@ -21,7 +21,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/rollout"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/rollout"
 )
 
 const (

@@ -5,7 +5,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/rollout"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/rollout"
 )
 
 func TestStatus(t *testing.T) {

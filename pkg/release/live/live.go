@@ -20,7 +20,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/rollout"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/rollout"
 )
 
 // parallel is how many requests are under way at once.
