@@ -23,9 +23,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
 )
 
 const (
@@ -82,8 +82,8 @@ func Start(ctx context.Context, client kubernetes.Interface, launch Launch, wait
 	}()
 	if _, err := pods.Create(ctx, pod, metav1.CreateOptions{FieldManager: manifests.FieldManager}); err != nil {
 		if apierrors.IsForbidden(err) && strings.Contains(err.Error(), "PodSecurity") {
-			found := trouble.Refused(launch.Namespace, err.Error())
-			return 0, &StartError{Message: found.Message, Hint: trouble.Advice(found)}
+			found := diagnose.Refused(launch.Namespace, err.Error())
+			return 0, &StartError{Message: found.Message, Hint: diagnose.Advice(found)}
 		}
 		return 0, fmt.Errorf("create pod %s: %w", pod.Name, err)
 	}
@@ -94,7 +94,7 @@ func Start(ctx context.Context, client kubernetes.Interface, launch Launch, wait
 	defer stop()
 	w := &podWatch{
 		client: client, launch: launch, waiting: waiting, news: watch.New(), began: time.Now(),
-		inquiry: trouble.NewInquiry(client, launch.Namespace, trouble.AskEvery), history: trouble.NewHistory(),
+		inquiry: diagnose.NewInquiry(client, launch.Namespace, diagnose.AskEvery), history: diagnose.NewHistory(),
 	}
 	w.informer = coreinformers.NewFilteredPodInformer(client, launch.Namespace, 0, nil, func(options *metav1.ListOptions) {
 		options.FieldSelector = fields.OneTermEqualSelector("metadata.name", pod.Name).String()
@@ -119,8 +119,8 @@ type podWatch struct {
 	informer cache.SharedIndexInformer
 	denied   error
 
-	inquiry *trouble.Inquiry
-	history *trouble.History
+	inquiry *diagnose.Inquiry
+	history *diagnose.History
 	began   time.Time
 	said    string
 	seen    bool
@@ -144,7 +144,7 @@ func (w *podWatch) follow(ctx context.Context, key string) (time.Duration, error
 		case w.seen:
 			return 0, errors.New("the pod that measures the start was deleted")
 		}
-		timer := time.NewTimer(trouble.AskEvery)
+		timer := time.NewTimer(diagnose.AskEvery)
 		select {
 		case <-changed:
 		case <-timer.C:
@@ -191,7 +191,7 @@ func (w *podWatch) stuck(ctx context.Context, pod *corev1.Pod) error {
 	}
 	text := found[0].Reason + ": " + found[0].Message
 	if no, _ := w.history.Judge(found[0], now); no || late {
-		return &StartError{Message: text, Hint: trouble.Advice(found[0])}
+		return &StartError{Message: text, Hint: diagnose.Advice(found[0])}
 	}
 	if text != w.said && w.waiting != nil {
 		w.waiting(text)
@@ -217,9 +217,9 @@ func (w *podWatch) ended(ctx context.Context, pod string, ended *corev1.Containe
 	// What can not be read is not explained.
 	log, _ := io.ReadAll(io.LimitReader(stream, logLimit))
 	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
-	said, advice := trouble.LastWords(lines)
+	said, advice := diagnose.LastWords(lines)
 	if said == "" {
-		said = trouble.Bearable(strings.TrimSpace(lines[len(lines)-1]))
+		said = diagnose.Bearable(strings.TrimSpace(lines[len(lines)-1]))
 	}
 	if said != "" {
 		failure.Message += ": " + said

@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 )
 
 // Kind says what an Event tells, and with that which of its fields are set.
@@ -144,7 +144,7 @@ func Past(ctx context.Context, clients Clients, namespace, name string) (<-chan 
 	}
 	f := newFollower(clients, snapshot.pipelineRun, snapshot)
 	f.past = true
-	f.inquiry = trouble.NewInquiry(clients.Kube, namespace, 0)
+	f.inquiry = diagnose.NewInquiry(clients.Kube, namespace, 0)
 	go func() {
 		defer close(f.out)
 		f.toEnd(ctx)

@@ -17,7 +17,7 @@ import (
 	"knative.dev/pkg/apis"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 )
 
 const (
@@ -49,12 +49,12 @@ type follower struct {
 	told map[string]bool // TaskRuns by name
 
 	waitTimeout time.Duration
-	idle        time.Time        // since when no step is at work
-	waiting     Event            // the last one told
-	blocked     *trouble.Trouble // what the task under way waited for last, or what took its pod away
-	refused     *trouble.Trouble // what the API server refused the step under way
-	inquiry     *trouble.Inquiry
-	history     *trouble.History
+	idle        time.Time         // since when no step is at work
+	waiting     Event             // the last one told
+	blocked     *diagnose.Trouble // what the task under way waited for last, or what took its pod away
+	refused     *diagnose.Trouble // what the API server refused the step under way
+	inquiry     *diagnose.Inquiry
+	history     *diagnose.History
 	lost        string
 	noPods      bool
 }
@@ -94,8 +94,8 @@ func newFollower(clients Clients, run *tektonv1.PipelineRun, state state) *follo
 		run:       run,
 		told:      map[string]bool{},
 		idle:      time.Now(),
-		inquiry:   trouble.NewInquiry(clients.Kube, run.Namespace, trouble.AskEvery),
-		history:   trouble.NewHistory(),
+		inquiry:   diagnose.NewInquiry(clients.Kube, run.Namespace, diagnose.AskEvery),
+		history:   diagnose.NewHistory(),
 	}
 }
 
@@ -109,8 +109,8 @@ func (f *follower) toEnd(ctx context.Context) {
 	if completed := f.run.Status.CompletionTime; err == nil && completed != nil {
 		end.Time = completed.Time
 	}
-	if found, ok := trouble.OfCondition(f.namespace, f.run.Status.GetCondition(apis.ConditionSucceeded)); ok {
-		end.Advice = trouble.Advice(found)
+	if found, ok := diagnose.OfCondition(f.namespace, f.run.Status.GetCondition(apis.ConditionSucceeded)); ok {
+		end.Advice = diagnose.Advice(found)
 	}
 	_ = f.emit(ctx, end)
 }
@@ -331,14 +331,14 @@ func (f *follower) taskEnd(task string, taskRun *tektonv1.TaskRun) Event {
 	}
 	end.Succeeded = condition.IsTrue()
 	end.Reason, end.Text = condition.Reason, condition.Message
-	found, failed := trouble.OfCondition(f.namespace, condition)
+	found, failed := diagnose.OfCondition(f.namespace, condition)
 	if !failed {
 		return end
 	}
-	end.Text, end.Advice = inContainer(found), trouble.Advice(found)
+	end.Text, end.Advice = inContainer(found), diagnose.Advice(found)
 	if f.blocked != nil && !strings.Contains(end.Text, f.blocked.Message) {
 		end.Text += ": " + f.blocked.Reason + ": " + inContainer(*f.blocked)
-		if advice := trouble.Advice(*f.blocked); advice != "" {
+		if advice := diagnose.Advice(*f.blocked); advice != "" {
 			end.Advice = advice
 		}
 	}
@@ -406,7 +406,7 @@ func (f *follower) look(t target) view {
 	v := view{taskRun: f.watches.taskRun(t.taskRun)}
 	v.pod, v.podGone, v.podUnknown = f.watches.pod(t.pod)
 	if v.pod != nil {
-		if ended, ok := trouble.Ended(v.pod); ok {
+		if ended, ok := diagnose.Ended(v.pod); ok {
 			ended.Build = true
 			f.blocked = &ended // the pod may be gone before anybody asks
 		}

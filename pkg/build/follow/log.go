@@ -16,7 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 )
 
 const (
@@ -44,7 +44,7 @@ func (f *follower) log(ctx context.Context, t target, container string) error {
 		return f.emit(ctx, Event{Kind: Warning, Task: t.task, Step: step, Text: text})
 	}
 	tell := func(l line) error {
-		if found, ok := trouble.InText(f.namespace, l.text); ok {
+		if found, ok := diagnose.InText(f.namespace, l.text); ok {
 			f.refused = &found
 		}
 		return f.emit(ctx, Event{Kind: Log, Task: t.task, Step: step, Time: l.time, Text: l.text})

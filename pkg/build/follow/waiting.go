@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"knative.dev/pkg/apis"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 )
 
 // eventEnded is the reason of the Event that a run or a task has failed, in
@@ -19,10 +19,10 @@ const eventEnded = "Failed"
 // wait tells what a task waits for, the run itself if task is empty, unless it was
 // the last told. Without a reason nothing is in the way; it is told all the same
 // once that has taken too long.
-func (f *follower) wait(ctx context.Context, task string, found trouble.Trouble) error {
+func (f *follower) wait(ctx context.Context, task string, found diagnose.Trouble) error {
 	now := time.Now()
 	found.Build = true
-	delay := Event{Kind: Waiting, Task: task, Reason: found.Reason, Text: inContainer(found), Advice: trouble.Advice(found)}
+	delay := Event{Kind: Waiting, Task: task, Reason: found.Reason, Text: inContainer(found), Advice: diagnose.Advice(found)}
 	if found.Reason != "" {
 		f.blocked = &found
 		delay.Hopeless, _ = f.history.Judge(found, now)
@@ -46,7 +46,7 @@ func (f *follower) wait(ctx context.Context, task string, found trouble.Trouble)
 // untilLook is how long to wait for a change before what has not changed since began
 // is looked at again.
 func (f *follower) untilLook(began time.Time) time.Duration {
-	limit := trouble.AskEvery
+	limit := diagnose.AskEvery
 	if left := slow - time.Since(began); left > 0 {
 		limit = min(limit, left)
 	}
@@ -56,7 +56,7 @@ func (f *follower) untilLook(began time.Time) time.Duration {
 	return limit
 }
 
-func inContainer(found trouble.Trouble) string {
+func inContainer(found diagnose.Trouble) string {
 	if found.Container == "" {
 		return found.Message
 	}
@@ -65,33 +65,33 @@ func inContainer(found trouble.Trouble) string {
 
 // runTrouble is why a run without any task at work takes its time. It has none
 // while all is in its normal course, which a slow one no longer is.
-func (f *follower) runTrouble(ctx context.Context, isSlow bool) trouble.Trouble {
+func (f *follower) runTrouble(ctx context.Context, isSlow bool) diagnose.Trouble {
 	// What went wrong before the last step ended did not keep it from that.
 	if event, at := f.inquiry.Owner(ctx, f.run.UID, time.Now()); event.Reason != eventEnded && (at.After(f.idle) || (isSlow && !at.IsZero())) {
 		return event
 	}
 	if !isSlow {
-		return trouble.Trouble{}
+		return diagnose.Trouble{}
 	}
 	condition := f.run.Status.GetCondition(apis.ConditionSucceeded)
 	if condition == nil || condition.Reason == "" {
-		return trouble.Trouble{
+		return diagnose.Trouble{
 			Namespace: f.namespace, Reason: "NotStarted",
 			Message: "Tekton has not taken up the run: its controller may be down or busy",
 		}
 	}
-	return trouble.Trouble{Namespace: f.namespace, Reason: condition.Reason, Message: condition.Message}
+	return diagnose.Trouble{Namespace: f.namespace, Reason: condition.Reason, Message: condition.Message}
 }
 
 // taskTrouble is why a task has no pod.
-func (f *follower) taskTrouble(ctx context.Context, taskRun *tektonv1.TaskRun, isSlow bool) trouble.Trouble {
+func (f *follower) taskTrouble(ctx context.Context, taskRun *tektonv1.TaskRun, isSlow bool) diagnose.Trouble {
 	condition := taskRun.Status.GetCondition(apis.ConditionSucceeded)
-	found, _ := trouble.OfCondition(f.namespace, condition)
+	found, _ := diagnose.OfCondition(f.namespace, condition)
 	switch {
 	case found.Reason == "ExceededResourceQuota", found.Reason == "ExceededNodeResources":
 		return found
 	case condition != nil && !condition.IsUnknown():
-		return trouble.Trouble{} // its end, or its beginning
+		return diagnose.Trouble{} // its end, or its beginning
 	}
 	// Tekton tells of a task's end before its status does, which knows the reason.
 	if event, at := f.inquiry.Owner(ctx, taskRun.UID, time.Now()); !at.IsZero() && event.Reason != eventEnded {
@@ -100,25 +100,25 @@ func (f *follower) taskTrouble(ctx context.Context, taskRun *tektonv1.TaskRun, i
 	if isSlow {
 		return found
 	}
-	return trouble.Trouble{}
+	return diagnose.Trouble{}
 }
 
 // podTrouble is why a pod's next step does not start.
-func (f *follower) podTrouble(ctx context.Context, pod *corev1.Pod) trouble.Trouble {
+func (f *follower) podTrouble(ctx context.Context, pod *corev1.Pod) diagnose.Trouble {
 	if found := f.inquiry.Pod(ctx, pod, time.Now()); len(found) > 0 {
 		return found[0]
 	}
-	return trouble.Trouble{}
+	return diagnose.Trouble{}
 }
 
 // stepTrouble is why a step failed, if something else than its program is to blame.
 func (f *follower) stepTrouble(state stepState) (text, advice string) {
-	found := trouble.Trouble{Namespace: f.namespace, Reason: state.reason, Build: true}
+	found := diagnose.Trouble{Namespace: f.namespace, Reason: state.reason, Build: true}
 	switch {
 	case f.blocked != nil: // since the step began
 		found = *f.blocked
-	case f.refused != nil && trouble.Advice(found) == "":
+	case f.refused != nil && diagnose.Advice(found) == "":
 		found = *f.refused
 	}
-	return found.Message, trouble.Advice(found)
+	return found.Message, diagnose.Advice(found)
 }

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
 )
 
 // told is how many nodes an error names.
@@ -74,7 +74,7 @@ func Advice(result Result) string {
 		return ""
 	}
 	text := strings.ToLower(result.Reason + ": " + result.Message)
-	pull := trouble.OfPull(text)
+	pull := diagnose.OfPull(text)
 	for _, known := range knownFailures() {
 		switch {
 		case known.reason != "" && known.reason == result.Reason,
@@ -90,7 +90,7 @@ type knownFailure struct {
 	// One of these fits: the result's reason, the kind of failed pull, or a word, in
 	// lower case, of what was said.
 	reason string
-	pull   trouble.PullFailure
+	pull   diagnose.PullFailure
 	words  []string
 	advice string
 }
@@ -120,47 +120,47 @@ func knownFailures() []knownFailure {
 			advice: "the node runs out of resources: free its disk or memory, and run setup again",
 		},
 		{
-			pull:   trouble.PullNoTLS,
+			pull:   diagnose.PullNoTLS,
 			advice: "the node's container runtime insists on TLS for this address: declare it insecure there (CRI-O 1.35 and newer: a [[registry]] with location and insecure = true in /etc/containers/registries.conf.d; containerd: a hosts.toml with an http:// server in certs.d), or choose another --node-access",
 		},
 		{
-			pull:   trouble.PullUntrusted,
+			pull:   diagnose.PullUntrusted,
 			advice: "the node's container runtime does not trust the registry's certificate: install its CA on the nodes, or choose another --node-access",
 		},
 		{
-			pull:   trouble.PullRateLimited,
+			pull:   diagnose.PullRateLimited,
 			advice: "the registry limits how often it is asked: try again later",
 		},
 		{
-			pull:   trouble.PullNoRegistry,
+			pull:   diagnose.PullNoRegistry,
 			advice: "something else than the registry answers at this address: look for what listens there on the node",
 		},
 		{
-			pull:   trouble.PullUnauthorized,
+			pull:   diagnose.PullUnauthorized,
 			advice: "the registry refused the login of the pull secret: run setup again, which renews it, or correct the login of an external registry",
 		},
 		{
-			pull:   trouble.PullWrongPlatform,
+			pull:   diagnose.PullWrongPlatform,
 			advice: "the node's CPU or operating system is none that images are made for: exclude the node",
 		},
 		{
-			pull:   trouble.PullNoName,
+			pull:   diagnose.PullNoName,
 			advice: "the node can not resolve the registry's name, as nodes do not use the cluster's DNS: make the name known to the nodes, or choose another --node-access",
 		},
 		{
-			pull:   trouble.PullRefused,
+			pull:   diagnose.PullRefused,
 			advice: "nothing listens at this address on the node; with hostport, the CNI plugin does not serve host ports on the loopback; with nodeport, kube-proxy does not, which in nftables mode it never does: choose another --node-access (auto tries hostport and hostnetwork), or look at the pods of daemonset node-access",
 		},
 		{
-			pull:   trouble.PullGateway,
+			pull:   diagnose.PullGateway,
 			advice: "the node reached its door, but the door not the registry: look at the pods of namespace pyflow-system, and at network policies and firewalls between nodes",
 		},
 		{
-			pull:   trouble.PullTimeout,
+			pull:   diagnose.PullTimeout,
 			advice: "packets from the node to the registry get lost: look at network policies and firewalls, or choose another --node-access",
 		},
 		{
-			pull:   trouble.PullNotFound,
+			pull:   diagnose.PullNotFound,
 			advice: "another registry answers at this address: look for what else listens there on the node",
 		},
 		{

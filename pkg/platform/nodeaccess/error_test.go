@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
 )
 
 // What kubelets said, with which container runtime.
@@ -114,7 +114,7 @@ func TestAdvice(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := trouble.Cause(test.message); got != test.cause {
+			if got := diagnose.Cause(test.message); got != test.cause {
 				t.Errorf("cause is %q, want %q", got, test.cause)
 			}
 			got := Advice(Result{Node: "node", Tried: true, Reason: test.reason, Message: test.message})

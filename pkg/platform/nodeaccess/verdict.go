@@ -6,7 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 )
 
 // Reasons that are not Kubernetes' own.
@@ -43,7 +43,7 @@ func (r Result) String() string {
 	if r.Message == "" {
 		return r.Node + ": " + r.Reason
 	}
-	return r.Node + ": " + r.Reason + ": " + trouble.Cause(r.Message)
+	return r.Node + ": " + r.Reason + ": " + diagnose.Cause(r.Message)
 }
 
 // backingOff is the kubelet's word for waiting after a failed pull.
@@ -61,7 +61,7 @@ type obstacle struct {
 // silent says that the message does not tell why. Kubelets before 1.32 say while
 // they back off only that they do.
 func (t obstacle) silent() bool {
-	return t.message == "" || (t.reason == backingOff && trouble.Cause(t.message) == t.message)
+	return t.message == "" || (t.reason == backingOff && diagnose.Cause(t.message) == t.message)
 }
 
 // afterPull are the reasons for which a container waits whose image is there: the

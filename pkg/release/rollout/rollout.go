@@ -19,8 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
 )
 
 const (
@@ -115,7 +115,7 @@ func Watch(ctx context.Context, client kubernetes.Interface, namespace string, w
 	}
 	errs := make([]error, len(workloads))
 	for i, workload := range workloads {
-		w := &watcher{client: client, namespace: namespace, workload: workload, image: image, tell: tell, history: trouble.NewHistory(), inquiry: trouble.NewInquiry(client, namespace, trouble.AskEvery)}
+		w := &watcher{client: client, namespace: namespace, workload: workload, image: image, tell: tell, history: diagnose.NewHistory(), inquiry: diagnose.NewInquiry(client, namespace, diagnose.AskEvery)}
 		for _, option := range options {
 			option(w)
 		}
@@ -141,8 +141,8 @@ type watcher struct {
 	image     string
 	tell      func(Update)
 
-	history *trouble.History
-	inquiry *trouble.Inquiry
+	history *diagnose.History
+	inquiry *diagnose.Inquiry
 	told    Update
 
 	waitTimeout time.Duration
@@ -264,7 +264,7 @@ func (w *watcher) look(ctx context.Context, object current, pods []*corev1.Pod) 
 	if progress := progressOf(state, pods); progress != w.progress || w.moved.IsZero() {
 		w.progress, w.moved = progress, now
 	}
-	next := now.Add(trouble.AskEvery)
+	next := now.Add(diagnose.AskEvery)
 	worst, fatal := w.judge(ctx, now, &next, object, pods)
 	w.say(state, worst)
 	switch {
@@ -296,8 +296,8 @@ func (w *watcher) look(ctx context.Context, object current, pods []*corev1.Pod) 
 // ready and its log.
 func (w *watcher) failUnready(ctx context.Context, pods []*corev1.Pod, reason, message string) *Failure {
 	for _, pod := range pods {
-		if t, ok := trouble.Unready(pod); ok {
-			advice := trouble.Advice(t)
+		if t, ok := diagnose.Unready(pod); ok {
+			advice := diagnose.Advice(t)
 			t.Reason, t.Message = reason, message
 			failure := w.fail(ctx, t)
 			failure.Advice = advice
@@ -324,14 +324,14 @@ func progressOf(state State, pods []*corev1.Pod) string {
 
 // judge finds the worst trouble of the new pods, or with making them, and whether it
 // is hopeless; next is when to look again at the latest.
-func (w *watcher) judge(ctx context.Context, now time.Time, next *time.Time, object current, pods []*corev1.Pod) (worst *trouble.Trouble, fatal bool) {
-	var found []trouble.Trouble
+func (w *watcher) judge(ctx context.Context, now time.Time, next *time.Time, object current, pods []*corev1.Pod) (worst *diagnose.Trouble, fatal bool) {
+	var found []diagnose.Trouble
 	for _, pod := range pods {
 		found = append(found, w.inquiry.Pod(ctx, pod, now)...)
 	}
 	switch {
 	case object.refused != "":
-		found = append(found, trouble.Refused(w.namespace, object.refused))
+		found = append(found, diagnose.Refused(w.namespace, object.refused))
 	case int(object.state.Desired) > len(pods):
 		event, at := w.inquiry.Owner(ctx, object.meta.UID, now)
 		// A pod that was made since shows that it passed.
@@ -347,7 +347,7 @@ func (w *watcher) judge(ctx context.Context, now time.Time, next *time.Time, obj
 		if !again.IsZero() {
 			*next = earlier(*next, again)
 		}
-		if worst == nil || trouble.Patience(t) < trouble.Patience(*worst) {
+		if worst == nil || diagnose.Patience(t) < diagnose.Patience(*worst) {
 			worst = &found[i]
 		}
 	}
@@ -362,10 +362,10 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // say tells an update that differs from the last one.
-func (w *watcher) say(state State, worst *trouble.Trouble) {
+func (w *watcher) say(state State, worst *diagnose.Trouble) {
 	update := Update{Workload: w.workload, State: state}
 	if worst != nil {
-		update.Trouble, update.Advice = worst.String(), trouble.Advice(*worst)
+		update.Trouble, update.Advice = worst.String(), diagnose.Advice(*worst)
 	}
 	if update != w.told {
 		w.told = update
@@ -373,11 +373,11 @@ func (w *watcher) say(state State, worst *trouble.Trouble) {
 	}
 }
 
-func (w *watcher) fail(ctx context.Context, t trouble.Trouble) *Failure {
-	failure := &Failure{Workload: w.workload, Pod: t.Pod, Container: t.Container, Reason: t.Reason, Message: t.Message, Advice: trouble.Advice(t)}
+func (w *watcher) fail(ctx context.Context, t diagnose.Trouble) *Failure {
+	failure := &Failure{Workload: w.workload, Pod: t.Pod, Container: t.Container, Reason: t.Reason, Message: t.Message, Advice: diagnose.Advice(t)}
 	if t.Logs && t.Pod != "" {
 		failure.Log = w.tail(ctx, t)
-		if said, advice := trouble.LastWords(failure.Log); said != "" {
+		if said, advice := diagnose.LastWords(failure.Log); said != "" {
 			failure.Message += ": " + said
 			failure.Advice = cmp.Or(advice, failure.Advice)
 		}
@@ -386,7 +386,7 @@ func (w *watcher) fail(ctx context.Context, t trouble.Trouble) *Failure {
 }
 
 // tail reads the end of a container's log; without one there is none to show.
-func (w *watcher) tail(ctx context.Context, t trouble.Trouble) []string {
+func (w *watcher) tail(ctx context.Context, t diagnose.Trouble) []string {
 	for _, previous := range slices.Compact([]bool{t.Previous, false}) {
 		lines, limit := int64(logLines), int64(logBytes)
 		body, err := w.client.CoreV1().Pods(w.namespace).GetLogs(t.Pod, &corev1.PodLogOptions{

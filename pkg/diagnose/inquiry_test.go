@@ -1,4 +1,4 @@
-package trouble_test
+package diagnose_test
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 )
 
 func event(kind, reason, message string, at time.Time) corev1.Event {
@@ -53,7 +53,7 @@ func TestOfEvents(t *testing.T) {
 		"binding": {[]corev1.Event{event("Normal", "FailedBinding", "no storage class is set", ago(1))}, "no storage class is set"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, at := trouble.OfEvents("hiking", test.events, now)
+			got, at := diagnose.OfEvents("hiking", test.events, now)
 			if got.Message != test.want || at.IsZero() != (test.want == "") {
 				t.Errorf("OfEvents() = %+v at %s, want %q", got, at, test.want)
 			}
@@ -61,7 +61,7 @@ func TestOfEvents(t *testing.T) {
 	}
 }
 
-func ask(t *testing.T, q *trouble.Inquiry, p *corev1.Pod, now time.Time) string {
+func ask(t *testing.T, q *diagnose.Inquiry, p *corev1.Pod, now time.Time) string {
 	t.Helper()
 	var got []string
 	for _, found := range q.Pod(t.Context(), p, now) {
@@ -82,7 +82,7 @@ func TestInquiryIntoEvents(t *testing.T) {
 		asked++
 		return false, nil, nil
 	})
-	q := trouble.NewInquiry(client, "hiking", trouble.AskEvery)
+	q := diagnose.NewInquiry(client, "hiking", diagnose.AskEvery)
 	p := pod(waiting("ContainerCreating", ""))
 	for i, look := range []struct {
 		after time.Duration
@@ -171,7 +171,7 @@ func TestInquiryIntoPlacing(t *testing.T) {
 					return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: test.refused}, "", errors.New("no right"))
 				})
 			}
-			got := ask(t, trouble.NewInquiry(client, "hiking", trouble.AskEvery), pod(test.change), time.Now())
+			got := ask(t, diagnose.NewInquiry(client, "hiking", diagnose.AskEvery), pod(test.change), time.Now())
 			if !strings.HasSuffix(got, test.want) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
@@ -182,7 +182,7 @@ func TestInquiryIntoPlacing(t *testing.T) {
 func TestInquiryIntoOwners(t *testing.T) {
 	now := time.Now()
 	refused := event("Warning", "FailedCreate", `Error creating: pods "app-1" is forbidden: exceeded quota: few`, now)
-	q := trouble.NewInquiry(fake.NewClientset(&refused), "hiking", trouble.AskEvery)
+	q := diagnose.NewInquiry(fake.NewClientset(&refused), "hiking", diagnose.AskEvery)
 	if got, at := q.Owner(t.Context(), "pod", now); !at.IsZero() {
 		t.Errorf("at first: %+v, want that it is not asked for yet", got)
 	}

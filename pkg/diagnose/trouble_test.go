@@ -1,4 +1,4 @@
-package trouble_test
+package diagnose_test
 
 import (
 	"strings"
@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"knative.dev/pkg/apis"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/trouble"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 )
 
 const quota = `exceeded quota: small, requested: limits.memory=8Gi,pods=1, used: limits.memory=0,pods=3, limited: limits.memory=4Gi,pods=10`
@@ -50,7 +50,7 @@ func TestAdviceAndPatience(t *testing.T) {
 		"volume elsewhere":           {"Unschedulable", "0/1 nodes are available: 1 node(s) had volume node affinity conflict", 2 * time.Minute, "volume is on a node", ""},
 		"anti-affinity":              {"Unschedulable", "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules", 2 * time.Minute, "podAntiAffinity", ""},
 		"unschedulable":              {"Unschedulable", "0/1 nodes are available: a new reason", 2 * time.Minute, "describe pod app-1", ""},
-		"gated":                      {"SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates", trouble.Forever, "scheduling gates", ""},
+		"gated":                      {"SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates", diagnose.Forever, "scheduling gates", ""},
 		"no claim":                   {"Unschedulable", `0/1 nodes are available: persistentvolumeclaim "data" not found`, 15 * time.Second, "no PersistentVolumeClaim data", ""},
 		"unbound":                    {"Unschedulable", "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims", 2 * time.Minute, "describe persistentvolumeclaims", ""},
 		"no class": {
@@ -78,9 +78,9 @@ func TestAdviceAndPatience(t *testing.T) {
 		"quota too small":    {"FailedCreate", quota, 0, "ResourceQuota small allows the namespace less limits.memory than this pod alone asks for: lower --memory,", "lower resources.limits.memory,"},
 		"quota, Tekton":      {"ExceededResourceQuota", quota, 0, "describe resourcequota small", ""},
 		"quota without pods": {"FailedCreate", "exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0", 0, "ResourceQuota none allows the namespace less pods than this pod alone asks for: let an admin raise it", ""},
-		"quota used up":      {"FailedCreate", "exceeded quota: few, requested: pods=1, used: pods=4, limited: pods=4", trouble.Forever, "used up ResourceQuota few", ""},
+		"quota used up":      {"FailedCreate", "exceeded quota: few, requested: pods=1, used: pods=4, limited: pods=4", diagnose.Forever, "used up ResourceQuota few", ""},
 		"quota in other words": {
-			"FailedCreate", "exceeded quota", trouble.Forever, "used up its ResourceQuota", "",
+			"FailedCreate", "exceeded quota", diagnose.Forever, "used up its ResourceQuota", "",
 		},
 		"quota wants resources": {"FailedCreate", "failed quota: few: must specify limits.cpu for: app; limits.memory for: app", 0, "pass --memory and --cpu", "set resources.requests"},
 		"limit range": {
@@ -116,37 +116,37 @@ func TestAdviceAndPatience(t *testing.T) {
 		"config":         {"CreateContainerConfigError", "words", 10 * time.Second, "describe pod app-1", ""},
 		"no program":     {"RunContainerError", `failed to create containerd task: exec: "app": executable file not found in $PATH`, 30 * time.Second, "CMD and ENTRYPOINT", ""},
 		"create":         {"CreateContainerError", "words", 30 * time.Second, "describe pod", ""},
-		"mount":          {"FailedMount", "timed out waiting for the condition", trouble.Forever, "mount a volume", ""},
+		"mount":          {"FailedMount", "timed out waiting for the condition", diagnose.Forever, "mount a volume", ""},
 		"no network":     {"FailedCreatePodSandBox", `Failed to create pod sandbox: plugin type="bridge" failed (add)`, 2 * time.Minute, "network plugin", ""},
-		"node lost":      {"NodeLost", "Node a which was running pod app-1 is unresponsive", trouble.Forever, "kubectl get nodes", ""},
-		"node away":      {"DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", trouble.Forever, "kubectl get nodes", ""},
+		"node lost":      {"NodeLost", "Node a which was running pod app-1 is unresponsive", diagnose.Forever, "kubectl get nodes", ""},
+		"node away":      {"DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", diagnose.Forever, "kubectl get nodes", ""},
 		"no room":        {"OutOfcpu", "Node didn't have enough resource: cpu", 2 * time.Minute, "try again", ""},
 
 		"crash":            {"CrashLoopBackOff", "exited with code 3, restarted twice", 0, "logs app-1 --container app --previous", ""},
 		"out of memory":    {"OOMKilled", "", 0, "--memory", "resources.limits.memory"},
 		"OOM, Tekton":      {"StepOOM", `"step-build" exited with code 137: OOMKilled`, 0, "--memory", "resources.limits.memory"},
 		"OOM, again":       {"CrashLoopBackOff", "exited with code 137 (OOMKilled), restarted once", 0, "--memory", "resources.limits.memory"},
-		"wrote too much":   {"PodEvicted", "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ", trouble.Forever, "--storage", "resources.limits.ephemeral-storage"},
-		"volume too small": {"Evicted", `Usage of EmptyDir volume "work" exceeds the limit "1Gi". `, trouble.Forever, "--storage", "give it a volume"},
-		"node's memory":    {"Evicted", "The node was low on resource: memory. Threshold quantity: 100Mi", trouble.Forever, "--memory", "resources.requests.memory"},
-		"node's pids":      {"Evicted", "The node was low on resource: pids.", trouble.Forever, "try again", ""},
-		"task's time":      {"TaskRunTimeout", `TaskRun "run-build" failed to finish within "1h0m0s"`, trouble.Forever, "--timeout", "activeDeadlineSeconds"},
-		"run's time":       {"PipelineRunTimeout", `PipelineRun "run" failed to finish within "1h0m0s"`, trouble.Forever, "--timeout", "activeDeadlineSeconds"},
-		"pod's time":       {"DeadlineExceeded", "Pod was active on the node longer than the specified deadline", trouble.Forever, "--timeout", "activeDeadlineSeconds"},
-		"readiness":        {"Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503", trouble.Forever, "readinessProbe", ""},
-		"liveness":         {"Unhealthy", "Liveness probe failed: dial tcp 10.0.0.1:80: connection refused", trouble.Forever, "livenessProbe", ""},
-		"startup":          {"Unhealthy", "Startup probe failed: command timed out", trouble.Forever, "startupProbe", ""},
-		"not ready":        {"NotReady", "the container runs and is not ready", trouble.Forever, "logs app-1", ""},
+		"wrote too much":   {"PodEvicted", "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ", diagnose.Forever, "--storage", "resources.limits.ephemeral-storage"},
+		"volume too small": {"Evicted", `Usage of EmptyDir volume "work" exceeds the limit "1Gi". `, diagnose.Forever, "--storage", "give it a volume"},
+		"node's memory":    {"Evicted", "The node was low on resource: memory. Threshold quantity: 100Mi", diagnose.Forever, "--memory", "resources.requests.memory"},
+		"node's pids":      {"Evicted", "The node was low on resource: pids.", diagnose.Forever, "try again", ""},
+		"task's time":      {"TaskRunTimeout", `TaskRun "run-build" failed to finish within "1h0m0s"`, diagnose.Forever, "--timeout", "activeDeadlineSeconds"},
+		"run's time":       {"PipelineRunTimeout", `PipelineRun "run" failed to finish within "1h0m0s"`, diagnose.Forever, "--timeout", "activeDeadlineSeconds"},
+		"pod's time":       {"DeadlineExceeded", "Pod was active on the node longer than the specified deadline", diagnose.Forever, "--timeout", "activeDeadlineSeconds"},
+		"readiness":        {"Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503", diagnose.Forever, "readinessProbe", ""},
+		"liveness":         {"Unhealthy", "Liveness probe failed: dial tcp 10.0.0.1:80: connection refused", diagnose.Forever, "livenessProbe", ""},
+		"startup":          {"Unhealthy", "Startup probe failed: command timed out", diagnose.Forever, "startupProbe", ""},
+		"not ready":        {"NotReady", "the container runs and is not ready", diagnose.Forever, "logs app-1", ""},
 
 		"no pipeline":   {"CouldntGetPipeline", "Error retrieving pipeline", 0, "run kubectl pyflow setup", ""},
 		"no task":       {"CouldntGetTask", "it contains Tasks that don't exist", 0, "run kubectl pyflow setup", ""},
-		"no controller": {"NotStarted", "Tekton has not taken up the run", trouble.Forever, "tekton-pipelines", ""},
-		"on hold":       {"PipelineRunPending", "", trouble.Forever, "on hold", ""},
-		"unheard of":    {"Whatever", "words", trouble.Forever, "", ""},
+		"no controller": {"NotStarted", "Tekton has not taken up the run", diagnose.Forever, "tekton-pipelines", ""},
+		"on hold":       {"PipelineRunPending", "", diagnose.Forever, "on hold", ""},
+		"unheard of":    {"Whatever", "words", diagnose.Forever, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			found := trouble.Trouble{Namespace: "hiking", Pod: "app-1", Container: "app", Reason: test.reason, Message: test.message}
-			if got := trouble.Patience(found); got != test.patience {
+			found := diagnose.Trouble{Namespace: "hiking", Pod: "app-1", Container: "app", Reason: test.reason, Message: test.message}
+			if got := diagnose.Patience(found); got != test.patience {
 				t.Errorf("patience %s, want %s", got, test.patience)
 			}
 			other := test.other
@@ -155,7 +155,7 @@ func TestAdviceAndPatience(t *testing.T) {
 			}
 			for build, want := range map[bool]string{true: test.build, false: other} {
 				found.Build = build
-				got := trouble.Advice(found)
+				got := diagnose.Advice(found)
 				if !strings.Contains(got, want) || (got == "") != (want == "") || strings.Contains(got, "\n") {
 					t.Errorf("advice %q, want %q (build: %t)", got, want, build)
 				}
@@ -259,7 +259,7 @@ func TestOfPod(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, found := range trouble.OfPod(pod(test.change)) {
+			for _, found := range diagnose.OfPod(pod(test.change)) {
 				got = append(got, found.String())
 			}
 			if got := strings.Join(got, "; "); got != test.want {
@@ -278,7 +278,7 @@ func TestRefused(t *testing.T) {
 		`Internal error occurred: failed calling webhook "v": service "v" not found`:            `failed calling webhook "v": service "v" not found`,
 		"two\nlines": "two lines",
 	} {
-		if got := trouble.Refused("hiking", message); got.Message != want || got.Reason != "FailedCreate" || got.Namespace != "hiking" {
+		if got := diagnose.Refused("hiking", message); got.Message != want || got.Reason != "FailedCreate" || got.Namespace != "hiking" {
 			t.Errorf("Refused(%q) = %+v, want %q", message, got, want)
 		}
 	}
@@ -320,16 +320,16 @@ func TestOfCondition(t *testing.T) {
 		"evicted": {corev1.ConditionFalse, "PodEvicted", "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ", true, "", "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi.", "--storage"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, ok := trouble.OfCondition("hiking", &apis.Condition{Type: apis.ConditionSucceeded, Status: test.status, Reason: test.reason, Message: test.message})
+			got, ok := diagnose.OfCondition("hiking", &apis.Condition{Type: apis.ConditionSucceeded, Status: test.status, Reason: test.reason, Message: test.message})
 			if ok != test.ok || got.Message != test.want || got.Container != test.container {
 				t.Errorf("OfCondition() = %+v, %t, want %q in %q, %t", got, ok, test.want, test.container, test.ok)
 			}
-			if advice := trouble.Advice(got); !strings.Contains(advice, test.advised) {
+			if advice := diagnose.Advice(got); !strings.Contains(advice, test.advised) {
 				t.Errorf("advice %q, want %q", advice, test.advised)
 			}
 		})
 	}
-	if _, ok := trouble.OfCondition("hiking", nil); ok {
+	if _, ok := diagnose.OfCondition("hiking", nil); ok {
 		t.Error("no condition tells of nothing")
 	}
 }
@@ -340,20 +340,20 @@ func TestInText(t *testing.T) {
 		`Error from server (Forbidden): error when applying patch: deployments.apps "app" is forbidden: exceeded quota: few, requested: count/deployments.apps=1, used: count/deployments.apps=1, limited: count/deployments.apps=1`: "used up ResourceQuota few",
 		`2026/05/01 failed calling webhook "v.example.com"`: "",
 	} {
-		got, ok := trouble.InText("hiking", line)
-		if ok != (want != "") || !strings.Contains(trouble.Advice(got), want) {
-			t.Errorf("InText(%q) = %+v, %t with advice %q, want %q", line, got, ok, trouble.Advice(got), want)
+		got, ok := diagnose.InText("hiking", line)
+		if ok != (want != "") || !strings.Contains(diagnose.Advice(got), want) {
+			t.Errorf("InText(%q) = %+v, %t with advice %q, want %q", line, got, ok, diagnose.Advice(got), want)
 		}
 	}
 }
 
 func TestUnready(t *testing.T) {
 	running := pod(func(p *corev1.Pod) { p.Status.ContainerStatuses[0].State.Running = &corev1.ContainerStateRunning{} })
-	if got, ok := trouble.Unready(running); !ok || got.Container != "app" || !got.Logs {
+	if got, ok := diagnose.Unready(running); !ok || got.Container != "app" || !got.Logs {
 		t.Errorf("Unready() = %+v, %t", got, ok)
 	}
 	running.Status.ContainerStatuses[0].Ready = true
-	if got, ok := trouble.Unready(running); ok {
+	if got, ok := diagnose.Unready(running); ok {
 		t.Errorf("Unready() of a ready pod = %+v", got)
 	}
 }
@@ -382,9 +382,9 @@ func TestJudge(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			history := trouble.NewHistory()
+			history := diagnose.NewHistory()
 			for i, look := range looks {
-				hopeless, again := history.Judge(trouble.Trouble{Pod: "app-1", Reason: look.reason, Message: look.message}, begin.Add(look.after))
+				hopeless, again := history.Judge(diagnose.Trouble{Pod: "app-1", Reason: look.reason, Message: look.message}, begin.Add(look.after))
 				if hopeless != look.hopeless {
 					t.Errorf("look %d: hopeless %t, want %t", i, hopeless, look.hopeless)
 				}

@@ -1,6 +1,6 @@
 // Package trouble says why a pod does not come up, how long to be patient with
 // that, and what to do about it.
-package trouble
+package diagnose
 
 import (
 	"fmt"
