@@ -26,7 +26,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/setup"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
 
@@ -55,7 +55,7 @@ func Run(ctx context.Context, streams genericiooptions.IOStreams, args []string)
 	default:
 		// It may have words of a program that has failed.
 		for line := range strings.SplitSeq("error: "+explain(err), "\n") {
-			fmt.Fprintln(streams.ErrOut, term.Clean(line))
+			fmt.Fprintln(streams.ErrOut, display.Clean(line))
 		}
 		return exitFailed
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
 // measure is one of the numbers that are charted. Of all less is better.
@@ -18,7 +18,7 @@ type measure struct {
 }
 
 func measures() []measure {
-	bytes := func(n float64) string { return term.Bytes(int64(n)) }
+	bytes := func(n float64) string { return display.Bytes(int64(n)) }
 	seconds := func(n float64) string { return fmt.Sprintf("%.2f s", n) }
 	built := func(value func(Variant) int64) func(Variant) *float64 {
 		return func(v Variant) *float64 {

@@ -14,11 +14,11 @@ import (
 	"time"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/view"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display/buildview"
 )
 
 func main() {
-	mode := flag.String("progress", string(view.Auto), "auto, tty, plain, json or quiet")
+	mode := flag.String("progress", string(buildview.Auto), "auto, tty, plain, json or quiet")
 	speed := flag.Float64("speed", 1, "how many times as fast as it was")
 	hold := flag.Bool("hold", false, "go on after the first Ctrl-C, as a build does that cancels its run")
 	repeat := flag.Int("repeat", 1, "how often each line of log is told")
@@ -32,7 +32,7 @@ func main() {
 	if *hold {
 		ctx = context.WithoutCancel(ctx)
 	}
-	err := replay(ctx, flag.Arg(0), view.Mode(*mode), *speed, *repeat)
+	err := replay(ctx, flag.Arg(0), buildview.Mode(*mode), *speed, *repeat)
 	stop()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
@@ -40,13 +40,13 @@ func main() {
 	}
 }
 
-func replay(ctx context.Context, path string, mode view.Mode, speed float64, repeat int) (err error) {
+func replay(ctx context.Context, path string, mode buildview.Mode, speed float64, repeat int) (err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("open the events: %w", err)
 	}
 	defer file.Close()
-	shown, err := view.New(mode, os.Stdout, os.Stderr)
+	shown, err := buildview.New(mode, os.Stdout, os.Stderr)
 	if err != nil {
 		return err
 	}

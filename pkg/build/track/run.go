@@ -15,13 +15,13 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/rollout"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 // cancelTimeout bounds the cancellation of a run, which takes place after the
@@ -456,7 +456,7 @@ func (t *Tracker) rollOut(ctx context.Context, clients Clients, target Target, d
 		t.tell(Event{Type: Log, Stage: Rollout, Source: failure.Pod, Message: line})
 	}
 	if old := stillReady(states); old > 0 {
-		t.Notice(fmt.Sprintf("The previous release keeps serving: %s", term.Count(int(old), "replica")))
+		t.Notice(fmt.Sprintf("The previous release keeps serving: %s", display.Count(int(old), "replica")))
 	}
 	return &Failure{
 		Message: failure.Error(), Reason: failure.Reason, Advice: failure.Advice,
@@ -478,7 +478,7 @@ func replicas(states map[release.Workload]rollout.State) string {
 	}
 	switch {
 	case int(done) == len(states):
-		return fmt.Sprintf("%d of %s ready", ready, term.Count(int(desired), "replica"))
+		return fmt.Sprintf("%d of %s ready", ready, display.Count(int(desired), "replica"))
 	case len(states) == 1:
 		return message
 	}

@@ -8,8 +8,8 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 const (
@@ -83,7 +83,7 @@ func (t *tests) passed() string {
 	if t.results.Skipped > 0 {
 		text += fmt.Sprintf(", %d skipped", t.results.Skipped)
 	}
-	return text + " in " + term.Seconds(t.results.Duration.Round(time.Millisecond))
+	return text + " in " + display.Seconds(t.results.Duration.Round(time.Millisecond))
 }
 
 // JUnit are the results of the tests in JUnit's XML, as far as they were written;
@@ -105,7 +105,7 @@ func (t *Tracker) testFailure(failure *Failure, name string) {
 		failure.FailedTests = t.tests.results.Bad
 		bad := t.tests.results.Failed + t.tests.results.Errors
 		named := failure.FailedTests[:min(namedTests, len(failure.FailedTests))]
-		failure.Message = fmt.Sprintf("%s failed: %d of %s failed: %s", name, bad, term.Count(t.tests.results.Total, "test"), strings.Join(named, ", "))
+		failure.Message = fmt.Sprintf("%s failed: %d of %s failed: %s", name, bad, display.Count(t.tests.results.Total, "test"), strings.Join(named, ", "))
 		if more := bad - len(named); more > 0 {
 			failure.Message += fmt.Sprintf(" and %d more", more)
 		}

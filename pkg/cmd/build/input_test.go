@@ -12,7 +12,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/view"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display/buildview"
 )
 
 func TestRepositoryName(t *testing.T) {
@@ -133,7 +133,7 @@ func TestToOptions(t *testing.T) {
 		"defaults": {check: func(o *Options) bool {
 			return o.Dir == dir && o.App == "my-shop" && o.File == "Dockerfile" && o.Release.Port == 8080 && o.Release.Replicas == 1 && o.Git == nil && o.Release.Directory == "" &&
 				!o.Force && !o.NoDeploy && len(o.Secrets) == 0 && o.CPU.IsZero() && o.NodeSelector == nil &&
-				o.mode == view.Auto && o.timeout == 30*time.Minute && o.waitTimeout == 5*time.Minute && o.keep == 10 && !o.detach && o.clients.Namespace == "team"
+				o.mode == buildview.Auto && o.timeout == 30*time.Minute && o.waitTimeout == 5*time.Minute && o.keep == 10 && !o.detach && o.clients.Namespace == "team"
 		}},
 		"a name":             {change: func(f *Flags) { f.Name = "web" }, check: func(o *Options) bool { return o.App == "web" }},
 		"another Dockerfile": {change: func(f *Flags) { f.Dockerfile = "sub/other.Dockerfile" }, check: func(o *Options) bool { return o.File == "sub/other.Dockerfile" && o.Release.Port == 0 }},
@@ -154,9 +154,9 @@ func TestToOptions(t *testing.T) {
 		"a kustomize directory":                {args: []string{delivered}, check: func(o *Options) bool { return o.Release.Directory == filepath.Join(delivered, "deploy") }},
 		"a kustomize directory, not delivered": {args: []string{delivered}, change: func(f *Flags) { f.NoDeploy = true }, check: func(o *Options) bool { return o.Release.Directory == "" && o.NoDeploy }},
 		"another kustomize directory":          {change: func(f *Flags) { f.Manifests = "../k8s" }, check: func(o *Options) bool { return o.Release.Directory == "../k8s" }},
-		"json":                                 {change: func(f *Flags) { f.Output, f.Detach = "json", true }, check: func(o *Options) bool { return o.mode == view.JSON && o.detach }},
-		"quiet":                                {change: func(f *Flags) { f.Quiet, f.Keep, f.WaitTimeout = true, 0, 0 }, check: func(o *Options) bool { return o.mode == view.Quiet && o.keep == 0 && o.waitTimeout == 0 }},
-		"plain":                                {change: func(f *Flags) { f.Progress = "plain" }, check: func(o *Options) bool { return o.mode == view.Plain }},
+		"json":                                 {change: func(f *Flags) { f.Output, f.Detach = "json", true }, check: func(o *Options) bool { return o.mode == buildview.JSON && o.detach }},
+		"quiet":                                {change: func(f *Flags) { f.Quiet, f.Keep, f.WaitTimeout = true, 0, 0 }, check: func(o *Options) bool { return o.mode == buildview.Quiet && o.keep == 0 && o.waitTimeout == 0 }},
+		"plain":                                {change: func(f *Flags) { f.Progress = "plain" }, check: func(o *Options) bool { return o.mode == buildview.Plain }},
 		"a test": {
 			change: func(f *Flags) { f.Dockerfile, f.Test = "sub/other.Dockerfile", "pytest -k 'not slow'" },
 			check: func(o *Options) bool {

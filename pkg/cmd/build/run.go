@@ -13,6 +13,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
@@ -21,7 +22,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/live"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 // registryPatience is how long the registry may be away: as long as its front
@@ -203,7 +203,7 @@ func (o *Options) pack(ctx context.Context, tracker *track.Tracker) (*buildconte
 	if err != nil {
 		return nil, err
 	}
-	tracker.End(track.Succeeded, fmt.Sprintf("Packed %s, %s compressed", term.Count(archive.Files, "file"), term.Bytes(archive.Size)))
+	tracker.End(track.Succeeded, fmt.Sprintf("Packed %s, %s compressed", display.Count(archive.Files, "file"), display.Bytes(archive.Size)))
 	for _, warning := range archive.Warnings {
 		tracker.Warn(warning.String())
 	}

@@ -17,13 +17,13 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display/buildview"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/live"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/view"
 )
 
 const (
@@ -51,7 +51,7 @@ func (f *watchFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.WaitTimeout, "wait-timeout", defaultWait, "How long a pod may wait to start, and a rollout stand still, when waiting could still help; 0 for as long as --timeout")
 	flags.IntVar(&f.Keep, "keep", keepRuns, "Number of finished runs of the app to keep; older ones are deleted with their pods, 0 keeps all")
 	flags.BoolVarP(&f.Detach, "detach", "d", false, "Print the run's name once it has started, and do not wait for it")
-	flags.StringVar(&f.Progress, "progress", string(view.Auto), "How to show what is going on: auto, tty or plain")
+	flags.StringVar(&f.Progress, "progress", string(buildview.Auto), "How to show what is going on: auto, tty or plain")
 	flags.StringVarP(&f.Output, "output", "o", "", "Output format: json, one event per line")
 	flags.StringVar(&f.JUnit, "junit", "", "File to write the tests' results to, as JUnit's XML")
 	flags.BoolVarP(&f.Quiet, "quiet", "q", false, "Print the image's digest only")
@@ -69,7 +69,7 @@ type session struct {
 	clients *kube.Clients
 	streams genericiooptions.IOStreams
 
-	mode        view.Mode
+	mode        buildview.Mode
 	detach      bool
 	timeout     time.Duration
 	waitTimeout time.Duration
@@ -79,12 +79,12 @@ type session struct {
 }
 
 func (f *watchFlags) toSession(streams genericiooptions.IOStreams) (session, error) {
-	s := session{streams: streams, mode: view.Mode(f.Progress), detach: f.Detach, timeout: f.Timeout, waitTimeout: f.WaitTimeout, keep: f.Keep, junit: f.JUnit}
-	if !slices.Contains([]view.Mode{view.Auto, view.TTY, view.Plain}, s.mode) {
+	s := session{streams: streams, mode: buildview.Mode(f.Progress), detach: f.Detach, timeout: f.Timeout, waitTimeout: f.WaitTimeout, keep: f.Keep, junit: f.JUnit}
+	if !slices.Contains([]buildview.Mode{buildview.Auto, buildview.TTY, buildview.Plain}, s.mode) {
 		return s, fmt.Errorf("--progress %s is not one of auto, tty, plain", f.Progress)
 	}
 	switch {
-	case f.Output != "" && f.Output != string(view.JSON):
+	case f.Output != "" && f.Output != string(buildview.JSON):
 		return s, fmt.Errorf("--output %s is not json", f.Output)
 	case f.Output != "" && f.Quiet:
 		return s, errors.New("--output and --quiet exclude each other")
@@ -93,11 +93,11 @@ func (f *watchFlags) toSession(streams genericiooptions.IOStreams) (session, err
 	case f.JUnit != "" && f.Detach:
 		return s, errors.New("--junit is for the results of the tests, which --detach does not wait for; later: kubectl pyflow logs RUN --junit")
 	case f.Output != "":
-		s.mode = view.JSON
+		s.mode = buildview.JSON
 	case f.Quiet:
-		s.mode = view.Quiet
+		s.mode = buildview.Quiet
 	}
-	if err := view.Check(s.mode, streams.ErrOut); err != nil {
+	if err := buildview.Check(s.mode, streams.ErrOut); err != nil {
 		return s, err
 	}
 	if f.JUnit != "" {
@@ -134,7 +134,7 @@ type begun struct {
 
 // show shows a run from its beginnings to its end: start takes it to the cluster.
 func (s *session) show(ctx context.Context, app string, start func(*track.Tracker) (*begun, error)) error {
-	shown, err := view.New(s.mode, s.streams.Out, s.streams.ErrOut)
+	shown, err := buildview.New(s.mode, s.streams.Out, s.streams.ErrOut)
 	if err != nil {
 		return err
 	}
@@ -187,8 +187,8 @@ func (s *session) writeJUnit(tracker *track.Tracker, b *begun) error {
 }
 
 // leave prints what the run of b can be found by.
-func (s *session) leave(shown view.View, b *begun) error {
-	if err := shown.Close(); err != nil || s.mode == view.JSON {
+func (s *session) leave(shown buildview.View, b *begun) error {
+	if err := shown.Close(); err != nil || s.mode == buildview.JSON {
 		return err
 	}
 	fmt.Fprintf(s.streams.ErrOut, "It goes on in the cluster: kubectl pyflow logs %s -f\n", b.run.Name)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/compare"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -28,7 +29,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 // Flags are what the command line says.
@@ -317,7 +317,7 @@ func (o *Options) Run(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	steps := term.NewSteps(o.Streams.ErrOut)
+	steps := display.NewSteps(o.Streams.ErrOut)
 	wait := func(text string) { steps.Print("waiting: " + text) }
 	if err := client.Await(ctx, func(err error) {
 		wait(fmt.Sprintf("the registry is being restarted or cleaned up: %v; see: kubectl pyflow status", err))
@@ -352,7 +352,7 @@ func (o *Options) Run(ctx context.Context) error {
 }
 
 // clean deletes what was made, or says where it is.
-func (o *Options) clean(ctx context.Context, bench *compare.Bench, steps *term.Steps) error {
+func (o *Options) clean(ctx context.Context, bench *compare.Bench, steps *display.Steps) error {
 	if o.Keep {
 		runs, repositories := bench.Left()
 		steps.Print("Kept: the runs " + strings.Join(runs, ", ") + " and the repositories " + strings.Join(repositories, ", "))

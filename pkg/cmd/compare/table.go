@@ -12,7 +12,7 @@ import (
 	terminal "golang.org/x/term"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/compare"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
 // defaultWidth is that of what does not tell.
@@ -37,18 +37,18 @@ func unicodeLocale(getenv func(string) string) bool {
 // printTable writes the table, the bars below it, and why something is missing.
 func printTable(comparison *compare.Comparison, width int, unicode bool, out io.Writer) error {
 	var text strings.Builder
-	text.WriteString(term.Table(columns(), comparison.Variants))
+	text.WriteString(display.Table(columns(), comparison.Variants))
 	if bars := compare.Bars(comparison.Variants, width, unicode); bars != "" {
 		text.WriteString("\n" + bars)
 	}
 	for _, variant := range comparison.Failed() {
-		fmt.Fprintf(&text, "\n%s: %s\n", variant.Name, term.Clean(variant.Error))
+		fmt.Fprintf(&text, "\n%s: %s\n", variant.Name, display.Clean(variant.Error))
 	}
 	_, err := io.WriteString(out, text.String())
 	return err
 }
 
-func columns() []term.Column[compare.Variant] {
+func columns() []display.Column[compare.Variant] {
 	// What was not measured is no number.
 	const missing = "-"
 	inspected := func(cell func(compare.Variant) string) func(compare.Variant) string {
@@ -67,12 +67,12 @@ func columns() []term.Column[compare.Variant] {
 			return missing
 		}
 	}
-	long := func(n float64) string { return term.Seconds(time.Duration(n * float64(time.Second))) }
+	long := func(n float64) string { return display.Seconds(time.Duration(n * float64(time.Second))) }
 	short := func(n float64) string { return fmt.Sprintf("%.2fs", n) }
-	return []term.Column[compare.Variant]{
+	return []display.Column[compare.Variant]{
 		{Header: "VARIANT", Cell: func(v compare.Variant) string { return v.Name }},
-		{Header: "SIZE", Cell: inspected(func(v compare.Variant) string { return term.Bytes(v.CompressedBytes) })},
-		{Header: "ON DISK", Cell: inspected(func(v compare.Variant) string { return term.Bytes(v.UnpackedBytes) })},
+		{Header: "SIZE", Cell: inspected(func(v compare.Variant) string { return display.Bytes(v.CompressedBytes) })},
+		{Header: "ON DISK", Cell: inspected(func(v compare.Variant) string { return display.Bytes(v.UnpackedBytes) })},
 		{Header: "LAYERS", Cell: inspected(func(v compare.Variant) string { return strconv.Itoa(v.Layers) })},
 		{Header: "COLD", Cell: seconds(func(v compare.Variant) *float64 { return v.ColdSeconds }, long)},
 		{Header: "CHANGE", Cell: seconds(func(v compare.Variant) *float64 { return v.ChangeSeconds }, long)},
@@ -88,7 +88,7 @@ func columns() []term.Column[compare.Variant] {
 			for i, p := range v.Packages {
 				parts[i] = fmt.Sprintf("%s %.0f%%", p.Name, 100*float64(p.Bytes)/float64(max(1, v.UnpackedBytes)))
 			}
-			return term.OrNone(strings.Join(parts, ", "))
+			return display.OrNone(strings.Join(parts, ", "))
 		})},
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 // Options say what is completed.
@@ -82,5 +82,5 @@ func apps(runs []status.Run, args []string, now time.Time) []string {
 }
 
 func about(run status.Run, now time.Time) string {
-	return run.Ending() + ", " + term.Age(run.Started, now) + " ago"
+	return run.Ending() + ", " + display.Age(run.Started, now) + " ago"
 }

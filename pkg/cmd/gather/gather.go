@@ -20,10 +20,10 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/bundle"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/complete"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 // ErrExists says that the file to write is there already.
@@ -141,7 +141,7 @@ func (o *Options) Run(ctx context.Context) error {
 }
 
 func (o *Options) write(ctx context.Context, options bundle.Options, out io.Writer) error {
-	steps := term.NewSteps(o.Streams.ErrOut)
+	steps := display.NewSteps(o.Streams.ErrOut)
 	about := "namespace " + o.Namespace
 	if options.Run != nil {
 		about = "run " + options.Run.Name
@@ -154,7 +154,7 @@ func (o *Options) write(ctx context.Context, options bundle.Options, out io.Writ
 	if err != nil {
 		err = fmt.Errorf("gather: %w", err)
 	}
-	done(fmt.Sprintf("Gathered what there is of %s: %s", about, term.Count(summary.Files, "file")), err)
+	done(fmt.Sprintf("Gathered what there is of %s: %s", about, display.Count(summary.Files, "file")), err)
 	if err == nil && len(summary.Missing) > 0 {
 		steps.Print("not everything could be read: the archive's README.txt says what and why")
 	}

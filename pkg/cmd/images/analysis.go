@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 // instructionWidth is how much of an instruction a table shows.
@@ -25,17 +25,17 @@ func printAnalysis(analysis *inspect.Analysis, top int, wide bool, out io.Writer
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "image  %s@%s\n", analysis.Repository, analysis.Digest)
-	fmt.Fprintf(&text, "size   %s compressed, %s on disk, %s\n", term.Bytes(analysis.CompressedBytes), term.Bytes(analysis.UnpackedBytes), term.Count(len(analysis.Layers), "layer"))
-	fmt.Fprintf(&text, "user   %s\n", term.Clean(user))
+	fmt.Fprintf(&text, "size   %s compressed, %s on disk, %s\n", display.Bytes(analysis.CompressedBytes), display.Bytes(analysis.UnpackedBytes), display.Count(len(analysis.Layers), "layer"))
+	fmt.Fprintf(&text, "user   %s\n", display.Clean(user))
 	packages := analysis.Packages
 	if top > 0 {
 		packages = packages[:min(top, len(packages))]
 	}
 	for _, table := range []string{
-		term.Table(layerColumns(wide), analysis.Layers),
-		term.Table(packageColumns(analysis.UnpackedBytes), packages),
-		term.Table(fileColumns(analysis.UnpackedBytes), analysis.LargestFiles),
-		term.Table(wasteColumns(analysis.UnpackedBytes, wide), analysis.Waste),
+		display.Table(layerColumns(wide), analysis.Layers),
+		display.Table(packageColumns(analysis.UnpackedBytes), packages),
+		display.Table(fileColumns(analysis.UnpackedBytes), analysis.LargestFiles),
+		display.Table(wasteColumns(analysis.UnpackedBytes, wide), analysis.Waste),
 	} {
 		if table != "" {
 			text.WriteString("\n" + table)
@@ -57,11 +57,11 @@ func share(bytes, all int64) string {
 	return fmt.Sprintf("%.0f%%", percent)
 }
 
-func layerColumns(wide bool) []term.Column[inspect.Layer] {
-	return []term.Column[inspect.Layer]{
-		{Header: "LAYER", Cell: func(l inspect.Layer) string { return term.Digest(l.Digest, wide) }},
-		{Header: "SIZE", Cell: func(l inspect.Layer) string { return term.Bytes(l.CompressedBytes) }},
-		{Header: "ON DISK", Cell: func(l inspect.Layer) string { return term.Bytes(l.UnpackedBytes) }},
+func layerColumns(wide bool) []display.Column[inspect.Layer] {
+	return []display.Column[inspect.Layer]{
+		{Header: "LAYER", Cell: func(l inspect.Layer) string { return display.Digest(l.Digest, wide) }},
+		{Header: "SIZE", Cell: func(l inspect.Layer) string { return display.Bytes(l.CompressedBytes) }},
+		{Header: "ON DISK", Cell: func(l inspect.Layer) string { return display.Bytes(l.UnpackedBytes) }},
 		{Header: "FILES", Cell: func(l inspect.Layer) string { return strconv.Itoa(l.Files) }},
 		{Header: "LINE", Cell: func(l inspect.Layer) string {
 			switch {
@@ -77,34 +77,34 @@ func layerColumns(wide bool) []term.Column[inspect.Layer] {
 			if !wide && len(runes) > instructionWidth {
 				return string(runes[:instructionWidth-1]) + "…"
 			}
-			return term.OrNone(l.CreatedBy)
+			return display.OrNone(l.CreatedBy)
 		}},
 	}
 }
 
-func packageColumns(all int64) []term.Column[inspect.Package] {
-	return []term.Column[inspect.Package]{
+func packageColumns(all int64) []display.Column[inspect.Package] {
+	return []display.Column[inspect.Package]{
 		{Header: "PACKAGE", Cell: func(p inspect.Package) string { return p.Name }},
-		{Header: "VERSION", Cell: func(p inspect.Package) string { return term.OrNone(p.Version) }},
+		{Header: "VERSION", Cell: func(p inspect.Package) string { return display.OrNone(p.Version) }},
 		{Header: "OF", Cell: func(p inspect.Package) string { return p.Kind }},
-		{Header: "ON DISK", Cell: func(p inspect.Package) string { return term.Bytes(p.Bytes) }},
+		{Header: "ON DISK", Cell: func(p inspect.Package) string { return display.Bytes(p.Bytes) }},
 		{Header: "SHARE", Cell: func(p inspect.Package) string { return share(p.Bytes, all) }},
 	}
 }
 
-func fileColumns(all int64) []term.Column[inspect.LargeFile] {
-	return []term.Column[inspect.LargeFile]{
+func fileColumns(all int64) []display.Column[inspect.LargeFile] {
+	return []display.Column[inspect.LargeFile]{
 		{Header: "FILE", Cell: func(f inspect.LargeFile) string { return f.Path }},
-		{Header: "ON DISK", Cell: func(f inspect.LargeFile) string { return term.Bytes(f.Bytes) }},
+		{Header: "ON DISK", Cell: func(f inspect.LargeFile) string { return display.Bytes(f.Bytes) }},
 		{Header: "SHARE", Cell: func(f inspect.LargeFile) string { return share(f.Bytes, all) }},
-		{Header: "PACKAGE", Cell: func(f inspect.LargeFile) string { return term.OrNone(f.Package) }},
+		{Header: "PACKAGE", Cell: func(f inspect.LargeFile) string { return display.OrNone(f.Package) }},
 	}
 }
 
-func wasteColumns(all int64, wide bool) []term.Column[inspect.Waste] {
-	return []term.Column[inspect.Waste]{
+func wasteColumns(all int64, wide bool) []display.Column[inspect.Waste] {
+	return []display.Column[inspect.Waste]{
 		{Header: "WASTE", Cell: func(w inspect.Waste) string { return w.Kind }},
-		{Header: "ON DISK", Cell: func(w inspect.Waste) string { return term.Bytes(w.Bytes) }},
+		{Header: "ON DISK", Cell: func(w inspect.Waste) string { return display.Bytes(w.Bytes) }},
 		{Header: "SHARE", Cell: func(w inspect.Waste) string { return share(w.Bytes, all) }},
 		{Header: "FILES", Cell: func(w inspect.Waste) string { return strconv.Itoa(w.Files) }},
 		{Header: "FOR EXAMPLE", Cell: func(w inspect.Waste) string {

@@ -22,9 +22,9 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -278,7 +278,7 @@ func TestPrune(t *testing.T) {
 			cluster := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), listKinds())
 			p := &prune{
 				store: store, cluster: cluster, collector: &fakeCollector{events: &events},
-				rules: images.Rules{Keep: 1, Now: testNow}, steps: term.NewSteps(&bytes.Buffer{}),
+				rules: images.Rules{Keep: 1, Now: testNow}, steps: display.NewSteps(&bytes.Buffer{}),
 			}
 			if test.change != nil {
 				test.change(p, store, cluster)

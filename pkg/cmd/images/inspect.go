@@ -15,13 +15,13 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 // inspectFlags are what the command line says.
@@ -135,7 +135,7 @@ func (o *inspectOptions) Run(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	steps := term.NewSteps(o.Streams.ErrOut)
+	steps := display.NewSteps(o.Streams.ErrOut)
 	finder := &finder{clients: o.Clients, config: config, app: o.Name.App, waiting: func(err error) {
 		steps.Print(fmt.Sprintf("waiting for the registry, which is being restarted or cleaned up: %v; see: kubectl pyflow status", err))
 	}}

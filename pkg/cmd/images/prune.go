@@ -15,11 +15,11 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 const (
@@ -166,7 +166,7 @@ func (o *pruneOptions) Run(ctx context.Context) error {
 	defer client.Close()
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, fmt.Errorf("prune is not done after %s: raise --timeout, and run it again to free what is left", o.Timeout))
 	defer cancel()
-	steps := term.NewSteps(o.Streams.ErrOut)
+	steps := display.NewSteps(o.Streams.ErrOut)
 	p := &prune{
 		store: client, cluster: o.Clients.Dynamic, rules: o.Rules, steps: steps, ephemeral: config.Registry.Ephemeral,
 		collector: &images.Collector{Kube: o.Clients.Kube, Interval: collectorInterval, Patience: collectorPatience, Progress: steps.Update},
@@ -193,7 +193,7 @@ type prune struct {
 	// ephemeral says that there is no garbage to collect: the storage goes with
 	// its pod.
 	ephemeral bool
-	steps     *term.Steps
+	steps     *display.Steps
 }
 
 // run returns what was deleted, also beside an error; nil when that is nothing.
@@ -210,7 +210,7 @@ func (p *prune) run(ctx context.Context, dryRun bool) (*images.Pruned, error) {
 	}
 	done := p.steps.Start("Looking for what is used")
 	plan, err := p.plan(ctx, repositories)
-	done(fmt.Sprintf("Found what is used: %s can go", term.Count(len(plan.Deletions), "manifest")), err)
+	done(fmt.Sprintf("Found what is used: %s can go", display.Count(len(plan.Deletions), "manifest")), err)
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +235,7 @@ func (p *prune) run(ctx context.Context, dryRun bool) (*images.Pruned, error) {
 	if err == nil {
 		pruned.Freed(repositories, collected)
 	}
-	done(fmt.Sprintf("Garbage collected: %s", term.Count(len(collected.Blobs), "blob")), err)
+	done(fmt.Sprintf("Garbage collected: %s", display.Count(len(collected.Blobs), "blob")), err)
 	return pruned, err
 }
 
@@ -252,7 +252,7 @@ func (p *prune) read(ctx context.Context) ([]*images.Repository, error) {
 	for _, repository := range repositories {
 		n += len(repository.Manifests)
 	}
-	done(fmt.Sprintf("Registry read: %s", term.Count(n, "manifest")), err)
+	done(fmt.Sprintf("Registry read: %s", display.Count(n, "manifest")), err)
 	return repositories, err
 }
 
@@ -274,7 +274,7 @@ func (p *prune) delete(ctx context.Context, repositories []*images.Repository, p
 	deleted, err := images.Delete(ctx, p.store, plan.Deletions, func(n int) {
 		p.steps.Update(fmt.Sprintf("Deleting manifests: %d of %d", n, len(plan.Deletions)))
 	})
-	done("Deleted "+term.Count(len(deleted), "manifest"), err)
+	done("Deleted "+display.Count(len(deleted), "manifest"), err)
 	if err != nil {
 		return deleted, err
 	}
@@ -288,49 +288,49 @@ func (p *prune) delete(ctx context.Context, repositories []*images.Repository, p
 	if err != nil {
 		gone = deleted
 	}
-	done(fmt.Sprintf("Put back what came into use meanwhile: %s", term.Count(len(deleted)-len(gone), "manifest")), err)
+	done(fmt.Sprintf("Put back what came into use meanwhile: %s", display.Count(len(deleted)-len(gone), "manifest")), err)
 	return gone, err
 }
 
 // printPruned writes what goes, and the sum of it.
 func printPruned(pruned *images.Pruned, options tableOptions, out io.Writer) error {
-	var columns []term.Column[images.Pruning]
+	var columns []display.Column[images.Pruning]
 	add := func(header string, cell func(images.Pruning) string) {
-		columns = append(columns, term.Column[images.Pruning]{Header: header, Cell: cell})
+		columns = append(columns, display.Column[images.Pruning]{Header: header, Cell: cell})
 	}
 	if options.Namespaces {
 		add("NAMESPACE", func(p images.Pruning) string { return p.Namespace })
 	}
 	add("APP", func(p images.Pruning) string { return p.App })
 	add("KIND", func(p images.Pruning) string { return string(p.Kind) })
-	add("TAG", func(p images.Pruning) string { return term.OrNone(strings.Join(p.Tags, ",")) })
-	add("DIGEST", func(p images.Pruning) string { return term.Digest(p.Digest, false) })
-	add("SIZE", func(p images.Pruning) string { return term.Bytes(p.SizeBytes) })
+	add("TAG", func(p images.Pruning) string { return display.OrNone(strings.Join(p.Tags, ",")) })
+	add("DIGEST", func(p images.Pruning) string { return display.Digest(p.Digest, false) })
+	add("SIZE", func(p images.Pruning) string { return display.Bytes(p.SizeBytes) })
 	add("AGE", func(p images.Pruning) string { return age(p.Created, options.Now) })
-	_, err := io.WriteString(out, term.Table(columns, pruned.Deleted)+summary(pruned)+"\n")
+	_, err := io.WriteString(out, display.Table(columns, pruned.Deleted)+summary(pruned)+"\n")
 	return err
 }
 
 // summary is what happened, in one line.
 func summary(pruned *images.Pruned) string {
-	parts := []string{term.Count(pruned.Count(images.Images), "image")}
+	parts := []string{display.Count(pruned.Count(images.Images), "image")}
 	for _, kind := range []struct {
 		kind images.Kind
 		name string
 	}{{images.Contexts, "build context"}, {images.Cache, "cached layer"}, {images.Tests, "tested stage"}, {images.Comparisons, "image or layer of a comparison"}} {
 		if n := pruned.Count(kind.kind); n > 0 {
-			parts = append(parts, term.Count(n, kind.name))
+			parts = append(parts, display.Count(n, kind.name))
 		}
 	}
 	text := strings.Join(parts, ", ")
-	freed := term.Bytes(pruned.FreedBytes)
+	freed := display.Bytes(pruned.FreedBytes)
 	switch {
 	case pruned.DryRun:
 		return text + " would be deleted, " + freed + " freed"
 	case !pruned.Reclaimed:
 		return text + " deleted, no space freed"
 	case pruned.FreedUnknown > 0:
-		return fmt.Sprintf("%s deleted, %s freed, and %s that no image referred to", text, freed, term.Count(pruned.FreedUnknown, "blob"))
+		return fmt.Sprintf("%s deleted, %s freed, and %s that no image referred to", text, freed, display.Count(pruned.FreedUnknown, "blob"))
 	}
 	return text + " deleted, " + freed + " freed"
 }

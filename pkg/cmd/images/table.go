@@ -8,8 +8,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 type tableOptions struct {
@@ -21,26 +21,26 @@ type tableOptions struct {
 
 // printTable writes the images, and what namespaces store if the list says so.
 func printTable(list *images.List, options tableOptions, out io.Writer) error {
-	text := term.Table(imageColumns(options), list.Items)
-	if stored := term.Table(storedColumns(), list.Stored); stored != "" {
+	text := display.Table(imageColumns(options), list.Items)
+	if stored := display.Table(storedColumns(), list.Stored); stored != "" {
 		text = strings.TrimPrefix(text+"\n"+stored, "\n")
 	}
 	_, err := io.WriteString(out, text)
 	return err
 }
 
-func imageColumns(options tableOptions) []term.Column[images.Image] {
-	var columns []term.Column[images.Image]
+func imageColumns(options tableOptions) []display.Column[images.Image] {
+	var columns []display.Column[images.Image]
 	add := func(header string, cell func(images.Image) string) {
-		columns = append(columns, term.Column[images.Image]{Header: header, Cell: cell})
+		columns = append(columns, display.Column[images.Image]{Header: header, Cell: cell})
 	}
 	if options.Namespaces {
 		add("NAMESPACE", func(i images.Image) string { return i.Namespace })
 	}
 	add("APP", func(i images.Image) string { return i.App })
 	add("TAG", func(i images.Image) string { return strings.Join(i.Tags, ",") })
-	add("DIGEST", func(i images.Image) string { return term.Digest(i.Digest, options.Wide) })
-	add("SIZE", func(i images.Image) string { return term.Bytes(i.SizeBytes) })
+	add("DIGEST", func(i images.Image) string { return display.Digest(i.Digest, options.Wide) })
+	add("SIZE", func(i images.Image) string { return display.Bytes(i.SizeBytes) })
 	add("AGE", func(i images.Image) string { return age(i.Created, options.Now) })
 	add("USED BY", func(i images.Image) string { return users(i.UsedBy, i.Namespace) })
 	if options.Wide {
@@ -50,22 +50,22 @@ func imageColumns(options tableOptions) []term.Column[images.Image] {
 	return columns
 }
 
-func storedColumns() []term.Column[images.Stored] {
-	amount := func(a images.Amount) string { return strconv.Itoa(a.Count) + ", " + term.Bytes(a.Bytes) }
-	return []term.Column[images.Stored]{
+func storedColumns() []display.Column[images.Stored] {
+	amount := func(a images.Amount) string { return strconv.Itoa(a.Count) + ", " + display.Bytes(a.Bytes) }
+	return []display.Column[images.Stored]{
 		{Header: "STORED", Cell: func(s images.Stored) string { return s.Namespace }},
 		{Header: "IMAGES", Cell: func(s images.Stored) string { return amount(s.Images) }},
 		{Header: "CONTEXTS", Cell: func(s images.Stored) string { return amount(s.Contexts) }},
 		{Header: "CACHE", Cell: func(s images.Stored) string { return amount(s.Cache) }},
-		{Header: "TOTAL", Cell: func(s images.Stored) string { return term.Bytes(s.TotalBytes) }},
+		{Header: "TOTAL", Cell: func(s images.Stored) string { return display.Bytes(s.TotalBytes) }},
 	}
 }
 
 func age(created *metav1.Time, now time.Time) string {
 	if created == nil {
-		return term.Age(metav1.Time{}, now)
+		return display.Age(metav1.Time{}, now)
 	}
-	return term.Age(*created, now)
+	return display.Age(*created, now)
 }
 
 // users names the namespace of those that are not where the image is.
@@ -80,5 +80,5 @@ func users(all []images.User, namespace string) string {
 			texts[i] += " (previous)"
 		}
 	}
-	return term.OrNone(strings.Join(texts, ","))
+	return display.OrNone(strings.Join(texts, ","))
 }

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/scaffold"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 // introduce says what is going to be done, and from what.
@@ -17,7 +17,7 @@ func (o *Options) introduce(w *work) {
 		fmt.Fprintf(out, "%s: a new service from the template %s, Python %s, port %d\n", w.name, o.Template, w.project.Python, w.project.Port)
 	} else {
 		fmt.Fprintf(out, "%s: the project in %s\n\n", w.name, o.Dir)
-		fmt.Fprintln(out, term.Table([]term.Column[detect.Evidence]{
+		fmt.Fprintln(out, display.Table([]display.Column[detect.Evidence]{
 			{Header: "WHAT", Cell: func(e detect.Evidence) string { return e.What }},
 			{Header: "VALUE", Cell: func(e detect.Evidence) string { return e.Value }},
 			{Header: "FROM", Cell: func(e detect.Evidence) string { return e.Source }},
@@ -68,7 +68,7 @@ func (o *Options) conclude(w *work, written []string) error {
 	case !w.plan.Writes():
 		fmt.Fprintln(out, "Nothing to do: all is there")
 	case len(written) > 0:
-		fmt.Fprintf(out, "Wrote %s\n", term.Count(len(written), "file"))
+		fmt.Fprintf(out, "Wrote %s\n", display.Count(len(written), "file"))
 	}
 	if err := o.print(w, written); err != nil {
 		return err

@@ -13,12 +13,12 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
 
@@ -123,7 +123,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 		Streams: streams, Output: f.Output, Strict: f.Strict, Rules: f.Rules, Explain: f.Explain,
 		Lint:    lint.Options{Dir: ".", Dockerfile: f.File, Target: f.Target},
 		Variant: generate.Variant(f.Variant),
-		Color:   term.IsTerminal(streams.Out) && os.Getenv("NO_COLOR") == "",
+		Color:   display.IsTerminal(streams.Out) && os.Getenv("NO_COLOR") == "",
 	}
 	if len(args) > 0 {
 		o.Lint.Dir = args[0]
@@ -212,12 +212,12 @@ func (o *Options) list() error {
 	if o.Output == "json" {
 		return o.json(ruleList{Kind: "LintRuleList", APIVersion: "pyflow.dev/v1", Items: rules})
 	}
-	columns := []term.Column[lint.Rule]{
+	columns := []display.Column[lint.Rule]{
 		{Header: "RULE", Cell: func(rule lint.Rule) string { return rule.ID }},
 		{Header: "SEVERITY", Cell: func(rule lint.Rule) string { return string(rule.Severity) }},
 		{Header: "WHAT IT ASKS FOR", Cell: func(rule lint.Rule) string { return rule.Summary }},
 	}
-	_, err := o.Streams.Out.Write([]byte(term.Table(columns, rules)))
+	_, err := o.Streams.Out.Write([]byte(display.Table(columns, rules)))
 	return err
 }
 
@@ -233,7 +233,7 @@ func (o *Options) explain() error {
 				_, err := o.Streams.Out.Write([]byte(page))
 				return err
 			}
-			_, err := fmt.Fprintf(o.Streams.Out, "# %s\n\n%s.\n\nA check of BuildKit: %s\n", rule.ID, rule.Summary, term.OrNone(rule.URL))
+			_, err := fmt.Fprintf(o.Streams.Out, "# %s\n\n%s.\n\nA check of BuildKit: %s\n", rule.ID, rule.Summary, display.OrNone(rule.URL))
 			return err
 		}
 	}

@@ -10,10 +10,10 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display/buildview"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/view"
 )
 
 // printer writes the lines that are wanted.
@@ -40,7 +40,7 @@ type printer struct {
 func newPrinter(o *Options, run *tektonv1.PipelineRun) *printer {
 	p := &printer{
 		out: o.Streams.Out, errOut: o.Streams.ErrOut, following: o.Follow,
-		stage: o.Stage, timestamps: o.Timestamps, all: o.All, color: term.IsTerminal(o.Streams.Out),
+		stage: o.Stage, timestamps: o.Timestamps, all: o.All, color: display.IsTerminal(o.Streams.Out),
 	}
 	p.tracker = track.NewTracker(run.Labels[manifests.LabelApp], run.Namespace, func(event track.Event) { p.told = append(p.told, event) })
 	p.tracker.Of(run)
@@ -100,9 +100,9 @@ func (p *printer) line(event track.Event) error {
 	text := event.Message
 	// Build and Push have one step.
 	if p.stage == track.Build || p.stage == track.Push {
-		text = view.LogText(text, p.color)
+		text = buildview.LogText(text, p.color)
 	} else {
-		text = view.LogLine(event.Source, text, p.color)
+		text = buildview.LogLine(event.Source, text, p.color)
 	}
 	if p.timestamps {
 		text = event.Time.UTC().Format(time.RFC3339Nano) + " " + text

@@ -17,9 +17,9 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 // Flags are what the command line says.
@@ -89,7 +89,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 	case "", "wide":
 		o.Person = true
 		o.Print = func(list *status.RunList, out io.Writer) error {
-			_, err := io.WriteString(out, term.Table(columns(tableOptions{Now: o.Now(), Namespaces: f.AllNamespaces, Wide: f.Output == "wide"}), list.Items))
+			_, err := io.WriteString(out, display.Table(columns(tableOptions{Now: o.Now(), Namespaces: f.AllNamespaces, Wide: f.Output == "wide"}), list.Items))
 			return err
 		}
 	case "name":
@@ -155,10 +155,10 @@ type tableOptions struct {
 	Wide       bool
 }
 
-func columns(options tableOptions) []term.Column[status.Run] {
-	var columns []term.Column[status.Run]
+func columns(options tableOptions) []display.Column[status.Run] {
+	var columns []display.Column[status.Run]
 	add := func(header string, cell func(status.Run) string) {
-		columns = append(columns, term.Column[status.Run]{Header: header, Cell: cell})
+		columns = append(columns, display.Column[status.Run]{Header: header, Cell: cell})
 	}
 	if options.Namespaces {
 		add("NAMESPACE", func(r status.Run) string { return r.Namespace })
@@ -166,14 +166,14 @@ func columns(options tableOptions) []term.Column[status.Run] {
 	add("NAME", func(r status.Run) string { return r.Name })
 	add("APP", func(r status.Run) string { return r.App })
 	add("STATUS", status.Run.Ending)
-	add("AGE", func(r status.Run) string { return term.Age(r.Started, options.Now) })
+	add("AGE", func(r status.Run) string { return display.Age(r.Started, options.Now) })
 	add("DURATION", func(r status.Run) string {
 		return duration.HumanDuration(time.Duration(r.DurationSeconds) * time.Second)
 	})
 	add("COMMIT", func(r status.Run) string { return commit(r, options.Wide) })
-	add("DIGEST", func(r status.Run) string { return term.Digest(r.Digest, options.Wide) })
+	add("DIGEST", func(r status.Run) string { return display.Digest(r.Digest, options.Wide) })
 	if options.Wide {
-		add("PIPELINE", func(r status.Run) string { return term.OrNone(r.Pipeline) })
+		add("PIPELINE", func(r status.Run) string { return display.OrNone(r.Pipeline) })
 		add("MESSAGE", func(r status.Run) string { return r.Message })
 	}
 	return columns
@@ -189,5 +189,5 @@ func commit(run status.Run, whole bool) string {
 	if text != "" && run.Dirty {
 		text += "*"
 	}
-	return term.OrNone(text)
+	return display.OrNone(text)
 }

@@ -14,13 +14,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/rand"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/nodeaccess"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/rollout"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 const (
@@ -292,7 +292,7 @@ func (r *run) probe(ctx context.Context) (string, error) {
 	if err := nodeaccess.Check(r.config.NodeAccess.Mode, results); err != nil {
 		return "", err
 	}
-	return term.Count(len(results), "node"), nil
+	return display.Count(len(results), "node"), nil
 }
 
 // forget deletes the image: nobody needs it any more. An external registry may

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -26,7 +27,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/rollout"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 // run is one setup under way.
@@ -34,7 +34,7 @@ type run struct {
 	*Options
 	*plan
 	applier *apply.Applier
-	steps   *term.Steps
+	steps   *display.Steps
 	changes []apply.Change
 }
 
@@ -42,7 +42,7 @@ type run struct {
 // It can be interrupted and run again at any point.
 func (o *Options) Run(ctx context.Context) error {
 	start := time.Now()
-	steps := term.NewSteps(o.Streams.ErrOut)
+	steps := display.NewSteps(o.Streams.ErrOut)
 	done := steps.Start("Checking the cluster")
 	plan, err := o.plan(ctx)
 	done("Cluster checked", err)
@@ -69,7 +69,7 @@ func (o *Options) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	steps.Print(fmt.Sprintf("%s in %s; namespace %s is ready for builds", summary(r.changes), term.Seconds(time.Since(start)), o.Clients.Namespace))
+	steps.Print(fmt.Sprintf("%s in %s; namespace %s is ready for builds", summary(r.changes), display.Seconds(time.Since(start)), o.Clients.Namespace))
 	return nil
 }
 

@@ -8,8 +8,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/duration"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 type tableOptions struct {
@@ -23,9 +23,9 @@ type tableOptions struct {
 // without rows is left out.
 func printTable(snapshot *status.Status, options tableOptions, out io.Writer) error {
 	blocks := []string{
-		term.Table(platformColumns(), snapshot.Platform),
-		term.Table(runColumns(options), snapshot.Runs),
-		term.Table(appColumns(options), snapshot.Apps),
+		display.Table(platformColumns(), snapshot.Platform),
+		display.Table(runColumns(options), snapshot.Runs),
+		display.Table(appColumns(options), snapshot.Apps),
 	}
 	var text []string
 	for _, block := range blocks {
@@ -37,56 +37,56 @@ func printTable(snapshot *status.Status, options tableOptions, out io.Writer) er
 	return err
 }
 
-func platformColumns() []term.Column[status.Part] {
-	return []term.Column[status.Part]{
+func platformColumns() []display.Column[status.Part] {
+	return []display.Column[status.Part]{
 		{Header: "PLATFORM", Cell: func(p status.Part) string { return p.Name }},
-		{Header: "NAMESPACE", Cell: func(p status.Part) string { return term.OrNone(p.Namespace) }},
-		{Header: "VERSION", Cell: func(p status.Part) string { return term.OrNone(p.Version) }},
+		{Header: "NAMESPACE", Cell: func(p status.Part) string { return display.OrNone(p.Namespace) }},
+		{Header: "VERSION", Cell: func(p status.Part) string { return display.OrNone(p.Version) }},
 		{Header: "READY", Cell: func(p status.Part) string { return count(p.Ready, p.Desired) }},
 		{Header: "STATUS", Cell: func(p status.Part) string { return health(p.Healthy, p.Unknown) }},
 		{Header: "MESSAGE", Cell: func(p status.Part) string { return p.Message }},
 	}
 }
 
-func runColumns(options tableOptions) []term.Column[status.Run] {
-	columns := []term.Column[status.Run]{{Header: "RUNS", Cell: func(r status.Run) string { return r.Name }}}
+func runColumns(options tableOptions) []display.Column[status.Run] {
+	columns := []display.Column[status.Run]{{Header: "RUNS", Cell: func(r status.Run) string { return r.Name }}}
 	if options.Namespaces {
-		columns = append(columns, term.Column[status.Run]{Header: "NAMESPACE", Cell: func(r status.Run) string { return r.Namespace }})
+		columns = append(columns, display.Column[status.Run]{Header: "NAMESPACE", Cell: func(r status.Run) string { return r.Namespace }})
 	}
 	columns = append(columns,
-		term.Column[status.Run]{Header: "APP", Cell: func(r status.Run) string { return r.App }},
-		term.Column[status.Run]{Header: "STATUS", Cell: status.Run.Ending},
-		term.Column[status.Run]{Header: "AGE", Cell: func(r status.Run) string { return term.Age(r.Started, options.Now) }},
-		term.Column[status.Run]{Header: "DURATION", Cell: func(r status.Run) string {
+		display.Column[status.Run]{Header: "APP", Cell: func(r status.Run) string { return r.App }},
+		display.Column[status.Run]{Header: "STATUS", Cell: status.Run.Ending},
+		display.Column[status.Run]{Header: "AGE", Cell: func(r status.Run) string { return display.Age(r.Started, options.Now) }},
+		display.Column[status.Run]{Header: "DURATION", Cell: func(r status.Run) string {
 			return duration.HumanDuration(time.Duration(r.DurationSeconds) * time.Second)
 		}},
-		term.Column[status.Run]{Header: "DIGEST", Cell: func(r status.Run) string { return term.Digest(r.Digest, options.Wide) }},
+		display.Column[status.Run]{Header: "DIGEST", Cell: func(r status.Run) string { return display.Digest(r.Digest, options.Wide) }},
 	)
 	if options.Wide {
-		columns = append(columns, term.Column[status.Run]{Header: "MESSAGE", Cell: func(r status.Run) string { return r.Message }})
+		columns = append(columns, display.Column[status.Run]{Header: "MESSAGE", Cell: func(r status.Run) string { return r.Message }})
 	}
 	return columns
 }
 
-func appColumns(options tableOptions) []term.Column[status.App] {
-	columns := []term.Column[status.App]{{Header: "APPS", Cell: func(a status.App) string { return a.Name }}}
+func appColumns(options tableOptions) []display.Column[status.App] {
+	columns := []display.Column[status.App]{{Header: "APPS", Cell: func(a status.App) string { return a.Name }}}
 	if options.Namespaces {
-		columns = append(columns, term.Column[status.App]{Header: "NAMESPACE", Cell: func(a status.App) string { return a.Namespace }})
+		columns = append(columns, display.Column[status.App]{Header: "NAMESPACE", Cell: func(a status.App) string { return a.Namespace }})
 	}
 	columns = append(columns,
-		term.Column[status.App]{Header: "READY", Cell: func(a status.App) string { return fmt.Sprintf("%d/%d", a.Ready, a.Desired) }},
-		term.Column[status.App]{Header: "STATUS", Cell: func(a status.App) string { return health(a.Healthy, false) }},
-		term.Column[status.App]{Header: "AGE", Cell: func(a status.App) string { return term.Age(a.Updated, options.Now) }},
-		term.Column[status.App]{Header: "DIGEST", Cell: func(a status.App) string { return term.Digest(a.Digest, options.Wide) }},
-		term.Column[status.App]{Header: "URL", Cell: func(a status.App) string { return term.OrNone(a.URL) }},
+		display.Column[status.App]{Header: "READY", Cell: func(a status.App) string { return fmt.Sprintf("%d/%d", a.Ready, a.Desired) }},
+		display.Column[status.App]{Header: "STATUS", Cell: func(a status.App) string { return health(a.Healthy, false) }},
+		display.Column[status.App]{Header: "AGE", Cell: func(a status.App) string { return display.Age(a.Updated, options.Now) }},
+		display.Column[status.App]{Header: "DIGEST", Cell: func(a status.App) string { return display.Digest(a.Digest, options.Wide) }},
+		display.Column[status.App]{Header: "URL", Cell: func(a status.App) string { return display.OrNone(a.URL) }},
 	)
 	if options.Wide {
 		columns = append(columns,
-			term.Column[status.App]{Header: "WORKLOADS", Cell: func(a status.App) string { return strings.Join(a.Workloads, ",") }},
-			term.Column[status.App]{Header: "IMAGE", Cell: func(a status.App) string { return term.OrNone(a.Image) }},
+			display.Column[status.App]{Header: "WORKLOADS", Cell: func(a status.App) string { return strings.Join(a.Workloads, ",") }},
+			display.Column[status.App]{Header: "IMAGE", Cell: func(a status.App) string { return display.OrNone(a.Image) }},
 		)
 	}
-	return append(columns, term.Column[status.App]{Header: "MESSAGE", Cell: func(a status.App) string { return a.Message }})
+	return append(columns, display.Column[status.App]{Header: "MESSAGE", Cell: func(a status.App) string { return a.Message }})
 }
 
 func health(healthy, unknown bool) string {
@@ -101,7 +101,7 @@ func health(healthy, unknown bool) string {
 
 func count(ready, desired int32) string {
 	if desired == 0 {
-		return term.OrNone("")
+		return display.OrNone("")
 	}
 	return fmt.Sprintf("%d/%d", ready, desired)
 }

@@ -9,10 +9,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 // plan is what a run is going to do with each member.
@@ -237,7 +237,7 @@ func (c *cluster) describe(p *plan) []string {
 		add("This goes:")
 	}
 	for _, stage := range p.stages {
-		add("  %s: %s", stage.name, term.Count(len(stage.all()), "object"))
+		add("  %s: %s", stage.name, display.Count(len(stage.all()), "object"))
 	}
 	if p.deletesTekton {
 		c.describeTekton(add)
@@ -263,7 +263,7 @@ func (c *cluster) describeTekton(add func(string, ...any)) {
 		}
 	}
 	if runs > 0 {
-		add("With Tekton's kinds goes the history of %s.", term.Count(runs, "build"))
+		add("With Tekton's kinds goes the history of %s.", display.Count(runs, "build"))
 	}
 	if len(others) > 0 {
 		add("With Tekton's kinds go these, which are NOT pyflow's:")
@@ -274,7 +274,7 @@ func (c *cluster) describeTekton(add func(string, ...any)) {
 		if namespace == "" {
 			where = "of the whole cluster"
 		}
-		add("  %s %s", term.Count(others[key], kind), where)
+		add("  %s %s", display.Count(others[key], kind), where)
 	}
 }
 
@@ -297,9 +297,9 @@ func (c *cluster) describeStays(p *plan, add func(string, ...any)) {
 	}
 	switch {
 	case tekton > 0 && c.tekton != nil && !c.tekton.Managed:
-		add("Tekton Pipelines in namespace %s stays (%s): another tool has taken it over.", c.tekton.Namespace, term.Count(tekton, "object"))
+		add("Tekton Pipelines in namespace %s stays (%s): another tool has taken it over.", c.tekton.Namespace, display.Count(tekton, "object"))
 	case tekton > 0:
-		add("Tekton Pipelines stays (%s); the next setup adopts it.", term.Count(tekton, "object"))
+		add("Tekton Pipelines stays (%s); the next setup adopts it.", display.Count(tekton, "object"))
 	case c.tekton != nil && !c.tekton.Managed:
 		add("Tekton Pipelines in namespace %s stays: setup has not installed it.", c.tekton.Namespace)
 	}
@@ -313,9 +313,9 @@ func (c *cluster) describeStays(p *plan, add func(string, ...any)) {
 // be begins a sentence: 1 build is, 2 builds are.
 func be(n int, thing string) string {
 	if n == 1 {
-		return term.Count(n, thing) + " is"
+		return display.Count(n, thing) + " is"
 	}
-	return term.Count(n, thing) + " are"
+	return display.Count(n, thing) + " are"
 }
 
 const shown = 10

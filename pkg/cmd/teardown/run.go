@@ -12,11 +12,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
 
@@ -33,7 +33,7 @@ var (
 // gone. It can be interrupted and run again at any point.
 func (o *Options) Run(ctx context.Context) error {
 	start := time.Now()
-	steps := term.NewSteps(o.Streams.ErrOut)
+	steps := display.NewSteps(o.Streams.ErrOut)
 	done := steps.Start("Checking the cluster")
 	cluster, plan, err := o.prepare(ctx)
 	done("Cluster checked: "+o.Clients.Config.Host, err)
@@ -69,7 +69,7 @@ func (o *Options) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	steps.Print(fmt.Sprintf("%s deleted in %s", term.Count(len(plan.deleted()), "object"), term.Seconds(time.Since(start))))
+	steps.Print(fmt.Sprintf("%s deleted in %s", display.Count(len(plan.deleted()), "object"), display.Seconds(time.Since(start))))
 	return nil
 }
 
@@ -131,7 +131,7 @@ func (o *Options) confirm(ctx context.Context, cluster *cluster, plan *plan) (*p
 			return nil, ErrDeclined
 		}
 	}
-	answer, err := o.Ask(ctx, fmt.Sprintf("Delete %s of %s? Type yes to go on: ", term.Count(len(plan.deleted()), "object"), o.Clients.Config.Host))
+	answer, err := o.Ask(ctx, fmt.Sprintf("Delete %s of %s? Type yes to go on: ", display.Count(len(plan.deleted()), "object"), o.Clients.Config.Host))
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ type run struct {
 	*cluster
 	*plan
 	applier *apply.Applier
-	steps   *term.Steps
+	steps   *display.Steps
 }
 
 // all releases before it deletes, so that whatever comes between, no later setup
@@ -165,7 +165,7 @@ func (r *run) all(ctx context.Context) error {
 	for _, stage := range r.stages {
 		done := r.steps.Start("Deleting " + lowerFirst(stage.name))
 		err := r.applier.Remove(ctx, stage.objects, func(left int) {
-			r.steps.Update(fmt.Sprintf("Deleting %s: %s left", lowerFirst(stage.name), term.Count(left, "object")))
+			r.steps.Update(fmt.Sprintf("Deleting %s: %s left", lowerFirst(stage.name), display.Count(left, "object")))
 		})
 		done(fmt.Sprintf("%s: %d deleted", stage.name, len(stage.all())), err)
 		if err != nil {
@@ -189,7 +189,7 @@ func (r *run) release(ctx context.Context) error {
 	}
 	done := r.steps.Start("Leaving what stays to others")
 	err := r.applier.Release(ctx, objects, map[string]string{manifests.LabelManagedBy: manifests.FieldManager})
-	done(term.Count(len(objects), "object")+" left as they are", err)
+	done(display.Count(len(objects), "object")+" left as they are", err)
 	return err
 }
 

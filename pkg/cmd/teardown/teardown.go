@@ -11,8 +11,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
 )
 
 // Flags are what the command line says.
@@ -111,9 +111,9 @@ func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams
 	if cmd.Flags().Changed("keep-tekton") {
 		o.KeepTekton = &f.KeepTekton
 	}
-	if term.CanAsk(streams.In, streams.ErrOut) {
+	if display.CanAsk(streams.In, streams.ErrOut) {
 		o.Ask = func(ctx context.Context, prompt string) (string, error) {
-			return term.Ask(ctx, streams.In, streams.ErrOut, prompt)
+			return display.Ask(ctx, streams.In, streams.ErrOut, prompt)
 		}
 	}
 	var err error

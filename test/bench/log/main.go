@@ -27,7 +27,7 @@ import (
 	"knative.dev/pkg/apis"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
 // memoryLimit is the plugin's own, of cmd/kubectl-pyflow.
@@ -58,7 +58,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	steps, told := term.NewSteps(io.Discard), 0
+	steps, told := display.NewSteps(io.Discard), 0
 	for event := range events {
 		if event.Kind == follow.Log {
 			told++

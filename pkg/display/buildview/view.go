@@ -1,6 +1,6 @@
 // Package view shows the events of one build: live on a terminal, as plain lines,
 // as JSON, or not at all.
-package view
+package buildview
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
 // Mode is how a build is shown.
@@ -94,7 +94,7 @@ func Check(mode Mode, errOut io.Writer) error {
 // terminal returns out as the terminal that it is.
 func terminal(out io.Writer) (*os.File, bool) {
 	file, ok := out.(*os.File)
-	return file, ok && term.IsTerminal(out)
+	return file, ok && display.IsTerminal(out)
 }
 
 // inCI says whether a CI system runs the program: some of them pretend to be a

@@ -1,4 +1,4 @@
-package term
+package display
 
 import (
 	"github.com/dustin/go-humanize"

@@ -1,4 +1,4 @@
-package view
+package buildview
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
 const (
@@ -259,7 +259,7 @@ func ticking(took time.Duration) string {
 	if took < time.Minute {
 		return fmt.Sprintf("%ds", int(took.Seconds()))
 	}
-	return term.Seconds(took)
+	return display.Seconds(took)
 }
 
 // live says how far a stage is.
@@ -368,7 +368,7 @@ func (s *screen) record(width int) []string {
 			// The view was closed before its time.
 			_, doing, _ := words(stage.name)
 			room := max(min(width-aside, maxPhrase), 1)
-			lines = append(lines, row(colored(ansi.Yellow, "–"), doing, faint(term.Seconds(s.now().Sub(stage.begun))), room))
+			lines = append(lines, row(colored(ansi.Yellow, "–"), doing, faint(display.Seconds(s.now().Sub(stage.begun))), room))
 			continue
 		}
 		if stage.state == "" {

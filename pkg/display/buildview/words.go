@@ -1,4 +1,4 @@
-package view
+package buildview
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/term"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
 // words are what a stage is called while it is to come, under way, and done.
@@ -74,15 +74,15 @@ func endMark(state track.State) string {
 func transferred(transfer *track.Transfer) string {
 	var parts []string
 	if transfer.Files > 0 {
-		parts = append(parts, term.Count(transfer.Files, "file"))
+		parts = append(parts, display.Count(transfer.Files, "file"))
 	}
-	size := term.Bytes(transfer.Bytes)
+	size := display.Bytes(transfer.Bytes)
 	if transfer.Total > 0 {
-		size += " of " + term.Bytes(transfer.Total)
+		size += " of " + display.Bytes(transfer.Total)
 	}
 	parts = append(parts, size)
 	if transfer.BytesPerSecond > 0 {
-		parts = append(parts, term.Bytes(transfer.BytesPerSecond)+"/s")
+		parts = append(parts, display.Bytes(transfer.BytesPerSecond)+"/s")
 	}
 	return strings.Join(parts, ", ")
 }
@@ -138,15 +138,15 @@ const noise = 10_000
 
 // size is that of the image, and how much it has changed.
 func size(now, before int64) string {
-	text := term.Bytes(now)
+	text := display.Bytes(now)
 	switch {
 	case before == 0:
 		return text
 	case max(now-before, before-now) < noise:
 	case now > before:
-		return text + " (+" + term.Bytes(now-before) + " since the last release)"
+		return text + " (+" + display.Bytes(now-before) + " since the last release)"
 	case now < before:
-		return text + " (-" + term.Bytes(before-now) + " since the last release)"
+		return text + " (-" + display.Bytes(before-now) + " since the last release)"
 	}
 	return text + " (as the last release)"
 }
@@ -164,7 +164,7 @@ func commit(hash string, dirty bool) string {
 }
 
 func duration(seconds float64) string {
-	return term.Seconds(time.Duration(seconds * float64(time.Second)))
+	return display.Seconds(time.Duration(seconds * float64(time.Second)))
 }
 
 // oneLine is a text of somebody else's that stays on its line.

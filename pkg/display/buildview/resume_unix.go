@@ -1,6 +1,6 @@
 //go:build unix
 
-package view
+package buildview
 
 import (
 	"os"

@@ -1,5 +1,5 @@
 // Package term shows a person what is going on.
-package term
+package display
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package view
+package buildview
 
 // logged is a line that a step or a pod wrote.
 type logged struct{ source, text string }
