@@ -18,12 +18,12 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/bundle"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/supportbundle"
 )
 
 // ErrExists says that the file to write is there already.
@@ -82,7 +82,7 @@ The archive's name goes to standard output, or with --file - the archive itself.
 
 // Options are a run of gather.
 type Options struct {
-	Clients   bundle.Clients
+	Clients   supportbundle.Clients
 	Streams   genericiooptions.IOStreams
 	Namespace string
 	// Target is a run or an app; empty is the newest run.
@@ -100,7 +100,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 		return nil, err
 	}
 	return &Options{
-		Clients: bundle.Clients{Kube: clients.Kube, Tekton: clients.Tekton, Dynamic: clients.Dynamic},
+		Clients: supportbundle.Clients{Kube: clients.Kube, Tekton: clients.Tekton, Dynamic: clients.Dynamic},
 		Streams: streams, Namespace: clients.Namespace, Target: strings.Join(args, ""), File: f.File, Force: f.Force, Now: time.Now,
 	}, nil
 }
@@ -140,7 +140,7 @@ func (o *Options) Run(ctx context.Context) error {
 	return err
 }
 
-func (o *Options) write(ctx context.Context, options bundle.Options, out io.Writer) error {
+func (o *Options) write(ctx context.Context, options supportbundle.Options, out io.Writer) error {
 	steps := display.NewSteps(o.Streams.ErrOut)
 	about := "namespace " + o.Namespace
 	if options.Run != nil {
@@ -150,7 +150,7 @@ func (o *Options) write(ctx context.Context, options bundle.Options, out io.Writ
 	}
 	done := steps.Start("Gathering what there is of " + about)
 	options.Progress = func(what string) { steps.Update("Gathering: " + what) }
-	summary, err := bundle.Write(ctx, o.Clients, options, out)
+	summary, err := supportbundle.Write(ctx, o.Clients, options, out)
 	if err != nil {
 		err = fmt.Errorf("gather: %w", err)
 	}
@@ -165,8 +165,8 @@ func (o *Options) write(ctx context.Context, options bundle.Options, out io.Writ
 }
 
 // find decides what the archive is about.
-func (o *Options) find(ctx context.Context) (bundle.Options, error) {
-	options := bundle.Options{Namespace: o.Namespace, Now: o.Now()}
+func (o *Options) find(ctx context.Context) (supportbundle.Options, error) {
+	options := supportbundle.Options{Namespace: o.Namespace, Now: o.Now()}
 	run, err := pipelinerun.Find(ctx, o.Clients.Tekton, o.Namespace, o.Target)
 	var missing *pipelinerun.NotFoundError
 	switch {

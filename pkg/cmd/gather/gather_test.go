@@ -23,8 +23,8 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/bundle"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/supportbundle"
 )
 
 // testOptions are of a namespace with a run of the app web, and with the app api,
@@ -42,7 +42,7 @@ func testOptions(t *testing.T, namespace, target string) (o *Options, out, errOu
 	api := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "api", Labels: map[string]string{manifests.LabelApp: "api"}}}
 	streams, _, outBuffer, errBuffer := genericiooptions.NewTestIOStreams()
 	return &Options{
-		Clients:   bundle.Clients{Kube: fake.NewClientset(), Tekton: tektonfake.NewSimpleClientset(run), Dynamic: dynamicfake.NewSimpleDynamicClient(both, api)},
+		Clients:   supportbundle.Clients{Kube: fake.NewClientset(), Tekton: tektonfake.NewSimpleClientset(run), Dynamic: dynamicfake.NewSimpleDynamicClient(both, api)},
 		Streams:   streams,
 		Namespace: namespace, Target: target,
 		Now: func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) },

@@ -1,6 +1,6 @@
 // Package bundle packs what explains a run, or why there is none, into one archive
 // without secrets.
-package bundle
+package supportbundle
 
 import (
 	"context"
