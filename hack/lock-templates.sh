@@ -23,7 +23,7 @@ compile() {
     --generate-hashes --only-binary :all: --no-emit-index-url --no-emit-find-links "$@" >/dev/null
 }
 
-for template in "$ROOT"/pkg/scaffold/templates/*/; do
+for template in "$ROOT"/pkg/project/scaffold/templates/*/; do
   cd "$template"
   rm -f requirements.txt requirements-dev.txt
   compile pyproject.toml -o requirements.txt

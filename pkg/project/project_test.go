@@ -1,98 +1,159 @@
-package project
+package project_test
 
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 )
 
-func must(t *testing.T, err error) {
+func folder(t *testing.T, files map[string]string) string {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
+	dir := filepath.Join(t.TempDir(), "My Shop")
+	for file, content := range files {
+		file = filepath.Join(dir, file)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
+	return dir
 }
 
-func write(t *testing.T, dir, name, content string) {
-	t.Helper()
-	file := filepath.Join(dir, name)
-	must(t, os.MkdirAll(filepath.Dir(file), 0o755))
-	must(t, os.WriteFile(file, []byte(content), 0o600))
-}
+const app = "from fastapi import FastAPI\n\napp = FastAPI()\nother = FastAPI()\n"
 
-func TestFindManifests(t *testing.T) {
-	tests := map[string]struct {
-		files []string
-		want  string
-		err   error
+func TestRead(t *testing.T) {
+	const own = "FROM scratch\nEXPOSE 1\n"
+	for name, test := range map[string]struct {
+		files     map[string]string
+		options   project.Options
+		generated generate.Variant
+		has       []string
+		check     func(*project.Project) bool
 	}{
-		"none":                    {files: []string{"main.py", "deploy/values.yaml", "k8s/readme"}},
-		"deploy":                  {files: []string{"deploy/kustomization.yaml"}, want: "deploy"},
-		"k8s, yml":                {files: []string{"k8s/kustomization.yml", "deploy/x"}, want: "k8s"},
-		"k8s, upper case":         {files: []string{"k8s/Kustomization"}, want: "k8s"},
-		"both":                    {files: []string{"k8s/kustomization.yaml", "deploy/Kustomization"}, err: ErrTwoManifests},
-		"deploy is a script":      {files: []string{"deploy", "k8s/kustomization.yaml"}, want: "k8s"},
-		"only below":              {files: []string{"deploy/base/kustomization.yaml"}},
-		"a directory of the name": {files: []string{"deploy/kustomization.yaml/x"}},
-	}
-	for name, test := range tests {
+		"its own Dockerfile": {
+			files: map[string]string{"Dockerfile": own, "main.py": app, "pyproject.toml": "[tool.pyflow.build]\nvariant = \"distroless\"\n"},
+			check: func(s *project.Project) bool {
+				return s.Name == "my-shop" && s.Detected == nil && len(s.Files) == 0 && string(s.Dockerfile.Content) == own && s.Summary() == "" && s.Story() == nil
+			},
+		},
+		"one that the settings name": {
+			files: map[string]string{"Dockerfile": own, "docker/web": "FROM a\n", "pyproject.toml": "[tool.pyflow.build]\ndockerfile = \"docker/web\"\n"},
+			check: func(s *project.Project) bool { return s.Dockerfile.Path == "docker/web" },
+		},
+		"one that is named": {
+			files:   map[string]string{"Dockerfile": own, "other": "FROM b\n", "pyproject.toml": "[tool.pyflow.build]\ndockerfile = \"docker/web\"\n"},
+			options: project.Options{Dockerfile: "other"},
+			check:   func(s *project.Project) bool { return s.Dockerfile.Path == "other" },
+		},
+		"one made in its place": {
+			files:     map[string]string{"Dockerfile": own, "main.py": app},
+			options:   project.Options{Generate: true, App: "main:app", Variant: generate.Bloated},
+			generated: generate.Bloated,
+		},
+		"none": {
+			files:     map[string]string{"main.py": app},
+			options:   project.Options{App: "main:other", Python: "3.12", Port: 7000, Name: "till"},
+			generated: generate.Slim,
+			has:       []string{"main:other", "3.12", "7000", "# till"},
+			check:     func(s *project.Project) bool { return s.Name == "till" && s.Port == 7000 && s.Test == nil },
+		},
+		"none, settings": {
+			files: map[string]string{
+				"main.py":        app,
+				"pyproject.toml": "[tool.pyflow]\nname = \"till\"\napp = \"main:other\"\npython = \"3.13\"\nport = 7000\ntest = \"pytest -q 'a b'\"\n[tool.pyflow.build]\nvariant = \"distroless\"\n",
+				".dockerignore":  "*.md\n",
+			},
+			generated: generate.Distroless,
+			has:       []string{"main:other", "7000", "# till", "AS test"},
+			check: func(s *project.Project) bool {
+				return slices.Equal(s.Test, []string{"pytest", "-q", "a b"}) && strings.HasPrefix(string(s.Ignore()), "*.md\n") && strings.Contains(strings.Join(s.Story(), "\n"), "pyproject.toml:3")
+			},
+		},
+		"requirements that are ignored": {
+			files: map[string]string{
+				"main.py": app, "requirements.txt": "-r more.txt\nuvicorn==0.34.0\n", "more.txt": "fastapi==0.115.0\n", "requirements-dev.txt": "pytest==9.0.0\n", ".dockerignore": "*.txt\n",
+			},
+			options:   project.Options{App: "main:app", Test: "pytest"},
+			generated: generate.Slim,
+			check: func(s *project.Project) bool {
+				return len(s.Files) == 2 && string(s.Ignore()) == "*.txt\n\n# What the Dockerfile installs.\n!requirements.txt\n!more.txt\n!requirements-dev.txt\n"
+			},
+		},
+		"tests that are not wanted": {
+			files:     map[string]string{"main.py": app, "pyproject.toml": "[tool.pyflow]\ntest = \"pytest\"\n"},
+			options:   project.Options{App: "main:app", NoTest: true},
+			generated: generate.Slim,
+			check: func(s *project.Project) bool {
+				return s.Test == nil && !strings.Contains(string(s.Dockerfile.Content), "AS test") && s.Files["Dockerfile.dockerignore"] != nil
+			},
+		},
+		"other tests": {
+			files:     map[string]string{"main.py": app, "pyproject.toml": "[tool.pyflow]\ntest = \"pytest\"\n"},
+			options:   project.Options{App: "main:app", Test: "tox -e py"},
+			generated: generate.Slim,
+			check:     func(s *project.Project) bool { return slices.Equal(s.Test, []string{"tox", "-e", "py"}) },
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			for _, file := range test.files {
-				write(t, dir, file, "")
+			s, err := project.Read(folder(t, test.files), test.options)
+			if err != nil {
+				t.Fatal(err)
 			}
-			want := ""
-			if test.want != "" {
-				want = filepath.Join(dir, test.want)
+			if s.Variant != test.generated || (s.Detected != nil) != (test.generated != "") || (s.Summary() != "") != (test.generated != "") {
+				t.Errorf("got %+v", s)
 			}
-			got, err := FindManifests(dir)
-			if got != want || !errors.Is(err, test.err) {
-				t.Errorf("found %q, %v, want %q, %v", got, err, want, test.err)
+			if test.generated != "" && string(s.Files[project.Dockerfile]) != string(s.Dockerfile.Content) {
+				t.Errorf("the context has\n%s", s.Files[project.Dockerfile])
+			}
+			for _, text := range test.has {
+				if !strings.Contains(string(s.Dockerfile.Content), text) {
+					t.Errorf("the Dockerfile has no %q\n%s", text, s.Dockerfile.Content)
+				}
+			}
+			if test.check != nil && !test.check(s) {
+				t.Errorf("got %+v\n%s", s, strings.Join(s.Story(), "\n"))
 			}
 		})
 	}
 }
 
-func TestReadCommit(t *testing.T) {
-	dir := t.TempDir()
-	commit, err := ReadCommit(t.Context(), dir)
-	if err != nil || commit != (Commit{}) {
-		t.Errorf("no repository: %+v, %v", commit, err)
+func TestReadRefuses(t *testing.T) {
+	for name, test := range map[string]struct {
+		files   map[string]string
+		options project.Options
+		want    error
+		says    string
+	}{
+		"nothing":                 {files: map[string]string{"README.md": ""}, want: detect.ErrNoProject},
+		"no such Dockerfile":      {files: map[string]string{"main.py": app}, options: project.Options{Dockerfile: "no"}, want: dockerfile.ErrNotFound},
+		"no such Dockerfile, too": {files: map[string]string{"pyproject.toml": "[tool.pyflow.build]\ndockerfile = \"no\"\n"}, want: dockerfile.ErrNotFound},
+		"a test command":          {files: map[string]string{"main.py": app}, options: project.Options{App: "main:app", Test: "pytest 'x"}, says: `"pytest 'x"`},
+		"no app":                  {files: map[string]string{"script.py": "print()\n"}, want: generate.ErrNoApp},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := project.Read(folder(t, test.files), test.options)
+			if s != nil || err == nil || test.want != nil && !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("got %+v, %v", s, err)
+			}
+		})
 	}
-	git := func(args ...string) string {
-		t.Helper()
-		command := exec.CommandContext(t.Context(), "git", append([]string{"-C", dir, "-c", "user.name=a", "-c", "user.email=a@b"}, args...)...)
-		out, err := command.CombinedOutput()
-		if err != nil {
-			t.Fatalf("git %v: %v\n%s", args, err, out)
-		}
-		return strings.TrimSpace(string(out))
+	_, err := project.Read(folder(t, map[string]string{"main.py": app, "pyproject.toml": "[tool.pyflow]\nprot = 1\n"}), project.Options{})
+	var place *settings.Error
+	if !errors.As(err, &place) || place.Line != 2 {
+		t.Errorf("error is %v", err)
 	}
-	git("init", "-q")
-	if commit, err := ReadCommit(t.Context(), dir); err != nil || commit != (Commit{}) {
-		t.Errorf("no commit yet: %+v, %v", commit, err)
+	if _, err := project.Read(filepath.Join(t.TempDir(), "no"), project.Options{}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("error is %v", err)
 	}
-	write(t, dir, "app/main.py", "x")
-	write(t, dir, "other/file", "x")
-	git("add", ".")
-	git("commit", "-qm", "one")
-	head := git("rev-parse", "HEAD")
-	check := func(why, sub string, dirty bool) {
-		t.Helper()
-		got, err := ReadCommit(t.Context(), filepath.Join(dir, sub))
-		if want := (Commit{ID: head, Dirty: dirty}); err != nil || got != want {
-			t.Errorf("%s: got %+v, %v, want %+v", why, got, err, want)
-		}
-	}
-	check("clean", "", false)
-	write(t, dir, "other/file", "changed")
-	check("changed elsewhere", "app", false)
-	check("changed below", "", true)
-	write(t, dir, "app/new.py", "x")
-	check("a new file", "app", true)
-	write(t, dir, ".gitignore", "new.py\n")
-	check("an ignored file", "app", false)
 }

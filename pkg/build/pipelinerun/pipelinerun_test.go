@@ -242,7 +242,7 @@ func howTested(run *tektonv1.PipelineRun) string {
 
 func readPipeline(t *testing.T, name string) *tektonv1.Pipeline {
 	t.Helper()
-	file, err := os.Open("../manifests/testdata/default.yaml")
+	file, err := os.Open("../../manifests/testdata/default.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func (r *recorded) expect(t *testing.T, want ...string) {
 	}
 }
 
-func parsedValue(t *testing.T, text string) *dockerfile.Dockerfile {
+func parse(t *testing.T, text string) *dockerfile.Dockerfile {
 	t.Helper()
 	parsed, err := dockerfile.Parse("Dockerfile", []byte(text))
 	if err != nil {
@@ -96,7 +96,7 @@ func run(name string, status corev1.ConditionStatus, message string) *tektonv1.P
 
 func TestARunThatSucceeds(t *testing.T) {
 	r := record()
-	r.Dockerfile(dockerfile(t, twoStages))
+	r.Dockerfile(parse(t, twoStages))
 	r.Created("app-x")
 	r.Begin(Queue)
 	for _, event := range []follow.Event{
@@ -292,7 +292,7 @@ func TestFailures(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			r := record()
-			r.Dockerfile(dockerfile(t, twoStages))
+			r.Dockerfile(parse(t, twoStages))
 			r.Created("app-x")
 			r.Begin(Queue)
 			for _, event := range test.events {

@@ -47,7 +47,7 @@ func testTask(task string, code int32, results string, lines ...string) []follow
 
 func TestTestsThatPass(t *testing.T) {
 	r := record()
-	r.Dockerfile(dockerfile(t, tested))
+	r.Dockerfile(parse(t, tested))
 	testedBy(pipelinerun.Test{Command: []string{"pytest"}, Stage: "test"})(r)
 	r.Begin(Push)
 	events := []follow.Event{
@@ -96,7 +96,7 @@ func TestTestsThatPass(t *testing.T) {
 // later one starts from the same base.
 func TestInstructionsOfTheTestAreLeftOut(t *testing.T) {
 	r := record()
-	r.Dockerfile(dockerfile(t, tested))
+	r.Dockerfile(parse(t, tested))
 	r.Begin(Build)
 	r.Observe(engineSays("Building stage 'run' [idx: '2', base-idx: '0']"))
 	r.expect(t, "StageStarted build", "InstructionStarted build 5/6 line 5 FROM run", "Log build build: Building stage 'run' [idx: '2', base-idx: '0'] (chatter)")
@@ -156,7 +156,7 @@ func TestTestsThatFail(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := record()
-			r.Dockerfile(dockerfile(t, tested))
+			r.Dockerfile(parse(t, tested))
 			testedBy(test.test)(r)
 			r.Begin(Test)
 			for _, event := range test.events {

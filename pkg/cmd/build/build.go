@@ -254,7 +254,7 @@ type Options struct {
 	// Files are those of the build context that are not in Dir, and Found what Dir is;
 	// nil for Git.
 	Files map[string][]byte
-	Found *project.Service
+	Found *project.Project
 	// Release is what is delivered, but for what the cluster says.
 	Release  release.Options
 	NoDeploy bool

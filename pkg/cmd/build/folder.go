@@ -71,7 +71,7 @@ func (f *Flags) readFolder(o *Options, dir string) error {
 	if err != nil {
 		return err
 	}
-	if found.Project == nil && (f.App != "" || f.Python != "") {
+	if found.Detected == nil && (f.App != "" || f.Python != "") {
 		return fmt.Errorf("--app and --python are for a folder without a Dockerfile, and %s has one: pass --variant to have another one made", dir)
 	}
 	o.Dir, o.App, o.Files, o.Dockerfile, o.File = found.Dir, found.Name, found.Files, found.Dockerfile, found.Dockerfile.Path
@@ -173,7 +173,7 @@ func (f *Flags) checkManifests(directory string) error {
 }
 
 // settle takes over the settings that the command line says nothing about.
-func (f *Flags) settle(o *Options, found *project.Service) {
+func (f *Flags) settle(o *Options, found *project.Project) {
 	settings, r := found.Settings, &o.Release
 	r.Port = int32(found.Port) //nolint:gosec // checked to be a port
 	if settings.Replicas != nil && !f.changed("replicas") {

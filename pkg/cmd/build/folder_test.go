@@ -109,14 +109,14 @@ func TestFoldersWithoutADockerfile(t *testing.T) {
 	dir := folder(t, "shop", map[string]string{"main.py": testApp2, "requirements.txt": "fastapi==0.115.0\nuvicorn==0.34.0\n"})
 	o, err := testFlags(t).ToOptions([]string{dir}, genericiooptions.NewTestIOStreamsDiscard())
 	must(t, err)
-	if o.File != project.Dockerfile || o.Files[project.Dockerfile] == nil || o.Files[project.Dockerfile+".dockerignore"] == nil || o.Found.Project.App.Object != "main:app" {
+	if o.File != project.Dockerfile || o.Files[project.Dockerfile] == nil || o.Files[project.Dockerfile+".dockerignore"] == nil || o.Found.Detected.App.Object != "main:app" {
 		t.Errorf("got %+v", o)
 	}
 
 	both := folder(t, "both", map[string]string{"main.py": testApp2, "Dockerfile": "FROM scratch\n", "pyproject.toml": "[tool.pyflow]\napp = \"main:app\"\n"})
 	own, err := testFlags(t).ToOptions([]string{both}, genericiooptions.NewTestIOStreamsDiscard())
 	must(t, err)
-	if own.Found.Project != nil || len(own.Files) != 0 || string(own.Dockerfile.Content) != "FROM scratch\n" {
+	if own.Found.Detected != nil || len(own.Files) != 0 || string(own.Dockerfile.Content) != "FROM scratch\n" {
 		t.Errorf("the folder's own Dockerfile counts, got %+v", own)
 	}
 	for line, says := range map[string]string{

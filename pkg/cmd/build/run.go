@@ -126,9 +126,9 @@ func (o *Options) tell(ctx context.Context, tracker *track.Tracker) {
 		return
 	}
 	command := "kubectl pyflow lint " + o.Dir
-	if o.Found.Project != nil {
+	if o.Found.Detected != nil {
 		tracker.Notice(o.Found.Summary() + "; --show-dockerfile prints it, kubectl pyflow init keeps it")
-		for _, warning := range o.Found.Project.Warnings {
+		for _, warning := range o.Found.Detected.Warnings {
 			tracker.Warn(warning)
 		}
 		command += " --variant " + string(o.Found.Variant)

@@ -19,7 +19,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/compare"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
@@ -183,7 +183,7 @@ func (f *Flags) printing(o *Options) error {
 		}
 		return nil
 	}
-	printer, err := printer.New(f.Output)
+	printer, err := option.New(f.Output)
 	if err != nil {
 		return fmt.Errorf("--output is 'json', 'yaml', 'jsonpath=TEMPLATE' or 'go-template=TEMPLATE', not %q", f.Output)
 	}
@@ -218,10 +218,10 @@ func (f *Flags) candidates(o *Options, dir string) error {
 		if len(stage.Expose) > 0 {
 			candidate.Port = cmp.Or(candidate.Port, stage.Expose[0])
 		}
-		if found.Project != nil {
-			candidate.Port = cmp.Or(candidate.Port, found.Project.Port)
-			if found.Project.App != nil {
-				module = cmp.Or(module, found.Project.App.File)
+		if found.Detected != nil {
+			candidate.Port = cmp.Or(candidate.Port, found.Detected.Port)
+			if found.Detected.App != nil {
+				module = cmp.Or(module, found.Detected.App.File)
 			}
 		}
 		candidate.Port = cmp.Or(candidate.Port, detect.DefaultPort)

@@ -13,7 +13,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/compare"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
@@ -58,7 +58,7 @@ func TestPrint(t *testing.T) {
 		"table.txt": func(out *bytes.Buffer) error { return printTable(comparison, 60, true, out) },
 		"ascii.txt": func(out *bytes.Buffer) error { return printTable(comparison, 60, false, out) },
 		"compare.json": func(out *bytes.Buffer) error {
-			printer, err := printer.New("json")
+			printer, err := option.New("json")
 			if err != nil {
 				return err
 			}

@@ -12,7 +12,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
@@ -64,7 +64,7 @@ it. Otherwise the apps are those that the namespace's runs and workloads know of
 	f := cmd.Flags()
 	f.BoolVarP(&flags.AllNamespaces, "all-namespaces", "A", false, "Show the images of all namespaces")
 	f.StringVarP(&flags.Output, "output", "o", "", "Format: wide, name, json, yaml, jsonpath=TEMPLATE or go-template=TEMPLATE (default: a table)")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(printer.Formats(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(option.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	cmd.AddCommand(newInspectCommand(config, streams), newPruneCommand(config, streams), newPlatformCommand(streams))
 	return cmd
 }
@@ -113,7 +113,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 	case "name":
 		o.Print = printNames
 	default:
-		printer, err := printer.New(f.Output)
+		printer, err := option.New(f.Output)
 		if err != nil {
 			return nil, err
 		}

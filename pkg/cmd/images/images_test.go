@@ -21,7 +21,7 @@ import (
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	k8stesting "k8s.io/client-go/testing"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
@@ -97,7 +97,7 @@ func TestPrint(t *testing.T) {
 		}
 		return out.String()
 	}
-	json, err := printer.New("json")
+	json, err := option.New("json")
 	if err != nil {
 		t.Fatal(err)
 	}

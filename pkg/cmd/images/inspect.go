@@ -14,7 +14,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
@@ -109,7 +109,7 @@ func (f *inspectFlags) toOptions(streams genericiooptions.IOStreams, image strin
 			return printAnalysis(analysis, f.Top, f.Output == "wide", out)
 		}
 	default:
-		printer, err := printer.New(f.Output)
+		printer, err := option.New(f.Output)
 		if err != nil || f.Output == "name" {
 			return nil, fmt.Errorf("--output is 'wide', 'json', 'yaml', 'jsonpath=TEMPLATE' or 'go-template=TEMPLATE', not %q", f.Output)
 		}

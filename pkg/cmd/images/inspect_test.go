@@ -9,7 +9,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
 
@@ -35,7 +35,7 @@ func TestPrintAnalysis(t *testing.T) {
 		"inspect.txt":      func(out *bytes.Buffer) error { return printAnalysis(analysis, 2, false, out) },
 		"inspect-wide.txt": func(out *bytes.Buffer) error { return printAnalysis(analysis, 2, true, out) },
 		"inspect.json": func(out *bytes.Buffer) error {
-			printer, err := printer.New("json")
+			printer, err := option.New("json")
 			if err != nil {
 				return err
 			}

@@ -14,7 +14,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/dynamic"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -127,7 +127,7 @@ func (f *pruneFlags) toOptions(streams genericiooptions.IOStreams) (*pruneOption
 		return printPruned(pruned, tableOptions{Now: o.Rules.Now, Namespaces: f.AllNamespaces}, out)
 	}
 	if f.Output != "" {
-		printer, err := printer.New(f.Output)
+		printer, err := option.New(f.Output)
 		if err != nil {
 			return nil, fmt.Errorf("--output is 'json', 'yaml', 'jsonpath=TEMPLATE' or 'go-template=TEMPLATE', not %q", f.Output)
 		}

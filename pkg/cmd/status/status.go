@@ -14,7 +14,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
@@ -66,7 +66,7 @@ unknown.`,
 	f.BoolVarP(&flags.AllNamespaces, "all-namespaces", "A", false, "Show the runs and apps of all namespaces")
 	f.StringVarP(&flags.Output, "output", "o", "", "Format: wide, name, json, yaml, jsonpath=TEMPLATE or go-template=TEMPLATE (default: a table)")
 	f.IntVar(&flags.Runs, "runs", flags.Runs, "How many of the last runs to show")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(printer.Formats(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(option.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -97,7 +97,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams) (*Options, error) 
 	case "name":
 		o.Print = printNames
 	default:
-		printer, err := printer.New(f.Output)
+		printer, err := option.New(f.Output)
 		if err != nil {
 			return nil, err
 		}

@@ -20,7 +20,7 @@ import (
 	fakediscovery "k8s.io/client-go/discovery/fake"
 	"k8s.io/client-go/kubernetes/fake"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/printer"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
@@ -117,7 +117,7 @@ func TestOutputs(t *testing.T) {
 		if output == "name" {
 			err = printNames(example(), &out)
 		} else {
-			p, perr := printer.New(output)
+			p, perr := option.New(output)
 			if perr != nil {
 				t.Fatal(perr)
 			}

@@ -121,7 +121,7 @@ func TestJSON(t *testing.T) {
 // TestDocumented holds docs/events.md to the events: each field is named there, and
 // its examples are events.
 func TestDocumented(t *testing.T) {
-	content, err := os.ReadFile("../../docs/events.md")
+	content, err := os.ReadFile("../../../docs/events.md")
 	if err != nil {
 		t.Fatal(err)
 	}

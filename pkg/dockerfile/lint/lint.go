@@ -142,7 +142,7 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 	if options.Dockerfile == "" {
 		options.Dockerfile = "Dockerfile"
 	}
-	parsedValue, err := read(options)
+	file, err := read(options)
 	var failure *dockerfile.ParseError
 	if errors.As(err, &failure) {
 		return invalid(failure), nil
@@ -151,20 +151,20 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 		return nil, err
 	}
 	if options.Target != "" {
-		if _, err := parsedValue.Target(options.Target); err != nil {
+		if _, err := file.Target(options.Target); err != nil {
 			return nil, err
 		}
 	}
 	check := &checker{options: options, sources: map[string]*text{}}
-	check.add(parsedValue.Path, parsedValue.Content)
-	check.suppress(parsedValue)
-	if err := check.buildkit(ctx, parsedValue); err != nil {
+	check.add(file.Path, file.Content)
+	check.suppress(file)
+	if err := check.buildkit(ctx, file); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("check %s: %w", parsedValue.Path, err)
+		return nil, fmt.Errorf("check %s: %w", file.Path, err)
 	}
-	parsed, err := check.read(parsedValue)
+	parsed, err := check.read(file)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +174,7 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 	} {
 		rules(parsed)
 	}
-	return check.report(parsedValue), nil
+	return check.report(file), nil
 }
 
 // read returns the Dockerfile.

@@ -13,7 +13,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 )
 
-const example = "../../examples/mountains"
+const example = "../../../examples/mountains"
 
 func TestExampleHasNoFindings(t *testing.T) {
 	report, err := Run(t.Context(), Options{Dir: example, Now: today})

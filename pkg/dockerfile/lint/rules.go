@@ -38,10 +38,10 @@ func severityOf(id string) Severity {
 
 // pageURL is where the page of a rule of ours is read.
 func pageURL(id string) string {
-	return "https://github.com/pyflow-dev/kubectl-pyflow/blob/main/docs/lint/" + id + ".md"
+	return "https://github.com/pyflow-dev/kubectl-pyflow/blob/main/pkg/dockerfile/lint/pages/" + id + ".md"
 }
 
-// ownRules are the rules of this package. Each has a page in docs/lint.
+// ownRules are the rules of this package. Each has a page in pkg/dockerfile/lint/pages.
 func ownRules() []Rule {
 	rules := []Rule{
 		{ID: "apt-lists-kept", Severity: Warning, Summary: "The RUN that calls apt-get update removes the package lists"},

@@ -11,7 +11,7 @@ import (
 
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 
-	pages "github.com/pyflow-dev/kubectl-pyflow/docs/lint"
+	pages "github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint/pages"
 )
 
 // Page returns the page of a rule, in Markdown: reason and fix. BuildKit's rules have
@@ -24,7 +24,7 @@ const sourceRoot = "%SRCROOT%"
 // SARIF returns the report as SARIF 2.1.0, with the rules that have findings. version
 // is the program's.
 func (r *Report) SARIF(version string) ([]byte, error) {
-	run := sarif.NewRunWithInformationURI("kubectl-pyflow lint", "https://github.com/pyflow-dev/kubectl-pyflow/blob/main/docs/lint/README.md")
+	run := sarif.NewRunWithInformationURI("kubectl-pyflow lint", "https://github.com/pyflow-dev/kubectl-pyflow/blob/main/pkg/dockerfile/lint/pages/README.md")
 	run.Tool.Driver.WithVersion(version)
 	run.WithColumnKind("unicodeCodePoints")
 	run.WithOriginalUriBaseIds(map[string]sarif.ArtifactLocation{

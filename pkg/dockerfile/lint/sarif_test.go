@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 
-	pages "github.com/pyflow-dev/kubectl-pyflow/docs/lint"
+	pages "github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint/pages"
 )
 
 var update = flag.Bool("update", false, "write the golden files and the table of rules")
@@ -146,7 +146,7 @@ func TestPages(t *testing.T) {
 		table += fmt.Sprintf("| [%s](%s.md) | %s | %s |\n", rule.ID, rule.ID, rule.Severity, rule.Summary)
 		ids = append(ids, rule.ID)
 		if !ok {
-			t.Errorf("rule %s has no page docs/lint/%s.md", rule.ID, rule.ID)
+			t.Errorf("rule %s has no page pkg/dockerfile/lint/pages/%s.md", rule.ID, rule.ID)
 			continue
 		}
 		if !strings.HasPrefix(page, "# "+rule.ID+"\n\n") || !strings.Contains(page, "\nFound:\n") || !strings.Contains(page, "\nBetter:\n") {
@@ -159,7 +159,7 @@ func TestPages(t *testing.T) {
 	if _, ok := Page("README"); ok {
 		t.Error("the table is no rule's page")
 	}
-	const file = "../../docs/lint/README.md"
+	const file = "pages/README.md"
 	readme, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

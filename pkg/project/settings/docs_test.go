@@ -14,7 +14,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 )
 
-const docs = "../../docs/settings.md"
+const docs = "../../../docs/settings.md"
 
 func TestDocsHaveTheSettings(t *testing.T) {
 	text, err := os.ReadFile(docs)

@@ -157,7 +157,7 @@ func (f *finder) app() error {
 		return err
 	}
 	if !f.isPython() {
-		return detect.ErrNoProject
+		return ErrNoProject
 	}
 	return nil
 }

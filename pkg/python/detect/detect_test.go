@@ -120,7 +120,7 @@ func TestReadWithoutAProject(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "README.md", "nothing\n")
 	write(t, dir, "package.json", "{}\n")
-	if _, err := Read(dir, Options{}); !errors.Is(err, detect.ErrNoProject) {
+	if _, err := Read(dir, Options{}); !errors.Is(err, ErrNoProject) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := Read(filepath.Join(dir, "absent"), Options{}); !errors.Is(err, os.ErrNotExist) {

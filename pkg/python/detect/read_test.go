@@ -77,7 +77,7 @@ func TestErrors(t *testing.T) {
 		is      func(error) bool
 		text    string
 	}{
-		"no project":        {Options{}, []string{"README.md", ""}, func(err error) bool { return errors.Is(err, detect.ErrNoProject) }, ""},
+		"no project":        {Options{}, []string{"README.md", ""}, func(err error) bool { return errors.Is(err, ErrNoProject) }, ""},
 		"one project below": {Options{}, []string{"backend/requirements.txt", "flask", "backend/app.py", flask}, as[*MonorepoError], ". holds the project backend, build that: kubectl pyflow build backend"},
 		"a project of tools above": {
 			Options{},
@@ -240,7 +240,7 @@ func TestApp(t *testing.T) {
 			found, err := readFiles(t, Options{}, test.files...)
 			got := ""
 			switch {
-			case err != nil && !errors.Is(err, detect.ErrNoProject):
+			case err != nil && !errors.Is(err, ErrNoProject):
 				got = err.Error()
 			case found != nil && found.App != nil:
 				got = found.App.Object

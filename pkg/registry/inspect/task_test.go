@@ -21,7 +21,7 @@ import (
 // listScript is the script of the step that lists, at work below dir.
 func listScript(t *testing.T, dir string) string {
 	t.Helper()
-	file, err := os.Open("../manifests/platform/tasks.yaml")
+	file, err := os.Open("../../manifests/platform/tasks.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,5 @@
-// Package printer has the printers of --output that verbs with a report share.
-package printer
+// Package option has the printers of --output that verbs with a report share.
+package option
 
 import (
 	"fmt"

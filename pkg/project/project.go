@@ -1,4 +1,4 @@
-// Package service reads a folder as it is built: its settings, and the Dockerfile
+// Package project reads a folder as it is built: its settings, and the Dockerfile
 // that it has or that is made for it.
 package project
 
@@ -45,8 +45,8 @@ type Options struct {
 	NoTest bool
 }
 
-// Service is a folder as it is built.
-type Service struct {
+// Project is a folder as it is built.
+type Project struct {
 	// Dir is its absolute path.
 	Dir string
 	// Name is the app's, not checked.
@@ -55,10 +55,10 @@ type Service struct {
 	Settings *settings.Settings
 	// Dockerfile is the one that is built.
 	Dockerfile *dockerfile.Dockerfile
-	// Project is what was found, and Variant what the Dockerfile was generated as;
+	// Detected is what was found, and Variant what the Dockerfile was generated as;
 	// nil and empty for a Dockerfile of the folder's own.
-	Project *detect.Project
-	Variant generate.Variant
+	Detected *detect.Project
+	Variant  generate.Variant
 	// Files are the files of the build context that are not in the folder.
 	Files map[string][]byte
 	// Port is what Options or Settings say; 0 when they do not.
@@ -70,7 +70,7 @@ type Service struct {
 // Read reads a folder. Errors hold project.ErrNoProject for one that has nothing to
 // build, and those of pyproject.Read, project.ReadDockerfile, detect.Read and
 // recipe.Dockerfile.
-func Read(dir string, options Options) (*Service, error) {
+func Read(dir string, options Options) (*Project, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return nil, err
@@ -78,28 +78,28 @@ func Read(dir string, options Options) (*Service, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("%s is not a directory", dir)
 	}
-	s := &Service{}
-	if s.Dir, err = filepath.Abs(dir); err != nil {
+	p := &Project{}
+	if p.Dir, err = filepath.Abs(dir); err != nil {
 		return nil, err
 	}
-	if s.Settings, err = settings.Read(s.Dir); err != nil {
+	if p.Settings, err = settings.Read(p.Dir); err != nil {
 		return nil, err
 	}
-	s.Port = cmp.Or(options.Port, int(s.Settings.Port))
+	p.Port = cmp.Or(options.Port, int(p.Settings.Port))
 	if !options.NoTest {
-		if s.Test, err = Command(cmp.Or(options.Test, s.Settings.Test)); err != nil {
+		if p.Test, err = Command(cmp.Or(options.Test, p.Settings.Test)); err != nil {
 			return nil, err
 		}
 	}
-	s.Name = cmp.Or(options.Name, s.Settings.Name, appname.FromDir(s.Dir))
-	err = s.readDockerfile(options)
+	p.Name = cmp.Or(options.Name, p.Settings.Name, appname.FromDir(p.Dir))
+	err = p.readDockerfile(options)
 	if errors.Is(err, detect.ErrNoProject) || errors.Is(err, generate.ErrNoApp) {
-		err = fmt.Errorf("%s: %w", s.Dir, err)
+		err = fmt.Errorf("%s: %w", p.Dir, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	return p, nil
 }
 
 // Command splits a command line as a shell does, which is not there: an empty one is
@@ -120,12 +120,12 @@ func Command(line string) ([]string, error) {
 
 // readDockerfile takes the Dockerfile that is named, else the one that is there, else
 // one that is made.
-func (s *Service) readDockerfile(options Options) error {
-	named := cmp.Or(options.Dockerfile, s.Settings.Build.Dockerfile)
+func (p *Project) readDockerfile(options Options) error {
+	named := cmp.Or(options.Dockerfile, p.Settings.Build.Dockerfile)
 	if !options.Generate {
-		parsed, err := dockerfile.Read(s.Dir, named)
+		parsed, err := dockerfile.Read(p.Dir, named)
 		if err == nil {
-			s.Dockerfile = parsed
+			p.Dockerfile = parsed
 			return nil
 		}
 		if named != "" || !errors.Is(err, dockerfile.ErrNotFound) {
@@ -135,56 +135,56 @@ func (s *Service) readDockerfile(options Options) error {
 	var err error
 	wanted := detect.Options{App: options.App, Python: options.Python, Port: options.Port}
 	if wanted.App == "" {
-		wanted.App, wanted.AppSource = s.Settings.App, s.Settings.Where("app")
+		wanted.App, wanted.AppSource = p.Settings.App, p.Settings.Where("app")
 	}
 	if wanted.Python == "" {
-		wanted.Python, wanted.PythonSource = s.Settings.Python, s.Settings.Where("python")
+		wanted.Python, wanted.PythonSource = p.Settings.Python, p.Settings.Where("python")
 	}
 	if wanted.Port == 0 {
-		wanted.Port, wanted.PortSource = int(s.Settings.Port), s.Settings.Where("port")
+		wanted.Port, wanted.PortSource = int(p.Settings.Port), p.Settings.Where("port")
 	}
-	s.Project, err = detect.Read(s.Dir, wanted)
+	p.Detected, err = detect.Read(p.Dir, wanted)
 	if err != nil {
 		return err
 	}
-	s.Variant = cmp.Or(options.Variant, generate.Variant(s.Settings.Build.Variant), generate.Slim)
-	text, err := generate.Dockerfile(generate.Options{Project: s.Project, Variant: s.Variant, Port: s.Port, Test: len(s.Test) > 0, Name: s.Name})
+	p.Variant = cmp.Or(options.Variant, generate.Variant(p.Settings.Build.Variant), generate.Slim)
+	text, err := generate.Dockerfile(generate.Options{Project: p.Detected, Variant: p.Variant, Port: p.Port, Test: len(p.Test) > 0, Name: p.Name})
 	if err != nil {
 		return err
 	}
-	if s.Dockerfile, err = dockerfile.Parse(Dockerfile, text); err != nil {
+	if p.Dockerfile, err = dockerfile.Parse(Dockerfile, text); err != nil {
 		return fmt.Errorf("the generated Dockerfile: %w", err)
 	}
-	s.Files = map[string][]byte{Dockerfile: text}
-	ignore, err := s.ignore()
+	p.Files = map[string][]byte{Dockerfile: text}
+	ignore, err := p.ignore()
 	if err != nil {
 		return err
 	}
-	s.Files[Dockerfile+ignoreFile] = ignore
+	p.Files[Dockerfile+ignoreFile] = ignore
 	return nil
 }
 
 // Ignore is the ignore file that comes with a generated Dockerfile; nil for one of the
 // folder's own.
-func (s *Service) Ignore() []byte { return s.Files[Dockerfile+ignoreFile] }
+func (p *Project) Ignore() []byte { return p.Files[Dockerfile+ignoreFile] }
 
 // ignore is the folder's own ignore file, as somebody has decided who did not know what
 // a generated Dockerfile installs; else the one that goes with it.
-func (s *Service) ignore() ([]byte, error) {
-	root, err := os.OpenRoot(s.Dir)
+func (p *Project) ignore() ([]byte, error) {
+	root, err := os.OpenRoot(p.Dir)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close() //nolint:errcheck // nothing was written through it
 	own, err := root.ReadFile(ignoreFile)
 	if errors.Is(err, os.ErrNotExist) {
-		return generate.Ignore(s.Project), nil
+		return generate.Ignore(p.Detected), nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	own = append(own, "\n# What the Dockerfile installs.\n"...)
-	for _, file := range slices.Concat(s.Project.Dependencies.Files, s.Project.Dev.Files) {
+	for _, file := range slices.Concat(p.Detected.Dependencies.Files, p.Detected.Dev.Files) {
 		own = append(own, "!"+file+"\n"...)
 	}
 	return own, nil
@@ -192,31 +192,31 @@ func (s *Service) ignore() ([]byte, error) {
 
 // Story says what a generated Dockerfile was made for, and what is likely not to be
 // meant: a line each, none for a Dockerfile of the folder's own.
-func (s *Service) Story() []string {
-	if s.Project == nil {
+func (p *Project) Story() []string {
+	if p.Detected == nil {
 		return nil
 	}
 	var lines []string
-	for _, evidence := range s.Project.Evidence {
+	for _, evidence := range p.Detected.Evidence {
 		lines = append(lines, fmt.Sprintf("%s: %s (%s)", evidence.What, evidence.Value, evidence.Source))
 	}
-	for _, warning := range s.Project.Warnings {
+	for _, warning := range p.Detected.Warnings {
 		lines = append(lines, "warning: "+warning)
 	}
 	return lines
 }
 
 // Summary is one line about a generated Dockerfile; empty for one of the folder's own.
-func (s *Service) Summary() string {
-	if s.Project == nil {
+func (p *Project) Summary() string {
+	if p.Detected == nil {
 		return ""
 	}
-	found := []string{"Python " + s.Project.Python}
-	if app := s.Project.App; app != nil {
+	found := []string{"Python " + p.Detected.Python}
+	if app := p.Detected.App; app != nil {
 		found = append([]string{app.Framework + " app " + app.Object}, found...)
 	}
-	if kind := s.Project.Dependencies.Kind; kind != detect.None {
+	if kind := p.Detected.Dependencies.Kind; kind != detect.None {
 		found = append(found, "dependencies of "+string(kind))
 	}
-	return fmt.Sprintf("No Dockerfile: made a %s one for %s", s.Variant, strings.Join(found, ", "))
+	return fmt.Sprintf("No Dockerfile: made a %s one for %s", p.Variant, strings.Join(found, ", "))
 }
