@@ -6,8 +6,6 @@ SHELL := bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 MODULE := github.com/pyflow-dev/kubectl-pyflow
-TEKTON := github.com/tektoncd/pipeline
-TEKTON_RELEASE := pkg/manifests/tekton/release.yaml
 
 # What `kubectl pyflow --version` says: a tag, or nothing, which reads "devel".
 VERSION ?= $(shell git describe --tags --match 'v*' --dirty 2>/dev/null)
@@ -24,33 +22,31 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: generate ## Compile the plugin into bin/kubectl-pyflow
+build: ## Compile the plugin into bin/kubectl-pyflow
 	go build -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/kubectl-pyflow ./cmd/kubectl-pyflow
 
 .PHONY: generate
-generate: $(TEKTON_RELEASE) ## Assemble Tekton's install manifest from the module that go.mod pins
-
-$(TEKTON_RELEASE): go.mod hack/tekton-manifest/main.go
-	hack/generate.sh $@
+generate: ## Write Tekton's install manifest again, from the module that go.mod pins
+	hack/generate.sh pkg/manifests/tekton/release.yaml
 
 .PHONY: tools
 tools: ## Build kubectl and tkn's run commands into bin/
 	cd hack/cluster && go run . tools --bin $(CURDIR)/bin
 
 .PHONY: dist
-dist: generate ## Cross-compile the release archives and their krew manifest into dist/
+dist: ## Cross-compile the release archives and their krew manifest into dist/
 	go run ./hack/dist
 
 .PHONY: clean
 clean: ## Remove what was built here; caches outside the checkout and a running cluster stay
-	rm -rf bin dist $(TEKTON_RELEASE)
+	rm -rf bin dist
 
 .PHONY: test
 test: ## Run every test; without $KUBECONFIG on a cluster that it starts itself
 	@hack/stages.sh test-unit test-example verify test-e2e
 
 .PHONY: test-unit
-test-unit: generate ## Run the Go tests that need no cluster
+test-unit: ## Run the Go tests that need no cluster
 	go test ./...
 	hack/test-cluster-module.sh
 
@@ -71,7 +67,7 @@ verify: ## Run every check and report all that fail
 	@hack/stages.sh lint $(patsubst hack/verify/%.sh,verify-%,$(wildcard hack/verify/*.sh))
 
 .PHONY: lint
-lint: generate ## Run golangci-lint and its formatters over both modules
+lint: ## Run golangci-lint and its formatters over both modules
 	hack/lint.sh
 
 .PHONY: fmt
@@ -79,7 +75,7 @@ fmt: ## Format the Go code
 	hack/lint.sh --fix
 
 # Each script of hack/verify is a check, and a target: verify-NAME.
-verify-%: generate
+verify-%:
 	@hack/verify/$*.sh
 
 .PHONY: cluster

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tekton's manifest is what the pinned module gives.
+# Tekton's manifest in git is what the pinned module yields.
 set -euo pipefail
 
 # shellcheck source=hack/lib.sh
@@ -10,4 +10,4 @@ file=pkg/manifests/tekton/release.yaml
 fresh=$(mktemp)
 trap 'rm -f "$fresh"' EXIT
 hack/generate.sh "$fresh"
-cmp "$fresh" "$file" || die "$file is not what go.mod pins: remove it and run make generate"
+diff -u "$file" "$fresh" | head -n 40 >&2 || die "$file is not what go.mod pins: run make generate and read its diff"

@@ -80,7 +80,6 @@ func hints() []hint {
 		{is(teardown.ErrNobodyToAsk), "see what would go with --dry-run=client, then pass --yes"},
 		{is(teardown.ErrTektonInUse), "--dry-run=client lists it; pass --keep-tekton to leave Tekton as it is, or --keep-tekton=false to delete all of it"},
 		{as[*apply.LeftError], "what holds a finalizer goes when the controller that set it takes it off; run kubectl pyflow teardown again to go on, with a longer --timeout if it only needs time"},
-		{is(manifests.ErrNoTekton), "pass --tekton-manifest with the release.yaml of Tekton Pipelines, or use a released binary"},
 		{as[*images.StrandedError], "start it: kubectl --namespace " + manifests.SystemNamespace + " scale statefulset " + manifests.StorageName + " --replicas=1, or run setup or the prune again"},
 		{is(inspect.ErrNoTask), "an older kubectl-pyflow has set the cluster up: run kubectl pyflow setup again, with the rights of an admin"},
 		{is(images.ErrExternal), "use that registry's own retention or lifecycle rules"},

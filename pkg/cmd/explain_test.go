@@ -20,7 +20,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/scaffold"
@@ -40,7 +39,6 @@ func TestExplain(t *testing.T) {
 		"nobody to ask":      {teardown.ErrNobodyToAsk, "--yes"},
 		"others' Tekton":     {teardown.ErrTektonInUse, "--keep-tekton=false"},
 		"left over":          {&apply.LeftError{}, "teardown again"},
-		"no manifest":        {manifests.ErrNoTekton, "--tekton-manifest"},
 		"no such run":        {&pipelinerun.NotFoundError{Name: "x", Apps: []string{"web"}, Runs: []string{"web-1"}}, "apps: web; newest runs: web-1"},
 		"no runs":            {&pipelinerun.NotFoundError{}, "--all-namespaces"},
 		"run has ended":      {&pipelinerun.EndedError{}, "kubectl pyflow runs"},

@@ -2,6 +2,7 @@
 package manifests
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -9,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net"
 	"regexp"
@@ -27,20 +27,11 @@ import (
 //go:embed platform/*.yaml namespace/*.yaml
 var embedded embed.FS
 
-//go:embed tekton
-var tekton embed.FS
-
-// ErrNoTekton says that the binary was compiled without Tekton's manifest.
-var ErrNoTekton = errors.New("this binary carries no Tekton manifest")
+//go:embed tekton/release.yaml
+var tekton []byte
 
 // Tekton returns the embedded install manifest of Tekton Pipelines, YAML.
-func Tekton() ([]byte, error) {
-	manifest, err := tekton.ReadFile("tekton/release.yaml")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNoTekton
-	}
-	return manifest, err
-}
+func Tekton() []byte { return bytes.Clone(tekton) }
 
 // Options are everything that rendering depends on.
 type Options struct {

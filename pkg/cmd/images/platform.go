@@ -70,7 +70,7 @@ func (f *platformFlags) run(ctx context.Context, streams genericiooptions.IOStre
 			_, err = manifests.TektonVersion(manifest)
 		}
 	default:
-		manifest, err = manifests.Tekton()
+		manifest = manifests.Tekton()
 	}
 	if err != nil {
 		return err

@@ -176,11 +176,9 @@ func (o *Options) tekton(cluster *platform.Cluster) (manifests.TektonConfig, []b
 		}
 		return manifests.TektonConfig{Version: found.Version, Namespace: found.Namespace, Adopted: true}, nil, nil
 	}
-	manifest, err := o.TektonManifest, error(nil)
+	manifest := o.TektonManifest
 	if manifest == nil {
-		if manifest, err = manifests.Tekton(); err != nil {
-			return none, nil, err
-		}
+		manifest = manifests.Tekton()
 	}
 	brought, err := manifests.TektonVersion(manifest)
 	if err != nil {
