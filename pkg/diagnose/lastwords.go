@@ -15,7 +15,7 @@ type lastWord struct {
 	advice  string
 }
 
-const setVariable = "set it with --env %s=… or in [tool.pyflow.env]; a secret belongs into a Secret that the Deployment refers to"
+const setVariable = "set it with --env %s=… or in [tool.kubectl-pyflow.env]; a secret belongs into a Secret that the Deployment refers to"
 
 // lastWords are ordered: the first that fits a line counts.
 //
@@ -35,11 +35,11 @@ var lastWords = []lastWord{
 	},
 	{
 		words:  regexp.MustCompile(`Could not import module "([^"]+)"`),
-		advice: "the image has no module $1: name the app with --app MODULE:ATTRIBUTE, and check that its file is not left out by .dockerignore",
+		advice: "the image has no module $1: name the app with --entrypoint MODULE:ATTRIBUTE, and check that its file is not left out by .dockerignore",
 	},
 	{
 		words:  regexp.MustCompile(`Attribute "([^"]+)" not found in module "([^"]+)"|Failed to find attribute '([^']+)' in '([^']+)'`),
-		advice: "module $2$4 has no $1$3: name the app with --app MODULE:ATTRIBUTE",
+		advice: "module $2$4 has no $1$3: name the app with --entrypoint MODULE:ATTRIBUTE",
 	},
 	{
 		words:  regexp.MustCompile(`^(?:SyntaxError|IndentationError|TabError): `),

@@ -56,7 +56,7 @@ ModuleNotFoundError: No module named 'nosuchmodule'`,
 		},
 		"settings": {
 			log:  "pydantic_core._pydantic_core.ValidationError: 1 validation error for Settings\ndatabase_url\n  Field required [type=missing, input_value={}, input_type=dict]",
-			said: "pydantic_core._pydantic_core.ValidationError: 1 validation error for Settings", advice: "[tool.pyflow.env]",
+			said: "pydantic_core._pydantic_core.ValidationError: 1 validation error for Settings", advice: "[tool.kubectl-pyflow.env]",
 		},
 		"a file": {
 			log:  "PermissionError: [Errno 13] Permission denied: '/app/data.db'",

@@ -51,7 +51,7 @@ type Project struct {
 	Dir string
 	// Name is the app's, not checked.
 	Name string
-	// Settings are those of [tool.pyflow], zero without them.
+	// Settings are those of [tool.kubectl-pyflow], zero without them.
 	Settings *settings.Settings
 	// Dockerfile is the one that is built.
 	Dockerfile *dockerfile.Dockerfile
@@ -135,7 +135,7 @@ func (p *Project) readDockerfile(options Options) error {
 	var err error
 	wanted := detect.Options{App: options.App, Python: options.Python, Port: options.Port}
 	if wanted.App == "" {
-		wanted.App, wanted.AppSource = p.Settings.App, p.Settings.Where("app")
+		wanted.App, wanted.AppSource = p.Settings.Entrypoint, p.Settings.Where("entrypoint")
 	}
 	if wanted.Python == "" {
 		wanted.Python, wanted.PythonSource = p.Settings.Python, p.Settings.Where("python")

@@ -42,17 +42,17 @@ func TestRead(t *testing.T) {
 		check     func(*project.Project) bool
 	}{
 		"its own Dockerfile": {
-			files: map[string]string{"Dockerfile": own, "main.py": app, "pyproject.toml": "[tool.pyflow.build]\nvariant = \"distroless\"\n"},
+			files: map[string]string{"Dockerfile": own, "main.py": app, "pyproject.toml": "[tool.kubectl-pyflow.build]\nvariant = \"distroless\"\n"},
 			check: func(s *project.Project) bool {
 				return s.Name == "my-shop" && s.Detected == nil && len(s.Files) == 0 && string(s.Dockerfile.Content) == own && s.Summary() == "" && s.Story() == nil
 			},
 		},
 		"one that the settings name": {
-			files: map[string]string{"Dockerfile": own, "docker/web": "FROM a\n", "pyproject.toml": "[tool.pyflow.build]\ndockerfile = \"docker/web\"\n"},
+			files: map[string]string{"Dockerfile": own, "docker/web": "FROM a\n", "pyproject.toml": "[tool.kubectl-pyflow.build]\ndockerfile = \"docker/web\"\n"},
 			check: func(s *project.Project) bool { return s.Dockerfile.Path == "docker/web" },
 		},
 		"one that is named": {
-			files:   map[string]string{"Dockerfile": own, "other": "FROM b\n", "pyproject.toml": "[tool.pyflow.build]\ndockerfile = \"docker/web\"\n"},
+			files:   map[string]string{"Dockerfile": own, "other": "FROM b\n", "pyproject.toml": "[tool.kubectl-pyflow.build]\ndockerfile = \"docker/web\"\n"},
 			options: project.Options{Dockerfile: "other"},
 			check:   func(s *project.Project) bool { return s.Dockerfile.Path == "other" },
 		},
@@ -71,7 +71,7 @@ func TestRead(t *testing.T) {
 		"none, settings": {
 			files: map[string]string{
 				"main.py":        app,
-				"pyproject.toml": "[tool.pyflow]\nname = \"till\"\napp = \"main:other\"\npython = \"3.13\"\nport = 7000\ntest = \"pytest -q 'a b'\"\n[tool.pyflow.build]\nvariant = \"distroless\"\n",
+				"pyproject.toml": "[tool.kubectl-pyflow]\nname = \"till\"\napp = \"main:other\"\npython = \"3.13\"\nport = 7000\ntest = \"pytest -q 'a b'\"\n[tool.kubectl-pyflow.build]\nvariant = \"distroless\"\n",
 				".dockerignore":  "*.md\n",
 			},
 			generated: generate.Distroless,
@@ -91,7 +91,7 @@ func TestRead(t *testing.T) {
 			},
 		},
 		"tests that are not wanted": {
-			files:     map[string]string{"main.py": app, "pyproject.toml": "[tool.pyflow]\ntest = \"pytest\"\n"},
+			files:     map[string]string{"main.py": app, "pyproject.toml": "[tool.kubectl-pyflow]\ntest = \"pytest\"\n"},
 			options:   project.Options{App: "main:app", NoTest: true},
 			generated: generate.Slim,
 			check: func(s *project.Project) bool {
@@ -99,7 +99,7 @@ func TestRead(t *testing.T) {
 			},
 		},
 		"other tests": {
-			files:     map[string]string{"main.py": app, "pyproject.toml": "[tool.pyflow]\ntest = \"pytest\"\n"},
+			files:     map[string]string{"main.py": app, "pyproject.toml": "[tool.kubectl-pyflow]\ntest = \"pytest\"\n"},
 			options:   project.Options{App: "main:app", Test: "tox -e py"},
 			generated: generate.Slim,
 			check:     func(s *project.Project) bool { return slices.Equal(s.Test, []string{"tox", "-e", "py"}) },
@@ -137,7 +137,7 @@ func TestReadRefuses(t *testing.T) {
 	}{
 		"nothing":                 {files: map[string]string{"README.md": ""}, want: detect.ErrNoProject},
 		"no such Dockerfile":      {files: map[string]string{"main.py": app}, options: project.Options{Dockerfile: "no"}, want: dockerfile.ErrNotFound},
-		"no such Dockerfile, too": {files: map[string]string{"pyproject.toml": "[tool.pyflow.build]\ndockerfile = \"no\"\n"}, want: dockerfile.ErrNotFound},
+		"no such Dockerfile, too": {files: map[string]string{"pyproject.toml": "[tool.kubectl-pyflow.build]\ndockerfile = \"no\"\n"}, want: dockerfile.ErrNotFound},
 		"a test command":          {files: map[string]string{"main.py": app}, options: project.Options{App: "main:app", Test: "pytest 'x"}, says: `"pytest 'x"`},
 		"no app":                  {files: map[string]string{"script.py": "print()\n"}, want: generate.ErrNoApp},
 	} {
@@ -148,7 +148,7 @@ func TestReadRefuses(t *testing.T) {
 			}
 		})
 	}
-	_, err := project.Read(folder(t, map[string]string{"main.py": app, "pyproject.toml": "[tool.pyflow]\nprot = 1\n"}), project.Options{})
+	_, err := project.Read(folder(t, map[string]string{"main.py": app, "pyproject.toml": "[tool.kubectl-pyflow]\nprot = 1\n"}), project.Options{})
 	var place *settings.Error
 	if !errors.As(err, &place) || place.Line != 2 {
 		t.Errorf("error is %v", err)

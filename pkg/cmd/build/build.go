@@ -87,7 +87,7 @@ With --git the cluster fetches a repository instead.
 
 Without a Dockerfile the folder is a Python project: its app, its Python and its
 dependencies are found, and one is made for them, which --show-dockerfile prints
-and kubectl pyflow init keeps. Settings in [tool.pyflow] of pyproject.toml are
+and kubectl pyflow init keeps. Settings in [tool.kubectl-pyflow] of pyproject.toml are
 the flags' defaults.
 
 What is delivered is the kustomization in the folder's deploy or k8s directory, or

@@ -22,26 +22,26 @@ name = "shop"
 version = "1"
 requires-python = ">=3.12"
 
-[tool.pyflow]
+[tool.kubectl-pyflow]
 name = "till"
 port = 9000
 replicas = 0
 expose = "clusterip"
 test = "pytest -q"
 
-[tool.pyflow.env]
+[tool.kubectl-pyflow.env]
 LOG_LEVEL = "debug"
 MODE = "slow"
 
-[tool.pyflow.resources]
+[tool.kubectl-pyflow.resources]
 requests = { cpu = "100m" }
 limits = { memory = "1Gi" }
 
-[tool.pyflow.probes]
+[tool.kubectl-pyflow.probes]
 readiness = "/readyz"
 liveness = "/healthz"
 
-[tool.pyflow.build]
+[tool.kubectl-pyflow.build]
 args = { PIP_INDEX_URL = "http://index", PIP_TRUSTED_HOST = "index" }
 memory = "2Gi"
 node-selector = { disk = "ssd" }
@@ -90,7 +90,7 @@ func TestSettingsAndFlags(t *testing.T) {
 
 func TestSettingsAndManifests(t *testing.T) {
 	dir := folder(t, "shop", map[string]string{
-		"Dockerfile": "FROM scratch\n", "deploy/kustomization.yaml": "resources: []\n", "pyproject.toml": "[tool.pyflow]\nname = \"till\"\nreplicas = 3\n",
+		"Dockerfile": "FROM scratch\n", "deploy/kustomization.yaml": "resources: []\n", "pyproject.toml": "[tool.kubectl-pyflow]\nname = \"till\"\nreplicas = 3\n",
 	})
 	_, err := testFlags(t).ToOptions([]string{dir}, genericiooptions.NewTestIOStreamsDiscard())
 	if err == nil || !strings.Contains(err.Error(), "pyproject.toml:3:") || !strings.Contains(err.Error(), "replicas") {
@@ -113,7 +113,7 @@ func TestFoldersWithoutADockerfile(t *testing.T) {
 		t.Errorf("got %+v", o)
 	}
 
-	both := folder(t, "both", map[string]string{"main.py": testApp2, "Dockerfile": "FROM scratch\n", "pyproject.toml": "[tool.pyflow]\napp = \"main:app\"\n"})
+	both := folder(t, "both", map[string]string{"main.py": testApp2, "Dockerfile": "FROM scratch\n", "pyproject.toml": "[tool.kubectl-pyflow]\napp = \"main:app\"\n"})
 	own, err := testFlags(t).ToOptions([]string{both}, genericiooptions.NewTestIOStreamsDiscard())
 	must(t, err)
 	if own.Found.Detected != nil || len(own.Files) != 0 || string(own.Dockerfile.Content) != "FROM scratch\n" {

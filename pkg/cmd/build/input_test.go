@@ -236,7 +236,7 @@ func TestCommandLines(t *testing.T) {
 		dir + "/absent":                       "absent",
 		file:                                  "is not a directory",
 		folder(t, "empty", nil):               "neither a Dockerfile nor a Python project",
-		python:                                "no application was found: name it with --app",
+		python:                                "no application was found: name it with --entrypoint",
 		"DIR -f ../Dockerfile":                "inside of the directory",
 		"DIR --name Shop":                     "choose one with --name",
 		"DIR --target tset":                   `--target: Dockerfile has no stage "tset"`,

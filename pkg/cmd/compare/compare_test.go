@@ -149,8 +149,10 @@ func TestCandidates(t *testing.T) {
 		"an argument of none": {flags: Flags{Dockerfiles: []string{"lean/Dockerfile"}, BuildArgs: []string{"FLAVOR=x"}}, err: "none of the Dockerfiles has an ARG FLAVOR"},
 		"a stage of another": {
 			flags: Flags{Dockerfiles: []string{"Dockerfile"}},
-			files: func(files map[string]string) { files["pyproject.toml"] = "[tool.pyflow]\nbuild.target = \"run\"\n" },
-			err:   `pyproject.toml:2: build.target: Dockerfile has no stage "run"`,
+			files: func(files map[string]string) {
+				files["pyproject.toml"] = "[tool.kubectl-pyflow]\nbuild.target = \"run\"\n"
+			},
+			err: `pyproject.toml:2: build.target: Dockerfile has no stage "run"`,
 		},
 		"no such variant":       {flags: Flags{Variants: []string{"tiny"}}, err: "choose bloated, slim or distroless"},
 		"the same twice":        {flags: Flags{Variants: []string{"slim", "slim"}}, err: "slim and slim are too much alike"},

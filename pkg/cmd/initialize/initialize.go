@@ -30,15 +30,15 @@ var ErrNotEmpty = errors.New("there is no Python project, and the directory is n
 
 // Flags are what the command line says.
 type Flags struct {
-	Template string
-	Name     string
-	App      string
-	Python   string
-	Port     int32
-	Variant  string
-	Force    bool
-	DryRun   bool
-	Output   string
+	Template   string
+	Name       string
+	Entrypoint string
+	Python     string
+	Port       int32
+	Variant    string
+	Force      bool
+	DryRun     bool
+	Output     string
 }
 
 // NewCommand makes the verb.
@@ -53,7 +53,7 @@ them.
 
 In a Python project, find out what its app, its Python, its dependencies and its port
 are, say from which files that was read, and write what is missing for a build: a
-Dockerfile, .dockerignore, and the table [tool.pyflow] at the end of pyproject.toml.
+Dockerfile, .dockerignore, and the table [tool.kubectl-pyflow] at the end of pyproject.toml.
 
 A file that is there stays as it is, but for that table. With --force the Dockerfile
 and others are written anew; the old ones stay beside them, with .orig after their
@@ -71,7 +71,7 @@ The paths of what was written go to standard output, all else to standard error.
   kubectl pyflow init
 
   # One with several apps
-  kubectl pyflow init services/api --app api.main:app`,
+  kubectl pyflow init services/api --entrypoint api.main:app`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
@@ -91,7 +91,7 @@ The paths of what was written go to standard output, all else to standard error.
 	f := cmd.Flags()
 	f.StringVar(&flags.Template, "template", "", fmt.Sprintf("What a new service is made from: %s (default: %s)", strings.Join(scaffold.Templates(), " or "), scaffold.DefaultTemplate))
 	f.StringVar(&flags.Name, "name", "", "Name of the app (default: the directory's name)")
-	f.StringVar(&flags.App, "app", "", "Web application of a project that is there, as module:attribute, such as shop.main:app (default: the one that is found)")
+	f.StringVar(&flags.Entrypoint, "entrypoint", "", "Web application of an existing project as MODULE:ATTRIBUTE, such as shop.main:app (default: detected)")
 	f.StringVar(&flags.Python, "python", "", fmt.Sprintf("Version of Python, such as 3.13 (default: what the project says, or %s)", scaffold.DefaultPython))
 	f.Int32Var(&flags.Port, "port", 0, fmt.Sprintf("Port that the service listens on (default: what the project says, or %d)", scaffold.DefaultPort))
 	f.StringVar(&flags.Variant, "variant", "", "What the image is made of: slim, distroless or bloated (default: slim)")
@@ -122,13 +122,13 @@ type Options struct {
 	Template string
 	// Name is the app's; empty is what the settings say, or the directory's.
 	Name string
-	// App, Python, Port and Variant are what the user said, or zero.
-	App, Python string
-	Port        int
-	Variant     generate.Variant
-	Force       bool
-	DryRun      bool
-	JSON        bool
+	// Entrypoint, Python, Port and Variant are what the user said, or zero.
+	Entrypoint, Python string
+	Port               int
+	Variant            generate.Variant
+	Force              bool
+	DryRun             bool
+	JSON               bool
 }
 
 // version is how --python is written.
@@ -137,7 +137,7 @@ var version = regexp.MustCompile(`^3\.[0-9]{1,2}$`)
 // ToOptions checks the flags, and whether there is a project in the directory.
 func (f *Flags) ToOptions(dir string, streams genericiooptions.IOStreams) (*Options, error) {
 	o := &Options{
-		Streams: streams, Dir: dir, Template: cmp.Or(f.Template, scaffold.DefaultTemplate), Name: f.Name, App: f.App, Python: f.Python,
+		Streams: streams, Dir: dir, Template: cmp.Or(f.Template, scaffold.DefaultTemplate), Name: f.Name, Entrypoint: f.Entrypoint, Python: f.Python,
 		Port: int(f.Port), Force: f.Force, DryRun: f.DryRun, JSON: f.Output == "json",
 	}
 	switch {
@@ -168,8 +168,8 @@ func (f *Flags) ToOptions(dir string, streams genericiooptions.IOStreams) (*Opti
 	if o.New, err = isNew(dir, f.Template != ""); err != nil {
 		return nil, err
 	}
-	if o.New && f.App != "" {
-		return nil, fmt.Errorf("--app names the app of a project that is there, and %s holds none", dir)
+	if o.New && f.Entrypoint != "" {
+		return nil, fmt.Errorf("--entrypoint is for an existing project, and %s holds none", dir)
 	}
 	return o, nil
 }

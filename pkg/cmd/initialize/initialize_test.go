@@ -91,7 +91,7 @@ func TestNewService(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if table.Name != "the-shop" || table.App != object || table.Port != 9000 || table.Probes.Readiness != "/readyz" || table.Probes.Liveness != "/healthz" || table.Test != "pytest" {
+			if table.Name != "the-shop" || table.Entrypoint != object || table.Port != 9000 || table.Probes.Readiness != "/readyz" || table.Probes.Liveness != "/healthz" || table.Test != "pytest" {
 				t.Errorf("the settings are %+v", table)
 			}
 			bare := t.TempDir()
@@ -157,7 +157,7 @@ func service() map[string]string {
 	}
 }
 
-const table = "[tool.pyflow]\nname = \"shop\"\napp = \"main:app\"\nport = 8000\n"
+const table = "[tool.kubectl-pyflow]\nname = \"shop\"\nentrypoint = \"main:app\"\nport = 8000\n"
 
 func TestAdopt(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -181,16 +181,16 @@ func TestAdopt(t *testing.T) {
 		},
 		"flags": {
 			nil,
-			[]string{"--name", "api", "--python", "3.13", "--port", "9000", "--app", "main:app"},
+			[]string{"--name", "api", "--python", "3.13", "--port", "9000", "--entrypoint", "main:app"},
 			".dockerignore Dockerfile pyproject.toml",
-			service()["pyproject.toml"] + "\n[tool.pyflow]\nname = \"api\"\napp = \"main:app\"\npython = \"3.13\"\nport = 9000\n",
-			[]string{"--app"},
+			service()["pyproject.toml"] + "\n[tool.kubectl-pyflow]\nname = \"api\"\nentrypoint = \"main:app\"\npython = \"3.13\"\nport = 9000\n",
+			[]string{"--entrypoint"},
 		},
 		"the table is there": {
-			map[string]string{"pyproject.toml": "[tool.pyflow]\nport = 9000\n"}, nil, ".dockerignore Dockerfile", "[tool.pyflow]\nport = 9000\n", nil,
+			map[string]string{"pyproject.toml": "[tool.kubectl-pyflow]\nport = 9000\n"}, nil, ".dockerignore Dockerfile", "[tool.kubectl-pyflow]\nport = 9000\n", nil,
 		},
 		"flags that the table agrees with": {
-			map[string]string{"pyproject.toml": "[tool.pyflow]\nport = 9000\n"}, []string{"--port", "9000"}, ".dockerignore Dockerfile", "[tool.pyflow]\nport = 9000\n", nil,
+			map[string]string{"pyproject.toml": "[tool.kubectl-pyflow]\nport = 9000\n"}, []string{"--port", "9000"}, ".dockerignore Dockerfile", "[tool.kubectl-pyflow]\nport = 9000\n", nil,
 		},
 		"an own Dockerfile": {
 			map[string]string{"Dockerfile": "FROM mine\nCOPY . .\n"},
@@ -206,15 +206,15 @@ func TestAdopt(t *testing.T) {
 			[]string{"note: .dockerignore is there and stays; --force"},
 		},
 		"another Dockerfile": {
-			map[string]string{"pyproject.toml": "[tool.pyflow]\nbuild.dockerfile = \"docker/prod\"\n", "docker/prod": "FROM mine\n"},
+			map[string]string{"pyproject.toml": "[tool.kubectl-pyflow]\nbuild.dockerfile = \"docker/prod\"\n", "docker/prod": "FROM mine\n"},
 			nil, "",
-			"[tool.pyflow]\nbuild.dockerfile = \"docker/prod\"\n",
+			"[tool.kubectl-pyflow]\nbuild.dockerfile = \"docker/prod\"\n",
 			[]string{"note: docker/prod is what is built", "Nothing to do"},
 		},
 		"no app, an own Dockerfile": {
 			map[string]string{"main.py": "print(1)\n", "Dockerfile": "FROM mine\n"},
 			nil, "pyproject.toml",
-			service()["pyproject.toml"] + "\n[tool.pyflow]\nname = \"shop\"\nport = 8000\n", nil,
+			service()["pyproject.toml"] + "\n[tool.kubectl-pyflow]\nname = \"shop\"\nport = 8000\n", nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -295,17 +295,17 @@ func TestRefuses(t *testing.T) {
 		"a bad variant":              {nil, "shop", []string{"--variant", "tiny"}, `--variant: unknown variant "tiny": choose`},
 		"a variant without a Python": {nil, "shop", []string{"--variant", "distroless", "--python", "3.12"}, "distroless has no image of Python 3.12"},
 		"a bad format":               {nil, "shop", []string{"-o", "yaml"}, `--output is 'json', not "yaml"`},
-		"an app of nothing":          {nil, "shop", []string{"--app", "main:app"}, "--app names the app of a project that is there"},
+		"an app of nothing":          {nil, "shop", []string{"--entrypoint", "main:app"}, "--entrypoint is for an existing project"},
 		"something else":             {map[string]string{"shop/main.c": ""}, "shop", nil, "shop: there is no Python project, and the directory is not empty"},
 		"a template for a project":   {service(), ".", []string{"--template", "minimal"}, "holds a Python project"},
-		"no such app":                {service(), ".", []string{"--app", "nothing:app"}, `the app "nothing:app"`},
-		"no app":                     {map[string]string{"main.py": "print(1)\n"}, ".", []string{"--name", "shop"}, "no application was found: name it with --app"},
-		"two apps":                   {map[string]string{"a.py": service()["main.py"], "b.py": service()["main.py"]}, ".", []string{"--name", "shop"}, "there are 2 apps, name one with --app"},
+		"no such app":                {service(), ".", []string{"--entrypoint", "nothing:app"}, `the app "nothing:app"`},
+		"no app":                     {map[string]string{"main.py": "print(1)\n"}, ".", []string{"--name", "shop"}, "no application was found: name it with --entrypoint"},
+		"two apps":                   {map[string]string{"a.py": service()["main.py"], "b.py": service()["main.py"]}, ".", []string{"--name", "shop"}, "there are 2 apps, name one with --entrypoint"},
 		"not TOML":                   {map[string]string{"pyproject.toml": "[project]\nname = \n"}, ".", nil, "pyproject.toml:2:"},
-		"a wrong setting":            {map[string]string{"pyproject.toml": "[tool.pyflow]\nprot = 1\n"}, ".", nil, "pyproject.toml:2:"},
-		"another port":               {map[string]string{"pyproject.toml": "[tool.pyflow]\nport = 1234\n"}, ".", []string{"--port", "9000"}, "--port 9000 is not what the settings say: set port = 9000 in pyproject.toml:2"},
-		"an app beside the table":    {map[string]string{"pyproject.toml": "[tool.pyflow]\nport = 1234\n"}, ".", []string{"--app", "a:b"}, `set app = "a:b" in [tool.pyflow] of pyproject.toml`},
-		"no such Dockerfile":         {map[string]string{"main.py": service()["main.py"], "pyproject.toml": "[tool.pyflow]\nname = \"shop\"\nbuild.dockerfile = \"prod/Dockerfile\"\n"}, ".", nil, "pyproject.toml:3: the Dockerfile prod/Dockerfile is not there"},
+		"a wrong setting":            {map[string]string{"pyproject.toml": "[tool.kubectl-pyflow]\nprot = 1\n"}, ".", nil, "pyproject.toml:2:"},
+		"another port":               {map[string]string{"pyproject.toml": "[tool.kubectl-pyflow]\nport = 1234\n"}, ".", []string{"--port", "9000"}, "--port 9000 is not what the settings say: set port = 9000 in pyproject.toml:2"},
+		"an app beside the table":    {map[string]string{"pyproject.toml": "[tool.kubectl-pyflow]\nport = 1234\n"}, ".", []string{"--entrypoint", "a:b"}, `set entrypoint = "a:b" in [tool.kubectl-pyflow] of pyproject.toml`},
+		"no such Dockerfile":         {map[string]string{"main.py": service()["main.py"], "pyproject.toml": "[tool.kubectl-pyflow]\nname = \"shop\"\nbuild.dockerfile = \"prod/Dockerfile\"\n"}, ".", nil, "pyproject.toml:3: the Dockerfile prod/Dockerfile is not there"},
 		"no place for the table":     {map[string]string{"pyproject.toml": "tool = {}\n", "main.py": service()["main.py"]}, ".", []string{"--name", "shop"}, "write it there by hand"},
 		"a Dockerfile as directory":  {map[string]string{"main.py": service()["main.py"], "Dockerfile/x": ""}, ".", []string{"--force", "--name", "shop"}, "Dockerfile: it is not a file: move it away"},
 	} {

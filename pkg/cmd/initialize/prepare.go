@@ -82,7 +82,7 @@ func (o *Options) chooseName(err error) error {
 // options are what the settings say to detect.
 func options(table *settings.Settings) detect.Options {
 	return detect.Options{
-		App: table.App, AppSource: table.Where("app"),
+		App: table.Entrypoint, AppSource: table.Where("entrypoint"),
 		Python: table.Python, PythonSource: table.Where("python"),
 		Port: int(table.Port), PortSource: table.Where("port"),
 	}
@@ -112,8 +112,8 @@ func (o *Options) adopt() (*work, error) {
 		return nil, o.chooseName(err)
 	}
 	found := options(tableValue)
-	if o.App != "" {
-		found.App, found.AppSource = o.App, "--app"
+	if o.Entrypoint != "" {
+		found.App, found.AppSource = o.Entrypoint, "--entrypoint"
 	}
 	if o.Python != "" {
 		found.Python, found.PythonSource = o.Python, "--python"
@@ -128,6 +128,7 @@ func (o *Options) adopt() (*work, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.project.Warnings = append(w.project.Warnings, tableValue.Warnings()...)
 	files, err := o.image(w, tableValue)
 	if err != nil {
 		return nil, err
@@ -135,9 +136,9 @@ func (o *Options) adopt() (*work, error) {
 	if !has {
 		table := scaffold.Settings{Name: w.name, Python: o.Python, Port: w.project.Port}
 		if app := w.project.App; app != nil {
-			table.App = app.Object
+			table.Entrypoint = app.Object
 			if app.Factory {
-				table.App += "()"
+				table.Entrypoint += "()"
 			}
 		}
 		file, err := scaffold.Extend(manifest, table)
@@ -155,7 +156,7 @@ func (o *Options) adopt() (*work, error) {
 func (o *Options) agree(table *settings.Settings) error {
 	for _, flag := range []struct{ name, said, set string }{
 		{"name", o.Name, table.Name},
-		{"app", o.App, table.App},
+		{"entrypoint", o.Entrypoint, table.Entrypoint},
 		{"python", o.Python, table.Python},
 		{"port", number(o.Port), number(int(table.Port))},
 	} {
@@ -166,7 +167,7 @@ func (o *Options) agree(table *settings.Settings) error {
 		if flag.name == "port" {
 			value = flag.said
 		}
-		where := cmp.Or(table.Where(flag.name), "[tool.pyflow] of "+settings.File)
+		where := cmp.Or(table.Where(flag.name), "["+settings.Table+"] of "+settings.File)
 		return fmt.Errorf("--%s %s is not what the settings say: set %s = %s in %s", flag.name, flag.said, flag.name, value, where)
 	}
 	return nil

@@ -63,7 +63,7 @@ var (
 	// ErrVariant says that there is no such variant.
 	ErrVariant = errors.New("unknown variant")
 	// ErrNoApp says that the project has no application to start.
-	ErrNoApp = errors.New("no application was found: name it with --app module:attribute, such as --app shop.main:app; a program that is no web application needs a Dockerfile")
+	ErrNoApp = errors.New("no application was found: name it with --entrypoint module:attribute, such as --entrypoint shop.main:app; a program that is no web application needs a Dockerfile")
 	// ErrUnsupported says that the variant can not be made of this project.
 	ErrUnsupported = errors.New("the variant does not suit the project")
 	// ErrInvalid says that something of the project can not be written into a
@@ -140,7 +140,7 @@ func (w *writer) check() error {
 		return ErrNoApp
 	}
 	if !appObject.MatchString(project.App.Object) {
-		return fmt.Errorf("app %q %w: write module:attribute, such as --app shop.main:app", project.App.Object, ErrInvalid)
+		return fmt.Errorf("app %q %w: write module:attribute, such as --entrypoint shop.main:app", project.App.Object, ErrInvalid)
 	}
 	if !slices.Contains([]string{uvicorn, hypercorn, gunicorn}, project.App.Server) {
 		return fmt.Errorf("server %q %w: use uvicorn, hypercorn or gunicorn", project.App.Server, ErrInvalid)

@@ -253,7 +253,7 @@ func TestRefused(t *testing.T) {
 		is      error
 		says    string
 	}{
-		{"no app", Slim, func(p *detect.Project) { p.App = nil }, 0, ErrNoApp, "--app module:attribute"},
+		{"no app", Slim, func(p *detect.Project) { p.App = nil }, 0, ErrNoApp, "--entrypoint module:attribute"},
 		{"app that is no object", Slim, func(p *detect.Project) { p.App.Object = `main:app", "--reload` }, 0, ErrInvalid, "module:attribute"},
 		{"unknown server", Slim, func(p *detect.Project) { p.App.Server = "daphne" }, 0, ErrInvalid, "uvicorn, hypercorn or gunicorn"},
 		{"unknown variant", "tiny", func(*detect.Project) {}, 0, ErrVariant, "bloated, slim or distroless"},

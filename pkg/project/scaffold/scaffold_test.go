@@ -78,10 +78,10 @@ func TestNewPutsOptionsInPlace(t *testing.T) {
 				} `toml:"project"`
 				Tool struct {
 					Pyflow struct {
-						Name string `toml:"name"`
-						App  string `toml:"app"`
-						Port int    `toml:"port"`
-					} `toml:"pyflow"`
+						Name       string `toml:"name"`
+						Entrypoint string `toml:"entrypoint"`
+						Port       int    `toml:"port"`
+					} `toml:"kubectl-pyflow"`
 					Ruff struct {
 						Target string `toml:"target-version"`
 					} `toml:"ruff"`

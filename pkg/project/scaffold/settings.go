@@ -10,11 +10,11 @@ import (
 
 // Settings are what Extend writes; an empty field is left out.
 type Settings struct {
-	Name, App, Python string
-	Port              int
+	Name, Entrypoint, Python string
+	Port                     int
 }
 
-// HasSettings says whether the content of a pyproject.toml has a table [tool.pyflow],
+// HasSettings says whether the content of a pyproject.toml has a table [tool.kubectl-pyflow],
 // in whatever form. An error is that of pyproject.Decode.
 func HasSettings(content []byte) (bool, error) {
 	var has struct {
@@ -23,18 +23,18 @@ func HasSettings(content []byte) (bool, error) {
 	if err := settings.Decode(settings.File, content, &has); err != nil {
 		return false, err
 	}
-	_, ok := has.Tool["pyflow"]
+	_, ok := has.Tool[strings.TrimPrefix(settings.Table, "tool.")]
 	return ok, nil
 }
 
-// Extend returns the pyproject.toml with the table [tool.pyflow] after what is there,
+// Extend returns the pyproject.toml with the table [tool.kubectl-pyflow] after what is there,
 // not a byte of which changes; nil is a file that is not there. Its lines end as the
 // first one does. It is an error when TOML does not allow the table there, as in a file
 // that has tool = {…}, or has the table already.
 func Extend(content []byte, tableValue Settings) (File, error) {
-	table := "[tool.pyflow]\n"
+	table := "[" + settings.Table + "]\n"
 	for _, pair := range []struct{ key, value string }{
-		{"name", tableValue.Name}, {"app", tableValue.App}, {"python", tableValue.Python},
+		{"name", tableValue.Name}, {"entrypoint", tableValue.Entrypoint}, {"python", tableValue.Python},
 	} {
 		if pair.value != "" {
 			table += fmt.Sprintf("%s = %q\n", pair.key, pair.value)
@@ -54,8 +54,8 @@ func Extend(content []byte, tableValue Settings) (File, error) {
 	}
 	file := File{Path: settings.File, Content: append(bytes.Clone(content), table...), Base: content}
 	if has, err := HasSettings(file.Content); err != nil || !has {
-		return File{}, fmt.Errorf("%s has no place for a table [tool.pyflow] at its end: write it there by hand:\n%s",
-			settings.File, strings.TrimSpace(table))
+		return File{}, fmt.Errorf("%s has no place for a table [%s] at its end: write it there by hand:\n%s",
+			settings.File, settings.Table, strings.TrimSpace(table))
 	}
 	return file, nil
 }

@@ -6,8 +6,8 @@ import (
 )
 
 func TestExtend(t *testing.T) {
-	settings := Settings{Name: "shop", App: "shop.main:app", Port: 8000}
-	table := "[tool.pyflow]\nname = \"shop\"\napp = \"shop.main:app\"\nport = 8000\n"
+	settings := Settings{Name: "shop", Entrypoint: "shop.main:app", Port: 8000}
+	table := "[tool.kubectl-pyflow]\nname = \"shop\"\nentrypoint = \"shop.main:app\"\nport = 8000\n"
 	for name, test := range map[string]struct{ before, added, want string }{
 		"no file":        {"", table, ""},
 		"a file":         {"[project]\nname = 'x' # kept\n", "\n" + table, ""},
@@ -15,8 +15,8 @@ func TestExtend(t *testing.T) {
 		"CRLF":           {"[project]\r\nname = 'x'\r\n", strings.ReplaceAll("\n"+table, "\n", "\r\n"), ""},
 		"CRLF, no end":   {"[project]\r\nname = 'x'", strings.ReplaceAll("\n\n"+table, "\n", "\r\n"), ""},
 		"other tools":    {"[tool.ruff]\nline-length = 100\n", "\n" + table, ""},
-		"an inline tool": {"tool = { ruff = { line-length = 100 } }\n", "", "no place for a table [tool.pyflow] at its end: write it there by hand:\n[tool.pyflow]\nname = \"shop\""},
-		"already there":  {"[tool.pyflow]\nport = 1\n", "", "no place for a table"},
+		"an inline tool": {"tool = { ruff = { line-length = 100 } }\n", "", "no place for a table [tool.kubectl-pyflow] at its end: write it there by hand:\n[tool.kubectl-pyflow]\nname = \"shop\""},
+		"already there":  {"[tool.kubectl-pyflow]\nport = 1\n", "", "no place for a table"},
 		"a string open":  {"a = '''\n", "", "no place for a table"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -39,13 +39,13 @@ func TestExtend(t *testing.T) {
 
 func TestHasSettings(t *testing.T) {
 	for text, want := range map[string]bool{
-		"":                              false,
-		"[tool]\n":                      false,
-		"[pyflow]\n":                    false,
-		"[tool.pyflow]\n":               true,
-		"[tool.pyflow.build]\ncpu = 1":  true,
-		"tool.pyflow.port = 1\n":        true,
-		"[tool]\npyflow = {port = 1}\n": true,
+		"":                                      false,
+		"[tool]\n":                              false,
+		"[pyflow]\n":                            false,
+		"[tool.kubectl-pyflow]\n":               true,
+		"[tool.kubectl-pyflow.build]\ncpu = 1":  true,
+		"tool.kubectl-pyflow.port = 1\n":        true,
+		"[tool]\nkubectl-pyflow = {port = 1}\n": true,
 	} {
 		if has, err := HasSettings([]byte(text)); has != want || err != nil {
 			t.Errorf("%q has settings: %t, %v", text, has, err)

@@ -1,5 +1,5 @@
 // Package pyproject reads pyproject.toml, and in it the settings of this program:
-// the table [tool.pyflow].
+// the table [tool.kubectl-pyflow].
 package settings
 
 import (

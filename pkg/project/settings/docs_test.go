@@ -71,7 +71,7 @@ func TestDocsExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if table.Where("app") == "" {
+	if table.Where("entrypoint") == "" {
 		t.Error("the first example has no settings")
 	}
 	for _, block := range blocks[1:] {

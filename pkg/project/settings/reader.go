@@ -26,9 +26,9 @@ import (
 
 // What the JSON schema says in the same words.
 const (
-	appPattern      = `^` + dotted + `:` + dotted + `$`
-	pythonPattern   = `^3\.(0|[1-9][0-9]?)$`
-	argumentPattern = `^[A-Za-z_][A-Za-z0-9_]*$`
+	entrypointPattern = `^` + dotted + `:` + dotted + `$`
+	pythonPattern     = `^3\.(0|[1-9][0-9]?)$`
+	argumentPattern   = `^[A-Za-z_][A-Za-z0-9_]*$`
 
 	// dotted are names of Python's, with points between them. A letter is also all
 	// that is not ASCII: of other letters not every regular expression knows.
@@ -49,7 +49,7 @@ type reader struct {
 func (r *reader) report(path string, offset int, format string, args ...any) {
 	r.failed[path] = true
 	problem := r.place(offset)
-	problem.Err = fmt.Errorf("%s: "+format, append([]any{strings.TrimSuffix("tool.pyflow."+path, ".")}, args...)...)
+	problem.Err = fmt.Errorf("%s: "+format, append([]any{strings.TrimSuffix(Table+"."+path, ".")}, args...)...)
 	r.problems = append(r.problems, problem)
 }
 
@@ -59,11 +59,22 @@ func (r *reader) file(root *value) {
 	if !ok {
 		return
 	}
-	table, ok := tool.children["pyflow"]
+	table, ok := tool.children[tableName]
 	if !ok {
+		r.misplaced = isOurs(tool.children[otherTool])
 		return
 	}
 	r.read(table, reflect.ValueOf(r.Settings).Elem(), "")
+}
+
+// isOurs reports whether a table [tool.pyflow] holds settings of this plugin and nothing
+// else. The other tool writes keys such as py_version and dependencies.
+func isOurs(table *value) bool {
+	if table == nil || len(table.keys) == 0 {
+		return false
+	}
+	known := append(keysOf(reflect.TypeFor[Settings]()), formerEntrypoint)
+	return !slices.ContainsFunc(table.keys, func(key string) bool { return !slices.Contains(known, key) })
 }
 
 // read takes a value into what is there for it.
@@ -132,10 +143,23 @@ func (r *reader) read(v *value, into reflect.Value, path string) {
 					r.read(member, field, path)
 					return
 				}
+				if path == formerEntrypoint {
+					r.readFormerEntrypoint(v, member)
+					return
+				}
 				r.report(path, member.offset, "there is no such setting%s", cmp.Or(meant(key, slices.Sorted(maps.Keys(fields))), elsewhere(key)))
 			})
 		}
 	}
+}
+
+// readFormerEntrypoint reads the key app of a table.
+func (r *reader) readFormerEntrypoint(table, member *value) {
+	if _, both := table.children[entrypoint]; both {
+		r.report(formerEntrypoint, member.offset, "app is the former name of entrypoint, which is set too: remove app")
+		return
+	}
+	r.read(member, reflect.ValueOf(&r.Entrypoint).Elem(), formerEntrypoint)
 }
 
 // members goes through a table.
@@ -263,9 +287,11 @@ func exampleOf(path string) string {
 // check finds values of the right type that are not allowed.
 func (r *reader) check() {
 	r.each("name", func() error { return appname.Validate(r.Name) })
-	r.each("app", func() error {
-		return matches(r.App, appPattern, "of the form module:attribute, such as main:app")
-	})
+	for _, key := range []string{entrypoint, formerEntrypoint} {
+		r.each(key, func() error {
+			return matches(r.Entrypoint, entrypointPattern, "of the form module:attribute, such as main:app")
+		})
+	}
 	r.each("python", func() error {
 		return matches(r.Python, pythonPattern, "a version of Python 3 of the form MAJOR.MINOR, such as 3.13")
 	})

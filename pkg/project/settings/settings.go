@@ -17,12 +17,26 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
 
-// Settings are the table [tool.pyflow]. What is not said has its zero value.
+// Table is the dotted name of the table that holds the settings.
+const Table = "tool." + tableName
+
+const (
+	tableName = "kubectl-pyflow"
+	// otherTool is the table of another tool on PyPI, and the one that users of this plugin
+	// may write by mistake.
+	otherTool = "pyflow"
+
+	entrypoint       = "entrypoint"
+	formerEntrypoint = "app"
+)
+
+// Settings are the table [tool.kubectl-pyflow]. What is not said has its zero value.
 type Settings struct {
 	// Name is the app's name.
 	Name string `toml:"name"`
-	// App is the web application, as module:attribute.
-	App string `toml:"app"`
+	// Entrypoint is the web application, as module:attribute. The key app is its former
+	// name.
+	Entrypoint string `toml:"entrypoint"`
 	// Python is the version for the image, major.minor.
 	Python string `toml:"python"`
 	// Port is where the app listens.
@@ -45,6 +59,8 @@ type Settings struct {
 	// offsets are those of the keys that are there, by their dotted names.
 	offsets map[string]int
 	content []byte
+	// misplaced is set when the settings are in [tool.pyflow].
+	misplaced bool
 }
 
 // Resources are what a pod of the app asks for, and the most that it gets.
@@ -53,7 +69,7 @@ type Resources struct {
 	Limits   corev1.ResourceList `toml:"limits"`
 }
 
-// Build is the table [tool.pyflow.build].
+// Build is the table [tool.kubectl-pyflow.build].
 type Build struct {
 	// Dockerfile is relative to the directory, with slashes.
 	Dockerfile string `toml:"dockerfile"`
@@ -76,7 +92,7 @@ type Build struct {
 func Variants() []string { return []string{"bloated", "slim", "distroless"} }
 
 // Read returns the settings of a project's directory; they are the zero Settings
-// when there is no pyproject.toml or no [tool.pyflow] in it, and nil on an error
+// when there is no pyproject.toml or no [tool.kubectl-pyflow] in it, and nil on an error
 // only. Errors are those of Parse, and that the file can not be read.
 func Read(dir string) (*Settings, error) {
 	content, err := os.ReadFile(filepath.Join(dir, File))
@@ -112,10 +128,22 @@ func Parse(content []byte) (*Settings, error) {
 	return settings, nil
 }
 
+// Warnings returns what the user probably did not intend: a clause for each. It is empty
+// for a [tool.pyflow] that belongs to another tool.
+func (s *Settings) Warnings() []string {
+	if !s.misplaced {
+		return nil
+	}
+	return []string{fmt.Sprintf("[tool.pyflow] in %s is not read: rename it to [%s]", File, Table)}
+}
+
 // Where returns the place of a key, such as "build.variant", as pyproject.toml and
 // its line; empty when the file does not have it.
 func (s *Settings) Where(key string) string {
 	offset, ok := s.offsets[key]
+	if !ok && key == entrypoint {
+		offset, ok = s.offsets[formerEntrypoint]
+	}
 	if !ok {
 		return ""
 	}
@@ -131,7 +159,7 @@ func (s *Settings) CheckManifests(directory string) error {
 	for _, key := range []string{"replicas", "expose", "env", "resources", "probes"} {
 		if offset, ok := s.offsets[key]; ok {
 			problem := s.place(offset)
-			problem.Err = fmt.Errorf("tool.pyflow.%s is for an app without manifests of its own: set it in %s, and remove it here", key, directory)
+			problem.Err = fmt.Errorf(Table+".%s is for an app without manifests of its own: set it in %s, and remove it here", key, directory)
 			problems = append(problems, problem)
 		}
 	}

@@ -19,32 +19,32 @@ import (
 const everything = `[project]
 name = "hiking"
 
-[tool.pyflow]
+[tool.kubectl-pyflow]
 name = "mountains"
-app = "hiking.web:create.app"
+entrypoint = "hiking.web:create.app"
 python = "3.13"
 port = 5_000
 replicas = 0
 expose = "clusterip"
 test = "pytest -k 'not slow'"
 
-[tool.pyflow.env]
+[tool.kubectl-pyflow.env]
 LOG_LEVEL = "debug"
 MOTD = """
 two
 lines"""
 PORT = "5000"
 
-[tool.pyflow.resources]
+[tool.kubectl-pyflow.resources]
 requests = { cpu = "500m", memory = "1Gi", "nvidia.com/gpu" = "1" }
 limits = { cpu = "1", "nvidia.com/gpu" = "1" }
 
-[tool.pyflow.probes]
+[tool.kubectl-pyflow.probes]
 startup = "tcp"
 readiness = "/readyz"
 liveness = "none"
 
-[tool.pyflow.build]
+[tool.kubectl-pyflow.build]
 dockerfile = "docker/Dockerfile"
 target = "run"
 variant = "distroless"
@@ -60,7 +60,7 @@ line-length = 100
 
 func all() *settings.Settings {
 	return &settings.Settings{
-		Name: "mountains", App: "hiking.web:create.app", Python: "3.13", Port: 5000, Replicas: new(int32),
+		Name: "mountains", Entrypoint: "hiking.web:create.app", Python: "3.13", Port: 5000, Replicas: new(int32),
 		Expose: release.ExposeClusterIP, Test: "pytest -k 'not slow'",
 		Env: map[string]string{"LOG_LEVEL": "debug", "MOTD": "two\nlines", "PORT": "5000"},
 		Resources: settings.Resources{
@@ -87,19 +87,21 @@ func TestParse(t *testing.T) {
 		content string
 		want    *settings.Settings
 	}{
-		"nothing":                {"", &settings.Settings{}},
-		"no table":               {"[tool.ruff]\nname = 1\n[pyflow]\nname = 1", &settings.Settings{}},
-		"an empty table":         {"[tool.pyflow]\n[tool.pyflow.env]\n", env(map[string]string{})},
-		"all":                    {everything, all()},
-		"Windows":                {strings.ReplaceAll(everything, "\n", "\r\n"), func() *settings.Settings { s := all(); s.Env["MOTD"] = "two\r\nlines"; return s }()},
-		"a byte order mark":      {"\ufeff" + everything, all()},
-		"inline":                 {`tool = {pyflow = {env = {A = "b"}}}`, env(map[string]string{"A": "b"})},
-		"dotted":                 {"tool.pyflow.env.A = \"b\"\ntool . 'pyflow' . \"env\".\"C\" = 'd'", env(map[string]string{"A": "b", "C": "d"})},
-		"in pieces":              {"[tool.pyflow.env]\nA = 'b'\n[tool]\n[tool.pyflow]\nenv2 = 1\n[x]", nil},
-		"a name with a point":    {"[tool.pyflow.env]\n\"a.b\" = 'c'\na-b = 'd'", env(map[string]string{"a.b": "c", "a-b": "d"})},
-		"escaped":                {`[tool.pyflow]` + "\n" + `"\u0065nv" = {A = "\u0062\t"}`, env(map[string]string{"A": "b\t"})},
-		"numbers as TOML writes": {"[tool.pyflow]\nport = 0x1F90", &settings.Settings{Port: 8080}},
-		"a file in a folder":     {"[tool.pyflow.build]\ndockerfile = 'a/../b/Dockerfile'", &settings.Settings{Build: settings.Build{Dockerfile: "a/../b/Dockerfile"}}},
+		"nothing":                       {"", &settings.Settings{}},
+		"no table":                      {"[tool.ruff]\nname = 1\n[pyflow]\nname = 1", &settings.Settings{}},
+		"an empty table":                {"[tool.kubectl-pyflow]\n[tool.kubectl-pyflow.env]\n", env(map[string]string{})},
+		"all":                           {everything, all()},
+		"Windows":                       {strings.ReplaceAll(everything, "\n", "\r\n"), func() *settings.Settings { s := all(); s.Env["MOTD"] = "two\r\nlines"; return s }()},
+		"a byte order mark":             {"\ufeff" + everything, all()},
+		"inline":                        {`tool = {kubectl-pyflow = {env = {A = "b"}}}`, env(map[string]string{"A": "b"})},
+		"dotted":                        {"tool.kubectl-pyflow.env.A = \"b\"\ntool . 'kubectl-pyflow' . \"env\".\"C\" = 'd'", env(map[string]string{"A": "b", "C": "d"})},
+		"in pieces":                     {"[tool.kubectl-pyflow.env]\nA = 'b'\n[tool]\n[tool.kubectl-pyflow]\nenv2 = 1\n[x]", nil},
+		"a name with a point":           {"[tool.kubectl-pyflow.env]\n\"a.b\" = 'c'\na-b = 'd'", env(map[string]string{"a.b": "c", "a-b": "d"})},
+		"escaped":                       {`[tool.kubectl-pyflow]` + "\n" + `"\u0065nv" = {A = "\u0062\t"}`, env(map[string]string{"A": "b\t"})},
+		"numbers as TOML writes":        {"[tool.kubectl-pyflow]\nport = 0x1F90", &settings.Settings{Port: 8080}},
+		"the former name of entrypoint": {"[tool.kubectl-pyflow]\napp = 'main:app'", &settings.Settings{Entrypoint: "main:app"}},
+		"another tool's table":          {"[tool.pyflow]\nname = 1\nport = 'x'\n[tool.pyflow.dependencies]\nfastapi = '^1'", &settings.Settings{}},
+		"a file in a folder":            {"[tool.kubectl-pyflow.build]\ndockerfile = 'a/../b/Dockerfile'", &settings.Settings{Build: settings.Build{Dockerfile: "a/../b/Dockerfile"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := settings.Parse([]byte(test.content))
@@ -120,70 +122,72 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	const table = "[tool.pyflow]\n"
+	const table = "[tool.kubectl-pyflow]\n"
 	for name, test := range map[string]struct{ content, want string }{
-		"not TOML":             {table + "name = \n", "pyproject.toml:2:8: incomplete number"},
-		"twice":                {table + "name = 'a'\nname = 'b'\n", "pyproject.toml:3:1: key name is already defined"},
-		"a table twice":        {table + "env.A = 'a'\n[tool.pyflow.env]\nB = 'b'", "pyproject.toml:3:2: table env already exists"},
-		"another table":        {"[tool]\npyflow = 'x'", "pyproject.toml:2:1: tool.pyflow: it is a string and has to be a table"},
-		"tables":               {"[[tool.pyflow]]\nname = 'x'", "pyproject.toml:1:8: tool.pyflow: it is an array and has to be a table"},
-		"unknown":              {table + "heroes = 'red'", "pyproject.toml:2:1: tool.pyflow.heroes: there is no such setting"},
-		"a near miss":          {table + "replica = 1", "pyproject.toml:2:1: tool.pyflow.replica: there is no such setting; did you mean replicas?"},
-		"another case":         {table + "PORT = 1", "pyproject.toml:2:1: tool.pyflow.PORT: there is no such setting; did you mean port?"},
-		"another place":        {table + "variant = 'slim'", "pyproject.toml:2:1: tool.pyflow.variant: there is no such setting; did you mean build.variant?"},
-		"with an underscore":   {table + "build.node_selector = {}", "pyproject.toml:2:7: tool.pyflow.build.node_selector: there is no such setting; did you mean node-selector?"},
-		"a strange key":        {table + "'a\\b' = 1", `pyproject.toml:2:1: tool.pyflow."a\\b": there is no such setting`},
-		"deep":                 {table + "resources = { requests = {}, limit = {} }", "pyproject.toml:2:30: tool.pyflow.resources.limit: there is no such setting; did you mean limits?"},
-		"in too deep":          {table + "build.expose = 'none'", "pyproject.toml:2:7: tool.pyflow.build.expose: there is no such setting"},
-		"type of a name":       {table + "name = ['x']", "pyproject.toml:2:1: tool.pyflow.name: it is an array and has to be a string"},
-		"type of a version":    {table + "python = 3.13", "pyproject.toml:2:1: tool.pyflow.python: it is a number with a point and has to be a string: put it in quotes"},
-		"type of a port":       {table + "port = '8000'", "pyproject.toml:2:1: tool.pyflow.port: it is a string and has to be an integer"},
-		"type of replicas":     {table + "replicas = true", "pyproject.toml:2:1: tool.pyflow.replicas: it is a boolean and has to be an integer"},
-		"type of env":          {table + "env = [ { name = 'A', value = 'x' } ]", "pyproject.toml:2:1: tool.pyflow.env: it is an array and has to be a table"},
-		"an integer variable":  {table + "env.A = 1", "pyproject.toml:2:5: tool.pyflow.env.A: it is an integer and has to be a string: put it in quotes"},
-		"a boolean variable":   {table + "[tool.pyflow.env]\nB = 'b'\n\"A\" = true", "pyproject.toml:4:1: tool.pyflow.env.A: it is a boolean and has to be a string: put it in quotes"},
-		"a date":               {table + "env.A = 2026-01-01", "pyproject.toml:2:5: tool.pyflow.env.A: it is a date or a time and has to be a string: put it in quotes"},
-		"a table of variables": {table + "env.A.B = 'x'", "pyproject.toml:2:5: tool.pyflow.env.A: it is a table and has to be a string"},
-		"type of a quantity":   {table + "resources.limits.cpu = 1", "pyproject.toml:2:18: tool.pyflow.resources.limits.cpu: it is an integer and has to be a string: put it in quotes"},
-		"type of limits":       {table + "resources.limits = 'cpu=1'", "pyproject.toml:2:11: tool.pyflow.resources.limits: it is a string and has to be a table"},
-		"type of a probe":      {table + "probes.liveness = false", "pyproject.toml:2:8: tool.pyflow.probes.liveness: it is a boolean and has to be a string: put it in quotes"},
-		"type of CPU":          {table + "build.cpu = 2", "pyproject.toml:2:7: tool.pyflow.build.cpu: it is an integer and has to be a string: put it in quotes"},
-		"a name":               {table + "name = 'My App'", `pyproject.toml:2:1: tool.pyflow.name: "My App" can not be the name of an app: it does not start with a lower case letter`},
-		"an empty name":        {table + "name = ''", `pyproject.toml:2:1: tool.pyflow.name: "" can not be the name of an app: it is empty`},
-		"a path as app":        {table + "app = 'src/main.py:app'", `pyproject.toml:2:1: tool.pyflow.app: "src/main.py:app" is not of the form module:attribute, such as main:app`},
-		"no attribute":         {table + "app = 'main'", `pyproject.toml:2:1: tool.pyflow.app: "main" is not of the form module:attribute`},
-		"a patch version":      {table + "python = '3.13.1'", `pyproject.toml:2:1: tool.pyflow.python: "3.13.1" is not a version of Python 3 of the form MAJOR.MINOR, such as 3.13`},
-		"no port":              {table + "port = 0", "pyproject.toml:2:1: tool.pyflow.port: 0 is not a port: it is 1 to 65535"},
-		"beyond ports":         {table + "port = 65536", "pyproject.toml:2:1: tool.pyflow.port: 65536 is not a port: it is 1 to 65535"},
-		"beyond integers":      {table + "port = 99999999999", "pyproject.toml:2:1: tool.pyflow.port: the number is out of range"},
-		"negative replicas":    {table + "replicas = -1", "pyproject.toml:2:1: tool.pyflow.replicas: -1 is negative"},
-		"another exposure":     {table + "expose = 'ingress'", `pyproject.toml:2:1: tool.pyflow.expose: "ingress" is not one of NodePort, ClusterIP, LoadBalancer and None`},
-		"an open quote":        {table + `test = "pytest -k 'slow"`, "pyproject.toml:2:1: tool.pyflow.test: a quote is not closed"},
-		"no command":           {table + `test = " # later"`, "pyproject.toml:2:1: tool.pyflow.test: there is no command in it"},
-		"a variable's name":    {table + "env.1A = 'x'", "pyproject.toml:2:5: tool.pyflow.env.1A: no variable can have this name: a valid environment variable name must"},
-		"no name":              {table + "env.'' = 'x'", `pyproject.toml:2:5: tool.pyflow.env."": no variable can have this name`},
-		"a port twice":         {table + "port = 8000\nenv.PORT = '8001'", "pyproject.toml:3:5: tool.pyflow.env.PORT: the app gets PORT from the setting port: set that in its place"},
-		"a port as variable":   {table + "env.PORT = '0'", "pyproject.toml:2:5: tool.pyflow.env.PORT: the app gets PORT from the setting port"},
-		"a zero byte":          {table + `env.A = "\u0000"`, "pyproject.toml:2:5: tool.pyflow.env.A: the value has a character U+0000"},
-		"a resource":           {table + "resources.requests.cpus = '1'", `pyproject.toml:2:20: tool.pyflow.resources.requests.cpus: "cpus" is not a resource`},
-		"a quantity":           {table + "resources.requests.memory = '1GB'", `pyproject.toml:2:20: tool.pyflow.resources.requests.memory: memory "1GB" is not a quantity, such as 2Gi`},
-		"above a limit":        {table + "resources = { limits = { cpu = '1' }, requests = { cpu = '1001m' } }", "pyproject.toml:2:52: tool.pyflow.resources.requests.cpu: cpu is requested 1001m, more than its limit of 1"},
-		"half a device":        {table + "resources.requests.'nvidia.com/gpu' = '1'", `pyproject.toml:2:20: tool.pyflow.resources.requests."nvidia.com/gpu": nvidia.com/gpu can not be shared`},
-		"a probe":              {table + "probes.liveness = 'livez'", `pyproject.toml:2:8: tool.pyflow.probes.liveness: "livez" is not tcp, none, or a path that starts with /`},
-		"a file outside":       {table + "build.dockerfile = '../Dockerfile'", `pyproject.toml:2:7: tool.pyflow.build.dockerfile: "../Dockerfile" is not a file inside of the directory`},
-		"an absolute file":     {table + "build.dockerfile = '/Dockerfile'", `pyproject.toml:2:7: tool.pyflow.build.dockerfile: "/Dockerfile" is not a file inside of the directory`},
-		"no file":              {table + "build.dockerfile = '.'", `pyproject.toml:2:7: tool.pyflow.build.dockerfile: "." is not a file inside of the directory`},
-		"no stage":             {table + "build.target = ' '", "pyproject.toml:2:7: tool.pyflow.build.target: it names no stage"},
-		"a variant":            {table + "build.variant = 'Slim'", `pyproject.toml:2:7: tool.pyflow.build.variant: "Slim" is not one of bloated, slim, distroless; did you mean slim?`},
-		"an argument":          {table + "build.args.A-B = 'x'", `pyproject.toml:2:12: tool.pyflow.build.args.A-B: "A-B" is not the name of an argument`},
-		"a zero byte again":    {table + `build.args.A = "\u0000"`, "pyproject.toml:2:12: tool.pyflow.build.args.A: the value has a character U+0000"},
-		"no CPU":               {table + "build.cpu = '0'", `pyproject.toml:2:7: tool.pyflow.build.cpu: "0" is not a quantity that is more than nothing, such as "500m"`},
-		"no quantity":          {table + "build.storage = '10 GB'", `pyproject.toml:2:7: tool.pyflow.build.storage: "10 GB" is not a quantity that is more than nothing, such as "10Gi"`},
-		"a label":              {table + "build.node-selector = { 'a b' = '' }", `pyproject.toml:2:25: tool.pyflow.build.node-selector."a b": no label can have this name: name part must`},
-		"a label's value":      {table + "build.node-selector = { a = 'b c' }", `pyproject.toml:2:25: tool.pyflow.build.node-selector.a: "b c" can not be the value of a label: a valid label must`},
-		"on Windows":           {"# a\r\n[tool.pyflow]\r\nport = 0\r\n", "pyproject.toml:3:1: tool.pyflow.port: 0 is not a port"},
-		"after a mark":         {"\ufefftool.pyflow.port = 0", "pyproject.toml:1:13: tool.pyflow.port: 0 is not a port"},
-		"after other letters":  {`tool = { "ö" = "ö", pyflow = { port = 0 } }`, "pyproject.toml:1:32: tool.pyflow.port: 0 is not a port"},
+		"not TOML":                  {table + "name = \n", "pyproject.toml:2:8: incomplete number"},
+		"twice":                     {table + "name = 'a'\nname = 'b'\n", "pyproject.toml:3:1: key name is already defined"},
+		"a table twice":             {table + "env.A = 'a'\n[tool.kubectl-pyflow.env]\nB = 'b'", "pyproject.toml:3:2: table env already exists"},
+		"another table":             {"[tool]\nkubectl-pyflow = 'x'", "pyproject.toml:2:1: tool.kubectl-pyflow: it is a string and has to be a table"},
+		"tables":                    {"[[tool.kubectl-pyflow]]\nname = 'x'", "pyproject.toml:1:8: tool.kubectl-pyflow: it is an array and has to be a table"},
+		"unknown":                   {table + "heroes = 'red'", "pyproject.toml:2:1: tool.kubectl-pyflow.heroes: there is no such setting"},
+		"a near miss":               {table + "replica = 1", "pyproject.toml:2:1: tool.kubectl-pyflow.replica: there is no such setting; did you mean replicas?"},
+		"another case":              {table + "PORT = 1", "pyproject.toml:2:1: tool.kubectl-pyflow.PORT: there is no such setting; did you mean port?"},
+		"another place":             {table + "variant = 'slim'", "pyproject.toml:2:1: tool.kubectl-pyflow.variant: there is no such setting; did you mean build.variant?"},
+		"with an underscore":        {table + "build.node_selector = {}", "pyproject.toml:2:7: tool.kubectl-pyflow.build.node_selector: there is no such setting; did you mean node-selector?"},
+		"a strange key":             {table + "'a\\b' = 1", `pyproject.toml:2:1: tool.kubectl-pyflow."a\\b": there is no such setting`},
+		"deep":                      {table + "resources = { requests = {}, limit = {} }", "pyproject.toml:2:30: tool.kubectl-pyflow.resources.limit: there is no such setting; did you mean limits?"},
+		"in too deep":               {table + "build.expose = 'none'", "pyproject.toml:2:7: tool.kubectl-pyflow.build.expose: there is no such setting"},
+		"type of a name":            {table + "name = ['x']", "pyproject.toml:2:1: tool.kubectl-pyflow.name: it is an array and has to be a string"},
+		"type of a version":         {table + "python = 3.13", "pyproject.toml:2:1: tool.kubectl-pyflow.python: it is a number with a point and has to be a string: put it in quotes"},
+		"type of a port":            {table + "port = '8000'", "pyproject.toml:2:1: tool.kubectl-pyflow.port: it is a string and has to be an integer"},
+		"type of replicas":          {table + "replicas = true", "pyproject.toml:2:1: tool.kubectl-pyflow.replicas: it is a boolean and has to be an integer"},
+		"type of env":               {table + "env = [ { name = 'A', value = 'x' } ]", "pyproject.toml:2:1: tool.kubectl-pyflow.env: it is an array and has to be a table"},
+		"an integer variable":       {table + "env.A = 1", "pyproject.toml:2:5: tool.kubectl-pyflow.env.A: it is an integer and has to be a string: put it in quotes"},
+		"a boolean variable":        {table + "[tool.kubectl-pyflow.env]\nB = 'b'\n\"A\" = true", "pyproject.toml:4:1: tool.kubectl-pyflow.env.A: it is a boolean and has to be a string: put it in quotes"},
+		"a date":                    {table + "env.A = 2026-01-01", "pyproject.toml:2:5: tool.kubectl-pyflow.env.A: it is a date or a time and has to be a string: put it in quotes"},
+		"a table of variables":      {table + "env.A.B = 'x'", "pyproject.toml:2:5: tool.kubectl-pyflow.env.A: it is a table and has to be a string"},
+		"type of a quantity":        {table + "resources.limits.cpu = 1", "pyproject.toml:2:18: tool.kubectl-pyflow.resources.limits.cpu: it is an integer and has to be a string: put it in quotes"},
+		"type of limits":            {table + "resources.limits = 'cpu=1'", "pyproject.toml:2:11: tool.kubectl-pyflow.resources.limits: it is a string and has to be a table"},
+		"type of a probe":           {table + "probes.liveness = false", "pyproject.toml:2:8: tool.kubectl-pyflow.probes.liveness: it is a boolean and has to be a string: put it in quotes"},
+		"type of CPU":               {table + "build.cpu = 2", "pyproject.toml:2:7: tool.kubectl-pyflow.build.cpu: it is an integer and has to be a string: put it in quotes"},
+		"a name":                    {table + "name = 'My App'", `pyproject.toml:2:1: tool.kubectl-pyflow.name: "My App" can not be the name of an app: it does not start with a lower case letter`},
+		"an empty name":             {table + "name = ''", `pyproject.toml:2:1: tool.kubectl-pyflow.name: "" can not be the name of an app: it is empty`},
+		"a path as app":             {table + "entrypoint = 'src/main.py:app'", `pyproject.toml:2:1: tool.kubectl-pyflow.entrypoint: "src/main.py:app" is not of the form module:attribute, such as main:app`},
+		"both names":                {table + "app = 'main:app'\nentrypoint = 'main:app'", "pyproject.toml:2:1: tool.kubectl-pyflow.app: app is the former name of entrypoint, which is set too: remove app"},
+		"the former name elsewhere": {table + "build.app = 'main:app'", "pyproject.toml:2:7: tool.kubectl-pyflow.build.app: there is no such setting"},
+		"no attribute":              {table + "app = 'main'", `pyproject.toml:2:1: tool.kubectl-pyflow.app: "main" is not of the form module:attribute`},
+		"a patch version":           {table + "python = '3.13.1'", `pyproject.toml:2:1: tool.kubectl-pyflow.python: "3.13.1" is not a version of Python 3 of the form MAJOR.MINOR, such as 3.13`},
+		"no port":                   {table + "port = 0", "pyproject.toml:2:1: tool.kubectl-pyflow.port: 0 is not a port: it is 1 to 65535"},
+		"beyond ports":              {table + "port = 65536", "pyproject.toml:2:1: tool.kubectl-pyflow.port: 65536 is not a port: it is 1 to 65535"},
+		"beyond integers":           {table + "port = 99999999999", "pyproject.toml:2:1: tool.kubectl-pyflow.port: the number is out of range"},
+		"negative replicas":         {table + "replicas = -1", "pyproject.toml:2:1: tool.kubectl-pyflow.replicas: -1 is negative"},
+		"another exposure":          {table + "expose = 'ingress'", `pyproject.toml:2:1: tool.kubectl-pyflow.expose: "ingress" is not one of NodePort, ClusterIP, LoadBalancer and None`},
+		"an open quote":             {table + `test = "pytest -k 'slow"`, "pyproject.toml:2:1: tool.kubectl-pyflow.test: a quote is not closed"},
+		"no command":                {table + `test = " # later"`, "pyproject.toml:2:1: tool.kubectl-pyflow.test: there is no command in it"},
+		"a variable's name":         {table + "env.1A = 'x'", "pyproject.toml:2:5: tool.kubectl-pyflow.env.1A: no variable can have this name: a valid environment variable name must"},
+		"no name":                   {table + "env.'' = 'x'", `pyproject.toml:2:5: tool.kubectl-pyflow.env."": no variable can have this name`},
+		"a port twice":              {table + "port = 8000\nenv.PORT = '8001'", "pyproject.toml:3:5: tool.kubectl-pyflow.env.PORT: the app gets PORT from the setting port: set that in its place"},
+		"a port as variable":        {table + "env.PORT = '0'", "pyproject.toml:2:5: tool.kubectl-pyflow.env.PORT: the app gets PORT from the setting port"},
+		"a zero byte":               {table + `env.A = "\u0000"`, "pyproject.toml:2:5: tool.kubectl-pyflow.env.A: the value has a character U+0000"},
+		"a resource":                {table + "resources.requests.cpus = '1'", `pyproject.toml:2:20: tool.kubectl-pyflow.resources.requests.cpus: "cpus" is not a resource`},
+		"a quantity":                {table + "resources.requests.memory = '1GB'", `pyproject.toml:2:20: tool.kubectl-pyflow.resources.requests.memory: memory "1GB" is not a quantity, such as 2Gi`},
+		"above a limit":             {table + "resources = { limits = { cpu = '1' }, requests = { cpu = '1001m' } }", "pyproject.toml:2:52: tool.kubectl-pyflow.resources.requests.cpu: cpu is requested 1001m, more than its limit of 1"},
+		"half a device":             {table + "resources.requests.'nvidia.com/gpu' = '1'", `pyproject.toml:2:20: tool.kubectl-pyflow.resources.requests."nvidia.com/gpu": nvidia.com/gpu can not be shared`},
+		"a probe":                   {table + "probes.liveness = 'livez'", `pyproject.toml:2:8: tool.kubectl-pyflow.probes.liveness: "livez" is not tcp, none, or a path that starts with /`},
+		"a file outside":            {table + "build.dockerfile = '../Dockerfile'", `pyproject.toml:2:7: tool.kubectl-pyflow.build.dockerfile: "../Dockerfile" is not a file inside of the directory`},
+		"an absolute file":          {table + "build.dockerfile = '/Dockerfile'", `pyproject.toml:2:7: tool.kubectl-pyflow.build.dockerfile: "/Dockerfile" is not a file inside of the directory`},
+		"no file":                   {table + "build.dockerfile = '.'", `pyproject.toml:2:7: tool.kubectl-pyflow.build.dockerfile: "." is not a file inside of the directory`},
+		"no stage":                  {table + "build.target = ' '", "pyproject.toml:2:7: tool.kubectl-pyflow.build.target: it names no stage"},
+		"a variant":                 {table + "build.variant = 'Slim'", `pyproject.toml:2:7: tool.kubectl-pyflow.build.variant: "Slim" is not one of bloated, slim, distroless; did you mean slim?`},
+		"an argument":               {table + "build.args.A-B = 'x'", `pyproject.toml:2:12: tool.kubectl-pyflow.build.args.A-B: "A-B" is not the name of an argument`},
+		"a zero byte again":         {table + `build.args.A = "\u0000"`, "pyproject.toml:2:12: tool.kubectl-pyflow.build.args.A: the value has a character U+0000"},
+		"no CPU":                    {table + "build.cpu = '0'", `pyproject.toml:2:7: tool.kubectl-pyflow.build.cpu: "0" is not a quantity that is more than nothing, such as "500m"`},
+		"no quantity":               {table + "build.storage = '10 GB'", `pyproject.toml:2:7: tool.kubectl-pyflow.build.storage: "10 GB" is not a quantity that is more than nothing, such as "10Gi"`},
+		"a label":                   {table + "build.node-selector = { 'a b' = '' }", `pyproject.toml:2:25: tool.kubectl-pyflow.build.node-selector."a b": no label can have this name: name part must`},
+		"a label's value":           {table + "build.node-selector = { a = 'b c' }", `pyproject.toml:2:25: tool.kubectl-pyflow.build.node-selector.a: "b c" can not be the value of a label: a valid label must`},
+		"on Windows":                {"# a\r\n[tool.kubectl-pyflow]\r\nport = 0\r\n", "pyproject.toml:3:1: tool.kubectl-pyflow.port: 0 is not a port"},
+		"after a mark":              {"\ufefftool.kubectl-pyflow.port = 0", "pyproject.toml:1:21: tool.kubectl-pyflow.port: 0 is not a port"},
+		"after other letters":       {`tool = { "ö" = "ö", kubectl-pyflow = { port = 0 } }`, "pyproject.toml:1:40: tool.kubectl-pyflow.port: 0 is not a port"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tableValue, err := settings.Parse([]byte(test.content))
@@ -200,30 +204,30 @@ func TestParseRefuses(t *testing.T) {
 
 // A user wants to know of everything at once, from the top down.
 func TestParseTellsAll(t *testing.T) {
-	_, err := settings.Parse([]byte(`[tool.pyflow.build]
+	_, err := settings.Parse([]byte(`[tool.kubectl-pyflow.build]
 cpu = "none"
 variant = "fat"
-[tool.pyflow]
+[tool.kubectl-pyflow]
 port = "80"
 env = { A = 1, PORT = "9", B = 2.5 }
 name = "-"
-[tool.pyflow.resources.requests]
+[tool.kubectl-pyflow.resources.requests]
 cpu = "2"
 memory = 1
-[tool.pyflow.resources.limits]
+[tool.kubectl-pyflow.resources.limits]
 cpu = "1"
 `))
 	if err == nil {
 		t.Fatal("no error")
 	}
-	want := `pyproject.toml:2:1: tool.pyflow.build.cpu: "none" is not a quantity that is more than nothing, such as "500m"
-pyproject.toml:3:1: tool.pyflow.build.variant: "fat" is not one of bloated, slim, distroless
-pyproject.toml:5:1: tool.pyflow.port: it is a string and has to be an integer
-pyproject.toml:6:9: tool.pyflow.env.A: it is an integer and has to be a string: put it in quotes
-pyproject.toml:6:28: tool.pyflow.env.B: it is a number with a point and has to be a string: put it in quotes
-pyproject.toml:7:1: tool.pyflow.name: "-" can not be the name of an app: it does not start with a lower case letter
-pyproject.toml:9:1: tool.pyflow.resources.requests.cpu: cpu is requested 2, more than its limit of 1
-pyproject.toml:10:1: tool.pyflow.resources.requests.memory: it is an integer and has to be a string: put it in quotes`
+	want := `pyproject.toml:2:1: tool.kubectl-pyflow.build.cpu: "none" is not a quantity that is more than nothing, such as "500m"
+pyproject.toml:3:1: tool.kubectl-pyflow.build.variant: "fat" is not one of bloated, slim, distroless
+pyproject.toml:5:1: tool.kubectl-pyflow.port: it is a string and has to be an integer
+pyproject.toml:6:9: tool.kubectl-pyflow.env.A: it is an integer and has to be a string: put it in quotes
+pyproject.toml:6:28: tool.kubectl-pyflow.env.B: it is a number with a point and has to be a string: put it in quotes
+pyproject.toml:7:1: tool.kubectl-pyflow.name: "-" can not be the name of an app: it does not start with a lower case letter
+pyproject.toml:9:1: tool.kubectl-pyflow.resources.requests.cpu: cpu is requested 2, more than its limit of 1
+pyproject.toml:10:1: tool.kubectl-pyflow.resources.requests.memory: it is an integer and has to be a string: put it in quotes`
 	if diff := cmp.Diff(want, err.Error()); diff != "" {
 		t.Error(diff)
 	}
@@ -232,18 +236,18 @@ pyproject.toml:10:1: tool.pyflow.resources.requests.memory: it is an integer and
 // Neither what an error says nor the line that it has may be a secret.
 func TestParseKeepsSecrets(t *testing.T) {
 	for name, content := range map[string]string{
-		"an integer":        "[tool.pyflow.env]\nTOKEN = 5318008\n",
-		"too large":         "[tool.pyflow.env]\nTOKEN = 53180085318008531800853180085318008\n",
-		"too large inside":  "tool.pyflow = {env = {TOKEN = 53180085318008531800853180085318008}}\n",
-		"not closed":        "[tool.pyflow.env]\nTOKEN = \"5318008\n",
-		"no quotes":         "[tool.pyflow.env]\nTOKEN = a5318008\n",
-		"nothing else":      "[tool.pyflow.env]\nTOKEN = \"a\" 5318008\n",
-		"twice":             "[tool.pyflow.env]\nTOKEN = \"5318008\"\nTOKEN = \"5318008\"\n",
-		"beside it":         "[tool.pyflow]\nnam.e = {}\nx = {env = {A = \"5318008\"}}\nenv = {A = \"5318008\", \"b c\" = \"5318008\"}\n",
-		"the port":          "[tool.pyflow]\nport = 1\nenv.PORT = \"5318008\"\n",
-		"a zero byte":       "[tool.pyflow.env]\nTOKEN = \"5318008\\u0000\"\n",
-		"a build's":         "[tool.pyflow.build.args]\nTOKEN = 5318008\n",
-		"a build's, and so": "[tool.pyflow.build.args]\nTO-KEN = \"5318008\"\n",
+		"an integer":        "[tool.kubectl-pyflow.env]\nTOKEN = 5318008\n",
+		"too large":         "[tool.kubectl-pyflow.env]\nTOKEN = 53180085318008531800853180085318008\n",
+		"too large inside":  "tool.kubectl-pyflow = {env = {TOKEN = 53180085318008531800853180085318008}}\n",
+		"not closed":        "[tool.kubectl-pyflow.env]\nTOKEN = \"5318008\n",
+		"no quotes":         "[tool.kubectl-pyflow.env]\nTOKEN = a5318008\n",
+		"nothing else":      "[tool.kubectl-pyflow.env]\nTOKEN = \"a\" 5318008\n",
+		"twice":             "[tool.kubectl-pyflow.env]\nTOKEN = \"5318008\"\nTOKEN = \"5318008\"\n",
+		"beside it":         "[tool.kubectl-pyflow]\nnam.e = {}\nx = {env = {A = \"5318008\"}}\nenv = {A = \"5318008\", \"b c\" = \"5318008\"}\n",
+		"the port":          "[tool.kubectl-pyflow]\nport = 1\nenv.PORT = \"5318008\"\n",
+		"a zero byte":       "[tool.kubectl-pyflow.env]\nTOKEN = \"5318008\\u0000\"\n",
+		"a build's":         "[tool.kubectl-pyflow.build.args]\nTOKEN = 5318008\n",
+		"a build's, and so": "[tool.kubectl-pyflow.build.args]\nTO-KEN = \"5318008\"\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := settings.Parse([]byte(content))
@@ -268,7 +272,7 @@ func TestParseKeepsSecrets(t *testing.T) {
 }
 
 func TestParseShowsTheLine(t *testing.T) {
-	_, err := settings.Parse([]byte("[tool.pyflow]\r\n  port = 0\r\n"))
+	_, err := settings.Parse([]byte("[tool.kubectl-pyflow]\r\n  port = 0\r\n"))
 	var failure *settings.Error
 	if !errors.As(err, &failure) || failure.Text != "  port = 0" || failure.Line != 2 || failure.Column != 3 || failure.Path != "pyproject.toml" {
 		t.Errorf("got %#v", failure)
@@ -290,10 +294,10 @@ func TestRead(t *testing.T) {
 	if diff := diff(got, all()); diff != "" {
 		t.Error(diff)
 	}
-	if err := os.WriteFile(filepath.Join(dir, settings.File), []byte("[tool.pyflow]\nname = 1"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, settings.File), []byte("[tool.kubectl-pyflow]\nname = 1"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := settings.Read(dir); err == nil || got != nil || !strings.HasPrefix(err.Error(), "pyproject.toml:2:1: tool.pyflow.name: ") {
+	if got, err := settings.Read(dir); err == nil || got != nil || !strings.HasPrefix(err.Error(), "pyproject.toml:2:1: tool.kubectl-pyflow.name: ") {
 		t.Errorf("got %v, %v", got, err)
 	}
 	if err := os.Mkdir(filepath.Join(dir, "sub"), 0o755); err != nil {
@@ -308,37 +312,65 @@ func TestRead(t *testing.T) {
 }
 
 func TestWhere(t *testing.T) {
-	table, err := settings.Parse([]byte("[tool.pyflow]\n\nbuild.cpu = '1'\nenv = {\"a.b\" = ''}\n[tool.pyflow.probes]\n"))
+	table, err := settings.Parse([]byte("[tool.kubectl-pyflow]\n\nbuild.cpu = '1'\nenv = {\"a.b\" = ''}\n[tool.kubectl-pyflow.probes]\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]string{
 		"build": "pyproject.toml:3", "build.cpu": "pyproject.toml:3", `env."a.b"`: "pyproject.toml:4", "probes": "pyproject.toml:5",
-		"name": "", "cpu": "", "build.memory": "",
+		"name": "", "cpu": "", "build.memory": "", "entrypoint": "",
 	} {
 		if got := table.Where(key); got != want {
 			t.Errorf("%s: got %q, want %q", key, got, want)
 		}
+	}
+	if table, err = settings.Parse([]byte("[tool.kubectl-pyflow]\napp = 'main:app'\n")); err != nil || table.Where("entrypoint") != "pyproject.toml:2" {
+		t.Errorf("the former name is at %q, %v", table.Where("entrypoint"), err)
 	}
 	if got := (&settings.Settings{}).Where("name"); got != "" {
 		t.Errorf("of nothing: %q", got)
 	}
 }
 
+// Another tool writes [tool.pyflow] as well: that is no business of this plugin.
+func TestWarnings(t *testing.T) {
+	const want = "[tool.pyflow] in pyproject.toml is not read: rename it to [tool.kubectl-pyflow]"
+	for content, warns := range map[string]bool{
+		"":                false,
+		"[tool.pyflow]\n": false,
+		"[tool.pyflow]\napp = 'main:app'\nport = 8000\n":                         true,
+		"[tool.pyflow]\nentrypoint = 'main:app'\n":                               true,
+		"[tool.pyflow.build]\nvariant = 'slim'\n":                                true,
+		"[tool.pyflow]\nname = 'shop'\npy_version = '3.13'\nversion = '0.1.0'\n": false,
+		"[tool.pyflow.dependencies]\n[tool.pyflow.scripts]\n":                    false,
+		"tool.pyflow = 1\n": false,
+		"[tool.kubectl-pyflow]\n[tool.pyflow]\nport = 1\n": false,
+	} {
+		table, err := settings.Parse([]byte(content))
+		if err != nil {
+			t.Errorf("%q: %v", content, err)
+			continue
+		}
+		if got := strings.Join(table.Warnings(), "\n"); (got == want) != warns || !warns && got != "" {
+			t.Errorf("%q: warnings %q, want one: %t", content, got, warns)
+		}
+	}
+}
+
 func TestCheckManifests(t *testing.T) {
-	table, err := settings.Parse([]byte("[tool.pyflow]\nname = 'a'\nport = 80\n[tool.pyflow.probes]\n[tool.pyflow.build]\ncpu = '1'\n[tool]\npyflow.replicas = 1\n"))
+	table, err := settings.Parse([]byte("[tool.kubectl-pyflow]\nname = 'a'\nport = 80\n[tool.kubectl-pyflow.probes]\n[tool.kubectl-pyflow.build]\ncpu = '1'\n[tool]\nkubectl-pyflow.replicas = 1\n"))
 	if err == nil {
 		t.Fatalf("a table may be added to: %v", table)
 	}
-	if table, err = settings.Parse([]byte("[tool.pyflow]\nname = 'a'\nport = 80\nreplicas = 1\n[tool.pyflow.probes]\n[tool.pyflow.build]\ncpu = '1'\n")); err != nil {
+	if table, err = settings.Parse([]byte("[tool.kubectl-pyflow]\nname = 'a'\nport = 80\nreplicas = 1\n[tool.kubectl-pyflow.probes]\n[tool.kubectl-pyflow.build]\ncpu = '1'\n")); err != nil {
 		t.Fatal(err)
 	}
-	want := `pyproject.toml:4:1: tool.pyflow.replicas is for an app without manifests of its own: set it in k8s, and remove it here
-pyproject.toml:5:14: tool.pyflow.probes is for an app without manifests of its own: set it in k8s, and remove it here`
+	want := `pyproject.toml:4:1: tool.kubectl-pyflow.replicas is for an app without manifests of its own: set it in k8s, and remove it here
+pyproject.toml:5:22: tool.kubectl-pyflow.probes is for an app without manifests of its own: set it in k8s, and remove it here`
 	if err := table.CheckManifests("k8s"); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if table, err = settings.Parse([]byte("[tool.pyflow]\nname = 'a'\nport = 80\n")); err != nil {
+	if table, err = settings.Parse([]byte("[tool.kubectl-pyflow]\nname = 'a'\nport = 80\n")); err != nil {
 		t.Fatal(err)
 	}
 	if err := table.CheckManifests("k8s"); err != nil {
@@ -349,8 +381,8 @@ pyproject.toml:5:14: tool.pyflow.probes is for an app without manifests of its o
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(everything))
 	for _, content := range []string{
-		"[[tool.pyflow]]\n[tool.pyflow.env]\nA='b'", "tool.pyflow={}\ntool.pyflow.a=1", "\ufeff[tool.pyflow]\r\nport=[1,[{a=1}]]",
-		"[tool]\npyflow.env.A=2026-01-01T00:00:00Z", "[tool.pyflow]\ntest=\"'\"\nname=\"\\u0000\"", "tool=[{pyflow=1}]\n", "a=1\na=2\n[",
+		"[[tool.kubectl-pyflow]]\n[tool.kubectl-pyflow.env]\nA='b'", "tool.kubectl-pyflow={}\ntool.kubectl-pyflow.a=1", "\ufeff[tool.kubectl-pyflow]\r\nport=[1,[{a=1}]]",
+		"[tool]\nkubectl-pyflow.env.A=2026-01-01T00:00:00Z", "[tool.kubectl-pyflow]\ntest=\"'\"\nname=\"\\u0000\"", "tool=[{kubectl-pyflow=1}]\n", "a=1\na=2\n[",
 	} {
 		f.Add([]byte(content))
 	}

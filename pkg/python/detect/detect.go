@@ -26,7 +26,7 @@ type Options struct {
 	// Port is where the app listens.
 	Port int
 	// AppSource, PythonSource and PortSource are where the user said so, such as
-	// --app or pyproject.toml:12; empty means the option of that name.
+	// --entrypoint or pyproject.toml:12; empty means the option of that name.
 	AppSource, PythonSource, PortSource string
 }
 
@@ -178,7 +178,7 @@ func (f *finder) hasApp(dir string) bool {
 func (f *finder) named() error {
 	source := f.options.AppSource
 	if source == "" {
-		source = "--app"
+		source = "--entrypoint"
 	}
 	h := hint{app: strings.TrimSuffix(f.options.App, "()"), factory: strings.HasSuffix(f.options.App, "()")}
 	module, attribute, ok := strings.Cut(h.app, ":")

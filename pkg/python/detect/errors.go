@@ -17,7 +17,7 @@ func (e *ManyAppsError) Error() string {
 	for i := range e.Apps {
 		lines[i] = fmt.Sprintf("%s (%s)", e.Apps[i], e.Files[i])
 	}
-	return fmt.Sprintf("there are %d apps, name one with --app: %s", len(e.Apps), strings.Join(lines, ", "))
+	return fmt.Sprintf("there are %d apps, name one with --entrypoint: %s", len(e.Apps), strings.Join(lines, ", "))
 }
 
 // NoSuchAppError says that the app that was named is not there.

@@ -139,13 +139,13 @@ func TestErrors(t *testing.T) {
 			as[*FileError],
 			"pyproject.toml:6: where core comes from is read with uv.lock only: run uv lock",
 		},
-		"no object": {Options{App: "main"}, []string{"main.py", fastapi}, as[*NoSuchAppError], `--app: the app "main": it has to be module:attribute, such as main:app`},
-		"no name":   {Options{App: "../main:app"}, []string{"main.py", fastapi}, as[*NoSuchAppError], `--app: the app "../main:app": it has to be module:attribute, such as main:app`},
+		"no object": {Options{App: "main"}, []string{"main.py", fastapi}, as[*NoSuchAppError], `--entrypoint: the app "main": it has to be module:attribute, such as main:app`},
+		"no name":   {Options{App: "../main:app"}, []string{"main.py", fastapi}, as[*NoSuchAppError], `--entrypoint: the app "../main:app": it has to be module:attribute, such as main:app`},
 		"factory with arguments": {
 			Options{App: "main:make()"},
 			[]string{"main.py", "from flask import Flask\ndef make(settings):\n  return Flask(settings)\n"},
 			as[*NoSuchAppError],
-			`--app: the app "main:make()": a server calls make without arguments, and it needs some: assign what it returns to a name, such as app = make(...), and use that`,
+			`--entrypoint: the app "main:make()": a server calls make without arguments, and it needs some: assign what it returns to a name, such as app = make(...), and use that`,
 		},
 		"no module": {
 			Options{App: "other:app", AppSource: "pyproject.toml:9"},
