@@ -13,8 +13,8 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/initialize"
@@ -44,7 +44,7 @@ func explain(err error) string {
 	if errors.As(err, &advised) && len(advised.Advice()) > 0 {
 		return err.Error() + "\nhint: " + strings.Join(advised.Advice(), "\nhint: ")
 	}
-	var failure *track.Failure
+	var failure *event.Failure
 	if errors.As(err, &failure) && failure.Advice != "" {
 		return err.Error() + "\nhint: " + failure.Advice
 	}

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
@@ -233,15 +234,15 @@ type engineClock struct {
 // engineStep is the step of the build that is the engine.
 const engineStep = "build"
 
-func (c *engineClock) observe(event track.Event) {
+func (c *engineClock) observe(e event.Event) {
 	switch {
-	case event.Type == track.Waiting && c.wait != nil:
-		c.wait(event.Reason + ": " + event.Message)
-	case event.Type == track.Log && event.Source == engineStep:
+	case e.Type == event.Waiting && c.wait != nil:
+		c.wait(e.Reason + ": " + e.Message)
+	case e.Type == event.Log && e.Source == engineStep:
 		if c.first.IsZero() {
-			c.first = event.Time
+			c.first = e.Time
 		}
-		c.last = event.Time
+		c.last = e.Time
 	}
 }
 

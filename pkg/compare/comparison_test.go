@@ -9,7 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
 
@@ -117,16 +117,16 @@ func TestEngineClock(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	var said []string
 	clock := engineClock{wait: func(text string) { said = append(said, text) }}
-	for i, event := range []track.Event{
-		{Type: track.Log, Source: "fetch"},
-		{Type: track.Waiting, Reason: "Unschedulable", Message: "no node"},
-		{Type: track.Log, Source: "build"},
-		{Type: track.StageEnded},
-		{Type: track.Log, Source: "build"},
-		{Type: track.Log, Source: "fetch"},
+	for i, e := range []event.Event{
+		{Type: event.Log, Source: "fetch"},
+		{Type: event.Waiting, Reason: "Unschedulable", Message: "no node"},
+		{Type: event.Log, Source: "build"},
+		{Type: event.PhaseEnded},
+		{Type: event.Log, Source: "build"},
+		{Type: event.Log, Source: "fetch"},
 	} {
-		event.Time = at.Add(time.Duration(i) * time.Second)
-		clock.observe(event)
+		e.Time = at.Add(time.Duration(i) * time.Second)
+		clock.observe(e)
 	}
 	if took := clock.last.Sub(clock.first); took != 2*time.Second {
 		t.Errorf("it took %s, want 2s", took)

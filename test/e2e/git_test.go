@@ -32,8 +32,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
@@ -411,12 +411,12 @@ func (j *journey) gitByCommand(t *testing.T, public, private, trust, wrong, comm
 	built := j.pyflowBuild(t, append(args, "--revision", "old", "-o", "json")...).succeeded(t)
 	told := events(t, built)
 	var lines []int
-	for _, event := range told {
-		if event.Type == track.InstructionStarted {
-			lines = append(lines, event.Instruction.Line)
+	for _, e := range told {
+		if e.Type == event.InstructionStarted {
+			lines = append(lines, e.Instruction.Line)
 		}
 	}
-	if result := told[len(told)-1].Result; result.Commit != commit || slices.Contains(told[0].Stages, track.Upload) || !slices.Equal(lines, []int{1, 2}) {
+	if result := told[len(told)-1].Result; result.Commit != commit || slices.Contains(told[0].Phases, event.Upload) || !slices.Equal(lines, []int{1, 2}) {
 		t.Errorf("want commit %s, no upload and the instructions of the lines 1 and 2\n%s", commit, built)
 	}
 	// A commit in full says what the source is, a branch does not.

@@ -21,8 +21,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
@@ -36,19 +36,19 @@ func page(t *testing.T, name, text, more string) string {
 }
 
 // events reads what build -o json has printed.
-func events(t *testing.T, r result) []track.Event {
+func events(t *testing.T, r result) []event.Event {
 	t.Helper()
-	var events []track.Event
+	var events []event.Event
 	decoder := json.NewDecoder(strings.NewReader(r.stdout))
 	decoder.DisallowUnknownFields()
 	for decoder.More() {
-		var event track.Event
-		if err := decoder.Decode(&event); err != nil {
+		var e event.Event
+		if err := decoder.Decode(&e); err != nil {
 			t.Fatalf("stdout should be events: %v\n%s", err, r)
 		}
-		events = append(events, event)
+		events = append(events, e)
 	}
-	if len(events) < 2 || events[0].Type != track.Planned || events[len(events)-1].Type != track.Finished {
+	if len(events) < 2 || events[0].Type != event.Planned || events[len(events)-1].Type != event.Finished {
 		t.Fatalf("the first event should be Planned and the last Finished\n%s", r)
 	}
 	return events
@@ -92,21 +92,21 @@ func (j *journey) unchanged(t *testing.T) {
 	r := j.pyflowBuild(t, dir, "-o", "json").succeeded(t)
 	first := events(t, r)
 	result := first[len(first)-1].Result
-	var stages []track.Stage
-	for _, stage := range result.Stages {
-		stages = append(stages, stage.Stage)
+	var stages []event.Phase
+	for _, stage := range result.Phases {
+		stages = append(stages, stage.Phase)
 	}
-	if r.stderr != "" || !slices.Equal(stages, slices.DeleteFunc(track.Stages(), func(stage track.Stage) bool { return stage == track.Test })) || result.State != track.Succeeded || result.SizeBytes < 1<<20 ||
+	if r.stderr != "" || !slices.Equal(stages, slices.DeleteFunc(event.Phases(), func(stage event.Phase) bool { return stage == event.Test })) || result.State != event.Succeeded || result.SizeBytes < 1<<20 ||
 		!strings.HasSuffix(result.Image, "/same@"+result.Digest) || result.URL == "" || result.Unchanged {
 		t.Errorf("the result is %+v\n%s", result, r)
 	}
 	var instructions []string
-	for _, event := range first {
-		if event.Type == track.InstructionStarted {
-			instructions = append(instructions, strconv.Itoa(event.Instruction.Line))
+	for _, e := range first {
+		if e.Type == event.InstructionStarted {
+			instructions = append(instructions, strconv.Itoa(e.Instruction.Line))
 		}
-		if event.Run == "" && event.Stage == track.Build {
-			t.Errorf("the event %+v has no run", event)
+		if e.Run == "" && e.Phase == event.Build {
+			t.Errorf("the event %+v has no run", e)
 		}
 	}
 	if got := strings.Join(instructions, " "); got != "1 2 3 4 5" {

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 )
 
 // A test program that writes what pytest does, where pytest is told to, without an
@@ -50,11 +50,11 @@ func (j *journey) tests(t *testing.T) {
 	test := []string{dir, "--test", "python checks/run.py", "--junit", results}
 	green := j.pyflowBuild(t, append(test, "-o", "json")...).succeeded(t)
 	told := events(t, green)
-	if !slices.Equal(told[0].Stages, track.Stages()) {
-		t.Errorf("planned are %v", told[0].Stages)
+	if !slices.Equal(told[0].Phases, event.Phases()) {
+		t.Errorf("planned are %v", told[0].Phases)
 	}
 	result := told[len(told)-1].Result
-	if result.Tests == nil || *result.Tests != (track.Tests{Total: 2, DurationSeconds: 0.5}) {
+	if result.Tests == nil || *result.Tests != (event.Tests{Total: 2, DurationSeconds: 0.5}) {
 		t.Errorf("the tests are %+v\n%s", result.Tests, green)
 	}
 	serves(t, result.URL, "the word is good")

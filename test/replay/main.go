@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display/buildview"
 )
 
@@ -58,24 +58,24 @@ func replay(ctx context.Context, path string, mode buildview.Mode, speed float64
 	var before time.Time
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
-		var event track.Event
-		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
+		var e event.Event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			return fmt.Errorf("read an event: %w", err)
 		}
 		if !before.IsZero() {
 			select {
 			case <-ctx.Done():
 				return context.Cause(ctx)
-			case <-time.After(time.Duration(float64(event.Time.Sub(before)) / speed)):
+			case <-time.After(time.Duration(float64(e.Time.Sub(before)) / speed)):
 			}
 		}
-		before = event.Time
+		before = e.Time
 		times := 1
-		if event.Type == track.Log {
+		if e.Type == event.Log {
 			times = repeat
 		}
 		for range times {
-			shown.Show(event)
+			shown.Show(e)
 		}
 	}
 	return lines.Err()

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
@@ -60,7 +61,7 @@ func (t *Tracker) engineLog(line pipelinerun.LogLine) (hide bool) {
 		}
 		e.cached[line.Cached] = true
 	case line.Pushing != "" && e.test == "" && !strings.Contains(line.Pushing, "/"+t.app+"/cache:"):
-		t.next(Push)
+		t.next(event.Push)
 	case line.Stage != "":
 		told := !e.building && e.at > 0 && t.stageOf(t.dockerfile.Instructions[e.at-1]).Base == line.Stage
 		e.building, e.cached = true, nil
@@ -91,7 +92,7 @@ func (t *Tracker) instruction(matches func(dockerfile.Instruction) bool) bool {
 		// From the one after the last, and round.
 		if index := (t.engine.at + i) % len(all); needed(all[index]) && matches(all[index]) {
 			t.engine.at = index + 1
-			t.tell(Event{Type: InstructionStarted, Stage: t.stage, Instruction: t.describe(index)})
+			t.tell(event.Event{Type: event.InstructionStarted, Phase: t.stage, Instruction: t.describe(index)})
 			return true
 		}
 	}
@@ -111,9 +112,9 @@ func (t *Tracker) needed() func(dockerfile.Instruction) bool {
 	}
 }
 
-func (t *Tracker) describe(index int) *Instruction {
+func (t *Tracker) describe(index int) *event.Instruction {
 	instruction := t.dockerfile.Instructions[index]
-	return &Instruction{
+	return &event.Instruction{
 		Dockerfile: t.dockerfile.Path, Number: index + 1, Total: len(t.dockerfile.Instructions),
 		Line: instruction.Line, Text: instruction.Text, Cached: t.engine.cached[instruction.Text],
 	}

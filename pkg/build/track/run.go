@@ -13,6 +13,7 @@ import (
 	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
@@ -67,7 +68,7 @@ type steps struct {
 // later run of the app took over; or what went wrong with the cluster.
 func (t *Tracker) Run(ctx context.Context, clients Clients, target Target) (pipelinerun.Outcome, error) {
 	t.Of(target.Run)
-	t.Begin(Queue)
+	t.Begin(event.Queue)
 	outcome, err := t.follow(ctx, clients, target)
 	if err != nil || !pipelinerun.Delivers(target.Run) {
 		return outcome, err
@@ -84,7 +85,7 @@ func (t *Tracker) Of(run *tektonv1.PipelineRun) {
 // Created says that there is a run.
 func (t *Tracker) Created(name string) {
 	t.run = name
-	t.tell(Event{Type: RunCreated})
+	t.tell(event.Event{Type: event.RunCreated})
 }
 
 func (t *Tracker) follow(ctx context.Context, clients Clients, target Target) (pipelinerun.Outcome, error) {
@@ -97,13 +98,13 @@ func (t *Tracker) follow(ctx context.Context, clients Clients, target Target) (p
 	events, err := follow.Run(following, follow.Clients{Tekton: clients.Tekton, Kube: clients.Kube}, target.Run.Namespace, target.Run.Name,
 		follow.WaitTimeout(target.WaitTimeout))
 	if err == nil {
-		for event := range events {
-			t.Observe(event)
-			end = event
-			if event.Hopeless {
+		for e := range events {
+			t.Observe(e)
+			end = e
+			if e.Hopeless {
 				t.cancel(ctx, clients, target)
 				stop()
-				return none, &Failure{Message: event.Reason + ": " + event.Text, Reason: event.Reason, Advice: event.Advice}
+				return none, &event.Failure{Message: e.Reason + ": " + e.Text, Reason: e.Reason, Advice: e.Advice}
 			}
 		}
 		err = end.Err
@@ -123,7 +124,7 @@ func (t *Tracker) follow(ctx context.Context, clients Clients, target Target) (p
 	if err := t.Verdict(end.Run); err != nil {
 		return outcome, err
 	}
-	t.End(Succeeded, t.result())
+	t.End(event.Succeeded, t.result())
 	return outcome, nil
 }
 
@@ -139,108 +140,108 @@ func (t *Tracker) cancel(ctx context.Context, clients Clients, target Target) {
 // result is what the stage under way has come to, when all is well.
 func (t *Tracker) result() string {
 	switch t.stage {
-	case Fetch:
+	case event.Fetch:
 		return "Source fetched"
-	case Build:
+	case event.Build:
 		return "Image built"
-	case Push:
+	case event.Push:
 		return "Image pushed"
-	case Test:
+	case event.Test:
 		return t.tests.passed()
-	case Deliver:
+	case event.Deploy:
 		return "Manifests applied"
 	}
 	return ""
 }
 
 // Observe tells what an event of the run means.
-func (t *Tracker) Observe(event follow.Event) {
-	t.at = event.Time
+func (t *Tracker) Observe(e follow.Event) {
+	t.at = e.Time
 	defer func() { t.at = time.Time{} }()
-	switch event.Kind {
+	switch e.Kind {
 	case follow.StepStarted:
 		t.steps.waiting = nil
-		t.stepStarted(event)
+		t.stepStarted(e)
 	case follow.Log:
-		t.log(event)
+		t.log(e)
 	case follow.StepEnded:
-		if event.ExitCode != 0 && t.steps.failed == nil {
-			if isTest(event.Task) && event.Step == pipelinerun.ReportStep {
-				event.Step = pipelinerun.TestStep // it ends as that one did
+		if e.ExitCode != 0 && t.steps.failed == nil {
+			if isTest(e.Task) && e.Step == pipelinerun.ReportStep {
+				e.Step = pipelinerun.TestStep // it ends as that one did
 			}
-			t.steps.failed = &event
+			t.steps.failed = &e
 		}
-		if isTest(event.Task) && event.Step == pipelinerun.ReportStep {
+		if isTest(e.Task) && e.Step == pipelinerun.ReportStep {
 			t.tests.read()
 		}
-		if event.Task == manifests.FetchTask && event.ExitCode == 0 {
+		if e.Task == manifests.FetchTask && e.ExitCode == 0 {
 			t.readDockerfile()
 		}
 	case follow.TaskEnded:
 		switch {
-		case !event.Succeeded && t.steps.task == nil:
-			t.steps.task = &event
-		case event.Succeeded && (event.Task == manifests.BuildTask || t.tests.last(event.Task)):
-			t.End(Succeeded, t.result())
+		case !e.Succeeded && t.steps.task == nil:
+			t.steps.task = &e
+		case e.Succeeded && (e.Task == manifests.BuildTask || t.tests.last(e.Task)):
+			t.End(event.Succeeded, t.result())
 		}
 	case follow.Waiting:
-		t.steps.waiting = &event
-		t.tell(Event{Type: Waiting, Stage: t.stage, Reason: event.Reason, Message: event.Text, Advice: event.Advice})
+		t.steps.waiting = &e
+		t.tell(event.Event{Type: event.Waiting, Phase: t.stage, Reason: e.Reason, Message: e.Text, Advice: e.Advice})
 	case follow.Warning:
-		t.tell(Event{Type: Notice, Reason: "Warning", Message: event.Text})
+		t.tell(event.Event{Type: event.Notice, Reason: "Warning", Message: e.Text})
 	case follow.TaskStarted:
 		switch {
-		case t.stage == Queue:
-		case event.Task == manifests.DeployTask:
-			t.next(Deliver)
-		case event.Task == manifests.BuildTestTask || isTest(event.Task):
-			t.next(Test)
+		case t.stage == event.Queue:
+		case e.Task == manifests.DeployTask:
+			t.next(event.Deploy)
+		case e.Task == manifests.BuildTestTask || isTest(e.Task):
+			t.next(event.Test)
 		}
 	case follow.RunEnded:
 	}
 }
 
 // next begins a stage unless it is under way.
-func (t *Tracker) next(stage Stage) {
+func (t *Tracker) next(stage event.Phase) {
 	if t.stage == stage {
 		return
 	}
-	t.End(Succeeded, t.result())
+	t.End(event.Succeeded, t.result())
 	t.Begin(stage)
 }
 
-func (t *Tracker) stepStarted(event follow.Event) {
-	if isTest(event.Task) && event.Step == pipelinerun.ReportStep {
+func (t *Tracker) stepStarted(e follow.Event) {
+	if isTest(e.Task) && e.Step == pipelinerun.ReportStep {
 		return // what the tests have said last still counts
 	}
 	t.steps.last = nil
 	switch {
-	case event.Task == manifests.FetchTask, event.Task == manifests.BuildTask && event.Step == "fetch":
-		t.next(Fetch)
-	case event.Task == manifests.BuildTask:
-		t.next(Build)
-	case event.Task == manifests.BuildTestTask:
+	case e.Task == manifests.FetchTask, e.Task == manifests.BuildTask && e.Step == "fetch":
+		t.next(event.Fetch)
+	case e.Task == manifests.BuildTask:
+		t.next(event.Build)
+	case e.Task == manifests.BuildTestTask:
 		t.engine = engine{test: t.tests.stage}
-		t.next(Test)
-	case isTest(event.Task):
-		t.next(Test)
-	case event.Task == manifests.DeployTask:
-		t.next(Deliver)
+		t.next(event.Test)
+	case isTest(e.Task):
+		t.next(event.Test)
+	case e.Task == manifests.DeployTask:
+		t.next(event.Deploy)
 	}
 }
 
-func (t *Tracker) log(event follow.Event) {
-	line, hide := pipelinerun.LogLine{Message: event.Text}, false
+func (t *Tracker) log(e follow.Event) {
+	line, hide := pipelinerun.LogLine{Message: e.Text}, false
 	switch {
-	case isTest(event.Task) && event.Step == pipelinerun.ReportStep:
-		t.tests.add(event.Text)
+	case isTest(e.Task) && e.Step == pipelinerun.ReportStep:
+		t.tests.add(e.Text)
 		return
-	case isEngine(event.Task, event.Step):
-		line = pipelinerun.ParseLogLine(event.Text)
+	case isEngine(e.Task, e.Step):
+		line = pipelinerun.ParseLogLine(e.Text)
 		hide = t.engineLog(line)
-	case event.Task == manifests.FetchTask:
+	case e.Task == manifests.FetchTask:
 		var dockerfile bool
-		if line, dockerfile = pipelinerun.ParseFetchLine(event.Text); dockerfile {
+		if line, dockerfile = pipelinerun.ParseFetchLine(e.Text); dockerfile {
 			t.steps.fetched.WriteString(line.Message + "\n")
 			return
 		}
@@ -252,12 +253,12 @@ func (t *Tracker) log(event follow.Event) {
 			t.steps.said = line.Message
 		}
 	}
-	hide = hide || isTest(event.Task) && strings.HasSuffix(event.Text, skippedStep)
+	hide = hide || isTest(e.Task) && strings.HasSuffix(e.Text, skippedStep)
 	if !hide {
 		t.steps.last = append(t.steps.last, line.Message)
 		t.steps.last = t.steps.last[max(0, len(t.steps.last)-logLines):]
 	}
-	t.tell(Event{Type: Log, Stage: t.stage, Source: event.Step, Message: line.Message, Chatter: hide})
+	t.tell(event.Event{Type: event.Log, Phase: t.stage, Source: e.Step, Message: line.Message, Chatter: hide})
 }
 
 // readDockerfile takes the Dockerfile over that the step has told.
@@ -283,7 +284,7 @@ func (t *Tracker) Verdict(run *tektonv1.PipelineRun) error {
 // failure is the run's failure in the user's terms: the Dockerfile's line, else
 // the step, else what Tekton says.
 func (t *Tracker) failure(run *tektonv1.PipelineRun, outcome pipelinerun.Outcome) error {
-	failure := &Failure{Stage: t.stage, Reason: outcome.Reason}
+	failure := &event.Failure{Phase: t.stage, Reason: outcome.Reason}
 	failed := t.steps.failed
 	name := "run " + run.Name
 	switch {
@@ -325,7 +326,7 @@ func (t *Tracker) failure(run *tektonv1.PipelineRun, outcome pipelinerun.Outcome
 		name += " failed: the tests"
 	}
 	if t.engine.full {
-		failure.cause = registry.ErrFull
+		failure.Cause = registry.ErrFull
 		failure.Message = fmt.Sprintf("%s failed: step %s: %v", name, failed.Step, registry.ErrFull)
 		return failure
 	}
@@ -418,7 +419,7 @@ func (t *Tracker) rollOut(ctx context.Context, clients Clients, target Target, d
 	namespace := target.Run.Namespace
 	ctx, cancel := context.WithTimeoutCause(ctx, target.Timeout, fmt.Errorf("not all replicas are ready after %s", target.Timeout))
 	defer cancel()
-	t.Begin(Rollout)
+	t.Begin(event.Rollout)
 	delivered, err := live.Find(ctx, clients.Kube, namespace, target.App, target.Repository)
 	if err != nil {
 		return err
@@ -440,7 +441,7 @@ func (t *Tracker) rollOut(ctx context.Context, clients Clients, target Target, d
 	var failure *rollout.Failure
 	switch {
 	case err == nil:
-		t.End(Succeeded, "Rolled out, "+replicas(states))
+		t.End(event.Succeeded, "Rolled out, "+replicas(states))
 		return nil
 	case ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
@@ -453,14 +454,14 @@ func (t *Tracker) rollOut(ctx context.Context, clients Clients, target Target, d
 		}
 	}
 	for _, line := range failure.Log {
-		t.tell(Event{Type: Log, Stage: Rollout, Source: failure.Pod, Message: line})
+		t.tell(event.Event{Type: event.Log, Phase: event.Rollout, Source: failure.Pod, Message: line})
 	}
 	if old := stillReady(states); old > 0 {
 		t.Notice(fmt.Sprintf("The previous release keeps serving: %s", display.Count(int(old), "replica")))
 	}
-	return &Failure{
+	return &event.Failure{
 		Message: failure.Error(), Reason: failure.Reason, Advice: failure.Advice,
-		Step: failure.Pod, Log: failure.Log, Stage: Rollout, cause: failure,
+		Step: failure.Pod, Log: failure.Log, Phase: event.Rollout, Cause: failure,
 	}
 }
 

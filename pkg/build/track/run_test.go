@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"knative.dev/pkg/apis"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -31,12 +32,12 @@ func (c *clock) now() time.Time {
 // recorded is a tracker with what it has told, in short.
 type recorded struct {
 	*Tracker
-	events []Event
+	events []event.Event
 }
 
 func record() *recorded {
 	r := &recorded{}
-	r.Tracker = NewTracker("app", "team", func(event Event) { r.events = append(r.events, event) })
+	r.Tracker = NewTracker("app", "team", func(e event.Event) { r.events = append(r.events, e) })
 	r.now = (&clock{time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}).now
 	r.begun = r.now()
 	return r
@@ -44,19 +45,19 @@ func record() *recorded {
 
 func (r *recorded) short() []string {
 	var lines []string
-	for _, event := range r.events {
-		source := event.Source
+	for _, e := range r.events {
+		source := e.Source
 		if source != "" {
 			source += ":"
 		}
-		words := []string{string(event.Type), string(event.Stage), string(event.State), event.Reason, source, event.Message, event.Advice}
-		if i := event.Instruction; i != nil {
+		words := []string{string(e.Type), string(e.Phase), string(e.State), e.Reason, source, e.Message, e.Advice}
+		if i := e.Instruction; i != nil {
 			words = append(words, fmt.Sprintf("%d/%d line %d %s", i.Number, i.Total, i.Line, i.Text))
 			if i.Cached {
 				words = append(words, "cached")
 			}
 		}
-		if event.Chatter {
+		if e.Chatter {
 			words = append(words, "(chatter)")
 		}
 		lines = append(lines, strings.Join(slices.DeleteFunc(words, func(word string) bool { return word == "" }), " "))
@@ -98,8 +99,8 @@ func TestARunThatSucceeds(t *testing.T) {
 	r := record()
 	r.Dockerfile(parse(t, twoStages))
 	r.Created("app-x")
-	r.Begin(Queue)
-	for _, event := range []follow.Event{
+	r.Begin(event.Queue)
+	for _, e := range []follow.Event{
 		{Kind: follow.TaskStarted, Task: "build"},
 		{Kind: follow.Waiting, Task: "build", Reason: "Unschedulable", Text: "no room", Advice: "make some"},
 		{Kind: follow.StepStarted, Task: "build", Step: "fetch"},
@@ -123,9 +124,9 @@ func TestARunThatSucceeds(t *testing.T) {
 		{Kind: follow.Log, Task: "deploy", Step: "apply", Text: "service/app serverside-applied"},
 		{Kind: follow.TaskEnded, Task: "deploy", Succeeded: true},
 	} {
-		r.Observe(event)
+		r.Observe(e)
 	}
-	r.End(Succeeded, r.result())
+	r.End(event.Succeeded, r.result())
 	r.expect(t,
 		"RunCreated",
 		"StageStarted queue",
@@ -158,19 +159,19 @@ func TestARunThatSucceeds(t *testing.T) {
 		"Log deliver apply: service/app serverside-applied",
 		"StageEnded deliver Succeeded Manifests applied",
 	)
-	if err := r.Finish(t.Context(), Result{Digest: "sha256:x"}, nil); err != nil {
+	if err := r.Finish(t.Context(), event.Result{Digest: "sha256:x"}, nil); err != nil {
 		t.Error(err)
 	}
 	end := r.events[len(r.events)-1]
-	var stages []Stage
-	for _, stage := range end.Result.Stages {
-		stages = append(stages, stage.Stage)
+	var stages []event.Phase
+	for _, stage := range end.Result.Phases {
+		stages = append(stages, stage.Phase)
 		if stage.DurationSeconds <= 0 {
-			t.Errorf("stage %s took %v", stage.Stage, stage.DurationSeconds)
+			t.Errorf("stage %s took %v", stage.Phase, stage.DurationSeconds)
 		}
 	}
-	if end.Type != Finished || end.Run != "app-x" || end.Result.State != Succeeded || end.Failure != nil || end.Result.DurationSeconds <= 0 ||
-		!slices.Equal(stages, []Stage{Queue, Fetch, Build, Push, Deliver}) {
+	if end.Type != event.Finished || end.Run != "app-x" || end.Result.State != event.Succeeded || end.Failure != nil || end.Result.DurationSeconds <= 0 ||
+		!slices.Equal(stages, []event.Phase{event.Queue, event.Fetch, event.Build, event.Push, event.Deploy}) {
 		t.Errorf("the end is %+v, %+v", end, end.Result)
 	}
 }
@@ -179,7 +180,7 @@ func TestARunThatSucceeds(t *testing.T) {
 func TestARunFromARepository(t *testing.T) {
 	r := record()
 	r.Created("app-x")
-	r.Begin(Queue)
+	r.Begin(event.Queue)
 	r.Observe(follow.Event{Kind: follow.StepStarted, Task: "fetch", Step: "clone"})
 	for _, line := range []string{"FROM scratch", "COPY . /"} {
 		r.Observe(follow.Event{Kind: follow.Log, Task: "fetch", Step: "clone", Text: manifests.AnnotationDockerfile + " " + line})
@@ -294,13 +295,13 @@ func TestFailures(t *testing.T) {
 			r := record()
 			r.Dockerfile(parse(t, twoStages))
 			r.Created("app-x")
-			r.Begin(Queue)
-			for _, event := range test.events {
-				r.Observe(event)
+			r.Begin(event.Queue)
+			for _, e := range test.events {
+				r.Observe(e)
 			}
 			ended := run("app-x", corev1.ConditionFalse, "all tasks failed")
 			err := r.Verdict(ended)
-			var failure *Failure
+			var failure *event.Failure
 			if !errors.As(err, &failure) {
 				t.Fatalf("error is %v", err)
 			}
@@ -319,7 +320,7 @@ func TestFailures(t *testing.T) {
 func TestSuperseded(t *testing.T) {
 	r := record()
 	r.Created("app-x")
-	r.Begin(Queue)
+	r.Begin(event.Queue)
 	r.Observe(follow.Event{Kind: follow.StepStarted, Task: "deploy", Step: "apply"})
 	r.Observe(follow.Event{Kind: follow.Log, Task: "deploy", Step: "apply", Text: `Error from server (Invalid): services "app" is forbidden: ValidatingAdmissionPolicy 'pyflow-delivery' with binding 'pyflow-delivery' denied request: run app-y, which began later, ` + manifests.Superseded})
 	r.Observe(follow.Event{Kind: follow.StepEnded, Task: "deploy", Step: "apply", ExitCode: 1, Reason: "Error"})
@@ -329,10 +330,10 @@ func TestSuperseded(t *testing.T) {
 	if !errors.As(err, &superseded) || superseded.By != "app-y" {
 		t.Fatalf("error is %v", err)
 	}
-	if err := r.Finish(t.Context(), Result{}, err); err != nil {
+	if err := r.Finish(t.Context(), event.Result{}, err); err != nil {
 		t.Errorf("a build that a later one superseded ends with %v", err)
 	}
-	if end := r.events[len(r.events)-1]; end.Result.State != Superseded || end.Failure != nil {
+	if end := r.events[len(r.events)-1]; end.Result.State != event.Superseded || end.Failure != nil {
 		t.Errorf("the end is %+v", end)
 	}
 }
@@ -341,16 +342,16 @@ func TestTransfer(t *testing.T) {
 	r := record()
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	r.now = func() time.Time { return at }
-	r.Begin(Upload)
+	r.Begin(event.Upload)
 	for i := range int64(1000) {
 		at = at.Add(10 * time.Millisecond)
-		r.Transfer(Transfer{Bytes: i * 10, Total: 9990})
+		r.Transfer(event.Transfer{Bytes: i * 10, Total: 9990})
 	}
-	var last Transfer
+	var last event.Transfer
 	count := 0
-	for _, event := range r.events {
-		if event.Type == StageUpdated {
-			count, last = count+1, *event.Transfer
+	for _, e := range r.events {
+		if e.Type == event.PhaseUpdated {
+			count, last = count+1, *e.Transfer
 		}
 	}
 	if count < 90 || count > 110 || last.Bytes != 9990 || last.BytesPerSecond < 900 || last.BytesPerSecond > 1100 {
@@ -363,31 +364,31 @@ func TestFinish(t *testing.T) {
 	cause := errors.New("interrupt signal received")
 	interrupt(cause)
 	broken := errors.New("the server is gone")
-	failure := &Failure{Message: "run app-x failed", Advice: "ask", Stage: Rollout}
-	result := Result{Image: "r/app@sha256:x", Digest: "sha256:x", Commit: "c"}
+	failure := &event.Failure{Message: "run app-x failed", Advice: "ask", Phase: event.Rollout}
+	result := event.Result{Image: "r/app@sha256:x", Digest: "sha256:x", Commit: "c"}
 	for name, test := range map[string]struct {
 		ctx     context.Context
 		err     error
 		ends    error
-		state   State
-		failure *Failure
+		state   event.State
+		failure *event.Failure
 		notice  bool
 	}{
-		"success":                        {state: Succeeded},
-		"success after an interrupt":     {ctx: interrupted, state: Succeeded},
-		"an error of the cluster":        {err: broken, ends: broken, state: Failed, failure: &Failure{Message: "the server is gone", Stage: Queue}},
-		"a failure":                      {err: &Failure{Message: "no", Reason: "Error"}, state: Failed, failure: &Failure{Message: "no", Reason: "Error", Stage: Queue}},
-		"a failure that knows its stage": {err: failure, ends: failure, state: Failed, failure: failure},
-		"a failure inside of an error":   {err: fmt.Errorf("build: %w", failure), ends: failure, state: Failed, failure: failure},
-		"an interrupt":                   {ctx: interrupted, err: cause, ends: cause, state: Canceled, failure: &Failure{Message: "interrupted", Stage: Queue}},
-		"a failure by an interrupt":      {ctx: interrupted, err: failure, ends: failure, state: Canceled, failure: &Failure{Message: "interrupted", Stage: Queue}},
-		"a later run":                    {err: fmt.Errorf("deliver: %w", &SupersededError{By: "app-y"}), state: Superseded, notice: true},
-		"a later run and an interrupt":   {ctx: interrupted, err: &SupersededError{By: "app-y"}, state: Superseded, notice: true},
+		"success":                        {state: event.Succeeded},
+		"success after an interrupt":     {ctx: interrupted, state: event.Succeeded},
+		"an error of the cluster":        {err: broken, ends: broken, state: event.Failed, failure: &event.Failure{Message: "the server is gone", Phase: event.Queue}},
+		"a failure":                      {err: &event.Failure{Message: "no", Reason: "Error"}, state: event.Failed, failure: &event.Failure{Message: "no", Reason: "Error", Phase: event.Queue}},
+		"a failure that knows its stage": {err: failure, ends: failure, state: event.Failed, failure: failure},
+		"a failure inside of an error":   {err: fmt.Errorf("build: %w", failure), ends: failure, state: event.Failed, failure: failure},
+		"an interrupt":                   {ctx: interrupted, err: cause, ends: cause, state: event.Canceled, failure: &event.Failure{Message: "interrupted", Phase: event.Queue}},
+		"a failure by an interrupt":      {ctx: interrupted, err: failure, ends: failure, state: event.Canceled, failure: &event.Failure{Message: "interrupted", Phase: event.Queue}},
+		"a later run":                    {err: fmt.Errorf("deliver: %w", &SupersededError{By: "app-y"}), state: event.Superseded, notice: true},
+		"a later run and an interrupt":   {ctx: interrupted, err: &SupersededError{By: "app-y"}, state: event.Superseded, notice: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := record()
 			r.Created("app-x")
-			r.Begin(Queue)
+			r.Begin(event.Queue)
 			ctx := test.ctx
 			if ctx == nil {
 				ctx = t.Context()
@@ -396,22 +397,22 @@ func TestFinish(t *testing.T) {
 			if test.failure == nil && err != nil || test.failure != nil && err == nil || !errors.Is(err, test.ends) && test.ends != nil {
 				t.Errorf("it ends with %v", err)
 			}
-			want := []Type{RunCreated, StageStarted, StageEnded, Finished}
+			want := []event.Type{event.RunCreated, event.PhaseStarted, event.PhaseEnded, event.Finished}
 			if test.notice {
-				want = []Type{RunCreated, StageStarted, Notice, StageEnded, Finished}
+				want = []event.Type{event.RunCreated, event.PhaseStarted, event.Notice, event.PhaseEnded, event.Finished}
 			}
-			var types []Type
-			for _, event := range r.events {
-				types = append(types, event.Type)
-				if event.Type == StageEnded && event.State != test.state {
-					t.Errorf("the stage ends as %s", event.State)
+			var types []event.Type
+			for _, e := range r.events {
+				types = append(types, e.Type)
+				if e.Type == event.PhaseEnded && e.State != test.state {
+					t.Errorf("the stage ends as %s", e.State)
 				}
 			}
 			if !slices.Equal(types, want) {
 				t.Errorf("events are %v, want %v", types, want)
 			}
 			end := r.events[len(r.events)-1]
-			if end.State != test.state || end.Result.State != test.state || end.Result.Image != result.Image || end.Result.Commit != "c" || len(end.Result.Stages) != 1 {
+			if end.State != test.state || end.Result.State != test.state || end.Result.Image != result.Image || end.Result.Commit != "c" || len(end.Result.Phases) != 1 {
 				t.Errorf("the end is %+v, %+v", end, end.Result)
 			}
 			if !reflect.DeepEqual(end.Failure, test.failure) {
@@ -424,10 +425,10 @@ func TestFinish(t *testing.T) {
 // Nothing has begun: a program reads a list all the same.
 func TestFinishBeforeAStage(t *testing.T) {
 	r := record()
-	if err := r.Finish(t.Context(), Result{}, nil); err != nil {
+	if err := r.Finish(t.Context(), event.Result{}, nil); err != nil {
 		t.Error(err)
 	}
-	if len(r.events) != 1 || r.events[0].Result.Stages == nil {
+	if len(r.events) != 1 || r.events[0].Result.Phases == nil {
 		t.Errorf("events are %+v", r.events)
 	}
 }
@@ -436,13 +437,13 @@ func TestFinishBeforeAStage(t *testing.T) {
 func TestPushOfAnAppNamedCache(t *testing.T) {
 	r := record()
 	r.app = "cache"
-	r.Begin(Build)
+	r.Begin(event.Build)
 	r.Observe(engineSays("Pushing image to registry/team/cache/cache:0123"))
-	if r.stage != Build {
+	if r.stage != event.Build {
 		t.Errorf("a layer begins the stage %s", r.stage)
 	}
 	r.Observe(engineSays("Pushing image to registry/team/cache:cache-x7k2p"))
-	if r.stage != Push {
+	if r.stage != event.Push {
 		t.Errorf("the image leaves the stage at %s", r.stage)
 	}
 }

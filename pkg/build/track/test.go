@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
@@ -64,11 +65,11 @@ func (t *tests) read() {
 }
 
 // sums are the results; nil while they are not known.
-func (t *tests) sums() *Tests {
+func (t *tests) sums() *event.Tests {
 	if t.results == nil {
 		return nil
 	}
-	return &Tests{
+	return &event.Tests{
 		Total: t.results.Total, Failed: t.results.Failed, Errors: t.results.Errors, Skipped: t.results.Skipped,
 		DurationSeconds: t.results.Duration.Seconds(),
 	}
@@ -91,7 +92,7 @@ func (t *tests) passed() string {
 func (t *Tracker) JUnit() []byte { return t.tests.xml }
 
 // testFailure says which tests were red, or why there were none.
-func (t *Tracker) testFailure(failure *Failure, name string) {
+func (t *Tracker) testFailure(failure *event.Failure, name string) {
 	command := short(strings.Join(t.tests.command, " "))
 	reason := fmt.Sprintf("exit code %d", failure.ExitCode)
 	switch failure.Reason {

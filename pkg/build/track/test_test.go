@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 )
@@ -49,7 +50,7 @@ func TestTestsThatPass(t *testing.T) {
 	r := record()
 	r.Dockerfile(parse(t, tested))
 	testedBy(pipelinerun.Test{Command: []string{"pytest"}, Stage: "test"})(r)
-	r.Begin(Push)
+	r.Begin(event.Push)
 	events := []follow.Event{
 		{Kind: follow.TaskEnded, Task: "build", Succeeded: true},
 		{Kind: follow.TaskStarted, Task: "build-test"},
@@ -63,8 +64,8 @@ func TestTestsThatPass(t *testing.T) {
 	skipped := follow.Event{Kind: follow.Log, Task: "test-stage", Step: "fetch", Text: "2026/01/01 INFO " + skippedStep}
 	events = append(append(events, skipped), testTask("test-stage", 0, green, ".s")...)
 	events = append(events, follow.Event{Kind: follow.TaskStarted, Task: "deploy"})
-	for _, event := range events {
-		r.Observe(event)
+	for _, e := range events {
+		r.Observe(e)
 	}
 	r.expect(t,
 		"StageStarted push",
@@ -80,10 +81,10 @@ func TestTestsThatPass(t *testing.T) {
 		"StageEnded test Succeeded Tests passed, 1 passed, 1 skipped in 2.1s",
 		"StageStarted deliver",
 	)
-	if err := r.Finish(t.Context(), Result{}, nil); err != nil {
+	if err := r.Finish(t.Context(), event.Result{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	want := &Tests{Total: 2, Skipped: 1, DurationSeconds: 2.1}
+	want := &event.Tests{Total: 2, Skipped: 1, DurationSeconds: 2.1}
 	if got := r.events[len(r.events)-1].Result.Tests; !reflect.DeepEqual(got, want) {
 		t.Errorf("the result has %+v", got)
 	}
@@ -97,7 +98,7 @@ func TestTestsThatPass(t *testing.T) {
 func TestInstructionsOfTheTestAreLeftOut(t *testing.T) {
 	r := record()
 	r.Dockerfile(parse(t, tested))
-	r.Begin(Build)
+	r.Begin(event.Build)
 	r.Observe(engineSays("Building stage 'run' [idx: '2', base-idx: '0']"))
 	r.expect(t, "StageStarted build", "InstructionStarted build 5/6 line 5 FROM run", "Log build build: Building stage 'run' [idx: '2', base-idx: '0'] (chatter)")
 }
@@ -158,13 +159,13 @@ func TestTestsThatFail(t *testing.T) {
 			r := record()
 			r.Dockerfile(parse(t, tested))
 			testedBy(test.test)(r)
-			r.Begin(Test)
-			for _, event := range test.events {
-				r.Observe(event)
+			r.Begin(event.Test)
+			for _, e := range test.events {
+				r.Observe(e)
 			}
 			err := r.Verdict(run("app-x", corev1.ConditionFalse, "Tasks Completed: 2"))
-			var failure *Failure
-			if !errors.As(err, &failure) || failure.Message != test.message || failure.Stage != Test {
+			var failure *event.Failure
+			if !errors.As(err, &failure) || failure.Message != test.message || failure.Phase != event.Test {
 				t.Fatalf("got %v, want %s", err, test.message)
 			}
 			if !strings.HasPrefix(failure.Advice, test.advice) || (failure.Advice == "") != (test.advice == "") {

@@ -41,7 +41,7 @@ import (
 	"knative.dev/pkg/apis"
 	"sigs.k8s.io/yaml"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
@@ -257,30 +257,30 @@ func (c *cluster) stored() []string {
 
 // outcome is what a build has said.
 type outcome struct {
-	events []track.Event
+	events []event.Event
 	err    error
 }
 
-func (o outcome) of(kind track.Type) []track.Event {
-	return slices.DeleteFunc(slices.Clone(o.events), func(event track.Event) bool { return event.Type != kind })
+func (o outcome) of(kind event.Type) []event.Event {
+	return slices.DeleteFunc(slices.Clone(o.events), func(e event.Event) bool { return e.Type != kind })
 }
 
 // begun are the stages that have begun.
-func (o outcome) begun() []track.Stage {
-	var stages []track.Stage
-	for _, event := range o.of(track.StageStarted) {
-		stages = append(stages, event.Stage)
+func (o outcome) begun() []event.Phase {
+	var stages []event.Phase
+	for _, e := range o.of(event.PhaseStarted) {
+		stages = append(stages, e.Phase)
 	}
 	return stages
 }
 
 // planned are the stages of the last plan.
-func (o outcome) planned() []track.Stage {
-	plans := o.of(track.Planned)
+func (o outcome) planned() []event.Phase {
+	plans := o.of(event.Planned)
 	if len(plans) == 0 {
 		return nil
 	}
-	return plans[len(plans)-1].Stages
+	return plans[len(plans)-1].Phases
 }
 
 // build starts a build, which nobody waits for.
@@ -303,14 +303,14 @@ func (c *cluster) build(t *testing.T, dir string, change func(*Flags)) outcome {
 	return outcome{events(t, out), err}
 }
 
-func events(t *testing.T, out *bytes.Buffer) []track.Event {
+func events(t *testing.T, out *bytes.Buffer) []event.Event {
 	t.Helper()
-	var events []track.Event
+	var events []event.Event
 	decoder := json.NewDecoder(out)
 	for decoder.More() {
-		var event track.Event
-		must(t, decoder.Decode(&event))
-		events = append(events, event)
+		var e event.Event
+		must(t, decoder.Decode(&e))
+		events = append(events, e)
 	}
 	return events
 }

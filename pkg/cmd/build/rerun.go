@@ -12,6 +12,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
@@ -115,7 +116,7 @@ func (o *RerunOptions) Run(ctx context.Context) error {
 	}
 	b := &begun{
 		app: app, config: config, registry: client, delivers: pipelinerun.Delivers(run),
-		result: track.Result{Commit: pipelinerun.Commit(old), Dirty: old.Annotations[manifests.AnnotationDirty] == "true"},
+		result: event.Result{Commit: pipelinerun.Commit(old), Dirty: old.Annotations[manifests.AnnotationDirty] == "true"},
 	}
 	if err := o.check(ctx, b, old); err != nil {
 		client.Close()
@@ -160,16 +161,16 @@ func (o *RerunOptions) check(ctx context.Context, b *begun, old *tektonv1.Pipeli
 }
 
 // stagesOf are the stages of a run.
-func stagesOf(run *tektonv1.PipelineRun) []track.Stage {
-	stages := []track.Stage{track.Queue}
+func stagesOf(run *tektonv1.PipelineRun) []event.Phase {
+	stages := []event.Phase{event.Queue}
 	if pipelinerun.Pipeline(run) != manifests.DeliverPipelineName {
-		stages = append(stages, track.Fetch, track.Build, track.Push)
+		stages = append(stages, event.Fetch, event.Build, event.Push)
 	}
 	if pipelinerun.Tests(run) {
-		stages = append(stages, track.Test)
+		stages = append(stages, event.Test)
 	}
 	if pipelinerun.Delivers(run) {
-		stages = append(stages, track.Deliver, track.Rollout)
+		stages = append(stages, event.Deploy, event.Rollout)
 	}
 	return stages
 }

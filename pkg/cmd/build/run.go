@@ -11,6 +11,7 @@ import (
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
@@ -87,7 +88,7 @@ func (o *Options) prepare(ctx context.Context) (*prepared, error) {
 func (o *Options) start(ctx context.Context, tracker *track.Tracker, p *prepared) (*begun, error) {
 	b := &begun{
 		app: o.App, before: p.before, config: p.config, registry: p.registry,
-		result:   track.Result{Commit: p.commit.ID, Dirty: p.commit.Dirty},
+		result:   event.Result{Commit: p.commit.ID, Dirty: p.commit.Dirty},
 		delivers: p.manifest != nil,
 	}
 	spec := o.spec(p)
@@ -150,12 +151,12 @@ func (o *Options) tell(ctx context.Context, tracker *track.Tracker) {
 }
 
 // stages are what will take place.
-func (o *Options) stages(run *tektonv1.PipelineRun, upload bool) []track.Stage {
-	var stages []track.Stage
+func (o *Options) stages(run *tektonv1.PipelineRun, upload bool) []event.Phase {
+	var stages []event.Phase
 	if o.Git == nil {
-		stages = append(stages, track.Pack)
+		stages = append(stages, event.Pack)
 		if upload {
-			stages = append(stages, track.Upload)
+			stages = append(stages, event.Upload)
 		}
 	}
 	return append(stages, stagesOf(run)...)
@@ -194,16 +195,16 @@ func (o *Options) spec(p *prepared) pipelinerun.Spec {
 }
 
 func (o *Options) pack(ctx context.Context, tracker *track.Tracker) (*buildcontext.Archive, error) {
-	tracker.Begin(track.Pack)
+	tracker.Begin(event.Pack)
 	archive, err := buildcontext.Pack(ctx, o.Dir, buildcontext.Options{
 		Dockerfile: o.Dockerfile.Path,
 		Files:      o.Files,
-		Progress:   func(files int, read int64) { tracker.Transfer(track.Transfer{Files: files, Bytes: read}) },
+		Progress:   func(files int, read int64) { tracker.Transfer(event.Transfer{Files: files, Bytes: read}) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	tracker.End(track.Succeeded, fmt.Sprintf("Packed %s, %s compressed", display.Count(archive.Files, "file"), display.Bytes(archive.Size)))
+	tracker.End(event.Succeeded, fmt.Sprintf("Packed %s, %s compressed", display.Count(archive.Files, "file"), display.Bytes(archive.Size)))
 	for _, warning := range archive.Warnings {
 		tracker.Warn(warning.String())
 	}
@@ -267,7 +268,7 @@ func (o *Options) reuse(ctx context.Context, tracker *track.Tracker, p *prepared
 
 // upload brings the archive into the registry and returns its reference.
 func (o *Options) upload(ctx context.Context, tracker *track.Tracker, p *prepared, archive *buildcontext.Archive) (string, error) {
-	tracker.Begin(track.Upload)
+	tracker.Begin(event.Upload)
 	waiting, stop := context.WithTimeout(ctx, registryPatience)
 	defer stop()
 	err := p.registry.Await(waiting, func(err error) {
@@ -276,7 +277,7 @@ func (o *Options) upload(ctx context.Context, tracker *track.Tracker, p *prepare
 	if err != nil {
 		return "", err
 	}
-	updates := make(chan track.Transfer)
+	updates := make(chan event.Transfer)
 	type pushed struct {
 		ref registry.SourceRef
 		err error
@@ -286,7 +287,7 @@ func (o *Options) upload(ctx context.Context, tracker *track.Tracker, p *prepare
 		defer close(updates)
 		// From other goroutines, one at a time; the tracker belongs to this one.
 		ref, err := p.registry.PushSource(ctx, p.config.Registry.Path(o.clients.Namespace, o.App)+"/source", archive.Layer(), nil,
-			func(complete, total int64) { updates <- track.Transfer{Bytes: complete, Total: total} })
+			func(complete, total int64) { updates <- event.Transfer{Bytes: complete, Total: total} })
 		done <- pushed{ref, err}
 	}()
 	for update := range updates {
@@ -300,7 +301,7 @@ func (o *Options) upload(ctx context.Context, tracker *track.Tracker, p *prepare
 	if !result.ref.Uploaded {
 		said = "Build context is in the registry already"
 	}
-	tracker.End(track.Succeeded, said)
+	tracker.End(event.Succeeded, said)
 	return result.ref.Reference, nil
 }
 

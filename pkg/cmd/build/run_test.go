@@ -18,8 +18,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	clienttesting "k8s.io/client-go/testing"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
@@ -33,8 +33,8 @@ func shopFolder(t *testing.T) string {
 }
 
 // wholeBuild are the stages of a build that nothing is left out of but tests.
-func wholeBuild() []track.Stage {
-	return slices.DeleteFunc(track.Stages(), func(stage track.Stage) bool { return stage == track.Test })
+func wholeBuild() []event.Phase {
+	return slices.DeleteFunc(event.Phases(), func(stage event.Phase) bool { return stage == event.Test })
 }
 
 func parameter(run *tektonv1.PipelineRun, name string) tektonv1.ParamValue {
@@ -76,14 +76,14 @@ func TestTheFirstBuild(t *testing.T) {
 	if sent := c.stored(); !slices.ContainsFunc(sent, func(s string) bool { return strings.HasPrefix(s, "PUT /v2/team/shop/source/manifests/") }) {
 		t.Errorf("uploaded was %q", sent)
 	}
-	want := []track.Stage{track.Pack, track.Upload}
+	want := []event.Phase{event.Pack, event.Upload}
 	if !slices.Equal(got.begun(), want) {
 		t.Errorf("stages are %v, want %v", got.begun(), want)
 	}
-	if !slices.Equal(got.planned(), wholeBuild()) || got.events[0].Type != track.Planned {
+	if !slices.Equal(got.planned(), wholeBuild()) || got.events[0].Type != event.Planned {
 		t.Errorf("planned are %v", got.planned())
 	}
-	if created := got.of(track.RunCreated); len(created) != 1 || created[0].Run != run.Name {
+	if created := got.of(event.RunCreated); len(created) != 1 || created[0].Run != run.Name {
 		t.Errorf("created is %+v", created)
 	}
 }
@@ -104,7 +104,7 @@ func built(t *testing.T, dir string, change func(*Flags), delivered bool) (*clus
 
 func TestAnotherBuild(t *testing.T) {
 	whole := wholeBuild()
-	withoutDelivery := []track.Stage{track.Pack, track.Upload, track.Queue, track.Fetch, track.Build, track.Push}
+	withoutDelivery := []event.Phase{event.Pack, event.Upload, event.Queue, event.Fetch, event.Build, event.Push}
 	for name, test := range map[string]struct {
 		delivered bool
 		before    func(t *testing.T, c *cluster, dir, digest string)
@@ -112,14 +112,14 @@ func TestAnotherBuild(t *testing.T) {
 		// pipeline is that of the new run, empty when there is none.
 		pipeline string
 		upload   bool
-		planned  []track.Stage
+		planned  []event.Phase
 		notice   string
 	}{
 		"nothing has changed":                {delivered: true, planned: whole, notice: "the release runs already"},
-		"nothing has changed, not delivered": {pipeline: manifests.DeliverPipelineName, planned: []track.Stage{track.Pack, track.Queue, track.Deliver, track.Rollout}, notice: "it is delivered again"},
+		"nothing has changed, not delivered": {pipeline: manifests.DeliverPipelineName, planned: []event.Phase{event.Pack, event.Queue, event.Deploy, event.Rollout}, notice: "it is delivered again"},
 		"nothing has changed, no delivery":   {change: func(f *Flags) { f.NoDeploy = true }, planned: withoutDelivery, notice: "Nothing has changed since this image was built"},
 		"another resource":                   {delivered: true, change: func(f *Flags) { f.Memory = "1Gi" }, planned: whole, notice: "the release runs already"},
-		"another number of replicas":         {delivered: true, change: func(f *Flags) { f.Replicas = 3 }, pipeline: manifests.DeliverPipelineName, planned: []track.Stage{track.Pack, track.Queue, track.Deliver, track.Rollout}, notice: "it is delivered again"},
+		"another number of replicas":         {delivered: true, change: func(f *Flags) { f.Replicas = 3 }, pipeline: manifests.DeliverPipelineName, planned: []event.Phase{event.Pack, event.Queue, event.Deploy, event.Rollout}, notice: "it is delivered again"},
 		"forced":                             {delivered: true, change: func(f *Flags) { f.Force = true }, pipeline: manifests.PipelineName, planned: whole},
 		"without a cache":                    {delivered: true, change: func(f *Flags) { f.NoCache = true }, pipeline: manifests.PipelineName, planned: whole},
 		"another build argument":             {delivered: true, change: func(f *Flags) { f.BuildArgs = []string{"MODE=slow"} }, pipeline: manifests.PipelineName, planned: whole},
@@ -183,8 +183,8 @@ func TestAnotherBuild(t *testing.T) {
 				t.Errorf("planned are %v, want %v", got.planned(), test.planned)
 			}
 			notices := ""
-			for _, event := range got.of(track.Notice) {
-				notices += event.Message
+			for _, e := range got.of(event.Notice) {
+				notices += e.Message
 			}
 			if !strings.Contains(notices, test.notice) || (test.notice == "") != (notices == "") {
 				t.Errorf("notices are %q, want %q", notices, test.notice)
@@ -232,7 +232,7 @@ func TestBuildOfARepository(t *testing.T) {
 		if runs := c.runs(t); len(runs) != 2 || pipelinerun.Pipeline(&runs[1]) != again {
 			t.Errorf("%s: the second of %d runs is of %s, want %s", revision, len(runs), pipelinerun.Pipeline(&runs[len(runs)-1]), again)
 		}
-		if begun := got.begun(); len(begun) > 0 || slices.Contains(got.planned(), track.Pack) {
+		if begun := got.begun(); len(begun) > 0 || slices.Contains(got.planned(), event.Pack) {
 			t.Errorf("%s: stages are %v, planned %v: there is nothing to pack", revision, begun, got.planned())
 		}
 		if sent := c.stored(); len(sent) > 0 {
@@ -280,7 +280,7 @@ func TestNothingToDoIsMeasured(t *testing.T) {
 	got := c.build(t, dir, func(f *Flags) { f.Detach = false })
 	must(t, got.err)
 	end := got.events[len(got.events)-1]
-	if end.Type != track.Finished || end.State != track.Succeeded || !end.Result.Unchanged || end.Result.Digest != digest ||
+	if end.Type != event.Finished || end.State != event.Succeeded || !end.Result.Unchanged || end.Result.Digest != digest ||
 		end.Result.Image != testNode+"@"+digest || end.Result.SizeBytes < 2000 {
 		t.Errorf("the end is %+v, %+v", end, end.Result)
 	}
@@ -350,7 +350,7 @@ func TestBuildFails(t *testing.T) {
 			}
 			if test.shown {
 				end := got.events[len(got.events)-1]
-				if end.Type != track.Finished || end.State != track.Failed || end.Failure == nil || end.Failure.Stage == "" && len(c.sent) == 0 {
+				if end.Type != event.Finished || end.State != event.Failed || end.Failure == nil || end.Failure.Phase == "" && len(c.sent) == 0 {
 					t.Errorf("the end is %+v", end)
 				}
 			}
@@ -382,7 +382,7 @@ func TestInterruptedUpload(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 	got := outcome{events: events(t, out)}
-	if end := got.events[len(got.events)-1]; end.Type != track.Finished || end.State != track.Canceled {
+	if end := got.events[len(got.events)-1]; end.Type != event.Finished || end.State != event.Canceled {
 		t.Errorf("the end is %+v", end)
 	}
 	if runs := c.runs(t); len(runs) != 0 {
@@ -478,7 +478,7 @@ func TestFindings(t *testing.T) {
 	dir := folder(t, testApp, map[string]string{"Dockerfile": "FROM python:3.13\nCOPY main.py /\nCMD python main.py\n", "main.py": "print()\n"})
 	got := c.build(t, dir, nil)
 	must(t, got.err)
-	notices := got.of(track.Notice)
+	notices := got.of(event.Notice)
 	if len(notices) != 1 || !strings.Contains(notices[0].Message, "warnings in Dockerfile; see them with kubectl pyflow lint "+dir) {
 		t.Errorf("notices are %+v", notices)
 	}
@@ -490,7 +490,7 @@ func TestFindingsOfAnotherDockerfile(t *testing.T) {
 	dir := folder(t, testApp, map[string]string{"docker/prod.Dockerfile": "FROM python:3.13 AS run\nFROM run AS test\n", "main.py": "print()\n"})
 	got := c.build(t, dir, func(f *Flags) { f.Dockerfile, f.Target = "docker/prod.Dockerfile", "run" })
 	must(t, got.err)
-	notices := got.of(track.Notice)
+	notices := got.of(event.Notice)
 	if len(notices) != 1 || !strings.HasSuffix(notices[0].Message, "lint "+dir+" -f docker/prod.Dockerfile --target run") {
 		t.Errorf("notices are %+v", notices)
 	}
@@ -501,7 +501,7 @@ func TestABuildWithoutADockerfile(t *testing.T) {
 	dir := folder(t, testApp, map[string]string{"main.py": testApp2, "requirements.txt": "fastapi==0.115.0\nuvicorn==0.34.0\n"})
 	got := c.build(t, dir, nil)
 	must(t, got.err)
-	notices := got.of(track.Notice)
+	notices := got.of(event.Notice)
 	if len(notices) == 0 || !strings.Contains(notices[0].Message, "made a slim one for fastapi app main:app, Python 3.13") {
 		t.Errorf("notices are %+v", notices)
 	}

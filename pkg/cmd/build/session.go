@@ -14,6 +14,7 @@ import (
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
@@ -127,7 +128,7 @@ type begun struct {
 	// before is what the cluster ran of the app.
 	before live.App
 	// result is what is known of the end: the image, when there is no run.
-	result   track.Result
+	result   event.Result
 	config   *manifests.Config
 	registry *registry.Client
 }
@@ -149,7 +150,7 @@ func (s *session) show(ctx context.Context, app string, start func(*track.Tracke
 		s.tidy(ctx, tracker, b)
 		return s.leave(shown, b)
 	}
-	result := track.Result{}
+	result := event.Result{}
 	if err == nil {
 		result, err = s.watch(ctx, tracker, b)
 		if writing := s.writeJUnit(tracker, b); err == nil {
@@ -209,7 +210,7 @@ func (s *session) tidy(ctx context.Context, tracker *track.Tracker, b *begun) {
 }
 
 // watch takes a run to its end, and adds what there is to say of it then.
-func (s *session) watch(ctx context.Context, tracker *track.Tracker, b *begun) (track.Result, error) {
+func (s *session) watch(ctx context.Context, tracker *track.Tracker, b *begun) (event.Result, error) {
 	result, repository := b.result, b.config.Registry.NodeRepository(s.clients.Namespace, b.app)
 	if b.run != nil {
 		outcome, err := tracker.Run(ctx, track.Clients{Tekton: s.clients.Tekton, Kube: s.clients.Kube}, track.Target{
@@ -230,7 +231,7 @@ func (s *session) watch(ctx context.Context, tracker *track.Tracker, b *begun) (
 }
 
 // describe adds the image to a result with a digest.
-func (s *session) describe(result track.Result, repository string) track.Result {
+func (s *session) describe(result event.Result, repository string) event.Result {
 	if result.Digest != "" {
 		result.Image = repository + "@" + result.Digest
 	}
@@ -238,7 +239,7 @@ func (s *session) describe(result track.Result, repository string) track.Result 
 }
 
 // measure adds sizes and the address.
-func (s *session) measure(ctx context.Context, b *begun, result *track.Result) error {
+func (s *session) measure(ctx context.Context, b *begun, result *event.Result) error {
 	path := b.config.Registry.Path(s.clients.Namespace, b.app)
 	size := func(digest string) int64 {
 		if digest == "" || b.registry == nil {

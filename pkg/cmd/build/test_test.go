@@ -10,6 +10,7 @@ import (
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
@@ -76,7 +77,7 @@ func TestWriteJUnit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			said := ""
-			tracker := track.NewTracker("shop", "team", func(event track.Event) { said += event.Message })
+			tracker := track.NewTracker("shop", "team", func(e event.Event) { said += e.Message })
 			for _, line := range test.results {
 				tracker.Observe(follow.Event{Kind: follow.Log, Task: manifests.TestTask, Step: pipelinerun.ReportStep, Text: line})
 			}

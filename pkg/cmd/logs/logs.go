@@ -17,10 +17,10 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 )
@@ -42,7 +42,7 @@ type Flags struct {
 
 // stages are those that have a log.
 func stages() []string {
-	return []string{string(track.Fetch), string(track.Build), string(track.Push), string(track.Test), string(track.Deliver)}
+	return []string{string(event.Fetch), string(event.Build), string(event.Push), string(event.Test), string(event.Deploy)}
 }
 
 // NewCommand makes the verb.
@@ -98,7 +98,7 @@ type Options struct {
 	Target string
 	Follow bool
 	// Stage restricts it to one; empty is all.
-	Stage track.Stage
+	Stage event.Phase
 	// Tail is how many of the lines that are there are shown; negative is all.
 	Tail       int
 	Timestamps bool
@@ -110,7 +110,7 @@ type Options struct {
 // ToOptions checks the flags.
 func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*Options, error) {
 	o := &Options{
-		Streams: streams, Target: strings.Join(args, ""), Follow: f.Follow, Stage: track.Stage(f.Stage),
+		Streams: streams, Target: strings.Join(args, ""), Follow: f.Follow, Stage: event.Phase(f.Stage),
 		Tail: f.Tail, Timestamps: f.Timestamps, All: f.All, JUnit: f.JUnit,
 	}
 	if f.Stage != "" && !slices.Contains(stages(), f.Stage) {
@@ -211,12 +211,12 @@ func (o *Options) show(ctx context.Context, run *tektonv1.PipelineRun, source so
 	}
 	end := follow.Event{Run: run}
 	var broken error
-	for event := range events {
-		end = event
+	for e := range events {
+		end = e
 		if broken != nil {
 			continue
 		}
-		if broken = printer.show(event); broken != nil {
+		if broken = printer.show(e); broken != nil {
 			// Who reads has gone: the rest is not fetched.
 			stop()
 		}

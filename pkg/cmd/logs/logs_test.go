@@ -18,9 +18,9 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	"knative.dev/pkg/apis"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
@@ -129,17 +129,17 @@ func TestRun(t *testing.T) {
 		"the newest": {func(*Options) {}, everything},
 		"an app":     {func(o *Options) { o.Target = "web" }, everything},
 		"a run":      {func(o *Options) { o.Target = "web-1" }, everything},
-		"fetch":      {func(o *Options) { o.Stage = track.Fetch }, "[fetch] fetched\n"},
-		"build":      {func(o *Options) { o.Stage = track.Build }, "RUN echo\nfrom the RUN\nold\nCMD x\n"},
-		"push":       {func(o *Options) { o.Stage = track.Push }, "slow push\n"},
-		"all of push": {func(o *Options) { o.Stage, o.All = track.Push, true }, kaniko("info", "Pushing image to registry/web:x") + "\n" +
+		"fetch":      {func(o *Options) { o.Stage = event.Fetch }, "[fetch] fetched\n"},
+		"build":      {func(o *Options) { o.Stage = event.Build }, "RUN echo\nfrom the RUN\nold\nCMD x\n"},
+		"push":       {func(o *Options) { o.Stage = event.Push }, "slow push\n"},
+		"all of push": {func(o *Options) { o.Stage, o.All = event.Push, true }, kaniko("info", "Pushing image to registry/web:x") + "\n" +
 			kaniko("warning", "slow push") + "\n"},
-		"deliver":         {func(o *Options) { o.Stage = track.Deliver }, "[apply] " + kaniko("info", "Taking snapshot") + "\n[apply] deployment.apps/web serverside-applied\n[apply]\n"},
+		"deliver":         {func(o *Options) { o.Stage = event.Deploy }, "[apply] " + kaniko("info", "Taking snapshot") + "\n[apply] deployment.apps/web serverside-applied\n[apply]\n"},
 		"tail":            {func(o *Options) { o.Tail = 2 }, "[apply] deployment.apps/web serverside-applied\n[apply]\n"},
-		"tail of a stage": {func(o *Options) { o.Tail, o.Stage = 1, track.Build }, "CMD x\n"},
+		"tail of a stage": {func(o *Options) { o.Tail, o.Stage = 1, event.Build }, "CMD x\n"},
 		"no line":         {func(o *Options) { o.Tail = 0 }, ""},
 		"a long tail":     {func(o *Options) { o.Tail = 100 }, everything},
-		"times":           {func(o *Options) { o.Timestamps, o.Stage = true, track.Fetch }, "2026-03-01T12:00:00Z [fetch] fetched\n"},
+		"times":           {func(o *Options) { o.Timestamps, o.Stage = true, event.Fetch }, "2026-03-01T12:00:00Z [fetch] fetched\n"},
 	} {
 		for _, following := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, following %t", name, following), func(t *testing.T) {
@@ -170,7 +170,7 @@ func TestDockerfile(t *testing.T) {
 	if _, err := o.Clients.Tekton.TektonV1().PipelineRuns("demo").Update(t.Context(), run, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	o.Stage = track.Build
+	o.Stage = event.Build
 	if err := o.Run(t.Context()); err != nil || out() != "Dockerfile:3: RUN echo\nfrom the RUN\nold\nDockerfile:4: CMD x\n" {
 		t.Errorf("got %v\n%s", err, out())
 	}
@@ -184,7 +184,7 @@ func TestRunThatFailed(t *testing.T) {
 		}
 		o.Follow = true
 		err := o.Run(t.Context())
-		var failed *track.Failure
+		var failed *event.Failure
 		if !errors.As(err, &failed) || err.Error() != "run web-1 failed: task build, step build: Error, exit code 3" {
 			t.Errorf("got %v", err)
 		}
@@ -253,7 +253,7 @@ func TestNothingToShow(t *testing.T) {
 	}
 
 	o, _, errOut := testOptions(t, 3, false)
-	o.Stage = track.Deliver
+	o.Stage = event.Deploy
 	if err := o.Run(t.Context()); err != nil || !strings.Contains(errOut(), "run web-1 has no lines to show of stage deliver") {
 		t.Errorf("a stage that never was: %v, %q", err, errOut())
 	}

@@ -7,6 +7,7 @@ import (
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
@@ -21,7 +22,7 @@ type printer struct {
 	out, errOut io.Writer
 	// following says that delays are worth a word.
 	following  bool
-	stage      track.Stage
+	stage      event.Phase
 	timestamps bool
 	all        bool
 	color      bool
@@ -31,7 +32,7 @@ type printer struct {
 	// tracker makes the events of a build out of those of the run, and told are the
 	// ones that it has made of the last.
 	tracker *track.Tracker
-	told    []track.Event
+	told    []event.Event
 	// lines are those that were wanted, shown or skipped; others are those of other
 	// stages.
 	lines, others int
@@ -42,7 +43,7 @@ func newPrinter(o *Options, run *tektonv1.PipelineRun) *printer {
 		out: o.Streams.Out, errOut: o.Streams.ErrOut, following: o.Follow,
 		stage: o.Stage, timestamps: o.Timestamps, all: o.All, color: display.IsTerminal(o.Streams.Out),
 	}
-	p.tracker = track.NewTracker(run.Labels[manifests.LabelApp], run.Namespace, func(event track.Event) { p.told = append(p.told, event) })
+	p.tracker = track.NewTracker(run.Labels[manifests.LabelApp], run.Namespace, func(e event.Event) { p.told = append(p.told, e) })
 	p.tracker.Of(run)
 	if text := run.Annotations[manifests.AnnotationDockerfile]; text != "" {
 		if parsed, err := dockerfile.Parse(pipelinerun.DockerfilePath(run), []byte(text)); err == nil {
@@ -53,34 +54,34 @@ func newPrinter(o *Options, run *tektonv1.PipelineRun) *printer {
 }
 
 // show tells one event. Its error is that of writing to standard output.
-func (p *printer) show(event follow.Event) error {
+func (p *printer) show(e follow.Event) error {
 	p.told = p.told[:0]
-	p.tracker.Observe(event)
+	p.tracker.Observe(e)
 	for _, told := range p.told {
 		switch told.Type {
-		case track.InstructionStarted:
+		case event.InstructionStarted:
 			if !p.all { // which has the engine's own words
-				told.Source = event.Step
+				told.Source = e.Step
 				told.Message = fmt.Sprintf("%s:%d: %s", told.Instruction.Dockerfile, told.Instruction.Line, told.Instruction.Text)
 				if err := p.line(told); err != nil {
 					return err
 				}
 			}
-		case track.Log:
+		case event.Log:
 			if p.all {
-				told.Message, told.Chatter = event.Text, false
+				told.Message, told.Chatter = e.Text, false
 			}
 			if err := p.line(told); err != nil {
 				return err
 			}
-		case track.Waiting:
+		case event.Waiting:
 			if p.following {
 				fmt.Fprintf(p.errOut, "waiting: %s: %s\n", told.Reason, told.Message)
 				if told.Advice != "" {
 					fmt.Fprintf(p.errOut, "hint: %s\n", told.Advice)
 				}
 			}
-		case track.Notice:
+		case event.Notice:
 			fmt.Fprintln(p.errOut, "warning:", told.Message)
 		}
 	}
@@ -88,8 +89,8 @@ func (p *printer) show(event follow.Event) error {
 }
 
 // line writes a line that is wanted.
-func (p *printer) line(event track.Event) error {
-	if event.Chatter || p.stage != "" && event.Stage != p.stage {
+func (p *printer) line(e event.Event) error {
+	if e.Chatter || p.stage != "" && e.Phase != p.stage {
 		p.others++
 		return nil
 	}
@@ -97,15 +98,15 @@ func (p *printer) line(event track.Event) error {
 	if p.lines <= p.skip {
 		return nil
 	}
-	text := event.Message
+	text := e.Message
 	// Build and Push have one step.
-	if p.stage == track.Build || p.stage == track.Push {
+	if p.stage == event.Build || p.stage == event.Push {
 		text = buildview.LogText(text, p.color)
 	} else {
-		text = buildview.LogLine(event.Source, text, p.color)
+		text = buildview.LogLine(e.Source, text, p.color)
 	}
 	if p.timestamps {
-		text = event.Time.UTC().Format(time.RFC3339Nano) + " " + text
+		text = e.Time.UTC().Format(time.RFC3339Nano) + " " + text
 	}
 	_, err := fmt.Fprintln(p.out, text)
 	return err

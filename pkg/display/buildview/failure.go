@@ -6,11 +6,11 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 )
 
 // place is where an instruction is, as editors and terminals find it.
-func place(file string, instruction *track.Instruction) string {
+func place(file string, instruction *event.Instruction) string {
 	return fmt.Sprintf("%s:%d", clean(cmp.Or(file, instruction.Dockerfile, "Dockerfile"), false), instruction.Line)
 }
 
@@ -24,7 +24,7 @@ func unpainted() paint {
 
 // excerpt shows the instruction that failed in its file, with the numbers of its
 // lines.
-func excerpt(failure *track.Failure, paint paint) []string {
+func excerpt(failure *event.Failure, paint paint) []string {
 	if failure == nil || failure.Instruction == nil {
 		return nil
 	}
@@ -44,7 +44,7 @@ func excerpt(failure *track.Failure, paint paint) []string {
 }
 
 // exit says how the step ended.
-func exit(failure *track.Failure) []string {
+func exit(failure *event.Failure) []string {
 	if failure == nil || failure.ExitCode == 0 {
 		return nil
 	}

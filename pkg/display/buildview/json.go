@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 )
 
 // jsonLines writes every event as a line of JSON.
@@ -20,11 +20,11 @@ func newJSON(results *results) *jsonLines {
 	return &jsonLines{results, encoder}
 }
 
-func (v *jsonLines) Show(event track.Event) {
+func (v *jsonLines) Show(e event.Event) {
 	if v.err != nil {
 		return
 	}
-	if err := v.encoder.Encode(event); err != nil {
+	if err := v.encoder.Encode(e); err != nil {
 		v.err = fmt.Errorf("write an event: %w", err)
 	}
 }

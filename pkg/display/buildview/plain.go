@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 )
 
 const (
@@ -41,30 +41,30 @@ func newPlain(results *results, errOut io.Writer, now func() time.Time) *plain {
 	return &plain{results: results, errOut: errOut, now: now, shown: newRing(plainTail)}
 }
 
-func (v *plain) Show(event track.Event) {
-	switch event.Type {
-	case track.RunCreated:
-		v.line("Run " + event.Run)
-	case track.StageStarted:
+func (v *plain) Show(e event.Event) {
+	switch e.Type {
+	case event.RunCreated:
+		v.line("Run " + e.Run)
+	case event.PhaseStarted:
 		v.told, v.percent, v.message, v.waiting, v.instruction = v.now(), 0, "", "", ""
-	case track.StageUpdated:
-		v.updated(event)
-	case track.StageEnded:
-		v.line(fmt.Sprintf("%s %s  %s", endMark(event.State), ended(event.Stage, event.State, event.Message), duration(event.DurationSeconds)))
-	case track.InstructionStarted:
-		v.instructed(event.Instruction)
-	case track.Log:
+	case event.PhaseUpdated:
+		v.updated(e)
+	case event.PhaseEnded:
+		v.line(fmt.Sprintf("%s %s  %s", endMark(e.State), ended(e.Phase, e.State, e.Message), duration(e.DurationSeconds)))
+	case event.InstructionStarted:
+		v.instructed(e.Instruction)
+	case event.Log:
 		v.waiting = ""
-		if !event.Chatter {
-			v.log(event.Source, event.Message)
+		if !e.Chatter {
+			v.log(e.Source, e.Message)
 		}
-	case track.Waiting:
-		v.wait(event)
-	case track.Notice:
-		v.notice(event)
-	case track.Finished:
-		v.end(event)
-	case track.Planned:
+	case event.Waiting:
+		v.wait(e)
+	case event.Notice:
+		v.notice(e)
+	case event.Finished:
+		v.end(e)
+	case event.Planned:
 	}
 }
 
@@ -78,33 +78,33 @@ func (v *plain) log(source, text string) {
 }
 
 // updated tells how far a stage is, seldom.
-func (v *plain) updated(event track.Event) {
+func (v *plain) updated(e event.Event) {
 	since := v.now().Sub(v.told)
-	_, doing, _ := words(event.Stage)
+	_, doing, _ := words(e.Phase)
 	switch {
-	case event.Transfer != nil && event.Transfer.Total > 0:
-		percent := event.Transfer.Bytes * 100 / event.Transfer.Total
+	case e.Transfer != nil && e.Transfer.Total > 0:
+		percent := e.Transfer.Bytes * 100 / e.Transfer.Total
 		if percent >= 100 || since < plainEvery && (percent < v.percent+plainStep || since < plainRest) {
 			return
 		}
 		v.percent = percent
-		v.line(fmt.Sprintf("  %s: %s (%d%%)", doing, transferred(event.Transfer), percent))
-	case event.Transfer != nil:
+		v.line(fmt.Sprintf("  %s: %s (%d%%)", doing, transferred(e.Transfer), percent))
+	case e.Transfer != nil:
 		if since < plainEvery {
 			return
 		}
-		v.line("  " + doing + ": " + transferred(event.Transfer))
+		v.line("  " + doing + ": " + transferred(e.Transfer))
 	default:
-		if event.Message == v.message || since < plainEvery {
+		if e.Message == v.message || since < plainEvery {
 			return
 		}
-		v.message = event.Message
-		v.line("  " + doing + ": " + oneLine(event.Message))
+		v.message = e.Message
+		v.line("  " + doing + ": " + oneLine(e.Message))
 	}
 	v.told = v.now()
 }
 
-func (v *plain) instructed(instruction *track.Instruction) {
+func (v *plain) instructed(instruction *event.Instruction) {
 	if instruction == nil {
 		return
 	}
@@ -120,8 +120,8 @@ func (v *plain) instructed(instruction *track.Instruction) {
 	v.line("  " + text)
 }
 
-func (v *plain) wait(event track.Event) {
-	reason, advice := waiting(&event)
+func (v *plain) wait(e event.Event) {
+	reason, advice := waiting(&e)
 	if reason == "" || reason+"\n"+advice == v.waiting {
 		return
 	}
@@ -132,31 +132,31 @@ func (v *plain) wait(event track.Event) {
 	}
 }
 
-func (v *plain) notice(event track.Event) {
-	if event.Reason == warning {
-		v.line("  warning: " + oneLine(event.Message))
+func (v *plain) notice(e event.Event) {
+	if e.Reason == warning {
+		v.line("  warning: " + oneLine(e.Message))
 		return
 	}
-	v.line(oneLine(event.Message))
+	v.line(oneLine(e.Message))
 }
 
-func (v *plain) end(event track.Event) {
-	for _, line := range excerpt(event.Failure, unpainted()) {
+func (v *plain) end(e event.Event) {
+	for _, line := range excerpt(e.Failure, unpainted()) {
 		v.line(line)
 	}
 	// What the pod of a service wrote comes with the failure alone.
-	if event.Failure != nil && !v.seen(event.Failure.Log) {
-		for _, text := range event.Failure.Log {
-			v.line("  " + LogLine(event.Failure.Step, text, false))
+	if e.Failure != nil && !v.seen(e.Failure.Log) {
+		for _, text := range e.Failure.Log {
+			v.line("  " + LogLine(e.Failure.Step, text, false))
 		}
 	}
-	for _, line := range exit(event.Failure) {
+	for _, line := range exit(e.Failure) {
 		v.line(line)
 	}
-	for _, line := range summary(event.Result) {
+	for _, line := range summary(e.Result) {
 		v.line(line)
 	}
-	v.finished(event.Result)
+	v.finished(e.Result)
 }
 
 // seen says whether the last lines of a log have been shown.

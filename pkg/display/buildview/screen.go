@@ -9,7 +9,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
@@ -42,23 +42,23 @@ type screen struct {
 	// current is the stage under way or the last that was, or -1.
 	current int
 	log     ring
-	waiting *track.Event
+	waiting *event.Event
 	notices []string
 	// finished is the last event.
-	finished *track.Event
+	finished *event.Event
 }
 
 // stage is the line of one.
 type stage struct {
-	name  track.Stage
+	name  event.Phase
 	begun time.Time
 	// state is empty until the stage has ended.
-	state   track.State
+	state   event.State
 	seconds float64
 	message string
 
-	transfer    *track.Transfer
-	instruction *track.Instruction
+	transfer    *event.Transfer
+	instruction *event.Instruction
 }
 
 func (s *stage) underway() bool { return s.state == "" && !s.begun.IsZero() }
@@ -68,49 +68,49 @@ func newScreen(now func() time.Time) *screen {
 }
 
 // apply takes in what happened.
-func (s *screen) apply(event track.Event) {
-	if event.App != "" {
-		s.app, s.namespace = event.App, event.Namespace
+func (s *screen) apply(e event.Event) {
+	if e.App != "" {
+		s.app, s.namespace = e.App, e.Namespace
 	}
-	if event.Run != "" {
-		s.run = event.Run
+	if e.Run != "" {
+		s.run = e.Run
 	}
-	switch event.Type {
-	case track.Planned:
-		s.plan(event.Stages)
-	case track.StageStarted:
+	switch e.Type {
+	case event.Planned:
+		s.plan(e.Phases)
+	case event.PhaseStarted:
 		s.log.clear()
 		s.waiting = nil
-		s.stage(event.Stage).begun = s.now()
-	case track.StageUpdated:
-		stage := s.stage(event.Stage)
-		stage.transfer, stage.message = event.Transfer, event.Message
-	case track.StageEnded:
+		s.stage(e.Phase).begun = s.now()
+	case event.PhaseUpdated:
+		stage := s.stage(e.Phase)
+		stage.transfer, stage.message = e.Transfer, e.Message
+	case event.PhaseEnded:
 		s.waiting = nil
-		stage := s.stage(event.Stage)
-		stage.state, stage.seconds, stage.message = event.State, event.DurationSeconds, event.Message
-	case track.InstructionStarted:
+		stage := s.stage(e.Phase)
+		stage.state, stage.seconds, stage.message = e.State, e.DurationSeconds, e.Message
+	case event.InstructionStarted:
 		s.waiting = nil
-		s.stage(event.Stage).instruction = event.Instruction
-	case track.Log:
+		s.stage(e.Phase).instruction = e.Instruction
+	case event.Log:
 		s.waiting = nil
-		if text := lastState(event.Message); !event.Chatter && strings.TrimSpace(text) != "" {
-			s.log.add(logged{event.Source, text})
+		if text := lastState(e.Message); !e.Chatter && strings.TrimSpace(text) != "" {
+			s.log.add(logged{e.Source, text})
 		}
-	case track.Waiting:
-		s.waiting = &event
-	case track.Notice:
+	case event.Waiting:
+		s.waiting = &e
+	case event.Notice:
 		if len(s.notices) < maxNotices {
-			s.notices = append(s.notices, notice(event))
+			s.notices = append(s.notices, notice(e))
 		}
-	case track.Finished:
-		s.waiting, s.finished = nil, &event
-	case track.RunCreated:
+	case event.Finished:
+		s.waiting, s.finished = nil, &e
+	case event.RunCreated:
 	}
 }
 
 // plan takes over which stages will take place; what is known of them stays.
-func (s *screen) plan(names []track.Stage) {
+func (s *screen) plan(names []event.Phase) {
 	before := s.stages
 	s.stages, s.current = nil, -1
 	// What has taken place is not undone by another plan.
@@ -132,16 +132,16 @@ func (s *screen) plan(names []track.Stage) {
 }
 
 // notice is what there is to know, warnings in the color of what is waited for.
-func notice(event track.Event) string {
-	text := oneLine(event.Message)
-	if event.Reason == warning {
+func notice(e event.Event) string {
+	text := oneLine(e.Message)
+	if e.Reason == warning {
 		return colored(ansi.Yellow, "warning: "+text)
 	}
 	return text
 }
 
 // stage returns that of the name, which becomes the current one.
-func (s *screen) stage(name track.Stage) *stage {
+func (s *screen) stage(name event.Phase) *stage {
 	for i := range s.stages {
 		if s.stages[i].name == name {
 			s.current = i
@@ -239,9 +239,9 @@ func (s *screen) line(stage *stage, width int, spinner string) string {
 	}
 	phrase, took := ended(stage.name, stage.state, stage.message), faint(duration(stage.seconds))
 	switch mark := endMark(stage.state); stage.state {
-	case track.Succeeded:
+	case event.Succeeded:
 		return row(colored(ansi.Green, mark), phrase, took, room)
-	case track.Canceled, track.Superseded:
+	case event.Canceled, event.Superseded:
 		return row(colored(ansi.Yellow, mark), phrase, took, room)
 	default:
 		return row(colored(ansi.Red, mark), bold(phrase), took, room)
@@ -276,7 +276,7 @@ func (s *screen) live(stage *stage, doing string, room int) string {
 }
 
 // instruction is the one that is being carried out.
-func instruction(at *track.Instruction, doing string, room int) string {
+func instruction(at *event.Instruction, doing string, room int) string {
 	head := fmt.Sprintf("%s %d/%d  ", doing, at.Number, at.Total)
 	end := ""
 	if room+aside >= narrow {
@@ -290,7 +290,7 @@ func instruction(at *track.Instruction, doing string, room int) string {
 }
 
 // transfer is how much has been read or sent, with a bar where there is room.
-func transfer(at *track.Transfer, doing string, room int) string {
+func transfer(at *event.Transfer, doing string, room int) string {
 	text := transferred(at)
 	if at.Total <= 0 {
 		return doing + "  " + faint(text)
@@ -298,7 +298,7 @@ func transfer(at *track.Transfer, doing string, room int) string {
 	bar := min(room-len(doing)-len(text)-4, maxBar)
 	if bar < minBar {
 		// The rate is what can be done without.
-		text = transferred(&track.Transfer{Bytes: at.Bytes, Total: at.Total})
+		text = transferred(&event.Transfer{Bytes: at.Bytes, Total: at.Total})
 		bar = min(room-len(doing)-len(text)-4, maxBar)
 	}
 	if bar < minBar {
@@ -378,7 +378,7 @@ func (s *screen) record(width int) []string {
 		}
 		lines = append(lines, s.line(stage, width, ""))
 	}
-	if len(skipped) > 0 && s.finished != nil && s.finished.State != track.Succeeded {
+	if len(skipped) > 0 && s.finished != nil && s.finished.State != event.Succeeded {
 		lines = append(lines, faint("· not done: "+strings.Join(skipped, ", ")))
 	}
 	for _, text := range s.notices {
@@ -410,7 +410,7 @@ func (s *screen) failed() []string {
 	for i, text := range failure.Log {
 		log[i] = logged{failure.Step, lastState(text)}
 	}
-	if len(log) == 0 && s.finished.Result != nil && s.finished.Result.State == track.Failed {
+	if len(log) == 0 && s.finished.Result != nil && s.finished.Result.State == event.Failed {
 		log = s.log.last(logRows)
 	}
 	lines = append(lines, tail(log)...)

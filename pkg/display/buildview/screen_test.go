@@ -10,20 +10,20 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 )
 
 var sizes = []struct{ width, height int }{{100, 30}, {60, 15}, {40, 10}, {20, 4}, {1, 1}}
 
 // play applies events in their own time and calls look after each.
-func play(events []track.Event, look func(*screen, track.Event)) *screen {
+func play(events []event.Event, look func(*screen, event.Event)) *screen {
 	var now time.Time
 	s := newScreen(func() time.Time { return now })
-	for _, event := range events {
-		now = event.Time
-		s.apply(event)
+	for _, e := range events {
+		now = e.Time
+		s.apply(e)
 		if look != nil {
-			look(s, event)
+			look(s, e)
 		}
 	}
 	return s
@@ -32,11 +32,11 @@ func play(events []track.Event, look func(*screen, track.Event)) *screen {
 func TestFrameFits(t *testing.T) {
 	for name, events := range recorded(t) {
 		t.Run(name, func(t *testing.T) {
-			play(events, func(s *screen, event track.Event) {
+			play(events, func(s *screen, e event.Event) {
 				for _, size := range sizes {
 					frame := s.frame(size.width, size.height, "*")
 					if len(frame) > size.height {
-						t.Errorf("%dx%d: %d lines after %s of %s", size.width, size.height, len(frame), event.Type, event.Stage)
+						t.Errorf("%dx%d: %d lines after %s of %s", size.width, size.height, len(frame), e.Type, e.Phase)
 					}
 					for _, line := range frame {
 						if width := ansi.StringWidth(line); width > size.width || strings.ContainsAny(line, "\n\r\t") {
@@ -55,24 +55,24 @@ func TestFrames(t *testing.T) {
 	for name, events := range recorded(t) {
 		t.Run(name, func(t *testing.T) {
 			logs := 0
-			for _, event := range events {
-				if event.Type == track.Log {
+			for _, e := range events {
+				if e.Type == event.Log {
 					logs++
 				}
 			}
 			var pictures strings.Builder
 			seen, uploads := 0, 0
-			s := play(events, func(s *screen, event track.Event) {
+			s := play(events, func(s *screen, e event.Event) {
 				switch {
-				case event.Type == track.Log:
+				case e.Type == event.Log:
 					if seen++; seen != logs/2 {
 						return
 					}
-				case event.Type == track.StageUpdated && event.Stage == track.Upload:
+				case e.Type == event.PhaseUpdated && e.Phase == event.Upload:
 					if uploads++; uploads != 20 {
 						return
 					}
-				case event.Type != track.Waiting:
+				case e.Type != event.Waiting:
 					return
 				}
 				for _, size := range sizes[:3] {
@@ -96,13 +96,13 @@ func TestFrameOfALongLog(t *testing.T) {
 	s := play(recorded(t)["good"][:8], nil)
 	long := strings.Repeat("x", 1<<20)
 	for i := range 100_000 {
-		s.apply(track.Event{Type: track.Log, Stage: track.Build, Source: "build", Message: fmt.Sprintf("line %d", i)})
+		s.apply(event.Event{Type: event.Log, Phase: event.Build, Source: "build", Message: fmt.Sprintf("line %d", i)})
 	}
 	if got := ansi.Strip(strings.Join(s.frame(80, 24, "*"), "\n")); !strings.HasSuffix(got, "│ line 99998\n  │ line 99999") {
 		t.Errorf("the newest lines are not there:\n%s", got)
 	}
 	for range logRows * 3 {
-		s.apply(track.Event{Type: track.Log, Stage: track.Build, Source: "build", Message: long})
+		s.apply(event.Event{Type: event.Log, Phase: event.Build, Source: "build", Message: long})
 	}
 	kept := 0
 	for _, line := range s.log.last(1 << 30) {
@@ -135,13 +135,13 @@ func TestRing(t *testing.T) {
 
 // TestWaitingEnds says what ends a reason to wait: that something goes on.
 func TestWaitingEnds(t *testing.T) {
-	for event, want := range map[track.Type]bool{
-		track.Log: true, track.InstructionStarted: true, track.StageStarted: true, track.StageEnded: true,
-		track.StageUpdated: false, track.Notice: false,
+	for e, want := range map[event.Type]bool{
+		event.Log: true, event.InstructionStarted: true, event.PhaseStarted: true, event.PhaseEnded: true,
+		event.PhaseUpdated: false, event.Notice: false,
 	} {
 		s := newScreen(time.Now)
-		s.apply(track.Event{Type: track.StageStarted, Stage: track.Build})
-		s.apply(track.Event{Type: track.Waiting, Stage: track.Build, Reason: "Unschedulable", Message: "no memory", Advice: "free some"})
+		s.apply(event.Event{Type: event.PhaseStarted, Phase: event.Build})
+		s.apply(event.Event{Type: event.Waiting, Phase: event.Build, Reason: "Unschedulable", Message: "no memory", Advice: "free some"})
 		shown := func() bool {
 			text := strings.Join(s.frame(80, 20, "*"), "\n")
 			return strings.Contains(text, "waiting: Unschedulable: no memory") && strings.Contains(text, "hint: free some")
@@ -149,9 +149,9 @@ func TestWaitingEnds(t *testing.T) {
 		if !shown() {
 			t.Fatal("the reason is not shown")
 		}
-		s.apply(track.Event{Type: event, Stage: track.Build, Instruction: &track.Instruction{Number: 1, Total: 1, Line: 1, Text: "FROM scratch"}})
+		s.apply(event.Event{Type: e, Phase: event.Build, Instruction: &event.Instruction{Number: 1, Total: 1, Line: 1, Text: "FROM scratch"}})
 		if shown() == want {
-			t.Errorf("%s: shown is %v", event, !want)
+			t.Errorf("%s: shown is %v", e, !want)
 		}
 	}
 }
@@ -160,8 +160,8 @@ func TestWaitingEnds(t *testing.T) {
 // the build ended.
 func TestRecordOfAnEarlyEnd(t *testing.T) {
 	events := recorded(t)["good"]
-	for i, event := range events {
-		if event.Type == track.Log {
+	for i, e := range events {
+		if e.Type == event.Log {
 			events = events[:i]
 			break
 		}
@@ -186,13 +186,13 @@ func TestDrawing(t *testing.T) {
 		return view.Content, view.Cursor
 	}
 	d.Update(tea.WindowSizeMsg{Width: 80, Height: 24})
-	v.screen.apply(track.Event{Type: track.Planned, App: "app", Stages: track.Stages()})
-	v.screen.apply(track.Event{Type: track.StageStarted, Stage: track.Build})
+	v.screen.apply(event.Event{Type: event.Planned, App: "app", Phases: event.Phases()})
+	v.screen.apply(event.Event{Type: event.PhaseStarted, Phase: event.Build})
 	for range 20 {
-		v.screen.apply(track.Event{Type: track.Log, Stage: track.Build, Source: "build", Message: "text"})
+		v.screen.apply(event.Event{Type: event.Log, Phase: event.Build, Source: "build", Message: "text"})
 	}
 	_, high := show()
-	v.screen.apply(track.Event{Type: track.StageStarted, Stage: track.Push})
+	v.screen.apply(event.Event{Type: event.PhaseStarted, Phase: event.Push})
 	if _, cursor := show(); cursor.Y != high.Y {
 		t.Errorf("the picture shrinks from %d lines to %d", high.Y, cursor.Y)
 	}
@@ -213,19 +213,19 @@ func TestDrawing(t *testing.T) {
 
 func TestAnotherPlanKeepsWhatIsKnown(t *testing.T) {
 	s := newScreen(func() time.Time { return time.Unix(1, 0) })
-	s.apply(track.Event{Type: track.Planned, Stages: track.Stages()})
-	s.apply(track.Event{Type: track.StageStarted, Stage: track.Pack})
-	s.apply(track.Event{Type: track.StageEnded, Stage: track.Pack, State: track.Succeeded, Message: "Packed 3 files", DurationSeconds: 2})
-	s.apply(track.Event{Type: track.Planned, Stages: []track.Stage{track.Pack, track.Queue, track.Deliver}})
-	s.apply(track.Event{Type: track.StageStarted, Stage: track.Queue})
-	var got []track.Stage
+	s.apply(event.Event{Type: event.Planned, Phases: event.Phases()})
+	s.apply(event.Event{Type: event.PhaseStarted, Phase: event.Pack})
+	s.apply(event.Event{Type: event.PhaseEnded, Phase: event.Pack, State: event.Succeeded, Message: "Packed 3 files", DurationSeconds: 2})
+	s.apply(event.Event{Type: event.Planned, Phases: []event.Phase{event.Pack, event.Queue, event.Deploy}})
+	s.apply(event.Event{Type: event.PhaseStarted, Phase: event.Queue})
+	var got []event.Phase
 	for _, stage := range s.stages {
 		got = append(got, stage.name)
 	}
-	if want := []track.Stage{track.Pack, track.Queue, track.Deliver}; !slices.Equal(got, want) {
+	if want := []event.Phase{event.Pack, event.Queue, event.Deploy}; !slices.Equal(got, want) {
 		t.Errorf("stages are %v, want %v", got, want)
 	}
-	if pack := s.stages[0]; pack.state != track.Succeeded || pack.message != "Packed 3 files" || pack.seconds != 2 {
+	if pack := s.stages[0]; pack.state != event.Succeeded || pack.message != "Packed 3 files" || pack.seconds != 2 {
 		t.Errorf("what has been packed is forgotten: %+v", pack)
 	}
 	if s.current != 1 || !s.stages[1].underway() {

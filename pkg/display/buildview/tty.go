@@ -17,7 +17,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"golang.org/x/term"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 )
 
 const (
@@ -64,14 +64,14 @@ func profile(environment []string) colorprofile.Profile {
 	return found
 }
 
-func (v *tty) Show(event track.Event) {
+func (v *tty) Show(e event.Event) {
 	if v.ended {
 		return
 	}
-	v.apply(event)
-	if event.Type == track.Finished {
+	v.apply(e)
+	if e.Type == event.Finished {
 		v.end()
-		v.finished(event.Result)
+		v.finished(e.Result)
 		return
 	}
 	if v.program == nil {
@@ -79,10 +79,10 @@ func (v *tty) Show(event track.Event) {
 	}
 }
 
-func (v *tty) apply(event track.Event) {
+func (v *tty) apply(e event.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.screen.apply(event)
+	v.screen.apply(e)
 }
 
 func (v *tty) frame(width, height int, spinner string) []string {

@@ -12,7 +12,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"golang.org/x/sys/unix"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 )
 
 // terminalOf returns a terminal of that size, and a function that closes it and
@@ -89,8 +89,8 @@ func TestTTY(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, event := range recorded(t)[test.build] {
-				v.Show(event)
+			for _, e := range recorded(t)[test.build] {
+				v.Show(e)
 			}
 			for range 2 {
 				if err := v.Close(); err != nil {
@@ -135,13 +135,13 @@ func TestTTYDraws(t *testing.T) {
 		}
 		return time.Unix(0, 0).Add(seconds * time.Second)
 	}
-	v.Show(track.Event{Type: track.Planned, App: "app", Namespace: "default", Stages: track.Stages()})
-	v.Show(track.Event{Type: track.StageStarted, Stage: track.Pack})
+	v.Show(event.Event{Type: event.Planned, App: "app", Namespace: "default", Phases: event.Phases()})
+	v.Show(event.Event{Type: event.PhaseStarted, Phase: event.Pack})
 	<-drawn
 	if err := v.Close(); err != nil {
 		t.Fatal(err)
 	}
-	v.Show(track.Event{Type: track.StageStarted, Stage: track.Upload})
+	v.Show(event.Event{Type: event.PhaseStarted, Phase: event.Upload})
 	output := written()
 	if plain := ansi.Strip(output); !strings.Contains(plain, "– Packing") || strings.Contains(plain, "Uploading") {
 		t.Errorf("got %q", plain)

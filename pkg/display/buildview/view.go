@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
@@ -45,7 +45,7 @@ var (
 // View shows one build. Its methods are called from one goroutine.
 type View interface {
 	// Show tells what happened. It does not wait for a terminal.
-	Show(event track.Event)
+	Show(e event.Event)
 	// Close ends the view and leaves what is still to be seen. It returns the
 	// first error of writing what a script reads. A second call does nothing.
 	Close() error
@@ -121,8 +121,8 @@ func (r *results) print(format string, args ...any) {
 }
 
 // finished writes where the image is and where the app answers.
-func (r *results) finished(result *track.Result) {
-	if result == nil || result.State != track.Succeeded {
+func (r *results) finished(result *event.Result) {
+	if result == nil || result.State != event.Succeeded {
 		return
 	}
 	if result.Image != "" {
@@ -143,8 +143,8 @@ func (r *results) Close() error {
 // quiet shows the digest of an image that was built.
 type quiet struct{ *results }
 
-func (v *quiet) Show(event track.Event) {
-	if result := event.Result; event.Type == track.Finished && result != nil && result.State == track.Succeeded && result.Digest != "" {
+func (v *quiet) Show(e event.Event) {
+	if result := e.Result; e.Type == event.Finished && result != nil && result.State == event.Succeeded && result.Digest != "" {
 		v.print("%s\n", result.Digest)
 	}
 }

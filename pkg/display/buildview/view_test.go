@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -18,32 +17,32 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 // recorded are the builds of testdata, in their names.
-func recorded(t *testing.T) map[string][]track.Event {
+func recorded(t *testing.T) map[string][]event.Event {
 	t.Helper()
 	paths, err := filepath.Glob("testdata/*.jsonl")
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no recorded builds: %v", err)
 	}
-	builds := map[string][]track.Event{}
+	builds := map[string][]event.Event{}
 	for _, path := range paths {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var events []track.Event
+		var events []event.Event
 		lines := bufio.NewScanner(bytes.NewReader(content))
 		for lines.Scan() {
-			var event track.Event
-			if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
+			var e event.Event
+			if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 				t.Fatalf("%s: %v", path, err)
 			}
-			events = append(events, event)
+			events = append(events, e)
 		}
 		builds[strings.TrimSuffix(filepath.Base(path), ".jsonl")] = events
 	}
@@ -73,9 +72,9 @@ func TestPlain(t *testing.T) {
 			var out, errOut bytes.Buffer
 			var now time.Time
 			v := newPlain(&results{out: &out}, &errOut, func() time.Time { return now })
-			for _, event := range events {
-				now = event.Time
-				v.Show(event)
+			for _, e := range events {
+				now = e.Time
+				v.Show(e)
 			}
 			if err := v.Close(); err != nil {
 				t.Fatal(err)
@@ -102,8 +101,8 @@ func TestJSON(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, event := range events {
-				v.Show(event)
+			for _, e := range events {
+				v.Show(e)
 			}
 			if err := v.Close(); err != nil {
 				t.Fatal(err)
@@ -115,55 +114,6 @@ func TestJSON(t *testing.T) {
 				t.Errorf("standard error has %q", errOut.String())
 			}
 		})
-	}
-}
-
-// TestDocumented holds docs/events.md to the events: each field is named there, and
-// its examples are events.
-func TestDocumented(t *testing.T) {
-	content, err := os.ReadFile("../../../docs/events.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	page := string(content)
-	for _, kind := range []any{
-		track.Event{}, track.Transfer{}, track.Instruction{}, track.Result{}, track.StageTime{}, track.Tests{}, track.Failure{},
-	} {
-		structure := reflect.TypeOf(kind)
-		for i := range structure.NumField() {
-			name, _, _ := strings.Cut(structure.Field(i).Tag.Get("json"), ",")
-			if !strings.Contains(page, "`"+name+"`") && !strings.Contains(page, "`"+name+"[]`") {
-				t.Errorf("field %s of %s is not documented", name, structure.Name())
-			}
-		}
-	}
-	for _, stage := range track.Stages() {
-		if !strings.Contains(page, "`"+string(stage)+"`") {
-			t.Errorf("stage %s is not documented", stage)
-		}
-	}
-	examples := 0
-	for line := range strings.Lines(page) {
-		if !strings.HasPrefix(line, "{") {
-			continue
-		}
-		examples++
-		decoder := json.NewDecoder(strings.NewReader(line))
-		decoder.DisallowUnknownFields()
-		var event track.Event
-		if err := decoder.Decode(&event); err != nil {
-			t.Errorf("%s: %v", line, err)
-		}
-		again, err := json.Marshal(event)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(strings.TrimSpace(line), string(again)); diff != "" {
-			t.Errorf("(-documented +written):\n%s", diff)
-		}
-	}
-	if examples == 0 {
-		t.Error("there are no examples")
 	}
 }
 
@@ -179,8 +129,8 @@ func TestQuiet(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, event := range recorded(t)[name] {
-				v.Show(event)
+			for _, e := range recorded(t)[name] {
+				v.Show(e)
 			}
 			if err := v.Close(); err != nil {
 				t.Fatal(err)
@@ -241,7 +191,7 @@ func TestErrorOfWriting(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.Show(track.Event{Type: track.Finished, Result: &track.Result{State: track.Succeeded, Image: "r/app@sha256:1", Digest: "sha256:1"}})
+		v.Show(event.Event{Type: event.Finished, Result: &event.Result{State: event.Succeeded, Image: "r/app@sha256:1", Digest: "sha256:1"}})
 		if err := v.Close(); err == nil || !strings.Contains(err.Error(), "no space left") {
 			t.Errorf("%s: got %v", mode, err)
 		}
@@ -266,13 +216,13 @@ func TestPlainSaysSeldomHowFar(t *testing.T) {
 			var errOut bytes.Buffer
 			now := time.Unix(0, 0)
 			v := newPlain(&results{out: io.Discard}, &errOut, func() time.Time { return now })
-			v.Show(track.Event{Type: track.StageStarted, Stage: track.Upload})
+			v.Show(event.Event{Type: event.PhaseStarted, Phase: event.Upload})
 			const total, every = 1 << 30, 250 * time.Millisecond
 			for past := every; past <= test.took; past += every {
 				now = time.Unix(0, 0).Add(past)
-				v.Show(track.Event{
-					Type: track.StageUpdated, Stage: track.Upload,
-					Transfer: &track.Transfer{Bytes: int64(total * past.Seconds() / test.took.Seconds()), Total: total},
+				v.Show(event.Event{
+					Type: event.PhaseUpdated, Phase: event.Upload,
+					Transfer: &event.Transfer{Bytes: int64(total * past.Seconds() / test.took.Seconds()), Total: total},
 				})
 			}
 			if got := strings.Count(errOut.String(), "\n"); got != test.lines {
@@ -284,18 +234,18 @@ func TestPlainSaysSeldomHowFar(t *testing.T) {
 
 func TestEnded(t *testing.T) {
 	for _, test := range []struct {
-		stage   track.Stage
-		state   track.State
+		stage   event.Phase
+		state   event.State
 		message string
 		want    string
 	}{
-		{track.Build, track.Succeeded, "", "Built the image"},
-		{track.Rollout, track.Succeeded, "3 of 3 replicas ready", "Rolled out: 3 of 3 replicas ready"},
-		{track.Pack, track.Succeeded, "Packed 7 files", "Packed 7 files"},
-		{track.Build, track.Failed, "exit code 1", "Building"},
-		{track.Deliver, track.Superseded, "", "Delivering, superseded"},
-		{track.Build, track.Canceled, "", "Building, canceled"},
-		{"bake", track.Succeeded, "done", "bake: done"},
+		{event.Build, event.Succeeded, "", "Built the image"},
+		{event.Rollout, event.Succeeded, "3 of 3 replicas ready", "Rolled out: 3 of 3 replicas ready"},
+		{event.Pack, event.Succeeded, "Packed 7 files", "Packed 7 files"},
+		{event.Build, event.Failed, "exit code 1", "Building"},
+		{event.Deploy, event.Superseded, "", "Delivering, superseded"},
+		{event.Build, event.Canceled, "", "Building, canceled"},
+		{"bake", event.Succeeded, "done", "bake: done"},
 	} {
 		if got := ended(test.stage, test.state, test.message); got != test.want {
 			t.Errorf("%v: got %q", test, got)

@@ -7,30 +7,30 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
 // words are what a stage is called while it is to come, under way, and done.
-func words(stage track.Stage) (todo, doing, done string) {
+func words(stage event.Phase) (todo, doing, done string) {
 	switch stage {
-	case track.Pack:
+	case event.Pack:
 		return "Pack", "Packing", "Packed"
-	case track.Upload:
+	case event.Upload:
 		return "Upload", "Uploading", "Uploaded"
-	case track.Queue:
+	case event.Queue:
 		return "Start", "Waiting for the run to start", "Started"
-	case track.Fetch:
+	case event.Fetch:
 		return "Fetch", "Fetching the source", "Fetched the source"
-	case track.Build:
+	case event.Build:
 		return "Build", "Building", "Built the image"
-	case track.Push:
+	case event.Push:
 		return "Push", "Pushing the image", "Pushed the image"
-	case track.Test:
+	case event.Test:
 		return "Test", "Testing", "Tests passed"
-	case track.Deliver:
+	case event.Deploy:
 		return "Deliver", "Delivering", "Delivered"
-	case track.Rollout:
+	case event.Rollout:
 		return "Roll out", "Rolling out", "Rolled out"
 	}
 	return string(stage), string(stage), string(stage)
@@ -38,14 +38,14 @@ func words(stage track.Stage) (todo, doing, done string) {
 
 // ended says what became of a stage. A message that begins with a capital letter
 // says it all, any other follows the stage's own words.
-func ended(stage track.Stage, state track.State, message string) string {
+func ended(stage event.Phase, state event.State, message string) string {
 	_, doing, done := words(stage)
 	message = oneLine(message)
 	switch state {
-	case track.Succeeded:
-	case track.Canceled:
+	case event.Succeeded:
+	case event.Canceled:
 		return doing + ", canceled"
-	case track.Superseded:
+	case event.Superseded:
 		return doing + ", superseded"
 	default:
 		return doing
@@ -60,18 +60,18 @@ func ended(stage track.Stage, state track.State, message string) string {
 	return done + ": " + message
 }
 
-func endMark(state track.State) string {
+func endMark(state event.State) string {
 	switch state {
-	case track.Succeeded:
+	case event.Succeeded:
 		return "✓"
-	case track.Canceled, track.Superseded:
+	case event.Canceled, event.Superseded:
 		return "–"
 	}
 	return "✗"
 }
 
 // transferred says how much has been read or sent, and how fast.
-func transferred(transfer *track.Transfer) string {
+func transferred(transfer *event.Transfer) string {
 	var parts []string
 	if transfer.Files > 0 {
 		parts = append(parts, display.Count(transfer.Files, "file"))
@@ -88,40 +88,40 @@ func transferred(transfer *track.Transfer) string {
 }
 
 // waiting is the reason for it, and what to do, or nothing.
-func waiting(event *track.Event) (reason, advice string) {
-	reason = oneLine(event.Reason)
-	if message := oneLine(event.Message); reason == "" {
+func waiting(e *event.Event) (reason, advice string) {
+	reason = oneLine(e.Reason)
+	if message := oneLine(e.Message); reason == "" {
 		reason = message
 	} else if message != "" {
 		reason += ": " + message
 	}
-	return reason, oneLine(event.Advice)
+	return reason, oneLine(e.Advice)
 }
 
 // summary is what a person wants to know in the end, a line each.
-func summary(result *track.Result) []string {
+func summary(result *event.Result) []string {
 	if result == nil {
 		return nil
 	}
 	head := "Failed after "
 	switch result.State {
-	case track.Succeeded:
+	case event.Succeeded:
 		head = "Done in "
-	case track.Canceled:
+	case event.Canceled:
 		head = "Canceled after "
-	case track.Superseded:
+	case event.Superseded:
 		head = "Superseded by a newer run after "
 	}
 	head += duration(result.DurationSeconds)
-	times := make([]string, len(result.Stages))
-	for i, stage := range result.Stages {
-		times[i] = fmt.Sprintf("%s %s", stage.Stage, duration(stage.DurationSeconds))
+	times := make([]string, len(result.Phases))
+	for i, stage := range result.Phases {
+		times[i] = fmt.Sprintf("%s %s", stage.Phase, duration(stage.DurationSeconds))
 	}
 	if len(times) > 0 {
 		head += ": " + strings.Join(times, ", ")
 	}
 	lines := []string{head}
-	if result.State != track.Succeeded {
+	if result.State != event.Succeeded {
 		return lines
 	}
 	if result.SizeBytes > 0 {
