@@ -1,5 +1,7 @@
 package syntax
 
+import "iter"
+
 // Statement is a simple statement, or the header of a compound one.
 type Statement struct {
 	// Line is where it starts, from 1.
@@ -153,6 +155,38 @@ func Close(tokens []Token, open int) int {
 		}
 	}
 	return -1
+}
+
+// Inside returns the tokens between the bracket at open and the one that closes it;
+// none if it is not closed.
+func Inside(tokens []Token, open int) []Token {
+	end := Close(tokens, open)
+	if end < 0 {
+		return nil
+	}
+	return tokens[open+1 : end]
+}
+
+// Assignments yields the plain names that a statement assigns, each with the tokens of
+// its value: those of a = 1, a: int = 1 and a = b = 1. In the last one a has the value
+// 1, and b has the value a.
+func Assignments(tokens []Token) iter.Seq2[string, []Token] {
+	return func(yield func(string, []Token) bool) {
+		parts := Split(tokens, "=")
+		if len(parts) < 2 {
+			return
+		}
+		value := parts[len(parts)-1]
+		for _, target := range parts[:len(parts)-1] {
+			if len(target) == 0 || target[0].Kind != Name || len(target) > 1 && !target[1].Is(":") {
+				continue
+			}
+			if !yield(target[0].Text, value) {
+				return
+			}
+			value = parts[0][:1]
+		}
+	}
 }
 
 // Dotted reads a name such as a.b.c at the start of tokens and returns it with the

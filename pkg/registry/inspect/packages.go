@@ -2,14 +2,15 @@ package inspect
 
 import (
 	"cmp"
-	"encoding/csv"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/packaging"
 )
 
-// What packages are of.
+// The kinds of packages.
 const (
 	Python = "python"
 	Debian = "debian"
@@ -21,24 +22,22 @@ type Package struct {
 	Version string `json:"version"`
 	// Kind is Python, for a distribution, or Debian.
 	Kind string `json:"kind"`
-	// Bytes are those of its files that the image shows, unpacked; byte code counts
-	// for the package of its source.
+	// Bytes is the unpacked size of its files that are visible in the image; byte code
+	// counts for the package of its source.
 	Bytes int64 `json:"bytes"`
 }
 
-const (
-	dpkg     = "var/lib/dpkg/"
-	distInfo = ".dist-info"
-)
+// dpkg is the directory of Debian's package manager.
+const dpkg = "var/lib/dpkg/"
 
-// owners says which package a file is of.
+// owners maps the files of an image to the packages that installed them.
 type owners struct {
 	packages []*Package
 	files    map[string]*Package
 }
 
-// newOwners reads the records of Python's installers (the dist-info directories)
-// and of dpkg, also in the form that images without a shell have.
+// newOwners reads the records of Python's installers (the dist-info directories) and
+// of dpkg, which images without a shell keep in another form.
 func newOwners(t *tree) *owners {
 	o := &owners{files: map[string]*Package{}}
 	versions := map[string]string{}
@@ -61,7 +60,7 @@ func newOwners(t *tree) *owners {
 	for _, r := range records {
 		switch directory, base := path.Split(r.name); {
 		case inCache.MatchString(r.name): // uv keeps there what it has unpacked
-		case base == "RECORD" && strings.HasSuffix(directory, distInfo+"/"):
+		case base == "RECORD" && packaging.IsDistInfo(path.Clean(directory)):
 			o.distribution(t, strings.TrimSuffix(directory, "/"), r.lines)
 		case directory == dpkg+"info/" && strings.HasSuffix(base, ".list"):
 			o.debian(strings.TrimSuffix(base, ".list"), versions, r.lines)
@@ -72,12 +71,13 @@ func newOwners(t *tree) *owners {
 	return o
 }
 
-// field is the value of a line of a field.
+// field returns the value of a line such as "Version: 1.0".
 func field(line, name string) (string, bool) {
 	value, ok := strings.CutPrefix(line, name+": ")
 	return strings.TrimSpace(value), ok
 }
 
+// readStatus reads the versions of packages from dpkg's status.
 func readStatus(versions map[string]string, lines []string) {
 	name := ""
 	for _, line := range lines {
@@ -90,44 +90,35 @@ func readStatus(versions map[string]string, lines []string) {
 	}
 }
 
-// distribution takes the files over that a RECORD names, by paths from the
+// distribution adds a Python package: RECORD names its files by paths from the
 // directory that modules are imported from.
 func (o *owners) distribution(t *tree, directory string, lines []string) {
-	site, base := path.Split(directory)
-	name, version, _ := strings.Cut(strings.TrimSuffix(base, distInfo), "-")
-	p := &Package{Name: name, Version: version, Kind: Python}
-	if metadata := t.find(directory+"/METADATA", false); metadata != nil {
-		for _, line := range metadata.lines {
-			if value, ok := field(line, "Name"); ok {
-				p.Name = value
-			}
-			if value, ok := field(line, "Version"); ok {
-				p.Version = value
-			}
-		}
+	var metadata []string
+	if file := t.find(directory+"/METADATA", false); file != nil {
+		metadata = file.lines
 	}
+	found := packaging.ParseDistInfo(directory, metadata)
+	p := &Package{Name: found.Name, Version: found.Version, Kind: Python}
 	o.packages = append(o.packages, p)
 	for _, line := range lines {
-		if strings.HasPrefix(line, `"`) {
-			fields, err := csv.NewReader(strings.NewReader(line)).Read()
-			if err != nil || len(fields) == 0 {
-				continue
-			}
-			line = fields[0]
+		name, ok := packaging.ParseRecord(line)
+		if !ok {
+			continue
 		}
-		if !strings.HasPrefix(line, "/") {
-			line = "/" + site + line
+		if !strings.HasPrefix(name, "/") {
+			name = "/" + path.Dir(directory) + "/" + name
 		}
-		if file, ok := clean(line); ok {
+		if file, ok := clean(name); ok {
 			o.files[file] = p
 		}
 	}
 }
 
-// merged are the directories that are links into /usr in today's Debian, while
+// merged matches the directories that are links into /usr in current Debian, while
 // older packages still name them.
 var merged = regexp.MustCompile(`^(bin|sbin|lib|lib32|lib64|libx32)/`)
 
+// debian adds a Debian package with the files that it lists.
 func (o *owners) debian(name string, versions map[string]string, lines []string) {
 	name, _, _ = strings.Cut(name, ":")
 	p := &Package{Name: name, Version: versions[name], Kind: Debian}
@@ -144,7 +135,7 @@ func (o *owners) debian(name string, versions map[string]string, lines []string)
 	}
 }
 
-// of returns the package of a file; nil if it is of none.
+// of returns the package that installed a file, or nil.
 func (o *owners) of(name string) *Package {
 	if p := o.files[name]; p != nil {
 		return p
@@ -155,7 +146,7 @@ func (o *owners) of(name string) *Package {
 	return nil
 }
 
-// largestPackages are the packages with files in the image, the largest first.
+// largestPackages returns the packages that have files in the image, the largest first.
 func (o *owners) largestPackages() []Package {
 	packages := []Package{}
 	for _, p := range o.packages {
