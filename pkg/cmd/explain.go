@@ -22,6 +22,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
@@ -76,7 +77,7 @@ func hints() []hint {
 		{is(platform.ErrNotSetUp), "run: kubectl pyflow setup"},
 		{as[*platform.NamespaceNotSetUpError], "run: kubectl pyflow setup --namespace NAMESPACE, with the rights of an admin"},
 		{as[*platform.IncompatibleTektonError], "bring that Tekton Pipelines to a supported version (" + platform.MinTekton + " or newer, with the cluster resolver), or use another cluster"},
-		{as[*platform.MissingRightsError], "ask an admin of the cluster for them, or to run it for you"},
+		{as[*access.MissingError], "ask an admin of the cluster for them, or to run it for you"},
 		{is(teardown.ErrNobodyToAsk), "see what would go with --dry-run=client, then pass --yes"},
 		{is(teardown.ErrTektonInUse), "--dry-run=client lists it; pass --keep-tekton to leave Tekton as it is, or --keep-tekton=false to delete all of it"},
 		{as[*apply.LeftError], "what holds a finalizer goes when the controller that set it takes it off; run kubectl pyflow teardown again to go on, with a longer --timeout if it only needs time"},

@@ -19,6 +19,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
@@ -35,7 +36,7 @@ func TestExplain(t *testing.T) {
 		"not set up":         {platform.ErrNotSetUp, "kubectl pyflow setup"},
 		"namespace":          {&platform.NamespaceNotSetUpError{Namespace: "team-a"}, "setup --namespace"},
 		"tekton":             {&platform.IncompatibleTektonError{}, "supported version"},
-		"rights":             {&platform.MissingRightsError{}, "ask an admin"},
+		"rights":             {&access.MissingError{}, "ask an admin"},
 		"nobody to ask":      {teardown.ErrNobodyToAsk, "--yes"},
 		"others' Tekton":     {teardown.ErrTektonInUse, "--keep-tekton=false"},
 		"left over":          {&apply.LeftError{}, "teardown again"},

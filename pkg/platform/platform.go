@@ -14,6 +14,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podforward"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
@@ -74,7 +76,7 @@ func Registry(clients *kube.Clients, config manifests.RegistryConfig, user crede
 	options := registry.Options{Host: config.Host, Username: user.Name, Password: user.Password, CA: ca}
 	if !config.External {
 		var err error
-		options.Dial, err = registry.Dialer(clients.Config, clients.Kube, manifests.SystemNamespace, manifests.RegistryPod, manifests.RegistryPort)
+		options.Dial, err = podforward.Dialer(clients.Config, clients.Kube, manifests.SystemNamespace, manifests.RegistryPod, manifests.RegistryPort)
 		if err != nil {
 			return nil, err
 		}
@@ -82,12 +84,12 @@ func Registry(clients *kube.Clients, config manifests.RegistryConfig, user crede
 	return registry.New(options)
 }
 
-// RegistryRights are what reaching the registry takes.
-func RegistryRights(config manifests.RegistryConfig) []Right {
+// RegistryPermissions are what reaching the registry takes.
+func RegistryPermissions(config manifests.RegistryConfig) []access.Permission {
 	if config.External {
 		return nil
 	}
-	return []Right{
+	return []access.Permission{
 		{Verb: "get", Resource: "pods", Namespace: manifests.SystemNamespace, Name: manifests.RegistryPod},
 		{Verb: "create", Resource: "pods", Subresource: "portforward", Namespace: manifests.SystemNamespace, Name: manifests.RegistryPod},
 	}

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/discovery/fake"
 	kubefake "k8s.io/client-go/kubernetes/fake"
-	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
@@ -122,37 +120,5 @@ func TestLogin(t *testing.T) {
 func TestConfigWithoutSetup(t *testing.T) {
 	if _, err := Config(t.Context(), clientWith()); !errors.Is(err, ErrNotSetUp) {
 		t.Errorf("got error %v, want ErrNotSetUp", err)
-	}
-}
-
-func TestCheckRights(t *testing.T) {
-	create := Right{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: "team-a"}
-	forward := Right{Verb: "create", Resource: "pods", Subresource: "portforward", Namespace: "pyflow-system"}
-	for name, test := range map[string]struct {
-		granted []Right
-		missing string
-	}{
-		"admin":   {[]Right{{Verb: "*", Group: "*", Resource: "*"}}, ""},
-		"all":     {[]Right{create, forward}, ""},
-		"one":     {[]Right{create}, "missing rights: create pods/portforward in namespace pyflow-system"},
-		"nothing": {nil, "missing rights: create pipelineruns.tekton.dev in namespace team-a, create pods/portforward in namespace pyflow-system"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			client := clientWith()
-			client.PrependReactor("create", "selfsubjectaccessreviews", func(action k8stesting.Action) (bool, runtime.Object, error) {
-				review := action.(k8stesting.CreateAction).GetObject().(*authorizationv1.SelfSubjectAccessReview)
-				a := review.Spec.ResourceAttributes
-				review.Status.Allowed = slices.Contains(test.granted, Right{a.Verb, a.Group, a.Resource, a.Subresource, a.Namespace, a.Name})
-				return true, review, nil
-			})
-			err := CheckRights(t.Context(), client, []Right{create, forward})
-			got := ""
-			if err != nil {
-				got = err.Error()
-			}
-			if got != test.missing {
-				t.Errorf("got %q, want %q", got, test.missing)
-			}
-		})
 	}
 }

@@ -26,6 +26,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podforward"
 )
 
 // awaitEvery is the time between two questions of Await.
@@ -69,7 +71,7 @@ type Options struct {
 	CA []byte
 	// Dial opens the connections; the address it is given is always the host's.
 	// Nil goes over the network, by the environment's proxy if there is one.
-	Dial DialFunc
+	Dial podforward.DialFunc
 }
 
 // Client is a client of one registry. It is safe for concurrent use and keeps
@@ -177,7 +179,7 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 // Ping checks that the registry can be reached, that it is one, that its
 // certificate is good and that it takes the credentials. Errors hold
 // ErrUnauthorized, ErrCertificate, ErrUnreachable, ErrNoTLS, ErrNoRegistry or
-// those of the DialFunc. It is tried once.
+// those of the podforward.DialFunc. It is tried once.
 func (c *Client) Ping(ctx context.Context) error {
 	act := "registry " + c.host
 	// Finds out how to log in, and fetches a token where that is the way.
@@ -228,7 +230,7 @@ func (c *Client) Await(ctx context.Context, waiting func(error)) error {
 	var last error
 	err := wait.PollUntilContextCancel(ctx, awaitEvery, true, func(ctx context.Context) (bool, error) {
 		last = c.Ping(ctx)
-		if !errors.Is(last, ErrUnavailable) && !errors.Is(last, ErrNotReady) {
+		if !errors.Is(last, ErrUnavailable) && !errors.Is(last, podforward.ErrNotReady) {
 			return true, last
 		}
 		if first && waiting != nil {
@@ -307,7 +309,7 @@ type SourceRef struct {
 // sent again from its start. When ctx is done PushSource returns at once.
 //
 // Errors hold ErrUnauthorized, ErrDenied, ErrFull, ErrCertificate, ErrUnreachable
-// or those of the DialFunc, and never a credential.
+// or those of the podforward.DialFunc, and never a credential.
 func (c *Client) PushSource(ctx context.Context, repository string, layer v1.Layer, annotations map[string]string, progress func(complete, total int64)) (SourceRef, error) {
 	target, err := c.repository(repository)
 	if err != nil {
@@ -420,7 +422,7 @@ func transient(err error) bool {
 		return code == 0 || code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
 	}
 	var verification *tls.CertificateVerificationError
-	return !errors.Is(err, ErrNoPod) && !errors.Is(err, http.ErrSchemeMismatch) && !errors.Is(err, errInTheClear) && !errors.As(err, &verification)
+	return !errors.Is(err, podforward.ErrNoPod) && !errors.Is(err, http.ErrSchemeMismatch) && !errors.Is(err, errInTheClear) && !errors.As(err, &verification)
 }
 
 // noSpace is how CNCF Distribution, and others that store files, answer when their

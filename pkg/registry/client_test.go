@@ -33,6 +33,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podforward"
 )
 
 const (
@@ -321,8 +323,8 @@ func TestClientErrors(t *testing.T) {
 		"another name":   {name: "elsewhere.svc", want: ErrCertificate, says: "elsewhere.svc"},
 		"expired":        {notAfter: time.Now().Add(-time.Hour), want: ErrCertificate, says: "expired"},
 		"no way there": {change: func(o *Options) {
-			o.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, ErrNoPod }
-		}, want: ErrNoPod},
+			o.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, podforward.ErrNoPod }
+		}, want: podforward.ErrNoPod},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -15,6 +15,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podforward"
 )
 
 const (
@@ -29,6 +31,8 @@ const (
 	// restartLimit is how often it goes on after what repeats itself as a rule: an
 	// upload that the registry has lost, or that arrived as something else.
 	restartLimit = 3
+	// drainLimit bounds what is read of an answer that nothing needs.
+	drainLimit = 8 << 10
 )
 
 var (
@@ -106,7 +110,7 @@ func (u *upload) prepare(err error) bool {
 		return false
 	case errors.Is(err, errLost):
 		return restart()
-	case u.offset > 0 && (apierrors.IsForbidden(err) || errors.Is(err, ErrNoPod)):
+	case u.offset > 0 && (apierrors.IsForbidden(err) || errors.Is(err, podforward.ErrNoPod)):
 		// The way was open for what has been sent. An API server that has just
 		// started does not know its rules yet, and a pod that moves is gone for a
 		// moment.
@@ -293,6 +297,6 @@ func (u *upload) do(ctx context.Context, method string, target *url.URL, body *c
 		return answer{}, err
 	}
 	// To its end, so that the connection can be used again.
-	_, err = io.Copy(io.Discard, io.LimitReader(response.Body, errorLimit))
+	_, err = io.Copy(io.Discard, io.LimitReader(response.Body, drainLimit))
 	return answer{target, response.StatusCode, response.Header}, err
 }

@@ -21,6 +21,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podforward"
 )
 
 // uploads is the part of CNCF Distribution that the registry of the tests does not
@@ -344,9 +346,9 @@ func TestUploadWaitsForTheWay(t *testing.T) {
 	}{
 		"a server that starts again": {refusals: []error{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, apierrors.NewServiceUnavailable("starting"), starting, starting}},
 		"a right that was taken":     {refusals: slices.Repeat([]error{starting}, restartLimit+1), want: starting},
-		"a pod that starts again":    {refusals: []error{fmt.Errorf("%w: it is Terminating", ErrNotReady)}},
-		"a pod that moves":           {refusals: []error{ErrNotReady, ErrNoPod, ErrNotReady}},
-		"a registry that is gone":    {refusals: slices.Repeat([]error{ErrNoPod}, restartLimit+1), want: ErrNoPod},
+		"a pod that starts again":    {refusals: []error{fmt.Errorf("%w: it is Terminating", podforward.ErrNotReady)}},
+		"a pod that moves":           {refusals: []error{podforward.ErrNotReady, podforward.ErrNoPod, podforward.ErrNotReady}},
+		"a registry that is gone":    {refusals: slices.Repeat([]error{podforward.ErrNoPod}, restartLimit+1), want: podforward.ErrNoPod},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -31,15 +31,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podforward"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 )
 
 // door is one of the registry's pods, reached through the API server. What is
 // sent to it arrives byte for byte.
 type door struct {
-	dial registry.DialFunc
+	dial podforward.DialFunc
 	// trust is nil where plain HTTP is spoken.
 	trust *tls.Config
 }
@@ -49,7 +49,7 @@ func (s *suite) door(t *testing.T, pod string, port int, config *tls.Config) doo
 	t.Helper()
 	cluster, err := clientcmd.BuildConfigFromFlags("", s.kubeconfig)
 	check(t, err)
-	dial, err := registry.Dialer(cluster, s.kube, manifests.SystemNamespace, pod, port)
+	dial, err := podforward.Dialer(cluster, s.kube, manifests.SystemNamespace, pod, port)
 	check(t, err)
 	return door{dial, config}
 }

@@ -24,9 +24,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podforward"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 )
@@ -242,7 +242,7 @@ func (s *suite) toRegistry(t *testing.T, namespace string) (*http.Transport, cre
 	check(t, err)
 	config, err := clientcmd.BuildConfigFromFlags("", s.kubeconfig)
 	check(t, err)
-	dial, err := registry.Dialer(config, s.kube, manifests.SystemNamespace, manifests.RegistryPod, manifests.RegistryPort)
+	dial, err := podforward.Dialer(config, s.kube, manifests.SystemNamespace, manifests.RegistryPod, manifests.RegistryPort)
 	check(t, err)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)

@@ -24,9 +24,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podforward"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
 // exposure checks what of the platform can be reached from where, and what its
@@ -341,7 +341,7 @@ func (j *journey) developerForwards(t *testing.T, kubeconfig string) {
 	check(t, err)
 	for _, pod := range pods.Items {
 		for _, port := range []int{manifests.RegistryPort, 2019, 8080} {
-			dial, err := registry.Dialer(config, client, manifests.SystemNamespace, pod.Name, port)
+			dial, err := podforward.Dialer(config, client, manifests.SystemNamespace, pod.Name, port)
 			check(t, err)
 			reached := errors.New("it answers")
 			connection, err := dial(t.Context(), "", "")

@@ -18,6 +18,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
@@ -107,7 +108,7 @@ func (o *RerunOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := platform.CheckRights(ctx, o.clients.Kube, append(o.rights(), platform.RegistryRights(config.Registry)...)); err != nil {
+	if err := access.Check(ctx, o.clients.Kube, append(o.rights(), platform.RegistryPermissions(config.Registry)...)); err != nil {
 		return err
 	}
 	client, _, err := o.connect(ctx, config)

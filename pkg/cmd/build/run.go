@@ -16,6 +16,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
@@ -59,7 +60,7 @@ func (o *Options) prepare(ctx context.Context) (*prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := platform.CheckRights(ctx, o.clients.Kube, append(o.rights(), platform.RegistryRights(config.Registry)...)); err != nil {
+	if err := access.Check(ctx, o.clients.Kube, append(o.rights(), platform.RegistryPermissions(config.Registry)...)); err != nil {
 		return nil, err
 	}
 	p := &prepared{config: config}

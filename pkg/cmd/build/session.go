@@ -20,6 +20,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display/buildview"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
@@ -278,9 +279,9 @@ func (s *session) connect(ctx context.Context, config *manifests.Config) (*regis
 }
 
 // rights are what every run needs.
-func (s *session) rights() []platform.Right {
+func (s *session) rights() []access.Permission {
 	namespace := s.clients.Namespace
-	return []platform.Right{
+	return []access.Permission{
 		{Verb: "get", Resource: "secrets", Namespace: namespace, Name: manifests.RegistrySecret},
 		{Verb: "create", Resource: "secrets", Namespace: namespace},
 		{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},

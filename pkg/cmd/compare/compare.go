@@ -24,6 +24,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
@@ -281,8 +282,8 @@ func (f *Flags) candidates(o *Options, dir string) error {
 }
 
 // rights are what measuring takes.
-func rights(namespace string) []platform.Right {
-	return []platform.Right{
+func rights(namespace string) []access.Permission {
+	return []access.Permission{
 		{Verb: "get", Resource: "secrets", Namespace: namespace, Name: manifests.RegistrySecret},
 		{Verb: "get", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
 		{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
@@ -305,7 +306,7 @@ func (o *Options) Run(ctx context.Context) error {
 		return err
 	}
 	namespace := o.Clients.Namespace
-	if err := platform.CheckRights(ctx, o.Clients.Kube, append(rights(namespace), platform.RegistryRights(config.Registry)...)); err != nil {
+	if err := access.Check(ctx, o.Clients.Kube, append(rights(namespace), platform.RegistryPermissions(config.Registry)...)); err != nil {
 		return err
 	}
 	user, ca, err := platform.Login(ctx, o.Clients.Kube, namespace, config.Registry.Host)

@@ -8,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
@@ -25,8 +26,8 @@ func open(ctx context.Context, clients *kube.Clients, config *manifests.Config, 
 }
 
 // platformLogin is the right that opens all of the registry.
-func platformLogin() platform.Right {
-	return platform.Right{Verb: "get", Resource: "secrets", Namespace: manifests.SystemNamespace, Name: manifests.RegistrySecret}
+func platformLogin() access.Permission {
+	return access.Permission{Verb: "get", Resource: "secrets", Namespace: manifests.SystemNamespace, Name: manifests.RegistrySecret}
 }
 
 // finder finds repositories, each with a client that may read it.
@@ -49,7 +50,7 @@ type found struct {
 // never asked for its catalog: others use it, too.
 func (f *finder) everywhere(ctx context.Context) error {
 	if !f.config.Registry.External {
-		if err := platform.CheckRights(ctx, f.clients.Kube, []platform.Right{platformLogin()}); err != nil {
+		if err := access.Check(ctx, f.clients.Kube, []access.Permission{platformLogin()}); err != nil {
 			return err
 		}
 		client, err := open(ctx, f.clients, f.config, manifests.SystemNamespace)

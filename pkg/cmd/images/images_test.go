@@ -303,7 +303,7 @@ func TestPrune(t *testing.T) {
 
 func listKinds() map[schema.GroupVersionResource]string {
 	kinds := map[schema.GroupVersionResource]string{}
-	for _, right := range images.RecordRights() {
+	for _, right := range images.RecordPermissions() {
 		kinds[schema.GroupVersionResource{Group: right.Group, Version: "v1", Resource: right.Resource}] = right.Resource + "List"
 	}
 	return kinds

@@ -18,6 +18,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
@@ -126,7 +127,7 @@ func (o *inspectOptions) Run(ctx context.Context) error {
 		return err
 	}
 	namespace := o.Clients.Namespace
-	if err := platform.CheckRights(ctx, o.Clients.Kube, append(inspectRights(namespace), platform.RegistryRights(config.Registry)...)); err != nil {
+	if err := access.Check(ctx, o.Clients.Kube, append(inspectPermissions(namespace), platform.RegistryPermissions(config.Registry)...)); err != nil {
 		return err
 	}
 	// The pod reads the namespace's own login.
@@ -180,9 +181,9 @@ func (o *inspectOptions) Run(ctx context.Context) error {
 	return nil
 }
 
-// inspectRights are what listing an image's files takes.
-func inspectRights(namespace string) []platform.Right {
-	return []platform.Right{
+// inspectPermissions are what listing an image's files takes.
+func inspectPermissions(namespace string) []access.Permission {
+	return []access.Permission{
 		{Verb: "get", Resource: "secrets", Namespace: namespace, Name: manifests.RegistrySecret},
 		{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
 		{Verb: "delete", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},

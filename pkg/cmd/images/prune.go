@@ -17,6 +17,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
@@ -152,11 +153,11 @@ func (o *pruneOptions) Run(ctx context.Context) error {
 	if config.Registry.External {
 		return images.ErrExternal
 	}
-	rights := slices.Concat([]platform.Right{platformLogin()}, platform.RegistryRights(config.Registry), images.RecordRights())
+	rights := slices.Concat([]access.Permission{platformLogin()}, platform.RegistryPermissions(config.Registry), images.RecordPermissions())
 	if !o.DryRun {
-		rights = append(rights, images.CollectorRights()...)
+		rights = append(rights, images.CollectorPermissions()...)
 	}
-	if err := platform.CheckRights(ctx, o.Clients.Kube, rights); err != nil {
+	if err := access.Check(ctx, o.Clients.Kube, rights); err != nil {
 		return err
 	}
 	client, err := open(ctx, o.Clients, config, manifests.SystemNamespace)

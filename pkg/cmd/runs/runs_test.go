@@ -23,8 +23,8 @@ import (
 	"knative.dev/pkg/apis"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -147,7 +147,7 @@ func TestRunWithoutRuns(t *testing.T) {
 		return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "pipelineruns"}, "", errors.New("no"))
 	})
 	o, _, _ = options()
-	var rights *platform.MissingRightsError
+	var rights *access.MissingError
 	if err := o.Run(t.Context()); !errors.As(err, &rights) || !strings.Contains(err.Error(), "list pipelineruns.tekton.dev in namespace demo") {
 		t.Errorf("without rights: %v", err)
 	}

@@ -13,6 +13,7 @@ import (
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 	knative "knative.dev/pkg/version"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
@@ -106,7 +107,7 @@ func (o *Options) plan(ctx context.Context) (*plan, error) {
 	if err := p.render(); err != nil {
 		return nil, err
 	}
-	if err := platform.CheckRights(ctx, o.Clients.Kube, rights(p.platform.Objects())); err != nil {
+	if err := access.Check(ctx, o.Clients.Kube, rights(p.platform.Objects())); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -283,13 +284,13 @@ func checkStorageChange(before, after manifests.RegistryConfig) error {
 }
 
 // rights are what applying the objects takes.
-func rights(objects []*unstructured.Unstructured) []platform.Right {
-	var rights []platform.Right
-	seen := map[platform.Right]bool{}
+func rights(objects []*unstructured.Unstructured) []access.Permission {
+	var rights []access.Permission
+	seen := map[access.Permission]bool{}
 	for _, object := range objects {
 		resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
 		for _, verb := range []string{"get", "create", "patch"} {
-			right := platform.Right{Verb: verb, Group: resource.Group, Resource: resource.Resource, Namespace: object.GetNamespace()}
+			right := access.Permission{Verb: verb, Group: resource.Group, Resource: resource.Resource, Namespace: object.GetNamespace()}
 			if !seen[right] {
 				seen[right] = true
 				rights = append(rights, right)
@@ -297,11 +298,11 @@ func rights(objects []*unstructured.Unstructured) []platform.Right {
 		}
 	}
 	return append(rights,
-		platform.Right{Verb: "create", Resource: "pods", Subresource: "portforward", Namespace: manifests.SystemNamespace},
+		access.Permission{Verb: "create", Resource: "pods", Subresource: "portforward", Namespace: manifests.SystemNamespace},
 		// The proof that nodes can pull.
-		platform.Right{Verb: "list", Resource: "nodes"},
-		platform.Right{Verb: "create", Resource: "pods", Namespace: manifests.SystemNamespace},
-		platform.Right{Verb: "delete", Resource: "pods", Namespace: manifests.SystemNamespace},
-		platform.Right{Verb: "deletecollection", Resource: "pods", Namespace: manifests.SystemNamespace},
+		access.Permission{Verb: "list", Resource: "nodes"},
+		access.Permission{Verb: "create", Resource: "pods", Namespace: manifests.SystemNamespace},
+		access.Permission{Verb: "delete", Resource: "pods", Namespace: manifests.SystemNamespace},
+		access.Permission{Verb: "deletecollection", Resource: "pods", Namespace: manifests.SystemNamespace},
 	)
 }

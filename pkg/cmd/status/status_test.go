@@ -57,7 +57,7 @@ func example() *status.Status {
 		TypeMeta: metav1.TypeMeta{Kind: status.Kind, APIVersion: status.APIVersion},
 		Platform: []status.Part{
 			{Name: "kubernetes", Version: "v1.36.3", Desired: 2, Ready: 1, Healthy: true, Message: "not ready: two"},
-			{Name: "tekton", Namespace: "tekton-pipelines", Version: "v1.15.1", Unknown: true, Message: "missing rights: list deployments.apps"},
+			{Name: "tekton", Namespace: "tekton-pipelines", Version: "v1.15.1", Unknown: true, Message: "missing permissions: list deployments.apps"},
 			{Name: "registry", Namespace: "pyflow-system", Version: "3", Desired: 1, Ready: 1, Healthy: true, CertificateExpires: &expires, Message: "certificate expires on 2026-03-10"},
 			{Name: "pipeline", Namespace: "pyflow-system", Version: "v0.1.0", Desired: 3, Ready: 3, Healthy: true},
 		},

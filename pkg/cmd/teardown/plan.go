@@ -11,6 +11,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
@@ -204,14 +205,14 @@ func (p *plan) deleted() []*unstructured.Unstructured {
 }
 
 // rights are what the plan takes.
-func (p *plan) rights(mapper meta.RESTMapper) []platform.Right {
-	var rights []platform.Right
+func (p *plan) rights(mapper meta.RESTMapper) []access.Permission {
+	var rights []access.Permission
 	need := func(verb string, object *unstructured.Unstructured) {
 		resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
 		if mapping, err := mapper.RESTMapping(object.GroupVersionKind().GroupKind()); err == nil {
 			resource = mapping.Resource
 		}
-		right := platform.Right{Verb: verb, Group: resource.Group, Resource: resource.Resource, Namespace: object.GetNamespace()}
+		right := access.Permission{Verb: verb, Group: resource.Group, Resource: resource.Resource, Namespace: object.GetNamespace()}
 		if !slices.Contains(rights, right) {
 			rights = append(rights, right)
 		}

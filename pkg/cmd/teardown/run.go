@@ -14,9 +14,9 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
 
@@ -84,7 +84,7 @@ func (o *Options) prepare(ctx context.Context) (*cluster, *plan, error) {
 	if len(plan.stages)+len(plan.released) == 0 {
 		return cluster, plan, nil
 	}
-	return cluster, plan, platform.CheckRights(ctx, o.Clients.Kube, plan.rights(o.Clients.Mapper))
+	return cluster, plan, access.Check(ctx, o.Clients.Kube, plan.rights(o.Clients.Mapper))
 }
 
 // print names what goes, in order.
@@ -124,7 +124,7 @@ func (o *Options) confirm(ctx context.Context, cluster *cluster, plan *plan) (*p
 		case "yes":
 		case "no":
 			plan = cluster.plan(o.Purge, true)
-			if err := platform.CheckRights(ctx, o.Clients.Kube, plan.rights(o.Clients.Mapper)); err != nil {
+			if err := access.Check(ctx, o.Clients.Kube, plan.rights(o.Clients.Mapper)); err != nil {
 				return nil, err
 			}
 		default:

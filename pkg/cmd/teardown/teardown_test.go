@@ -27,9 +27,9 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
 
 // installed is a small platform as setup leaves it, with two apps' namespaces and
@@ -639,7 +639,7 @@ func TestRightsComeFirst(t *testing.T) {
 		return true, review, nil
 	})
 	err := f.Run(t.Context())
-	var missing *platform.MissingRightsError
+	var missing *access.MissingError
 	if !errors.As(err, &missing) || !strings.Contains(err.Error(), "delete customresourcedefinitions.apiextensions.k8s.io") || len(f.changes()) > 0 {
 		t.Errorf("got %v, changes %q", err, f.changes())
 	}

@@ -13,8 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
 
 // apps reports what was delivered in the scope, by namespace and name.
@@ -64,8 +64,8 @@ func appKey(meta metav1.ObjectMeta) string {
 // workloads lists every workload of an app in the scope.
 func (c *collector) workloads(ctx context.Context) ([]workload, error) {
 	var workloads []workload
-	right := func(resource string) platform.Right {
-		return platform.Right{Verb: "list", Group: "apps", Resource: resource, Namespace: c.scope}
+	right := func(resource string) access.Permission {
+		return access.Permission{Verb: "list", Group: "apps", Resource: resource, Namespace: c.scope}
 	}
 	apps := c.Kube.AppsV1()
 	err := each(ctx, right("deployments"), manifests.LabelApp,
@@ -132,7 +132,7 @@ func (c *collector) podsOf(ctx context.Context, w workload) ([]corev1.Pod, error
 
 func listPods(ctx context.Context, kube kubernetes.Interface, namespace, selector string) ([]corev1.Pod, error) {
 	var pods []corev1.Pod
-	err := each(ctx, platform.Right{Verb: "list", Resource: "pods", Namespace: namespace}, selector,
+	err := each(ctx, access.Permission{Verb: "list", Resource: "pods", Namespace: namespace}, selector,
 		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			return kube.CoreV1().Pods(namespace).List(ctx, options)
 		},
@@ -153,7 +153,7 @@ type fronts struct {
 // user may not list is left out.
 func listFronts(ctx context.Context, kube kubernetes.Interface, namespace, selector string) (fronts, error) {
 	var f fronts
-	err := each(ctx, platform.Right{Verb: "list", Resource: "services", Namespace: namespace}, selector,
+	err := each(ctx, access.Permission{Verb: "list", Resource: "services", Namespace: namespace}, selector,
 		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			return kube.CoreV1().Services(namespace).List(ctx, options)
 		},
@@ -161,7 +161,7 @@ func listFronts(ctx context.Context, kube kubernetes.Interface, namespace, selec
 	if _, err := denied(err); err != nil {
 		return f, err
 	}
-	err = each(ctx, platform.Right{Verb: "list", Group: "networking.k8s.io", Resource: "ingresses", Namespace: namespace}, selector,
+	err = each(ctx, access.Permission{Verb: "list", Group: "networking.k8s.io", Resource: "ingresses", Namespace: namespace}, selector,
 		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			return kube.NetworkingV1().Ingresses(namespace).List(ctx, options)
 		},

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 )
 
 // node is what the report needs of one: lists of nodes are long.
@@ -25,7 +25,7 @@ type node struct {
 
 // listNodes returns all nodes by name; known is false when the user may not list them.
 func listNodes(ctx context.Context, kube kubernetes.Interface) (nodes []node, known bool, err error) {
-	err = each(ctx, platform.Right{Verb: "list", Resource: "nodes"}, "",
+	err = each(ctx, access.Permission{Verb: "list", Resource: "nodes"}, "",
 		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			return kube.CoreV1().Nodes().List(ctx, options)
 		},

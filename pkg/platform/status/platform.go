@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/kubectl/pkg/util/podutils"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
@@ -88,7 +89,7 @@ func (c *collector) kubernetes(context.Context) ([]Part, error) {
 // installed and by whom.
 func (c *collector) tekton(ctx context.Context) ([]Part, error) {
 	found := map[string]*appsv1.Deployment{}
-	err := each(ctx, platform.Right{Verb: "list", Group: "apps", Resource: "deployments"}, platform.TektonSelector,
+	err := each(ctx, access.Permission{Verb: "list", Group: "apps", Resource: "deployments"}, platform.TektonSelector,
 		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			return c.Kube.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, options)
 		},
@@ -146,7 +147,7 @@ func (c *collector) registry(ctx context.Context) ([]Part, error) {
 		return []Part{part}, nil
 	}
 	var parts []Part
-	right := platform.Right{Verb: "get", Group: "apps", Resource: "statefulsets", Namespace: manifests.SystemNamespace}
+	right := access.Permission{Verb: "get", Group: "apps", Resource: "statefulsets", Namespace: manifests.SystemNamespace}
 	for _, name := range []string{manifests.RegistryName, manifests.StorageName} {
 		object, err := read(right, func() (*appsv1.StatefulSet, error) {
 			return c.Kube.AppsV1().StatefulSets(manifests.SystemNamespace).Get(ctx, name, metav1.GetOptions{})
@@ -173,7 +174,7 @@ func (c *collector) registry(ctx context.Context) ([]Part, error) {
 // certificates returns when the first of the registry's certificates that the
 // user may read expires, or the zero time.
 func (c *collector) certificates(ctx context.Context) (time.Time, error) {
-	right := platform.Right{Verb: "get", Resource: "configmaps", Namespace: manifests.SystemNamespace}
+	right := access.Permission{Verb: "get", Resource: "configmaps", Namespace: manifests.SystemNamespace}
 	ca, err := read(right, func() (*corev1.ConfigMap, error) {
 		return c.Kube.CoreV1().ConfigMaps(manifests.SystemNamespace).Get(ctx, manifests.CAName, metav1.GetOptions{})
 	})
@@ -237,7 +238,7 @@ func (c *collector) nodeAccess(ctx context.Context) ([]Part, error) {
 		return nil, nil
 	}
 	system := manifests.SystemNamespace
-	right := platform.Right{Verb: "get", Group: "apps", Resource: "daemonsets", Namespace: system}
+	right := access.Permission{Verb: "get", Group: "apps", Resource: "daemonsets", Namespace: system}
 	object, err := read(right, func() (*appsv1.DaemonSet, error) {
 		return c.Kube.AppsV1().DaemonSets(system).Get(ctx, manifests.NodeAccessName, metav1.GetOptions{})
 	})
@@ -252,7 +253,7 @@ func (c *collector) nodeAccess(ctx context.Context) ([]Part, error) {
 		return []Part{withMode(part, c.config.NodeAccess)}, err
 	}
 	served := map[string]bool{}
-	err = each(ctx, platform.Right{Verb: "list", Resource: "pods", Namespace: system}, metav1.FormatLabelSelector(object.Spec.Selector),
+	err = each(ctx, access.Permission{Verb: "list", Resource: "pods", Namespace: system}, metav1.FormatLabelSelector(object.Spec.Selector),
 		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			return c.Kube.CoreV1().Pods(system).List(ctx, options)
 		},
@@ -314,7 +315,7 @@ func (c *collector) pipeline(ctx context.Context) ([]Part, error) {
 	var missing, tasks []string
 	count := func(kind, name string, get func() error) error {
 		part.Desired++
-		right := platform.Right{Verb: "get", Group: "tekton.dev", Resource: kind + "s", Namespace: part.Namespace}
+		right := access.Permission{Verb: "get", Group: "tekton.dev", Resource: kind + "s", Namespace: part.Namespace}
 		_, err := read(right, func() (any, error) { return nil, get() })
 		switch {
 		case apierrors.IsNotFound(err):
@@ -408,7 +409,7 @@ func (c *collector) namespace(ctx context.Context, namespace string) ([]Part, er
 	var missing []string
 	for _, object := range objects {
 		part.Desired++
-		right := platform.Right{Verb: "get", Group: object.group, Resource: object.resource, Namespace: namespace}
+		right := access.Permission{Verb: "get", Group: object.group, Resource: object.resource, Namespace: namespace}
 		_, err := read(right, func() (struct{}, error) { return struct{}{}, object.get(object.name) })
 		switch {
 		case apierrors.IsNotFound(err):
@@ -432,7 +433,7 @@ func (c *collector) namespace(ctx context.Context, namespace string) ([]Part, er
 
 // gone says whether a namespace is known not to exist.
 func (c *collector) gone(ctx context.Context, namespace string) (bool, error) {
-	_, err := read(platform.Right{Verb: "get", Resource: "namespaces"}, func() (*corev1.Namespace, error) {
+	_, err := read(access.Permission{Verb: "get", Resource: "namespaces"}, func() (*corev1.Namespace, error) {
 		return c.Kube.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
 	})
 	if apierrors.IsNotFound(err) {

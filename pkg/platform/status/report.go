@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/pager"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
@@ -266,12 +267,12 @@ type collector struct {
 }
 
 // read runs one request. An answer that the user lacks right is a
-// platform.MissingRightsError, any other error says what was asked for.
-func read[T any](right platform.Right, request func() (T, error)) (T, error) {
+// access.MissingError, any other error says what was asked for.
+func read[T any](right access.Permission, request func() (T, error)) (T, error) {
 	value, err := request()
 	switch {
 	case apierrors.IsForbidden(err):
-		return value, &platform.MissingRightsError{Missing: []platform.Right{right}}
+		return value, &access.MissingError{Missing: []access.Permission{right}}
 	case err != nil && !apierrors.IsNotFound(err):
 		return value, fmt.Errorf("%s: %w", right, err)
 	}
@@ -280,7 +281,7 @@ func read[T any](right platform.Right, request func() (T, error)) (T, error) {
 
 // denied splits an error into a missing right and anything else.
 func denied(err error) (missing, other error) {
-	var rights *platform.MissingRightsError
+	var rights *access.MissingError
 	if errors.As(err, &rights) {
 		return rights, nil
 	}
@@ -289,7 +290,7 @@ func denied(err error) (missing, other error) {
 
 // each hands the items of a list to visit, in pieces. A kind that the server
 // does not know has no items.
-func each[T runtime.Object](ctx context.Context, right platform.Right, selector string, list func(context.Context, metav1.ListOptions) (runtime.Object, error), visit func(T)) error {
+func each[T runtime.Object](ctx context.Context, right access.Permission, selector string, list func(context.Context, metav1.ListOptions) (runtime.Object, error), visit func(T)) error {
 	pages := pager.New(list)
 	pages.PageSize, pages.PageBufferSize = pageSize, 0
 	_, err := read(right, func() (struct{}, error) {

@@ -435,16 +435,16 @@ func TestCollectWithoutRights(t *testing.T) {
 		warning      string
 	}{
 		{kube: "nodes"},
-		{kube: "daemonsets", unknown: "node-access", message: "missing rights: get daemonsets.apps in namespace pyflow-system", warning: "missing rights: list daemonsets.apps in namespace demo"},
-		{kube: "statefulsets", unknown: "registry", message: "missing rights: get statefulsets.apps in namespace pyflow-system", warning: "missing rights: list statefulsets.apps in namespace demo"},
-		{kube: "deployments", unknown: "tekton", message: "missing rights: ", warning: "missing rights: list deployments.apps in namespace demo"},
-		{kube: "rolebindings", unknown: "namespace", message: "missing rights: get rolebindings.rbac.authorization.k8s.io in namespace demo"},
+		{kube: "daemonsets", unknown: "node-access", message: "missing permissions: get daemonsets.apps in namespace pyflow-system", warning: "missing permissions: list daemonsets.apps in namespace demo"},
+		{kube: "statefulsets", unknown: "registry", message: "missing permissions: get statefulsets.apps in namespace pyflow-system", warning: "missing permissions: list statefulsets.apps in namespace demo"},
+		{kube: "deployments", unknown: "tekton", message: "missing permissions: ", warning: "missing permissions: list deployments.apps in namespace demo"},
+		{kube: "rolebindings", unknown: "namespace", message: "missing permissions: get rolebindings.rbac.authorization.k8s.io in namespace demo"},
 		{kube: "services"},
 		{kube: "ingresses"},
 		{kube: "namespaces"},
-		{tekton: "pipelines", unknown: "pipeline", message: "missing rights: get pipelines.tekton.dev in namespace pyflow-system"},
-		{tekton: "tasks", unknown: "pipeline", message: "missing rights: get tasks.tekton.dev in namespace pyflow-system"},
-		{tekton: "pipelineruns", warning: "missing rights: list pipelineruns.tekton.dev in namespace demo"},
+		{tekton: "pipelines", unknown: "pipeline", message: "missing permissions: get pipelines.tekton.dev in namespace pyflow-system"},
+		{tekton: "tasks", unknown: "pipeline", message: "missing permissions: get tasks.tekton.dev in namespace pyflow-system"},
+		{tekton: "pipelineruns", warning: "missing permissions: list pipelineruns.tekton.dev in namespace demo"},
 	} {
 		t.Run(test.kube+test.tekton, func(t *testing.T) {
 			clients := testClients(t, func(kube *fake.Clientset, tekton *tektonfake.Clientset) {

@@ -13,8 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
 
 // RunListKind is what a RunList says it is; its APIVersion is that of Status.
@@ -52,7 +52,7 @@ type RunOptions struct {
 }
 
 // Runs reports runs, newest first. Who may not list them gets a
-// platform.MissingRightsError.
+// access.MissingError.
 func Runs(ctx context.Context, client versioned.Interface, options RunOptions) (*RunList, error) {
 	list := &RunList{TypeMeta: metav1.TypeMeta{Kind: RunListKind, APIVersion: APIVersion}, Items: []Run{}}
 	created := map[string]metav1.Time{}
@@ -62,7 +62,7 @@ func Runs(ctx context.Context, client versioned.Interface, options RunOptions) (
 	newest := func(a, b Run) int {
 		return cmp.Or(created[b.Namespace+"/"+b.Name].Compare(created[a.Namespace+"/"+a.Name].Time), strings.Compare(a.Namespace, b.Namespace), pipelinerun.Newer(meta(a), meta(b)))
 	}
-	_, err := read(platform.Right{Verb: "list", Group: "tekton.dev", Resource: "pipelineruns", Namespace: options.Namespace}, func() (struct{}, error) {
+	_, err := read(access.Permission{Verb: "list", Group: "tekton.dev", Resource: "pipelineruns", Namespace: options.Namespace}, func() (struct{}, error) {
 		return struct{}{}, pipelinerun.Each(ctx, client, options.Namespace, options.App, func(object *tektonv1.PipelineRun) {
 			created[object.Namespace+"/"+object.Name] = object.CreationTimestamp
 			list.Items = append(list.Items, newRun(object, options.Now))

@@ -13,8 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
 
 // AppURL returns where an app answers outside of the cluster, by the rule of URL
@@ -27,7 +27,7 @@ func AppURL(ctx context.Context, kube kubernetes.Interface, namespace, app strin
 	}
 	return fronts.url(ctx, kube, func() ([]string, error) {
 		// Any node will do: the first page has one that is ready.
-		list, err := read(platform.Right{Verb: "list", Resource: "nodes"}, func() (*corev1.NodeList, error) {
+		list, err := read(access.Permission{Verb: "list", Resource: "nodes"}, func() (*corev1.NodeList, error) {
 			return kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{Limit: pageSize})
 		})
 		if missing, err := denied(err); missing != nil || err != nil {

@@ -13,13 +13,13 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/pager"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
 
 // Apps lists the apps of a namespace, sorted, that its runs and workloads know
 // of. What the user may not list is left out; who may list nothing gets a
-// platform.MissingRightsError.
+// access.MissingError.
 func Apps(ctx context.Context, client dynamic.Interface, namespace string) ([]string, error) {
 	apps := schema.GroupVersion{Group: "apps", Version: "v1"}
 	kinds := []kind{
@@ -29,7 +29,7 @@ func Apps(ctx context.Context, client dynamic.Interface, namespace string) ([]st
 		{resource: apps.WithResource("daemonsets")},
 	}
 	names := map[string]bool{}
-	var missing []platform.Right
+	var missing []access.Permission
 	for _, kind := range kinds {
 		pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			return client.Resource(kind.resource).Namespace(namespace).List(ctx, options)
@@ -51,7 +51,7 @@ func Apps(ctx context.Context, client dynamic.Interface, namespace string) ([]st
 		}
 	}
 	if len(missing) == len(kinds) {
-		return nil, &platform.MissingRightsError{Missing: missing}
+		return nil, &access.MissingError{Missing: missing}
 	}
 	return slices.Sorted(maps.Keys(names)), nil
 }

@@ -21,8 +21,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
 
 const (
@@ -70,12 +70,12 @@ type Collector struct {
 	Progress func(string)
 }
 
-// CollectorRights are the rights that Collect needs.
-func CollectorRights() []platform.Right {
-	in := func(verb, group, resource, subresource string) platform.Right {
-		return platform.Right{Verb: verb, Group: group, Resource: resource, Subresource: subresource, Namespace: manifests.SystemNamespace}
+// CollectorPermissions are the rights that Collect needs.
+func CollectorPermissions() []access.Permission {
+	in := func(verb, group, resource, subresource string) access.Permission {
+		return access.Permission{Verb: verb, Group: group, Resource: resource, Subresource: subresource, Namespace: manifests.SystemNamespace}
 	}
-	return []platform.Right{
+	return []access.Permission{
 		in("get", "apps", "statefulsets", ""), in("patch", "apps", "statefulsets", "scale"),
 		in("create", "", "pods", ""), in("get", "", "pods", ""), in("delete", "", "pods", ""), in("get", "", "pods", "log"),
 	}

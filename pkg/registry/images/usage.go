@@ -17,8 +17,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/pager"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
 
 // pageSize bounds what is in memory of a long list.
@@ -45,7 +45,7 @@ type Usage struct {
 	// builds are the apps, namespace/name, with a build under way.
 	builds map[string]bool
 	// Missing are the rights for want of which something was not looked at.
-	Missing []platform.Right
+	Missing []access.Permission
 }
 
 // Of says whether anything refers to a manifest.
@@ -122,17 +122,17 @@ func recordKinds() []kind {
 	}
 }
 
-// RecordRights are the rights that FindUsage needs to see all of the cluster.
-func RecordRights() []platform.Right {
-	var rights []platform.Right
+// RecordPermissions are the rights that FindUsage needs to see all of the cluster.
+func RecordPermissions() []access.Permission {
+	var rights []access.Permission
 	for _, kind := range slices.Concat(workloadKinds(), recordKinds()) {
 		rights = append(rights, kind.right(""))
 	}
 	return rights
 }
 
-func (k kind) right(namespace string) platform.Right {
-	return platform.Right{Verb: "list", Group: k.resource.Group, Resource: k.resource.Resource, Namespace: namespace}
+func (k kind) right(namespace string) access.Permission {
+	return access.Permission{Verb: "list", Group: k.resource.Group, Resource: k.resource.Resource, Namespace: namespace}
 }
 
 // Workloads finds what runs the images of repositories in namespace, or anywhere
@@ -183,7 +183,7 @@ func find(ctx context.Context, client dynamic.Interface, namespace string, kinds
 		case apierrors.IsForbidden(err) && lenient:
 			f.usage.Missing = append(f.usage.Missing, kind.right(namespace))
 		case apierrors.IsForbidden(err):
-			return nil, &platform.MissingRightsError{Missing: []platform.Right{kind.right(namespace)}}
+			return nil, &access.MissingError{Missing: []access.Permission{kind.right(namespace)}}
 		case err != nil && !apierrors.IsNotFound(err): // A kind that the server does not know has no objects.
 			return nil, fmt.Errorf("%s: %w", kind.right(namespace), err)
 		}

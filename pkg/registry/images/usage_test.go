@@ -15,7 +15,7 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 	"sigs.k8s.io/yaml"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 )
 
 func fakeCluster(t *testing.T, documents ...string) *dynamicfake.FakeDynamicClient {
@@ -137,7 +137,7 @@ func TestUsageWithoutRights(t *testing.T) {
 		return true, nil, apierrors.NewNotFound(schema.GroupResource{Group: "batch", Resource: "jobs"}, "")
 	})
 	shop := repository(Images, "team-a/shop", stored("a", 0, []string{"a"}))
-	var missing *platform.MissingRightsError
+	var missing *access.MissingError
 	if _, err := FindUsage(t.Context(), cluster, []*Repository{shop}); !errors.As(err, &missing) || missing.Missing[0].Resource != "cronjobs" {
 		t.Errorf("error is %v", err)
 	}
@@ -165,7 +165,7 @@ func TestApps(t *testing.T) {
 	cluster.PrependReactor("list", "*", func(action k8stesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(action.GetResource().GroupResource(), "", errors.New("no"))
 	})
-	var missing *platform.MissingRightsError
+	var missing *access.MissingError
 	if _, err := Apps(t.Context(), cluster, "team-a"); !errors.As(err, &missing) || len(missing.Missing) != 4 {
 		t.Errorf("error is %v", err)
 	}

@@ -1,4 +1,6 @@
-package registry
+// Package podforward connects to a port of a pod from inside the process, through
+// the API server.
+package podforward
 
 import (
 	"context"
@@ -23,11 +25,10 @@ import (
 	"k8s.io/streaming/pkg/httpstream"
 )
 
-// What can be wrong with the way to the registry's pod.
 var (
-	// ErrNoPod says that the registry's pod is not there.
+	// ErrNoPod reports that the pod does not exist.
 	ErrNoPod = errors.New("there is no such pod")
-	// ErrNotReady says that the registry's pod is there and not ready.
+	// ErrNotReady reports that the pod exists and is not ready.
 	ErrNotReady = errors.New("the pod is not ready")
 )
 
@@ -35,25 +36,23 @@ var (
 // network and the address may be ignored.
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Dialer returns a DialFunc that connects to a port of a pod, whatever the
-// address says. The pod is named, not selected, so that a right to it need not be
-// one to all pods of its namespace. It goes through the API
-// server's port-forward inside of the process, without a local port: over a
-// WebSocket and, where the server or a proxy on the way does not take one, over
-// SPDY.
+// Dialer returns a DialFunc that connects to a port of a pod and ignores the
+// address. It names the pod instead of selecting it, so the user needs permission
+// for this pod only. It uses the API server's port-forward inside the process,
+// without a local port: over a WebSocket or, if the server or a proxy refuses
+// that, over SPDY.
 //
-// All connections share one port-forward while it lasts; when it breaks, the
-// pod is looked up again for the next dial. It is closed with the last
-// connection. A dial does not prove that something listens on the port: if
-// nothing does, the first read says so.
+// All connections share one port-forward. If it breaks, the next dial looks up the
+// pod again. It closes with the last connection. A dial does not prove that
+// something listens on the port: if nothing does, the first read fails.
 //
-// Errors hold ErrNoPod, ErrNotReady, or what the API server said as an
+// Errors wrap ErrNoPod, ErrNotReady, or the API server's answer as an
 // apierrors.APIStatus. The client must be a real one: a fake has no URLs.
 func Dialer(cfg *rest.Config, client kubernetes.Interface, namespace, pod string, port int) (DialFunc, error) {
 	if port < 1 || port > 65535 {
 		return nil, fmt.Errorf("port-forward: %d is not a port", port)
 	}
-	// Checks the configuration, so that a dial fails for the cluster's reasons only.
+	// Check the configuration here, so that a dial fails only because of the cluster.
 	if _, err := rest.HTTPClientFor(cfg); err != nil {
 		return nil, fmt.Errorf("port-forward: %w", err)
 	}
@@ -76,7 +75,7 @@ type forwarder struct {
 	pod       string
 	port      int
 
-	// turn holds a value while a dial looks at current or replaces it.
+	// turn holds a value while a dial reads or replaces current.
 	turn    chan struct{}
 	current *tunnel
 }
@@ -91,14 +90,14 @@ func (f *forwarder) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		if err == nil {
 			return connection, nil
 		}
-		// A tunnel that was there may have broken unseen; a new one has not.
+		// An existing tunnel may have broken unnoticed; a new one has not.
 		if fresh || ctx.Err() != nil {
 			return nil, fmt.Errorf("port-forward to pod %s/%s: %w", f.namespace, t.pod, err)
 		}
 	}
 }
 
-// acquire returns a tunnel with one more user, and whether it was made for it.
+// acquire returns a tunnel with one more user, and reports whether it is new.
 func (f *forwarder) acquire(ctx context.Context) (t *tunnel, fresh bool, err error) {
 	select {
 	case f.turn <- struct{}{}:
@@ -129,8 +128,8 @@ func (f *forwarder) open(ctx context.Context) (*tunnel, error) {
 		connection httpstream.Connection
 		err        error
 	}
-	// The dialers take no context, so a dial that is given up is cleaned up when
-	// it returns.
+	// The dialers take no context, so an abandoned dial is cleaned up when it
+	// returns.
 	results := make(chan result, 1)
 	go func() {
 		connection, err := f.upgrade(target)
@@ -152,7 +151,7 @@ func (f *forwarder) open(ctx context.Context) (*tunnel, error) {
 	}
 }
 
-// check returns an error that says what the pod waits for unless it is ready.
+// check returns an error with what the pod waits for, unless it is ready.
 func (f *forwarder) check(ctx context.Context) error {
 	pod, err := f.client.CoreV1().Pods(f.namespace).Get(ctx, f.pod, metav1.GetOptions{})
 	switch {
@@ -170,7 +169,7 @@ func ready(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && pod.Status.Phase == corev1.PodRunning && podutils.IsPodReady(pod)
 }
 
-// unready says in a few words what keeps a pod from being ready.
+// unready returns why a pod is not ready, in a few words.
 func unready(pod *corev1.Pod) string {
 	reason := string(pod.Status.Phase)
 	if pod.DeletionTimestamp != nil {
@@ -193,9 +192,9 @@ func unready(pod *corev1.Pod) string {
 	return "pod " + pod.Name + " is " + reason
 }
 
-// upgrade opens the port-forward as kubectl does: over a WebSocket, and over
-// SPDY when the upgrade fails. The types are those of k8s.io/streaming, as the
-// failure is: the functions of the same names in apimachinery do not know it.
+// upgrade opens the port-forward as kubectl does: over a WebSocket, and over SPDY
+// if the upgrade fails. The upgrade failure has a type of k8s.io/streaming, which
+// the functions of the same names in apimachinery do not recognize.
 func (f *forwarder) upgrade(target *url.URL) (httpstream.Connection, error) {
 	overWebSocket, err := portforward.NewSPDYOverWebsocketDialerForStreaming(target, f.cfg)
 	if err != nil {
@@ -231,8 +230,8 @@ func negotiate(dialer httpstream.Dialer) (httpstream.Connection, error) {
 	return connection, nil
 }
 
-// refusal makes one error of two: the type is known from the first attempt, the
-// words are those of the second, which asks for the verb that users are granted.
+// refusal merges two errors: the first attempt has the type; the second has the
+// message, because it asks for the verb that users are granted.
 func refusal(overWebSocket, overSPDY error) error {
 	var failure *httpstream.UpgradeFailureError
 	var status *apierrors.StatusError
@@ -255,7 +254,7 @@ type tunnel struct {
 	broken bool
 }
 
-// acquire adds a user, unless the tunnel is of no use any more.
+// acquire adds a user and returns true, unless the tunnel has ended.
 func (t *tunnel) acquire() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -266,7 +265,7 @@ func (t *tunnel) acquire() bool {
 	return true
 }
 
-// release takes a user away, and closes the tunnel with the last one.
+// release removes a user, and closes the tunnel with the last one.
 func (t *tunnel) release() {
 	t.mu.Lock()
 	t.users--
@@ -277,7 +276,7 @@ func (t *tunnel) release() {
 	}
 }
 
-// retire makes the next dial open another tunnel; connections go on.
+// retire makes the next dial open another tunnel; open connections continue.
 func (t *tunnel) retire() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -300,8 +299,8 @@ func (t *tunnel) requestID() string {
 	return strconv.Itoa(t.nextID)
 }
 
-// connect opens a connection for a user that was added before. If it fails the
-// user is gone and the tunnel is retired.
+// connect opens a connection for a user that acquire added. If it fails, it
+// releases the user and retires the tunnel.
 func (t *tunnel) connect(ctx context.Context, port int) (net.Conn, error) {
 	type result struct {
 		refusals, data httpstream.Stream
@@ -317,12 +316,12 @@ func (t *tunnel) connect(ctx context.Context, port int) (net.Conn, error) {
 	case r := <-results:
 		if r.err != nil {
 			t.retire()
-			go t.release() // closing it may take as long as the network does
+			go t.release() // closing it may block on the network
 			return nil, r.err
 		}
 		return newConn(t, r.refusals, r.data, port), nil
 	case <-ctx.Done():
-		// No answer is also what a dead network looks like.
+		// The network may be dead.
 		t.retire()
 		go func() {
 			r := <-results
@@ -343,7 +342,7 @@ func (t *tunnel) streams(port int) (refusals, data httpstream.Stream, err error)
 	if err != nil {
 		return nil, nil, fmt.Errorf("create the error stream: %w", err)
 	}
-	// Nothing is written to it; the other side needs to know.
+	// Nothing is written to it; closing it informs the other side.
 	_ = refusals.Close()
 	headers = headers.Clone()
 	headers.Set(corev1.StreamType, corev1.StreamTypeData)

@@ -1,4 +1,4 @@
-package registry
+package podforward
 
 import (
 	"errors"
@@ -14,19 +14,19 @@ import (
 )
 
 const (
-	// lastWords is how long the end of the data waits for the reason, which
-	// comes on another stream.
-	lastWords = time.Second
-	// lingering is how long the other side has to end a connection that was
+	// reasonTimeout is how long the end of the data waits for the reason, which
+	// arrives on another stream.
+	reasonTimeout = time.Second
+	// lingerTimeout is how long the other side has to end a connection that was
 	// closed here, before it is reset.
-	lingering = 2 * time.Second
-	// errorLimit bounds what is kept of an error message.
+	lingerTimeout = 2 * time.Second
+	// errorLimit bounds an error message.
 	errorLimit = 8 << 10
 )
 
-// conn is one connection through a tunnel. A stream of the tunnel has no
-// deadlines and can not be closed while it is written to, so the streams are
-// copied from and to one end of a pipe, and conn is the other end.
+// conn is one connection through a tunnel. A stream of the tunnel has no deadlines
+// and cannot be closed during a write, so the streams are copied from and to one
+// end of a pipe, and conn is the other end.
 type conn struct {
 	net.Conn
 	pod addr
@@ -45,10 +45,10 @@ func newConn(t *tunnel, errorStream, dataStream httpstream.Stream, port int) *co
 		message, err := io.ReadAll(io.LimitReader(errorStream, errorLimit))
 		if text := strings.TrimSpace(string(message)); text != "" {
 			err = errors.New(text)
-			// The pod may be gone: the next connection looks for another. This
-			// one has ended, whether or not its data says so.
+			// The pod may be gone: the next connection looks it up again. This
+			// one has ended, even if its data stream has not.
 			t.retire()
-			time.AfterFunc(lastWords, func() { _ = dataStream.Reset() })
+			time.AfterFunc(reasonTimeout, func() { _ = dataStream.Reset() })
 		}
 		refused <- err
 	}()
@@ -58,7 +58,7 @@ func newConn(t *tunnel, errorStream, dataStream httpstream.Stream, port int) *co
 		defer close(received)
 		n, err := io.Copy(there, dataStream)
 		if errors.Is(err, io.ErrClosedPipe) {
-			// Closed here; what still comes is for nobody.
+			// Closed here; discard the rest.
 			_, _ = io.Copy(io.Discard, dataStream)
 			return
 		}
@@ -68,7 +68,7 @@ func newConn(t *tunnel, errorStream, dataStream httpstream.Stream, port int) *co
 	go func() {
 		_, _ = io.Copy(dataStream, there)
 		_ = dataStream.Close()
-		timer := time.NewTimer(lingering)
+		timer := time.NewTimer(lingerTimeout)
 		defer timer.Stop()
 		select {
 		case <-received:
@@ -81,10 +81,10 @@ func newConn(t *tunnel, errorStream, dataStream httpstream.Stream, port int) *co
 	return c
 }
 
-// end finds out why the data ended, after n bytes of it.
+// end records why the data ended after n bytes.
 func (c *conn) end(t *tunnel, refused <-chan error, n int64) {
 	expired := make(chan struct{})
-	timer := time.AfterFunc(lastWords, func() { close(expired) })
+	timer := time.AfterFunc(reasonTimeout, func() { close(expired) })
 	defer timer.Stop()
 	var err error
 	select {
@@ -92,9 +92,9 @@ func (c *conn) end(t *tunnel, refused <-chan error, n int64) {
 	case <-expired:
 	}
 	if err == nil {
-		// A tunnel that broke ends its streams before it says that it broke. The
-		// price is that a connection which the pod ended in good order tells so
-		// that much later, which only one without a length to its answer feels.
+		// A broken tunnel ends its streams before it reports that it broke. So a
+		// connection that the pod closed properly ends this much later, which
+		// matters only for answers without a length.
 		select {
 		case <-t.connection.CloseChan():
 			err = errors.New("lost connection to the pod")
@@ -104,7 +104,7 @@ func (c *conn) end(t *tunnel, refused <-chan error, n int64) {
 	switch {
 	case err != nil:
 	case n == 0:
-		// The message that tells why can get lost when its stream is reset.
+		// The message with the reason can get lost when its stream is reset.
 		err = errors.New("the connection was closed without an answer")
 	default:
 		return
@@ -115,7 +115,7 @@ func (c *conn) end(t *tunnel, refused <-chan error, n int64) {
 	c.err = fmt.Errorf("port-forward to pod %s: %w", c.pod, err)
 }
 
-// reason returns why the other side ended the connection, or err if it just did.
+// reason returns why the other side ended the connection, or err if it gave none.
 func (c *conn) reason(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -125,8 +125,8 @@ func (c *conn) reason(err error) error {
 	return err
 }
 
-// Read reads what the pod sent. At the end it returns io.EOF, or the error of
-// the port-forward if there was one.
+// Read reads what the pod sent. At the end it returns io.EOF or the error of the
+// port-forward.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if errors.Is(err, io.EOF) {
@@ -135,7 +135,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write sends to the pod. It returns when the data was handed to the tunnel.
+// Write sends to the pod. It returns when the tunnel has taken the data.
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if errors.Is(err, io.ErrClosedPipe) {
@@ -144,10 +144,10 @@ func (c *conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// LocalAddr says that there is no local port.
+// LocalAddr returns a placeholder: there is no local port.
 func (c *conn) LocalAddr() net.Addr { return addr("in-process") }
 
-// RemoteAddr is the pod's name and the port.
+// RemoteAddr returns the pod's name and the port.
 func (c *conn) RemoteAddr() net.Addr { return c.pod }
 
 type addr string
