@@ -23,6 +23,9 @@ import (
 // Dockerfile is where a generated Dockerfile is in the build context.
 const Dockerfile = "Dockerfile"
 
+// DefaultPort is the port of an app when nothing says where it listens.
+const DefaultPort = detect.DefaultPort
+
 const ignoreFile = ".dockerignore"
 
 // Options are what the caller knows better than the folder. Zero values leave it to

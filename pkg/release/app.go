@@ -17,12 +17,14 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
-// app is the kustomization of an app without one.
+// defaults are the kustomization of an app without one.
 //
-//go:embed app/*.yaml
-var app embed.FS
+//go:embed defaults/*.yaml
+var defaults embed.FS
 
 const (
 	serviceFile = "service.yaml"
@@ -40,7 +42,7 @@ func appDirectory(options Options) (filesys.FileSystem, string, error) {
 	deployment, service := &appsv1.Deployment{}, &corev1.Service{}
 	objects := map[string]runtime.Object{"deployment.yaml": deployment, serviceFile: service}
 	for file, object := range objects {
-		text, err := app.ReadFile("app/" + file)
+		text, err := defaults.ReadFile("defaults/" + file)
 		if err == nil {
 			err = yaml.UnmarshalStrict(text, object)
 		}
@@ -52,14 +54,14 @@ func appDirectory(options Options) (filesys.FileSystem, string, error) {
 		return nil, "", err
 	}
 	kustomization := &types.Kustomization{}
-	text, err := app.ReadFile("app/" + kustomizationFile)
+	text, err := defaults.ReadFile("defaults/" + kustomizationFile)
 	if err == nil {
 		err = yaml.UnmarshalStrict(text, kustomization)
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("built-in manifests, %s: %w", kustomizationFile, err)
 	}
-	if options.Expose == ExposeNone {
+	if options.Expose == app.ExposeNone {
 		delete(objects, serviceFile)
 		kustomization.Resources = slices.DeleteFunc(kustomization.Resources, func(file string) bool { return file == serviceFile })
 	}
@@ -88,7 +90,7 @@ func fill(deployment *appsv1.Deployment, service *corev1.Service, options Option
 	labels := map[string]string{manifests.LabelApp: options.App, nameLabel: options.App}
 	port := options.Port
 	if port == 0 {
-		port = DefaultPort
+		port = detect.DefaultPort
 	}
 	replicas := options.Replicas
 
@@ -147,7 +149,7 @@ func addEnv(container *corev1.Container, env map[string]string) error {
 // addResources sets limits, and requests in place of those that a container has; of
 // the latter those that remain are not above their limit.
 func addResources(container *corev1.Container, requests, limits corev1.ResourceList) error {
-	if err := CheckResources(requests, limits); err != nil {
+	if err := app.CheckResources(requests, limits); err != nil {
 		return fmt.Errorf("resources: %w", err)
 	}
 	for name, request := range container.Resources.Requests {
@@ -162,14 +164,14 @@ func addResources(container *corev1.Container, requests, limits corev1.ResourceL
 
 // setProbes sets how the probes that a container has ask, and leaves out those that
 // shall not.
-func setProbes(container *corev1.Container, probes Probes) {
+func setProbes(container *corev1.Container, probes app.Probes) {
 	if probes.Startup == "" && strings.HasPrefix(string(probes.Liveness), "/") {
 		probes.Startup = probes.Liveness
 	}
-	set := func(probe **corev1.Probe, how Probe) {
+	set := func(probe **corev1.Probe, how app.Probe) {
 		switch how {
-		case "", ProbeTCP:
-		case ProbeNone:
+		case "", app.ProbeTCP:
+		case app.ProbeNone:
 			*probe = nil
 		default:
 			(*probe).ProbeHandler = corev1.ProbeHandler{

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
 const (
@@ -31,10 +32,6 @@ const (
 	// maxSize leaves room for metadata below the 1 MiB that a Secret may take.
 	maxSize = 1<<20 - 16<<10
 )
-
-// DefaultPort is where a Python service listens by custom: uvicorn, gunicorn and
-// Django all default to it.
-const DefaultPort = 8000
 
 // ErrNoPlaceholder says that no workload runs the image that is built.
 var ErrNoPlaceholder = errors.New("no workload runs the image that is built")
@@ -48,20 +45,20 @@ type Options struct {
 	// Directory holds the user's kustomization; empty takes a Deployment and a
 	// Service of our own, which the fields from Port to Expose are for.
 	Directory string
-	// Port is the port that the app listens on; zero is DefaultPort.
+	// Port is the port that the app listens on; zero is detect.DefaultPort.
 	Port int32
 	// Replicas is the number of pods.
 	Replicas int32
 	// Env are variables of the app, literally; PORT among them has to be Port.
 	Env map[string]string
 	// Requests and Limits are the resources of each pod, which go together as
-	// CheckResources says. What Requests do not name of 50m of CPU and 128Mi of
+	// app.CheckResources says. What Requests do not name of 50m of CPU and 128Mi of
 	// memory is requested all the same, but no more than Limits.
 	Requests, Limits corev1.ResourceList
 	// Probes say how the app is asked whether it runs.
-	Probes Probes
+	Probes app.Probes
 	// Expose is what leads to the app.
-	Expose Expose
+	Expose app.Expose
 	// Key makes the hash of the manifests one that says nothing of a Secret among
 	// them to those who do not know the key.
 	Key []byte

@@ -26,6 +26,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
 // Flags are what the command line says.
@@ -162,7 +163,7 @@ again leaves at once.`,
 	f.StringVar(&flags.Path, "path", "", "Folder in the repository (default: all of it)")
 	f.StringVar(&flags.GitSecret, "git-secret", "", "Secret in the namespace to log in to the repository with: username and password (a token), or ssh-privatekey and known_hosts")
 	f.StringVar(&flags.Manifests, "manifests", "", "Kustomize directory to deliver (default: deploy or k8s in the folder, when one is there)")
-	f.Int32Var(&flags.Port, "port", 0, fmt.Sprintf("Port the service listens on, when there is no kustomize directory (default: the Dockerfile's EXPOSE, or %d)", release.DefaultPort))
+	f.Int32Var(&flags.Port, "port", 0, fmt.Sprintf("Port the service listens on, when there is no kustomize directory (default: the Dockerfile's EXPOSE, or %d)", project.DefaultPort))
 	f.Int32Var(&flags.Replicas, "replicas", flags.Replicas, "Number of replicas, when there is no kustomize directory")
 	f.StringVar(&flags.Expose, "expose", "", "Service that leads to the app, when there is no kustomize directory: NodePort, ClusterIP, LoadBalancer or None (default: NodePort)")
 	f.StringArrayVar(&flags.Env, "env", nil, "Variable of the running app, as KEY=VALUE, when there is no kustomize directory; repeatable")
@@ -186,7 +187,7 @@ again leaves at once.`,
 	})
 	for flag, values := range map[string][]string{
 		"variant": {string(generate.Slim), string(generate.Distroless), string(generate.Bloated)},
-		"expose":  {string(release.ExposeNodePort), string(release.ExposeClusterIP), string(release.ExposeLoadBalancer), string(release.ExposeNone)},
+		"expose":  {string(app.ExposeNodePort), string(app.ExposeClusterIP), string(app.ExposeLoadBalancer), string(app.ExposeNone)},
 		"probe":   {"startup=", "readiness=", "liveness="},
 	} {
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))

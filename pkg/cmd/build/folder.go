@@ -14,6 +14,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
 // show prints the Dockerfile that would be built, and says what it was made for.
@@ -111,7 +112,7 @@ func (f *Flags) readFolder(o *Options, dir string) error {
 	if o.Release.Port == 0 && len(stage.Expose) > 0 {
 		o.Release.Port = int32(stage.Expose[0]) //nolint:gosec // a port of a Dockerfile, read as 16 bits
 	}
-	return release.CheckResources(o.Release.Requests, o.Release.Limits)
+	return app.CheckResources(o.Release.Requests, o.Release.Limits)
 }
 
 // readRelease reads what the command line says about the default objects.
@@ -128,27 +129,27 @@ func (f *Flags) readRelease(o *Options) error {
 	r := release.Options{Directory: f.Manifests, Port: f.Port, Replicas: f.Replicas}
 	var err error
 	if f.Expose != "" {
-		if r.Expose, err = release.ParseExpose(f.Expose); err != nil {
+		if r.Expose, err = app.ParseExpose(f.Expose); err != nil {
 			return fmt.Errorf("--expose: %w", err)
 		}
 	}
-	if r.Env, err = release.ParseEnv(f.Env); err != nil {
+	if r.Env, err = app.ParseEnv(f.Env); err != nil {
 		return fmt.Errorf("--env: %w", err)
 	}
-	if r.Requests, err = release.ParseResources(f.Requests); err != nil {
+	if r.Requests, err = app.ParseResources(f.Requests); err != nil {
 		return fmt.Errorf("--requests: %w", err)
 	}
-	if r.Limits, err = release.ParseResources(f.Limits); err != nil {
+	if r.Limits, err = app.ParseResources(f.Limits); err != nil {
 		return fmt.Errorf("--limits: %w", err)
 	}
-	if r.Probes, err = release.ParseProbes(f.Probes); err != nil {
+	if r.Probes, err = app.ParseProbes(f.Probes); err != nil {
 		return fmt.Errorf("--probe: %w", err)
 	}
 	o.Release = r
 	if r.Directory != "" {
 		return f.checkManifests(r.Directory)
 	}
-	return release.CheckResources(r.Requests, r.Limits)
+	return app.CheckResources(r.Requests, r.Limits)
 }
 
 // checkManifests refuses what is for the default objects only.

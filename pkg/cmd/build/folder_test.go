@@ -12,7 +12,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
 const testApp2 = "from fastapi import FastAPI\n\napp = FastAPI()\n"
@@ -60,10 +60,10 @@ func TestSettingsAndFlags(t *testing.T) {
 
 	o := read()
 	r := o.Release
-	if o.App != "till" || r.Port != 9000 || r.Replicas != 0 || r.Expose != release.ExposeClusterIP ||
+	if o.App != "till" || r.Port != 9000 || r.Replicas != 0 || r.Expose != app.ExposeClusterIP ||
 		!reflect.DeepEqual(r.Env, map[string]string{"LOG_LEVEL": "debug", "MODE": "slow"}) ||
 		r.Requests.Cpu().String() != "100m" || r.Limits.Memory().String() != "1Gi" ||
-		r.Probes != (release.Probes{Readiness: "/readyz", Liveness: "/healthz"}) ||
+		r.Probes != (app.Probes{Readiness: "/readyz", Liveness: "/healthz"}) ||
 		!slices.Equal(o.BuildArgs, []string{"PIP_INDEX_URL=http://index", "PIP_TRUSTED_HOST=index"}) ||
 		o.Memory.String() != "2Gi" || o.NodeSelector["disk"] != "ssd" {
 		t.Errorf("settings give %+v", o)
@@ -76,10 +76,10 @@ func TestSettingsAndFlags(t *testing.T) {
 		"--requests", "memory=64Mi", "--limits", "memory=512Mi", "--probe", "liveness=none",
 		"--build-arg", "PIP_INDEX_URL=http://other", "--memory", "4Gi", "--variant", "bloated")
 	r = o.Release
-	if o.App != "other" || r.Port != 7000 || r.Replicas != 2 || r.Expose != release.ExposeNone ||
+	if o.App != "other" || r.Port != 7000 || r.Replicas != 2 || r.Expose != app.ExposeNone ||
 		!reflect.DeepEqual(r.Env, map[string]string{"LOG_LEVEL": "debug", "MODE": "fast", "MORE": "1"}) ||
 		r.Requests.Cpu().String() != "100m" || r.Requests.Memory().String() != "64Mi" || r.Limits.Memory().String() != "512Mi" ||
-		r.Probes != (release.Probes{Readiness: "/readyz", Liveness: release.ProbeNone}) ||
+		r.Probes != (app.Probes{Readiness: "/readyz", Liveness: app.ProbeNone}) ||
 		!slices.Equal(o.BuildArgs, []string{"PIP_TRUSTED_HOST=index", "PIP_INDEX_URL=http://other"}) || o.Memory.String() != "4Gi" {
 		t.Errorf("flags give %+v", o)
 	}

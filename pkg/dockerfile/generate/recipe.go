@@ -84,7 +84,7 @@ func Dockerfile(options Options) ([]byte, error) {
 	project := unhashed(options.Project)
 	w := &writer{
 		project: project, variant: variant, test: options.Test,
-		port: cmp.Or(options.Port, project.Port, defaultPort),
+		port: cmp.Or(options.Port, project.Port, detect.DefaultPort),
 		name: cmp.Or(options.Name, project.Name, "the service"),
 	}
 	if err := w.check(); err != nil {
@@ -111,8 +111,6 @@ func unhashed(project *detect.Project) *detect.Project {
 	}
 	return &result
 }
-
-const defaultPort = 8000
 
 // debianRelease is a release that distroless has an image of Python for.
 type debianRelease struct{ number, name, python string }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 )
 
 // The templates: projects that work as they stand, with the names, the port and the
@@ -28,7 +29,7 @@ const (
 )
 
 // DefaultPort is where a new service listens when nothing else is said.
-const DefaultPort = 8000
+const DefaultPort = detect.DefaultPort
 
 // DefaultTemplate is the one of Templates for a service that is to grow.
 const DefaultTemplate = "fastapi"

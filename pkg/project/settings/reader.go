@@ -21,7 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
 // What the JSON schema says in the same words.
@@ -127,7 +127,7 @@ func (r *reader) read(v *value, into reflect.Value, path string) {
 				if !r.expect(member, unstable.String, path) {
 					return
 				}
-				name, quantity, err := release.ParseResource(key, member.text)
+				name, quantity, err := app.ParseResource(key, member.text)
 				if err != nil {
 					r.report(path, member.offset, "%w", err)
 					return
@@ -349,7 +349,7 @@ func (r *reader) pairs(path string, table map[string]string, check func(key, val
 
 func (r *reader) checkEnv() {
 	r.pairs("env", r.Env, func(key, value string) error {
-		if err := release.CheckVariable(key, value); err != nil {
+		if err := app.CheckVariable(key, value); err != nil {
 			return err
 		}
 		if key == "PORT" && !r.failed["port"] && (r.Port == 0 || value != strconv.Itoa(int(r.Port))) {
@@ -362,7 +362,7 @@ func (r *reader) checkEnv() {
 func (r *reader) checkResources() {
 	for name, quantity := range r.Resources.Requests {
 		r.each(below("resources.requests", string(name)), func() error {
-			return release.CheckResources(corev1.ResourceList{name: quantity}, r.Resources.Limits)
+			return app.CheckResources(corev1.ResourceList{name: quantity}, r.Resources.Limits)
 		})
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
 const schemaFile = "pyproject.schema.json"
@@ -35,7 +35,7 @@ func kinds(t *testing.T, table reflect.Type, prefix string) map[string]string {
 			continue
 		}
 		switch field.Type {
-		case reflect.TypeFor[string](), reflect.TypeFor[release.Expose](), reflect.TypeFor[release.Probe](), reflect.TypeFor[resource.Quantity]():
+		case reflect.TypeFor[string](), reflect.TypeFor[app.Expose](), reflect.TypeFor[app.Probe](), reflect.TypeFor[resource.Quantity]():
 			found[prefix+key] = "string"
 		case reflect.TypeFor[int32](), reflect.TypeFor[*int32]():
 			found[prefix+key] = "integer"
@@ -115,13 +115,13 @@ func TestSchemaHasTheSettings(t *testing.T) {
 		}
 	}
 	var exposes []string
-	for _, expose := range release.Exposes() {
+	for _, expose := range app.Exposes() {
 		exposes = append(exposes, string(expose))
 	}
 	for _, list := range []struct{ got, want []string }{
 		{table.Properties["expose"].AnyOf[0].Enum, exposes},
 		{table.Properties["build"].Properties["variant"].Enum, settings.Variants()},
-		{root.Definitions["probe"].AnyOf[0].Enum, []string{string(release.ProbeTCP), string(release.ProbeNone)}},
+		{root.Definitions["probe"].AnyOf[0].Enum, []string{string(app.ProbeTCP), string(app.ProbeNone)}},
 	} {
 		if !slices.Equal(list.got, list.want) {
 			t.Errorf("the schema allows %v, want %v", list.got, list.want)

@@ -14,7 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
 // Table is the dotted name of the table that holds the settings.
@@ -44,7 +44,7 @@ type Settings struct {
 	// Replicas is the number of pods, nil when it is not said.
 	Replicas *int32 `toml:"replicas"`
 	// Expose is what leads to the app.
-	Expose release.Expose `toml:"expose"`
+	Expose app.Expose `toml:"expose"`
 	// Test is the command that tests the image, a line that shlex can split.
 	Test string `toml:"test"`
 	// Env are variables of the running app. They may be secret.
@@ -52,7 +52,7 @@ type Settings struct {
 	// Resources are those of each pod.
 	Resources Resources `toml:"resources"`
 	// Probes say how the app is asked whether it runs.
-	Probes release.Probes `toml:"probes"`
+	Probes app.Probes `toml:"probes"`
 	// Build is about the image, and the pod that builds it.
 	Build Build `toml:"build"`
 

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
 const everything = `[project]
@@ -61,13 +61,13 @@ line-length = 100
 func all() *settings.Settings {
 	return &settings.Settings{
 		Name: "mountains", Entrypoint: "hiking.web:create.app", Python: "3.13", Port: 5000, Replicas: new(int32),
-		Expose: release.ExposeClusterIP, Test: "pytest -k 'not slow'",
+		Expose: app.ExposeClusterIP, Test: "pytest -k 'not slow'",
 		Env: map[string]string{"LOG_LEVEL": "debug", "MOTD": "two\nlines", "PORT": "5000"},
 		Resources: settings.Resources{
 			Requests: corev1.ResourceList{"cpu": resource.MustParse("500m"), "memory": resource.MustParse("1Gi"), "nvidia.com/gpu": resource.MustParse("1")},
 			Limits:   corev1.ResourceList{"cpu": resource.MustParse("1"), "nvidia.com/gpu": resource.MustParse("1")},
 		},
-		Probes: release.Probes{Startup: release.ProbeTCP, Readiness: "/readyz", Liveness: release.ProbeNone},
+		Probes: app.Probes{Startup: app.ProbeTCP, Readiness: "/readyz", Liveness: app.ProbeNone},
 		Build: settings.Build{
 			Dockerfile: "docker/Dockerfile", Target: "run", Variant: "distroless",
 			Args: map[string]string{"EMPTY": "", "INDEX": "main"},

@@ -1,4 +1,6 @@
-package release
+// Package app holds the settings of the default Deployment and Service, which an app
+// without a kustomization gets: how it is exposed, its probes, variables and resources.
+package app
 
 import (
 	"cmp"
