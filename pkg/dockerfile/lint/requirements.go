@@ -4,114 +4,119 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/packaging"
 )
 
-// requirement is one line of a file of requirements, with those that continue it.
+// requirement is one requirement of a requirements file of the build context.
 type requirement struct {
-	// text is the requirement without options and comments; name is normalized.
-	text, name string
-	at         place
-	hashed     bool
-	// via are those that ask for it, as a comment of pip-compile or uv says.
-	via []string
+	packaging.RequirementLine
+	at place
 }
 
-// What a line of a file of requirements can have.
-var (
-	commentPattern  = regexp.MustCompile(`(^|\s)#.*$`)
-	includePattern  = regexp.MustCompile(`^(?:-r|--requirement)[\s=]*(\S+)`)
-	editablePattern = regexp.MustCompile(`^(?:-e|--editable)[\s=]+((?:git|hg|svn|bzr)\+)`)
-	vcsPattern      = regexp.MustCompile(`^(git|hg|svn|bzr)\+`)
-)
+// pinned reports whether the requirement always installs the same code. A variable in
+// it may hold the version.
+func (r requirement) pinned() bool { return hasVariable(r.Text) || r.Pinned() }
 
-// maxRequirements bounds the size of a file that is read.
+// maxRequirements is the size up to which a file of the build context is read.
 const maxRequirements = 4 << 20
 
-// readRequirements reads a file of the build context and those that it includes,
-// each once. One that is not there or no text has no requirements.
-func (c *checker) readRequirements(file string, seen map[string]bool) []requirement {
-	file = path.Clean(file)
-	if seen[file] || !filepath.IsLocal(filepath.FromSlash(file)) {
-		return nil
-	}
-	seen[file] = true
-	content, ok := c.file(file)
+// readRequirements reads a requirements file of the build context and those that it
+// includes, without local projects, which have no version. A file that does not exist
+// has no requirements.
+func (c *checker) readRequirements(file string) []requirement {
+	read, ok := packaging.ReadRequirements(c.file, path.Clean(file))
 	if !ok {
 		return nil
 	}
-	if c.sources[file] == nil {
-		c.add(file, content)
-		c.suppressRequirements(file)
-		whole := c.lines(file, 1, len(c.sources[file].lines))
-		c.textSecrets(place{path: file, line: 1, endLine: whole.endLine})
+	for _, name := range read.Files {
+		c.addRequirements(name)
 	}
-	lines := c.sources[file].lines
 	var requirements []requirement
-	for i := 0; i < len(lines); i++ {
-		first := i
-		line := lines[i]
-		for strings.HasSuffix(line, `\`) && i+1 < len(lines) {
-			i++
-			line = strings.TrimSuffix(line, `\`) + " " + strings.TrimSpace(lines[i])
+	for _, line := range read.Lines {
+		if !line.IsPath() {
+			requirements = append(requirements, requirement{line, c.requirementPlace(line)})
 		}
-		line = strings.TrimSpace(commentPattern.ReplaceAllString(line, ""))
-		if line == "" {
-			if via, ok := strings.CutPrefix(strings.TrimSpace(lines[first]), "#"); ok && len(requirements) > 0 {
-				last := &requirements[len(requirements)-1]
-				via = strings.TrimSpace(via)
-				if rest, ok := strings.CutPrefix(via, "via"); ok {
-					via, last.via = strings.TrimSpace(rest), []string{}
-				}
-				if last.via != nil && via != "" {
-					last.via = append(last.via, via)
-				}
-			}
-			continue
-		}
-		if include := includePattern.FindStringSubmatch(line); include != nil {
-			requirements = append(requirements, c.readRequirements(path.Join(path.Dir(file), include[1]), seen)...)
-			continue
-		}
-		// An editable project of the context has no version, one of a repository has.
-		line = editablePattern.ReplaceAllString(line, "$1")
-		if strings.HasPrefix(line, "-") {
-			continue
-		}
-		text, options, _ := strings.Cut(line, " --")
-		text = strings.TrimSpace(text)
-		name, ok := requirementName(text)
-		if !ok {
-			if !vcsPattern.MatchString(text) {
-				continue
-			}
-			name = text
-		}
-		at := c.lines(file, first+1, first+1)
-		if start := strings.Index(lines[first], strings.TrimSpace(strings.TrimSuffix(text, `\`))); start >= 0 {
-			at.column = len([]rune(lines[first][:start])) + 1
-			at.endColumn = at.column + len([]rune(text))
-		}
-		requirements = append(requirements, requirement{text: text, name: name, at: at, hashed: strings.Contains(options, "hash=")})
 	}
 	return requirements
 }
 
-// direct says whether the project itself asks for it, as far as the file says.
-func (r *requirement) direct() bool {
-	if len(r.via) == 0 {
-		return true
+// addRequirements adds a requirements file to those that findings can have a place in,
+// and looks for secrets in it.
+func (c *checker) addRequirements(file string) {
+	if c.sources[file] != nil {
+		return
 	}
-	return slices.ContainsFunc(r.via, func(via string) bool {
-		return strings.HasPrefix(via, "-r ") || strings.HasSuffix(via, ")") || strings.HasSuffix(via, ".in") || strings.HasSuffix(via, ".txt")
-	})
+	content, _ := c.file(file)
+	c.add(file, content)
+	c.suppressRequirements(file)
+	whole := c.lines(file, 1, len(c.sources[file].lines))
+	c.textSecrets(place{path: file, line: 1, endLine: whole.endLine})
 }
 
-// file reads a file of the build context.
+// requirementPlace returns the place of a requirement in its first line.
+func (c *checker) requirementPlace(line packaging.RequirementLine) place {
+	at := c.lines(line.Position.File, line.Position.Line, line.Position.Line)
+	source := c.sources[at.path]
+	if source == nil || at.line == 0 {
+		return at
+	}
+	first := source.lines[at.line-1]
+	if start := strings.Index(first, line.Text); start >= 0 {
+		at.column = len([]rune(first[:start])) + 1
+		at.endColumn = at.column + len([]rune(line.Text))
+	}
+	return at
+}
+
+// parseArgument parses a requirement on the command line of pip, which may be a path or
+// a URL.
+func parseArgument(text string) (packaging.Requirement, bool) {
+	if r, ok := packaging.ParseRequirement(text); ok {
+		return r, true
+	}
+	return packaging.ParseURLRequirement(text)
+}
+
+// requirementName returns the normalized name of a requirement; ok is false for a path,
+// a URL or a variable.
+func requirementName(text string) (name string, ok bool) {
+	r, ok := packaging.ParseRequirement(text)
+	return r.Name, ok
+}
+
+// isRepository reports whether a requirement is the URL of a repository.
+func isRepository(text string) bool {
+	r, ok := packaging.ParseURLRequirement(text)
+	return ok && r.IsRepository()
+}
+
+// isPinned reports whether a requirement on a command line always installs the same
+// code. A variable in it may hold the version.
+func isPinned(text string) bool {
+	r, ok := parseArgument(text)
+	return hasVariable(text) || ok && r.Pinned()
+}
+
+// hasVariable reports whether a shell expands a part of the text.
+func hasVariable(text string) bool { return strings.ContainsAny(text, "$`") }
+
+// manifest reads the pyproject.toml of the build context; ok is false if it does not
+// exist or is not valid.
+func (c *checker) manifest() (manifest *packaging.Pyproject, ok bool) {
+	content, ok := c.file(packaging.PyprojectFile)
+	if !ok {
+		return nil, false
+	}
+	manifest, err := packaging.ParsePyproject(content)
+	return manifest, err == nil
+}
+
+// file returns the content of a regular file of the build context.
 func (c *checker) file(name string) ([]byte, bool) {
 	if c.options.Dir == "" {
 		return nil, false
@@ -129,9 +134,9 @@ func (c *checker) file(name string) ([]byte, bool) {
 	return content, err == nil
 }
 
-// contextFile returns the file of the build context that is at a path of the image
-// when a step runs, as the COPY before it says; without one the file of the same
-// path, or name, if there is one.
+// contextFile returns the file of the build context that an instruction before the
+// step copied to a path of the image: of the sources of COPY, the last one that has a
+// file of that path or name.
 func (c *checker) contextFile(step *step, name string) (string, bool) {
 	if strings.ContainsAny(name, "$`*?") || strings.Contains(name, "://") {
 		return "", false
@@ -178,7 +183,8 @@ func (c *checker) contextFile(step *step, name string) (string, bool) {
 	return "", false
 }
 
-// contextSources returns what a COPY or ADD takes from the build context.
+// contextSources returns what COPY or ADD copies from the build context; ok is false for
+// any other instruction.
 func contextSources(step *step) ([]string, bool) {
 	switch command := step.command.(type) {
 	case *instructions.CopyCommand:
@@ -189,7 +195,7 @@ func contextSources(step *step) ([]string, bool) {
 	return nil, false
 }
 
-// wholeContext says whether a source is all of the build context.
+// wholeContext reports whether a source is the whole build context.
 func wholeContext(source string) bool {
 	return path.Clean("/"+source) == "/" || source == "*" || source == "./*"
 }

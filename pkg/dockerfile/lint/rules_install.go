@@ -118,7 +118,7 @@ func (c *checker) pipPins(found *install) {
 					"leave it out, or name a version as in pip==26.1")
 			}
 		case constrained || isPinned(argument.text):
-		case isName || vcsPattern.MatchString(argument.text):
+		case isName || isRepository(argument.text):
 			c.unpinned(argument.text, argument.at, "write "+name+"==VERSION, or put it into the requirements that are locked")
 		case isLocal(argument.text) && !found.option("--no-deps", "--no-index"):
 			c.projectPins(found)
@@ -151,7 +151,7 @@ func (c *checker) unpinned(requirement string, at place, fix string) {
 
 // requirementPins checks a file of requirements.
 func (c *checker) requirementPins(file string, constrained bool) {
-	requirements := c.readRequirements(file, map[string]bool{})
+	requirements := c.readRequirements(file)
 	unpinned, unhashed := 0, 0
 	constrains := map[string]bool{} // by their own lines
 	for _, requirement := range requirements {
@@ -159,11 +159,11 @@ func (c *checker) requirementPins(file string, constrained bool) {
 		if _, ok := constrains[file]; !ok {
 			constrains[file] = slices.ContainsFunc(c.sources[file].lines, regexp.MustCompile(`^\s*(-c|--constraint)\b`).MatchString)
 		}
-		if !isPinned(requirement.text) && !constrained && !constrains[file] {
+		if !requirement.pinned() && !constrained && !constrains[file] {
 			unpinned++
-			c.unpinned(requirement.text, requirement.at, "lock all with uv pip compile --generate-hashes, or write "+requirement.name+"==VERSION")
+			c.unpinned(requirement.Text, requirement.at, "lock all with uv pip compile --generate-hashes, or write "+requirement.Name+"==VERSION")
 		}
-		if !requirement.hashed {
+		if len(requirement.Hashes) == 0 {
 			unhashed++
 		}
 	}
@@ -171,7 +171,7 @@ func (c *checker) requirementPins(file string, constrained bool) {
 		return
 	}
 	for _, requirement := range requirements {
-		if !requirement.hashed && !strings.Contains(requirement.text, "://") {
+		if len(requirement.Hashes) == 0 && requirement.URL == "" {
 			c.find("requirements-unhashed", requirement.at, fmt.Sprintf("%d of %d requirements have no hash: what is downloaded is not checked", unhashed, len(requirements)),
 				"lock them with uv pip compile --generate-hashes, and install with --require-hashes")
 			return
@@ -183,35 +183,6 @@ func (c *checker) requirementPins(file string, constrained bool) {
 func isLocal(argument string) bool {
 	directory, _, _ := strings.Cut(argument, "[")
 	return directory == "." || strings.HasPrefix(directory, "./") || strings.HasPrefix(directory, "/") && path.Ext(directory) == ""
-}
-
-// manifest is what is read of a pyproject.toml.
-type manifest struct {
-	Project struct {
-		Dependencies []string `toml:"dependencies"`
-	} `toml:"project"`
-	DependencyGroups map[string]any `toml:"dependency-groups"`
-	Tool             struct {
-		UV struct {
-			Dev           []any `toml:"dev-dependencies"`
-			DefaultGroups any   `toml:"default-groups"`
-		} `toml:"uv"`
-		Poetry struct {
-			Group map[string]map[string]any `toml:"group"`
-			Dev   map[string]any            `toml:"dev-dependencies"`
-		} `toml:"poetry"`
-	} `toml:"tool"`
-}
-
-// manifest reads the pyproject.toml of the build context; one that is not TOML is
-// as good as none.
-func (c *checker) manifest() (manifest, bool) {
-	var read manifest
-	content, ok := c.file(settings.File)
-	if !ok {
-		return read, false
-	}
-	return read, settings.Decode(settings.File, content, &read) == nil
 }
 
 // projectPins checks what pip installs of a project without a lock.
@@ -420,7 +391,7 @@ func (c *checker) developmentOf(found *install) {
 		if !ok || manifest.Tool.UV.DefaultGroups != nil && !found.option("--all-groups", "--dev") {
 			return
 		}
-		if _, group := manifest.DependencyGroups["dev"]; group || len(manifest.Tool.UV.Dev) > 0 {
+		if _, group := manifest.Groups["dev"]; group || len(manifest.Tool.UV.DevDependencies) > 0 {
 			c.find(rule, found.at, "uv sync installs the group dev as well", "add --no-dev")
 		}
 	case "poetry":
@@ -437,13 +408,13 @@ func (c *checker) developmentOf(found *install) {
 		if !ok {
 			return
 		}
-		for _, name := range slices.Sorted(maps.Keys(manifest.Tool.Poetry.Group)) {
-			if optional, _ := manifest.Tool.Poetry.Group[name]["optional"].(bool); isDevelopment(name) && !optional {
+		for _, name := range slices.Sorted(maps.Keys(manifest.Tool.Poetry.Groups)) {
+			if isDevelopment(name) && !manifest.Tool.Poetry.Groups[name].Optional {
 				c.find(rule, found.at, "poetry install installs the group "+name+" as well", "add --only main")
 				return
 			}
 		}
-		if len(manifest.Tool.Poetry.Dev) > 0 {
+		if len(manifest.Tool.Poetry.DevDependencies) > 0 {
 			c.find(rule, found.at, "poetry install installs the dev-dependencies as well", "add --only main")
 		}
 	case "pipenv":
@@ -464,9 +435,9 @@ func (c *checker) developmentFile(found *install, file word) {
 	if !ok || path.Base(name) == settings.File {
 		return
 	}
-	for _, requirement := range c.readRequirements(name, map[string]bool{}) {
-		if slices.Contains(devTools(), requirement.name) && requirement.direct() {
-			c.find(rule, requirement.at, requirement.name+" is for development and tests", "move it into a file that the image does not install")
+	for _, requirement := range c.readRequirements(name) {
+		if slices.Contains(devTools(), requirement.Name) && requirement.Direct() {
+			c.find(rule, requirement.at, requirement.Name+" is for development and tests", "move it into a file that the image does not install")
 		}
 	}
 }

@@ -1,8 +1,8 @@
 // Package packaging reads the files in which Python projects declare and lock their
 // dependencies: pyproject.toml, requirements files, Pipfile, setup.cfg and setup.py,
 // and the lock files of uv, Poetry and Pipenv. It returns typed values with the file
-// and line of each, and decides nothing. It runs no code and reads only through the
-// file system or the bytes that it is given.
+// and line of each, and decides nothing. It runs no code and opens no file: it parses
+// the bytes that it is given.
 package packaging
 
 import (
@@ -12,6 +12,10 @@ import (
 	"strings"
 	"unicode/utf16"
 )
+
+// ReadFile returns the content of a file of a project, by its path with slashes. ok is
+// false if the file does not exist or is not to be read.
+type ReadFile func(name string) (content []byte, ok bool)
 
 // Position is a place in a file of a project.
 type Position struct {

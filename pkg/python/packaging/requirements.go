@@ -2,7 +2,6 @@ package packaging
 
 import (
 	"fmt"
-	"io/fs"
 	"path"
 	"regexp"
 	"slices"
@@ -68,14 +67,14 @@ type InvalidLine struct {
 const maxIncludes = 50
 
 // ReadRequirements reads a requirements file and the files that it includes. ok is
-// false if the file does not exist or cannot be read.
-func ReadRequirements(files fs.FS, name string) (r *Requirements, ok bool) {
-	content, err := fs.ReadFile(files, name)
-	if err != nil {
+// false if the file does not exist.
+func ReadRequirements(read ReadFile, name string) (r *Requirements, ok bool) {
+	content, ok := read(name)
+	if !ok {
 		return nil, false
 	}
 	r = &Requirements{}
-	r.add(files, name, content, false)
+	r.add(read, name, content, false)
 	return r, true
 }
 
@@ -116,26 +115,26 @@ func (r *Requirements) every(condition func(RequirementLine) bool) bool {
 }
 
 // include reads a file that another one includes.
-func (r *Requirements) include(files fs.FS, name string, from Position, constraint bool) {
+func (r *Requirements) include(read ReadFile, name string, from Position, constraint bool) {
 	if slices.Contains(r.Files, name) || len(r.Files) >= maxIncludes {
 		return
 	}
-	content, err := fs.ReadFile(files, name)
-	if err == nil {
-		r.add(files, name, content, constraint)
+	content, ok := read(name)
+	if ok {
+		r.add(read, name, content, constraint)
 	} else if r.Missing == nil {
 		r.Missing = &FileError{Position: from, Err: fmt.Errorf("it includes %q, which is not in the directory", name)}
 	}
 }
 
 // add reads one file. Of a file of constraints only the includes count.
-func (r *Requirements) add(files fs.FS, name string, content []byte, constraint bool) {
+func (r *Requirements) add(read ReadFile, name string, content []byte, constraint bool) {
 	r.Files = append(r.Files, name)
 	for _, line := range logicalLines(name, Text(content)) {
 		option, value := cutOption(line.text)
 		switch {
 		case option == "--requirement" || option == "--constraint":
-			r.include(files, path.Join(path.Dir(name), value), line.Position, constraint || option == "--constraint")
+			r.include(read, path.Join(path.Dir(name), value), line.Position, constraint || option == "--constraint")
 		case constraint:
 		case option == "--editable":
 			r.addEditable(value, line)

@@ -2,18 +2,20 @@ package packaging
 
 import (
 	"testing"
-	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// tree returns a file system of name, content, name, content.
-func tree(files ...string) fstest.MapFS {
-	tree := fstest.MapFS{}
-	for i := 0; i < len(files); i += 2 {
-		tree[files[i]] = &fstest.MapFile{Data: []byte(files[i+1])}
+// tree reads files that are given as name, content, name, content.
+func tree(files ...string) ReadFile {
+	return func(name string) ([]byte, bool) {
+		for i := 0; i < len(files); i += 2 {
+			if files[i] == name {
+				return []byte(files[i+1]), true
+			}
+		}
+		return nil, false
 	}
-	return tree
 }
 
 func TestReadRequirements(t *testing.T) {
