@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,55 +27,59 @@ func write(t *testing.T, dir, name, content string) {
 }
 
 func TestReadDockerfile(t *testing.T) {
+	type stage struct {
+		name, base string
+		line       int
+	}
 	tests := map[string]struct {
 		content string
-		stages  []Stage
+		stages  []stage
 		expose  []int
 	}{
 		"one stage": {
 			content: "FROM python:3.13-slim\nEXPOSE 8000\n",
-			stages:  []Stage{{Base: "python:3.13-slim", Line: 1}},
+			stages:  []stage{{"", "python:3.13-slim", 1}},
 			expose:  []int{8000},
 		},
 		"the final stage counts": {
 			content: "# syntax=docker/dockerfile:1\n\nFROM a AS Build\nEXPOSE 1\nFROM b\nCOPY --from=build /x /x\nEXPOSE 9000/tcp 80 53/udp\nEXPOSE 443/TCP 80\n",
-			stages:  []Stage{{Name: "build", Base: "a", Line: 3}, {Base: "b", Line: 5}},
+			stages:  []stage{{"build", "a", 3}, {"", "b", 5}},
 			expose:  []int{80, 9000, 443},
 		},
 		"inherited from a stage": {
 			content: "FROM a AS base\nENV PORT=8080\nEXPOSE 1000\nFROM base AS final\nEXPOSE $PORT\n",
-			stages:  []Stage{{Name: "base", Base: "a", Line: 1}, {Name: "final", Base: "base", Line: 4}},
+			stages:  []stage{{"base", "a", 1}, {"final", "base", 4}},
 			expose:  []int{1000, 8080},
 		},
 		"variables": {
 			content: "ARG TAG=3.13\nARG PORT=7000\nFROM python:${TAG}-slim\nARG PORT\nARG OTHER=${PORT}\nENV A=\"7001\" B=${C:-7002}\n" +
 				"EXPOSE $PORT ${A}/tcp $B ${D:-7003} $OTHER\n",
-			stages: []Stage{{Base: "python:3.13-slim", Line: 3}},
+			stages: []stage{{"", "python:3.13-slim", 3}},
 			expose: []int{7000, 7001, 7002, 7003},
 		},
 		"variables without a value": {
 			content: "ARG GLOBAL=1\nFROM a\nARG PORT\nEXPOSE $PORT $GLOBAL 80 $UNKNOWN\n",
-			stages:  []Stage{{Base: "a", Line: 2}},
+			stages:  []stage{{"", "a", 2}},
 			expose:  []int{80},
 		},
-		"arguments are not inherited, ENV wins": {
-			content: "FROM a AS base\nARG P=1\nENV Q=2\nFROM base\nARG Q=3\nEXPOSE $P $Q\n",
-			stages:  []Stage{{Name: "base", Base: "a", Line: 1}, {Base: "base", Line: 4}},
-			expose:  []int{2},
+		"arguments are inherited, ENV wins": {
+			content: "FROM a AS base\nARG P=1\nENV Q=2\nFROM base\nARG P Q=3\nEXPOSE $P $Q\n",
+			stages:  []stage{{"base", "a", 1}, {"", "base", 4}},
+			expose:  []int{1, 2},
 		},
 		"ranges and nonsense": {
 			content: "FROM a\nEXPOSE 8000-8002 70000 0 x 9-8 5-\nEXPOSE 65535-65535\n",
-			stages:  []Stage{{Base: "a", Line: 1}},
+			stages:  []stage{{"", "a", 1}},
 			expose:  []int{8000, 8001, 8002, 65535},
 		},
 		"windows line ends, continued lines, heredoc": {
 			content: "FROM a\r\nRUN a \\\r\n  && b\r\nRUN <<EOF\nEXPOSE 1\nEOF\nEXPOSE 2\r\n",
-			stages:  []Stage{{Base: "a", Line: 1}},
+			stages:  []stage{{"", "a", 1}},
 			expose:  []int{2},
 		},
 		"nothing exposed": {
 			content: "FROM scratch\n",
-			stages:  []Stage{{Base: "scratch", Line: 1}},
+			stages:  []stage{{"", "scratch", 1}},
 		},
 	}
 	for name, test := range tests {
@@ -85,12 +88,15 @@ func TestReadDockerfile(t *testing.T) {
 			write(t, dir, "Dockerfile", test.content)
 			got, err := Read(dir, "")
 			must(t, err)
-			test.stages[len(test.stages)-1].Expose = test.expose
-			for i := range got.Stages[:len(got.Stages)-1] {
-				got.Stages[i].Expose = nil
+			var stages []stage
+			for _, s := range got.Stages {
+				stages = append(stages, stage{s.Name, s.Base, s.Line})
 			}
-			if got.Path != "Dockerfile" || !reflect.DeepEqual(got.Stages, test.stages) {
-				t.Errorf("got %+v, want stages %+v", got, test.stages)
+			if got.Path != "Dockerfile" || !slices.Equal(stages, test.stages) {
+				t.Errorf("stages of %s are %+v, want %+v", got.Path, stages, test.stages)
+			}
+			if expose := got.Stages[len(got.Stages)-1].Expose; !slices.Equal(expose, test.expose) {
+				t.Errorf("exposes %v, want %v", expose, test.expose)
 			}
 		})
 	}
@@ -227,13 +233,13 @@ func TestInstructions(t *testing.T) {
 	got, err := Parse("Dockerfile", []byte("ARG V=1\nFROM a AS b\nARG V\nARG W=2 X\n# comment\nRUN one \\\n  && two\nFROM b\nCMD [\"c\"]\n"))
 	must(t, err)
 	want := []Instruction{
-		{1, 1, -1, "ARG V=1"},
-		{2, 2, 0, "FROM a AS b"},
-		{3, 3, 0, "ARG V"},
-		{4, 4, 0, "ARG W=2 X"},
-		{6, 7, 0, "RUN one   && two"},
-		{8, 8, 1, "FROM b"},
-		{9, 9, 1, `CMD ["c"]`},
+		{"ARG", 1, 1, -1, "ARG V=1"},
+		{"FROM", 2, 2, 0, "FROM a AS b"},
+		{"ARG", 3, 3, 0, "ARG V"},
+		{"ARG", 4, 4, 0, "ARG W=2 X"},
+		{"RUN", 6, 7, 0, "RUN one   && two"},
+		{"FROM", 8, 8, 1, "FROM b"},
+		{"CMD", 9, 9, 1, `CMD ["c"]`},
 	}
 	if !slices.Equal(got.Instructions, want) {
 		t.Errorf("got %+v, want %+v", got.Instructions, want)

@@ -10,20 +10,14 @@ import (
 // Target returns the stage that is built: the last one for an empty name, else the
 // one of that name or number, as the builder finds it.
 func (d *Dockerfile) Target(name string) (Stage, error) {
-	if name == "" {
-		return d.Stages[len(d.Stages)-1], nil
+	if number := d.target(name); number >= 0 {
+		return d.Stages[number], nil
 	}
 	var names []string
-	for _, stage := range d.Stages {
-		if strings.EqualFold(stage.Name, name) {
-			return stage, nil
+	for i := range d.Stages {
+		if d.Stages[i].Name != "" {
+			names = append(names, d.Stages[i].Name)
 		}
-		if stage.Name != "" {
-			names = append(names, stage.Name)
-		}
-	}
-	if number, err := strconv.Atoi(name); err == nil && number >= 0 && number < len(d.Stages) {
-		return d.Stages[number], nil
 	}
 	if len(names) == 0 {
 		return Stage{}, fmt.Errorf("%s has no stage %q: none of its stages has a name", d.Path, name)
@@ -31,8 +25,92 @@ func (d *Dockerfile) Target(name string) (Stage, error) {
 	return Stage{}, fmt.Errorf("%s has no stage %q; it has %s", d.Path, name, strings.Join(names, ", "))
 }
 
-// predefined are the arguments that need no ARG, as the Dockerfile reference
-// lists them; each in lower case as well.
+// target returns the number of the stage that Target finds, or -1.
+func (d *Dockerfile) target(name string) int {
+	if name == "" {
+		return len(d.Stages) - 1
+	}
+	for i := range d.Stages {
+		if strings.EqualFold(d.Stages[i].Name, name) {
+			return i
+		}
+	}
+	if number, err := strconv.Atoi(name); err == nil && number >= 0 && number < len(d.Stages) {
+		return number
+	}
+	return -1
+}
+
+// named returns the last stage of a name before a number, nil if there is none.
+func (d *Dockerfile) named(name string, number int) *Stage {
+	for i := number - 1; i >= 0 && name != ""; i-- {
+		if strings.EqualFold(d.Stages[i].Name, name) {
+			return &d.Stages[i]
+		}
+	}
+	return nil
+}
+
+// Source returns the stage that a --from in the stage of a number takes files from, by its
+// name or its number; nil if it is an image.
+func (d *Dockerfile) Source(from string, number int) *Stage {
+	if stage := d.named(from, number); stage != nil {
+		return stage
+	}
+	if index, err := strconv.Atoi(from); err == nil && index >= 0 && index < number {
+		return &d.Stages[index]
+	}
+	return nil
+}
+
+// Lineage returns the stages whose layers are in the image of target, as of Target, from
+// the first one on; nil for a target that does not exist.
+func (d *Dockerfile) Lineage(target string) []*Stage {
+	number := d.target(target)
+	if number < 0 {
+		return nil
+	}
+	return d.Stages[number].Lineage()
+}
+
+// Layers returns the instructions that the image of target is made by, in order; nil for a
+// target that does not exist.
+func (d *Dockerfile) Layers(target string) []Instruction {
+	var layers []Instruction
+	for _, stage := range d.Lineage(target) {
+		for _, instruction := range d.Instructions {
+			if instruction.Stage == stage.Number {
+				layers = append(layers, instruction)
+			}
+		}
+	}
+	return layers
+}
+
+// Needed reports of every stage, by its number, whether the image of target needs it: by
+// FROM, COPY --from or RUN --mount. A builder skips the others. For a target that does not
+// exist, all are needed.
+func (d *Dockerfile) Needed(target string) []bool {
+	needed := make([]bool, len(d.Stages))
+	number := d.target(target)
+	if number < 0 {
+		for i := range needed {
+			needed[i] = true
+		}
+		return needed
+	}
+	needed[number] = true
+	// A stage is made of earlier ones only.
+	for i := number; i >= 0; i-- {
+		for _, from := range d.Stages[i].from {
+			needed[from] = needed[from] || needed[i]
+		}
+	}
+	return needed
+}
+
+// predefined returns the arguments that need no ARG, as the Dockerfile reference lists
+// them; each in lower case as well.
 func predefined() []string {
 	return []string{"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"}
 }

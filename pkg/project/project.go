@@ -11,10 +11,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/shlex"
-
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/shell"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
@@ -105,13 +104,13 @@ func Read(dir string, options Options) (*Project, error) {
 	return p, nil
 }
 
-// Command splits a command line as a shell does, which is not there: an empty one is
-// nil.
+// Command splits a command line into words as a shell does, but runs no shell. An empty
+// line is nil.
 func Command(line string) ([]string, error) {
 	if line == "" {
 		return nil, nil
 	}
-	words, err := shlex.Split(line)
+	words, err := shell.Fields(line)
 	if err != nil {
 		return nil, fmt.Errorf("test command %q: %w", line, err)
 	}

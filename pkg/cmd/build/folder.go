@@ -90,6 +90,7 @@ func (f *Flags) readFolder(o *Options, dir string) error {
 	if err := o.Dockerfile.CheckBuildArgs(o.BuildArgs); err != nil {
 		return fmt.Errorf("--build-arg: %w", err)
 	}
+	o.Dockerfile = o.Dockerfile.WithBuildArgs(o.BuildArgs)
 	stage, err := o.Dockerfile.Target(o.Target)
 	if err != nil {
 		return fmt.Errorf("--target: %w", err)

@@ -237,7 +237,7 @@ func TestCommandLines(t *testing.T) {
 		file:                                  "is not a directory",
 		folder(t, "empty", nil):               "neither a Dockerfile nor a Python project",
 		python:                                "no application was found: name it with --entrypoint",
-		"DIR -f ../Dockerfile":                "inside of the directory",
+		"DIR -f ../Dockerfile":                "inside the directory",
 		"DIR --name Shop":                     "choose one with --name",
 		"DIR --target tset":                   `--target: Dockerfile has no stage "tset"`,
 		"DIR --build-arg INDX=hunter2":        "--build-arg: Dockerfile has no ARG INDX",

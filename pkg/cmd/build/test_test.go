@@ -46,7 +46,7 @@ func TestTestFlagsThatAreRefused(t *testing.T) {
 		want   string
 	}{
 		"both":              {func(f *Flags) { f.Test, f.NoTest = "pytest", true }, "--no-test tests nothing"},
-		"an open quote":     {func(f *Flags) { f.Test = "pytest 'x" }, "closing quote"},
+		"an open quote":     {func(f *Flags) { f.Test = "pytest 'x" }, "a quote is not closed"},
 		"blank":             {func(f *Flags) { f.Test = "  " }, "names no program"},
 		"no results":        {func(f *Flags) { f.JUnit = "r.xml" }, "nothing is tested"},
 		"nobody waits":      {func(f *Flags) { f.Test, f.JUnit, f.Detach = "pytest", "r.xml", true }, "logs RUN --junit"},

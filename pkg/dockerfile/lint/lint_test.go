@@ -269,7 +269,7 @@ func TestRunErrors(t *testing.T) {
 		want    string
 	}{
 		"no Dockerfile":  {t.Context(), Options{Dir: t.TempDir()}, dockerfile.ErrNotFound, "there is no Dockerfile"},
-		"outside":        {t.Context(), Options{Dir: dir, Dockerfile: "../Dockerfile"}, dockerfile.ErrOutside, "inside of the directory"},
+		"outside":        {t.Context(), Options{Dir: dir, Dockerfile: "../Dockerfile"}, dockerfile.ErrOutside, "inside the directory"},
 		"no directory":   {t.Context(), Options{Dir: filepath.Join(dir, "nothing")}, nil, "open the directory"},
 		"a file":         {t.Context(), Options{Dir: filepath.Join(dir, "Dockerfile")}, nil, "not a directory"},
 		"unknown target": {t.Context(), Options{Dir: dir, Target: "test"}, nil, `no stage "test"; it has run`},

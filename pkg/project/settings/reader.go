@@ -13,13 +13,13 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/shlex"
 	"github.com/moby/buildkit/util/suggest"
 	"github.com/pelletier/go-toml/v2/unstable"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/shell"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
@@ -308,10 +308,10 @@ func (r *reader) check() {
 		return nil
 	})
 	r.each("test", func() error {
-		words, err := shlex.Split(r.Test)
+		words, err := shell.Fields(r.Test)
 		switch {
 		case err != nil:
-			return errors.New("a quote is not closed")
+			return err
 		case len(words) == 0:
 			return errors.New("there is no command in it")
 		}

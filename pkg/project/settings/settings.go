@@ -45,7 +45,7 @@ type Settings struct {
 	Replicas *int32 `toml:"replicas"`
 	// Expose is what leads to the app.
 	Expose app.Expose `toml:"expose"`
-	// Test is the command that tests the image, a line that shlex can split.
+	// Test is the command that tests the image, a line that shell.Fields can split.
 	Test string `toml:"test"`
 	// Env are variables of the running app. They may be secret.
 	Env map[string]string `toml:"env"`

@@ -2,12 +2,12 @@ package detect
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/google/shlex"
-
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/shell"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/syntax"
 )
 
@@ -39,7 +39,7 @@ func (t *tree) hints(settings *manifest) []hint {
 	if content, ok := t.read("Procfile"); ok {
 		for i, line := range strings.Split(string(content), "\n") {
 			if kind, command, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(kind) == "web" {
-				add(commandLine(command), place("Procfile", i+1))
+				add(startedBy(shell.Parse(command), asWritten), place("Procfile", i+1))
 			}
 		}
 	}
@@ -125,77 +125,63 @@ func (t *tree) dockerfileHints() []hint {
 	if err != nil {
 		return nil
 	}
+	stage := &parsed.Stages[len(parsed.Stages)-1]
 	var found []hint
-	last := len(parsed.Stages) - 1
-	var exposed hint
-	var entry, command hint
-	for _, instruction := range parsed.Instructions {
-		if instruction.Stage != last {
+	for _, process := range []*dockerfile.Process{stage.Cmd, stage.Entrypoint} {
+		if process == nil {
 			continue
 		}
-		name, rest, _ := strings.Cut(instruction.Text, " ")
-		source := place("Dockerfile", instruction.Line)
-		switch strings.ToUpper(name) {
-		case "CMD", "ENTRYPOINT":
-			h := commandLine(words(rest))
-			h.source = source
-			if strings.EqualFold(name, "CMD") {
-				command = h
-			} else {
-				entry = h
-			}
-		case "EXPOSE":
-			for _, word := range strings.Fields(rest) {
-				number, _, _ := strings.Cut(word, "/")
-				if p := port(number); p != 0 && exposed.port == 0 {
-					exposed = hint{port: p, source: source}
-				}
-			}
+		commands, _ := parsed.Commands(process.Step)
+		h := startedBy(commands, stage.Expand)
+		if h.server == "" && process == stage.Cmd && stage.Entrypoint != nil && !stage.Entrypoint.ShellForm && !process.ShellForm {
+			h = commandLine(slices.Concat(stage.Entrypoint.Args, process.Args)) // the arguments of an ENTRYPOINT
 		}
-	}
-	for _, h := range []hint{command, entry} {
 		if h.app != "" || h.port != 0 {
+			h.source = place("Dockerfile", process.Step.Line)
 			found = append(found, h)
 		}
 	}
 	// What the stage exposes itself, else what it has from the stages before.
-	if ports := parsed.Stages[last].Expose; exposed.port == 0 && len(ports) > 0 {
-		exposed = hint{port: ports[0], source: "Dockerfile"}
+	for _, step := range stage.Steps {
+		if ports := step.Ports(); len(ports) > 0 {
+			return append(found, hint{port: ports[0], source: place("Dockerfile", step.Line)})
+		}
 	}
-	if exposed.port != 0 {
-		found = append(found, exposed)
+	if len(stage.Expose) > 0 {
+		found = append(found, hint{port: stage.Expose[0], source: "Dockerfile"})
 	}
 	return found
 }
 
-// words makes a shell's line of an instruction's exec form.
-func words(rest string) string {
-	rest = strings.TrimSpace(rest)
-	if !strings.HasPrefix(rest, "[") {
-		return rest
-	}
-	var out []string
-	for _, statement := range syntax.Parse([]byte(rest)) {
-		for _, token := range statement.Tokens {
-			if text, ok := token.Literal(); ok {
-				out = append(out, "'"+strings.ReplaceAll(text, "'", "")+"'")
+// startedBy returns what the commands of a script start: the first server, or else the
+// first port. expand replaces the variables of a word that has some.
+func startedBy(commands []shell.Command, expand func(string) (string, bool)) hint {
+	var first hint
+	for _, command := range commands {
+		var args []string
+		for _, word := range command.Words {
+			text := word.Text
+			if expanded, known := expand(text); known && !word.Literal {
+				text = expanded
 			}
+			args = append(args, text)
+		}
+		h := commandLine(args)
+		if h.server != "" {
+			return h
+		}
+		if first.port == 0 {
+			first = h
 		}
 	}
-	return strings.Join(out, " ")
+	return first
 }
 
+// asWritten leaves the variables of a word as they are: their values are not known.
+func asWritten(word string) (string, bool) { return word, false }
+
 // commandLine reads the command line of a server.
-func commandLine(line string) hint {
-	args, err := shlex.Split(line)
-	if err != nil {
-		return hint{}
-	}
-	if len(args) == 3 && (args[0] == "sh" || args[0] == "bash" || args[0] == "/bin/sh" || args[0] == "/bin/bash") && strings.HasSuffix(args[1], "c") {
-		if args, err = shlex.Split(args[2]); err != nil {
-			return hint{}
-		}
-	}
+func commandLine(args []string) hint {
 	found := hint{}
 	for i := 0; i < len(args); i++ {
 		arg, setting, joined := strings.Cut(args[i], "=")

@@ -196,7 +196,10 @@ func attribute(layers []Layer, image Image) {
 			history = append(history, i)
 		}
 	}
-	instructions := chain(image.Dockerfile, image.Target)
+	var instructions []dockerfile.Instruction
+	if image.Dockerfile != nil {
+		instructions = image.Dockerfile.Layers(image.Target)
+	}
 	next, lowest := len(instructions), len(layers)
 	for i := len(layers) - 1; i >= 0; i-- {
 		h := len(history) - len(layers) + i
@@ -220,37 +223,4 @@ func attribute(layers []Layer, image Image) {
 			layers[i].Base = true
 		}
 	}
-}
-
-// chain are the instructions that the image of a stage is made by: those of the
-// stages that it starts from come first.
-func chain(parsed *dockerfile.Dockerfile, target string) []dockerfile.Instruction {
-	if parsed == nil {
-		return nil
-	}
-	named := func(name string, before int) int {
-		for i := before - 1; i >= 0; i-- {
-			if parsed.Stages[i].Name != "" && strings.EqualFold(parsed.Stages[i].Name, name) {
-				return i
-			}
-		}
-		return -1
-	}
-	stage := len(parsed.Stages) - 1
-	if target != "" {
-		if stage = named(target, len(parsed.Stages)); stage < 0 {
-			return nil
-		}
-	}
-	var instructions []dockerfile.Instruction
-	for ; stage >= 0; stage = named(parsed.Stages[stage].Base, stage) {
-		var own []dockerfile.Instruction
-		for _, instruction := range parsed.Instructions {
-			if instruction.Stage == stage {
-				own = append(own, instruction)
-			}
-		}
-		instructions = slices.Concat(own, instructions)
-	}
-	return instructions
 }
