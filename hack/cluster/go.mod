@@ -3,7 +3,7 @@ module github.com/pyflow-dev/kubectl-pyflow/hack/cluster
 go 1.26.4
 
 require (
-	github.com/caddyserver/caddy/v2 v2.11.9
+	github.com/caddyserver/caddy/v2 v2.11.7
 	github.com/coredns/coredns v1.14.7
 	github.com/distribution/distribution/v3 v3.1.2
 	github.com/google/go-containerregistry v0.22.1
@@ -486,7 +486,7 @@ require (
 	sigs.k8s.io/apiserver-network-proxy/konnectivity-client v0.34.0 // indirect
 	sigs.k8s.io/json v0.0.0-20250730193827-2d320260d730 // indirect
 	sigs.k8s.io/knftables v0.0.21 // indirect
-	sigs.k8s.io/kustomize/kustomize/v5 v5.8.1
+	sigs.k8s.io/kustomize/kustomize/v5 v5.8.1 // indirect
 	sigs.k8s.io/mcs-api v0.5.2 // indirect
 	sigs.k8s.io/randfill v1.0.0 // indirect
 	sigs.k8s.io/sig-storage-lib-external-provisioner/v13 v13.0.0
@@ -542,7 +542,6 @@ tool (
 	github.com/tektoncd/pipeline/cmd/workingdirinit
 	go.etcd.io/etcd/server/v3
 	k8s.io/kubernetes/cmd/kubectl
-	sigs.k8s.io/kustomize/kustomize/v5
 )
 
 // Tekton's programs panic when the SDK describes itself with another schema

@@ -40,8 +40,11 @@ type TektonConfig struct {
 	Version string `json:"version"`
 	// Namespace is where its controller runs.
 	Namespace string `json:"namespace"`
-	// Adopted says that it was there before and is left alone.
+	// Adopted reports that it was there before setup, which leaves it alone.
 	Adopted bool `json:"adopted,omitempty"`
+	// Sidecars reports that a webhook of the cluster may inject sidecars into pods, so
+	// that Tekton has to wait for all containers of a Task's pod before its first step.
+	Sidecars bool `json:"sidecars,omitempty"`
 }
 
 // RegistryConfig is how pods and nodes reach the registry, and how it stores.

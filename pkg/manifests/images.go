@@ -11,17 +11,16 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// tags pins every image that the manifests name without a tag. An image is
-// pinned to the release it was tested with; registry and caddy follow their
-// major version, as their publishers recommend for security fixes.
+// tags pins every image that the manifests name without a tag to the release that it
+// was tested with. Tags and not digests: a mirror that copies an image for one platform
+// changes its digest.
 var tags = map[string]string{
-	shellImage:                            "v2.49.1",
-	"docker.io/library/caddy":             "2",
-	"docker.io/library/registry":          "3",
-	"gcr.io/go-containerregistry/crane":   "v0.22.1",
-	engineImage:                           "v1.27.5",
-	"registry.k8s.io/kubectl":             "v1.36.3",
-	"registry.k8s.io/kustomize/kustomize": "v5.8.1",
+	shellImage:                          "v2.49.1",
+	"docker.io/library/caddy":           "2.11.7",
+	"docker.io/library/registry":        "3.1.2",
+	"gcr.io/go-containerregistry/crane": "v0.22.1",
+	engineImage:                         "v1.27.5",
+	"registry.k8s.io/kubectl":           "v1.36.3",
 }
 
 // shellImage has a shell, and git.

@@ -244,6 +244,19 @@ func TestTektonImages(t *testing.T) {
 			t.Errorf("no mirrored image of %s among %q", command, images)
 		}
 	}
+	flags := find(platform.Tekton, "ConfigMap", "feature-flags")
+	if wait, _, _ := unstructured.NestedString(flags.Object, "data", sidecarFlag); wait != "false" {
+		t.Errorf("without a webhook that injects sidecars, %s is %q", sidecarFlag, wait)
+	}
+	options.Config.Tekton.Sidecars = true
+	injected, err := Render(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags = find(injected.Tekton, "ConfigMap", "feature-flags")
+	if wait, _, _ := unstructured.NestedString(flags.Object, "data", sidecarFlag); wait != "true" {
+		t.Errorf("with a webhook that may inject sidecars, %s is %q", sidecarFlag, wait)
+	}
 	if text := string(encode(t, platform.Tekton)); strings.Contains(text, "ko://") || strings.Contains(text, ": devel\n") {
 		t.Error("placeholders of Tekton's development tree are left")
 	}

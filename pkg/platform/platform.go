@@ -108,6 +108,8 @@ type Cluster struct {
 	BuildEnv manifests.BuildEnv
 	// Tekton is nil when there is none.
 	Tekton *Tekton
+	// PodWebhooks are the mutating webhook configurations that may inject sidecars.
+	PodWebhooks []string
 	// Namespace is the app namespace that setup was called for.
 	Namespace *corev1.Namespace
 	// StorageClasses are the names of all classes; DefaultStorageClass is empty
@@ -137,6 +139,9 @@ func Inspect(ctx context.Context, client kubernetes.Interface, namespace string)
 		return nil, err
 	}
 	if c.Tekton, err = FindTekton(ctx, client); err != nil {
+		return nil, err
+	}
+	if c.PodWebhooks, err = PodWebhooks(ctx, client); err != nil {
 		return nil, err
 	}
 	classes, err := client.StorageV1().StorageClasses().List(ctx, metav1.ListOptions{})

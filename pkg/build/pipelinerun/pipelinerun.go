@@ -35,7 +35,7 @@ const (
 	paramRevision   = "revision"
 	// paramSequence is filled in by whoever starts a run.
 	paramSequence = "sequence"
-	paramKaniko   = "kaniko-args"
+	paramKaniko   = "engine-args"
 
 	// buildStep is the step of the Task that Kaniko is.
 	buildStep = "build"

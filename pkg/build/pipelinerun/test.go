@@ -28,7 +28,7 @@ const (
 const (
 	paramTest        = "test"
 	paramTestCommand = "test-command"
-	paramTestKaniko  = "test-kaniko-args"
+	paramTestKaniko  = "test-engine-args"
 
 	resultTested      = "TESTED"
 	resultStageTested = "STAGE_TESTED"

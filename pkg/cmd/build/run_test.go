@@ -65,7 +65,7 @@ func TestTheFirstBuild(t *testing.T) {
 	if source != c.host()+"/team/shop/source" {
 		t.Errorf("the source is %s", parameter(run, "source").StringVal)
 	}
-	args := parameter(run, "kaniko-args").ArrayVal
+	args := parameter(run, "engine-args").ArrayVal
 	own, ofSetup := slices.Index(args, "--build-arg=MODE=fast"), slices.Index(args, "--build-arg=INDEX=of-setup")
 	if own < 0 || ofSetup < 0 || own < ofSetup {
 		t.Errorf("arguments are %q: want the build's after those of setup", args)

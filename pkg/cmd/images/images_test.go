@@ -164,7 +164,7 @@ func TestPlatform(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) < 5 || !strings.Contains(out.String(), "docker.io/library/registry:3\n") || strings.Contains(out.String(), "tekton") {
+	if len(lines) < 5 || !strings.Contains(out.String(), "docker.io/library/registry:3.1.2\n") || strings.Contains(out.String(), "tekton") {
 		t.Errorf("it prints\n%s", out)
 	}
 }

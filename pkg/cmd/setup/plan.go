@@ -185,7 +185,8 @@ func (o *Options) tekton(cluster *platform.Cluster) (manifests.TektonConfig, []b
 	if err != nil {
 		return none, nil, err
 	}
-	return manifests.TektonConfig{Version: brought, Namespace: manifests.TektonNamespace}, manifest, platform.CheckTekton(found, brought)
+	config := manifests.TektonConfig{Version: brought, Namespace: manifests.TektonNamespace, Sidecars: len(cluster.PodWebhooks) > 0}
+	return config, manifest, platform.CheckTekton(found, brought)
 }
 
 // configure merges the flags into what an earlier run remembered, and refuses

@@ -3,43 +3,16 @@ package inspect
 import (
 	"archive/tar"
 	"bytes"
-	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"testing"
-
-	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
-	"k8s.io/apimachinery/pkg/util/yaml"
-
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-// listScript is the script of the step that lists, at work below dir.
-func listScript(t *testing.T, dir string) string {
-	t.Helper()
-	file, err := os.Open("../../manifests/platform/tasks.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	for decoder := yaml.NewYAMLOrJSONDecoder(file, 4096); ; {
-		var task tektonv1.Task
-		if err := decoder.Decode(&task); errors.Is(err, io.EOF) {
-			t.Fatal("there is no such Task")
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		for _, step := range task.Spec.Steps {
-			if task.Name == manifests.InspectTask && step.Name == listStep {
-				return strings.ReplaceAll(step.Args[0], "/context/", dir+"/")
-			}
-		}
-	}
-}
+// listScript is the script of the step that lists.
+const listScript = "../../manifests/platform/scripts/list.sh"
 
 // busyBox is a tar that lists as BusyBox's does: hard links like files, names as they
 // are.
@@ -91,8 +64,8 @@ func TestTask(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(work, "image/blobs/sha256/a"), layer.Bytes(), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", listScript(t, work), "pyflow-inspect", "sha256/a")
-			cmd.Env = []string{"PATH=" + path, "LC_ALL=C"}
+			cmd := exec.CommandContext(t.Context(), "/bin/sh", listScript, "sha256/a")
+			cmd.Env = []string{"PATH=" + path, "LC_ALL=C", "IMAGE=" + work + "/image", "WORK=" + work + "/work"}
 			var said bytes.Buffer
 			cmd.Stderr = &said
 			log, err := cmd.Output()

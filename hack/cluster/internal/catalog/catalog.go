@@ -22,8 +22,8 @@ const (
 	// DockerHub is what the names of images of Docker Hub start with.
 	DockerHub = "docker.io/"
 
-	registryImage = DockerHub + "library/registry:3"
-	caddyImage    = DockerHub + "library/caddy:2"
+	registryImage = DockerHub + "library/registry:"
+	caddyImage    = DockerHub + "library/caddy:"
 
 	nonroot = "65532"
 	path    = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -34,9 +34,14 @@ func CoreDNS(versions pins.Pins) string {
 	return "registry.k8s.io/coredns/coredns:" + versions[pins.CoreDNS]
 }
 
+// Caddy is the image of the registry's front and of node access.
+func Caddy(versions pins.Pins) string {
+	return caddyImage + strings.TrimPrefix(versions[pins.Caddy], "v")
+}
+
 // EveryNode are the images that a node which joins later has to have, for its
 // sandboxes and for what runs on every node. It pulls all others.
-func EveryNode() []string { return []string{Pause, caddyImage} }
+func EveryNode(versions pins.Pins) []string { return []string{Pause, Caddy(versions)} }
 
 // Registries are the hosts of the images that the platform names. There is no
 // image of the last two: Tekton names there the shells that it prepares the
@@ -112,16 +117,7 @@ func Images(versions pins.Pins, sources Sources) ([]oci.Image, error) {
 			Files:     []oci.File{{Name: "bin/kubectl", Source: sources.Program("kubectl")}},
 		},
 		{
-			Reference: "registry.k8s.io/kustomize/kustomize:" + versions[pins.Kustomize],
-			Config: oci.Config{
-				Env:        []string{path + ":/app"},
-				WorkingDir: "/app",
-				Entrypoint: []string{"/app/kustomize"},
-			},
-			Files: []oci.File{{Name: "app/kustomize", Source: sources.Program("kustomize")}, caBundle()},
-		},
-		{
-			Reference: registryImage,
+			Reference: registryImage + strings.TrimPrefix(versions[pins.Registry], "v"),
 			Config: oci.Config{
 				Env:          []string{path, "OTEL_TRACES_EXPORTER=none"},
 				ExposedPorts: map[string]struct{}{"5000/tcp": {}},
@@ -135,7 +131,7 @@ func Images(versions pins.Pins, sources Sources) ([]oci.Image, error) {
 			},
 		},
 		{
-			Reference: caddyImage,
+			Reference: Caddy(versions),
 			Config: oci.Config{
 				Env:        []string{path, "CADDY_VERSION=" + versions[pins.Caddy], "XDG_CONFIG_HOME=/config", "XDG_DATA_HOME=/data"},
 				WorkingDir: "/srv",

@@ -88,7 +88,7 @@ func (c *Cluster) join(ctx context.Context, first *enclosure.State, images image
 	if err != nil {
 		return err
 	}
-	if err := c.importImages(ctx, state, images, catalog.EveryNode()); err != nil {
+	if err := c.importImages(ctx, state, images, catalog.EveryNode(c.pins)); err != nil {
 		return err
 	}
 	if err := c.await(ctx, state, "the node", func(ctx context.Context) error {

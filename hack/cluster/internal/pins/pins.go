@@ -15,7 +15,6 @@ const (
 	Tekton      = "github.com/tektoncd/pipeline"
 	Kaniko      = "github.com/osscontainertools/kaniko"
 	Crane       = "github.com/google/go-containerregistry"
-	Kustomize   = "sigs.k8s.io/kustomize/kustomize/v5"
 	Registry    = "github.com/distribution/distribution/v3"
 	Caddy       = "github.com/caddyserver/caddy/v2"
 	TektonCLI   = "github.com/tektoncd/cli"
@@ -36,7 +35,7 @@ func Parse(gomod string) (Pins, error) {
 	}
 	for _, module := range []string{
 		Kubernetes, Etcd, CoreDNS, Tekton, Kaniko, Crane,
-		Kustomize, Registry, Caddy, TektonCLI, Provisioner,
+		Registry, Caddy, TektonCLI, Provisioner,
 	} {
 		if pins[module] == "" {
 			return nil, fmt.Errorf("module file names no version of %s", module)

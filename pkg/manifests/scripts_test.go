@@ -1,0 +1,487 @@
+package manifests
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/cgi"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+// outcome is how a script ended.
+type outcome struct {
+	code        int
+	out, errors string
+}
+
+// runScriptFile runs a script of platform/scripts as a step does: by "sh -c", with the
+// variables and nothing else of the environment but PATH.
+func runScriptFile(t *testing.T, name string, env map[string]string, args ...string) outcome {
+	t.Helper()
+	script, err := embedded.ReadFile("platform/scripts/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "/bin/sh", append([]string{"-c", string(script), name}, args...)...)
+	cmd.Dir = t.TempDir()
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
+	for key, value := range env {
+		cmd.Env = append(cmd.Env, key+"="+value)
+	}
+	var out, complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaints
+	err = cmd.Run()
+	var ended *exec.ExitError
+	if err != nil && !errors.As(err, &ended) {
+		t.Fatal(err)
+	}
+	return outcome{cmd.ProcessState.ExitCode(), out.String(), complaints.String()}
+}
+
+// written is the content of a file, empty if there is none.
+func written(t *testing.T, elements ...string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(elements...))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func writeFiles(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, content := range files {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Every script is in a Task, every Task's script is set, and a Task gives each script the
+// variables that its header names.
+func TestScriptsAreInTasks(t *testing.T) {
+	platform, err := Render(fixed("default"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := embedded.ReadDir("platform/scripts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := string(encode(t, platform.Pipeline))
+	if strings.Contains(texts, scriptPrefix) {
+		t.Error("a Task names a script instead of having its text")
+	}
+	environments := map[string][]string{}
+	for _, task := range platform.Pipeline {
+		steps, _, _ := unstructured.NestedSlice(task.Object, "spec", "steps")
+		for _, item := range steps {
+			step := item.(map[string]any)
+			args, _, _ := unstructured.NestedStringSlice(step, "args")
+			if len(args) == 0 {
+				continue
+			}
+			environments[args[0]] = []string{"TZ"} // every script is a key, with variables or without
+			env, _, _ := unstructured.NestedSlice(step, "env")
+			for _, variable := range env {
+				environments[args[0]] = append(environments[args[0]], variable.(map[string]any)["name"].(string))
+			}
+		}
+	}
+	for _, file := range files {
+		text, err := embedded.ReadFile("platform/scripts/" + file.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if file.Name() == "run.sh" {
+			task := find(platform.Pipeline, "Task", "pyflow-build")
+			if task.GetAnnotations()["pyflow.dev/run"] != string(text) {
+				t.Error("pyflow-build does not carry run.sh")
+			}
+			continue
+		}
+		set := environments[string(text)]
+		if set == nil {
+			t.Errorf("no step runs %s", file.Name())
+			continue
+		}
+		header, _, _ := strings.Cut(string(text), "\nset -eu\n")
+		for _, name := range regexp.MustCompile(`(?m)^#   ([A-Z_]+(?:, [A-Z_]+)*)  `).FindAllStringSubmatch(header, -1) {
+			for _, variable := range strings.Split(name[1], ", ") {
+				if !slices.Contains(set, variable) && file.Name() != "list.sh" {
+					t.Errorf("the step that runs %s does not set %s", file.Name(), variable)
+				}
+			}
+		}
+	}
+}
+
+// A Pipeline that tests is the one that does not, with the tests' tasks, parameters and
+// results.
+func TestPipelinesWithAndWithoutTests(t *testing.T) {
+	platform, err := Render(fixed("default"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []string{BuildTestTask, TestTask, TestStageTask}
+	for plain, tested := range map[string]string{PipelineName: TestedPipelineName, GitPipelineName: GitTestedPipelineName} {
+		want := find(platform.Pipeline, "Pipeline", plain).Object["spec"].(map[string]any)
+		got := find(platform.Pipeline, "Pipeline", tested).DeepCopy().Object["spec"].(map[string]any)
+		keep := func(list string, dropped func(element map[string]any) bool) {
+			got[list] = slices.DeleteFunc(got[list].([]any), func(element any) bool { return dropped(element.(map[string]any)) })
+		}
+		keep("tasks", func(task map[string]any) bool {
+			delete(task, "runAfter")
+			return slices.Contains(tests, task["name"].(string))
+		})
+		keep("params", func(param map[string]any) bool {
+			return slices.Contains([]string{"test", "test-command", "test-engine-args"}, param["name"].(string))
+		})
+		keep("results", func(result map[string]any) bool {
+			return slices.ContainsFunc(tests, func(task string) bool {
+				return strings.HasPrefix(result["value"].(string), "$(tasks."+task+".")
+			})
+		})
+		wanted, err := yaml.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		without, err := yaml.Marshal(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(wanted, without) {
+			t.Errorf("%s differs from %s by more than the tests:\n%s\n---\n%s", tested, plain, without, wanted)
+		}
+	}
+}
+
+func TestReportEndsAsTheTest(t *testing.T) {
+	for name, test := range map[string]struct {
+		// exitCode is what Tekton writes down; if it is empty, nothing.
+		exitCode string
+		files    map[string]string
+		code     int
+		out      string
+		tested   string
+	}{
+		"passed":                 {"0", map[string]string{"junit.xml": "<testsuite/>"}, 0, "<testsuite/>\n", "true"},
+		"without results":        {"0", nil, 0, "", "true"},
+		"failed":                 {"3", map[string]string{"junit.xml": "<testsuite/>"}, 3, "<testsuite/>\n", ""},
+		"failed, claims success": {"1", map[string]string{"TESTED": "true"}, 1, "", ""},
+		"ended by a signal":      {"-1", nil, 1, "", ""},
+		"no exit code":           {"", map[string]string{"TESTED": "true"}, 1, "", ""},
+		"results that are large": {"0", map[string]string{"junit.xml": strings.Repeat("x", 5<<20)}, 0, strings.Repeat("x", 4<<20) + "\n", "true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			writeFiles(t, dir, test.files)
+			if test.exitCode != "" {
+				writeFiles(t, dir, map[string]string{"exitCode": test.exitCode})
+			}
+			got := runScriptFile(t, "report.sh", map[string]string{
+				"JUNIT": dir + "/junit.xml", "EXIT_CODE": dir + "/exitCode", "TESTED_RESULT": dir + "/TESTED",
+			})
+			if result := written(t, dir, "TESTED"); got.code != test.code || got.out != test.out || result != test.tested {
+				t.Errorf("it ends with %d, result %q, and prints %d bytes, want %d, %q, %d", got.code, result, len(got.out), test.code, test.tested, len(test.out))
+			}
+		})
+	}
+}
+
+func TestUnpackMakesFilesWritable(t *testing.T) {
+	dir := t.TempDir()
+	var archive bytes.Buffer
+	compressed := gzip.NewWriter(&archive)
+	writer := tar.NewWriter(compressed)
+	for _, header := range []tar.Header{
+		{Name: "tests/", Typeflag: tar.TypeDir, Mode: 0o755},
+		{Name: "tests/test_main.py", Mode: 0o444},
+		{Name: "run.sh", Mode: 0o555},
+		{Name: "link", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"},
+	} {
+		if err := writer.WriteHeader(&header); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(writer.Close(), compressed.Close()); err != nil {
+		t.Fatal(err)
+	}
+	writeFiles(t, dir, map[string]string{"artifact/blobs/sha256/a": archive.String(), "source/.keep": ""})
+	got := runScriptFile(t, "unpack.sh", map[string]string{
+		"ARTIFACT": dir + "/artifact", "CONTEXT_PATH": "sha256/a", "SOURCE": dir + "/source",
+	})
+	if got.code != 0 {
+		t.Fatalf("it failed: %+v", got)
+	}
+	for name, mode := range map[string]os.FileMode{"tests": 0o777, "tests/test_main.py": 0o666, "run.sh": 0o777} {
+		info, err := os.Stat(filepath.Join(dir, "source", name))
+		if err != nil || info.Mode().Perm() != mode {
+			t.Errorf("%s has mode %v (%v), want %v", name, info.Mode(), err, mode)
+		}
+	}
+	if _, err := os.Stat(dir + "/artifact"); !os.IsNotExist(err) {
+		t.Errorf("the artifact should be gone: %v", err)
+	}
+}
+
+func TestOverlay(t *testing.T) {
+	digest := "sha256:" + strings.Repeat("0a", 32)
+	good := map[string]string{
+		"NAME": "shop", "IMAGE": "127.0.0.1:5180/team-a/shop", "DIGEST": digest,
+		"SEQUENCE": "2026-03-01T12:00:00Z shop-x7k2p", "MANIFESTS": "../manifests",
+	}
+	for name, test := range map[string]struct {
+		variable, value, err string
+	}{
+		"as a run gives it":     {"", "", ""},
+		"without a sequence":    {"SEQUENCE", "", ""},
+		"no digest":             {"DIGEST", "", "digest"},
+		"a short digest":        {"DIGEST", "sha256:0a", "digest"},
+		"another kind":          {"DIGEST", "sha512:" + strings.Repeat("0a", 32), "digest"},
+		"YAML in the digest":    {"DIGEST", digest[:50] + "\"\nresources: [x", "digest"},
+		"a digest of two lines": {"DIGEST", digest + "\n", "digest"},
+		"a quote in the name":   {"NAME", `sh"op`, "image name"},
+		"a line in the image":   {"IMAGE", "a\nb", "image"},
+		"a quote in the place":  {"SEQUENCE", `a"b`, "sequence"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := maps.Clone(good)
+			env["OUTPUT"] = t.TempDir()
+			if test.variable != "" {
+				env[test.variable] = test.value
+			}
+			got := runScriptFile(t, "overlay.sh", env)
+			text := written(t, env["OUTPUT"], "kustomization.yaml")
+			if test.err != "" {
+				if got.code != 1 || text != "" || !strings.Contains(got.errors, "pyflow: "+test.err) {
+					t.Errorf("it should refuse the %s: %+v\n%s", test.err, got, text)
+				}
+				return
+			}
+			var kustomization struct {
+				Resources []string
+				Images    []map[string]string
+				Patches   []struct{ Patch string }
+			}
+			if err := yaml.UnmarshalStrict([]byte(text), &kustomization); err != nil && !strings.Contains(err.Error(), "unknown field") {
+				t.Fatalf("%v\n%s", err, text)
+			}
+			if got.code != 0 || !slices.Equal(kustomization.Resources, []string{"../manifests"}) || len(kustomization.Images) != 1 ||
+				kustomization.Images[0]["digest"] != digest || kustomization.Images[0]["newName"] != good["IMAGE"] || kustomization.Images[0]["name"] != "shop" {
+				t.Errorf("%+v\n%s", got, text)
+			}
+			var patch []map[string]string
+			if err := yaml.Unmarshal([]byte(kustomization.Patches[0].Patch), &patch); err != nil || patch[0]["value"] != env["SEQUENCE"] {
+				t.Errorf("the patch is %v, %v", patch, err)
+			}
+		})
+	}
+}
+
+// gitServer serves the repositories below a directory by git's own HTTP backend. With a
+// password, it asks for that of the user git.
+func gitServer(t *testing.T, dir, password string) string {
+	t.Helper()
+	execPath, err := exec.CommandContext(t.Context(), "git", "--exec-path").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	backend := &cgi.Handler{
+		Path: filepath.Join(strings.TrimSpace(string(execPath)), "git-http-backend"),
+		Env:  []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1"},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, given, _ := r.BasicAuth(); password != "" && (user != "git" || given != password) {
+			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		backend.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// repository makes a bare repository dir/name with one commit, and returns the commit.
+func repository(t *testing.T, dir, name string, files map[string]string) string {
+	t.Helper()
+	work := t.TempDir()
+	writeFiles(t, work, files)
+	git := func(args ...string) string {
+		cmd := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=x", "-c", "user.email=x@example.com"}, args...)...)
+		cmd.Dir = work
+		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %q: %v\n%s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	git("init", "--quiet", "--initial-branch=main")
+	git("add", "--all")
+	git("commit", "--quiet", "--message=x")
+	git("clone", "--quiet", "--bare", ".", filepath.Join(dir, name))
+	return git("rev-parse", "HEAD")
+}
+
+// olderGit stands in for git versions before 2.44, whose archive has no --mtime: this
+// machine's may be one, the image's is not.
+const olderGit = `#!/bin/sh
+for arg; do
+  shift
+  case $arg in --mtime=*) ;; *) set -- "$@" "$arg" ;; esac
+done
+exec "$GIT" "$@"
+`
+
+// gitOfImage returns a PATH with a git that knows what the image's does.
+func gitOfImage(t *testing.T) map[string]string {
+	t.Helper()
+	program, err := exec.LookPath("git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	usage, _ := exec.CommandContext(t.Context(), program, "archive", "-h").CombinedOutput()
+	if bytes.Contains(usage, []byte("--mtime")) {
+		return nil
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "git"), []byte(olderGit), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{"PATH": dir + ":" + os.Getenv("PATH"), "GIT": program}
+}
+
+func TestClone(t *testing.T) {
+	image := gitOfImage(t)
+	served := t.TempDir()
+	commit := repository(t, served, "shop", map[string]string{
+		"Dockerfile": "FROM scratch\n", "api/Dockerfile": "FROM python:3.13\nRUN x", "api/main.py": "x\n", "empty/x": "",
+		".gitattributes": "*.bin filter=lfs\nmain.py export-ignore\n", ".gitmodules": "x",
+	})
+	public, private := gitServer(t, served, ""), gitServer(t, served, "s3cret")
+
+	for name, test := range map[string]struct {
+		env         map[string]string
+		credentials map[string]string
+		// err is what the last line says; without it, files are those of the archive.
+		err   string
+		files []string
+	}{
+		"a folder":              {env: map[string]string{"FOLDER": "/./api//"}, files: []string{"Dockerfile", "main.py"}},
+		"all of it":             {files: []string{".gitattributes", ".gitmodules", "Dockerfile", "api/", "api/Dockerfile", "api/main.py", "empty/", "empty/x"}},
+		"a commit":              {env: map[string]string{"REVISION": commit, "FOLDER": "api"}, files: []string{"Dockerfile", "main.py"}},
+		"no such revision":      {env: map[string]string{"REVISION": "nope"}, err: "revision not found: " + public + `/shop has no branch, tag or full commit "nope"`},
+		"an option as revision": {env: map[string]string{"REVISION": "--upload-pack=x"}, err: `"--upload-pack=x" cannot be the name of a revision`},
+		"no such folder":        {env: map[string]string{"FOLDER": "web"}, err: `path not found: commit ` + commit + ` has no folder "web"`},
+		"no Dockerfile":         {env: map[string]string{"FOLDER": "empty"}, err: `no Dockerfile: commit ` + commit + ` has no file "Dockerfile" in its folder "empty"`},
+		"no such repository":    {env: map[string]string{"URL": public + "/nope"}, err: "repository not found: " + public + "/nope"},
+		"a password in the URL": {env: map[string]string{"URL": "http://u:p@127.0.0.1/x"}, err: "the URL of the repository contains credentials"},
+		"another protocol":      {env: map[string]string{"URL": "file://" + served + "/shop"}, err: "git reaches file://"},
+		"ssh without a key":     {env: map[string]string{"URL": "git@127.0.0.1:x"}, credentials: map[string]string{"known_hosts": "x"}, err: "the Secret for git has no key ssh-privatekey"},
+		"private": {
+			env: map[string]string{"URL": private + "/shop", "FOLDER": "api"}, credentials: map[string]string{"password": "s3cret"},
+			files: []string{"Dockerfile", "main.py"},
+		},
+		"private without credentials": {env: map[string]string{"URL": private + "/shop"}, err: "authentication failed: " + private + "/shop is private"},
+		"a wrong password": {
+			env: map[string]string{"URL": private + "/shop"}, credentials: map[string]string{"password": "wr0ng"},
+			err: "authentication failed: " + private + "/shop does not accept the credentials",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			writeFiles(t, dir, map[string]string{"system.crt": ""})
+			env := map[string]string{
+				"URL": public + "/shop", "REVISION": "", "FOLDER": "", "DOCKERFILE": "Dockerfile",
+				"CREDENTIALS": dir + "/credentials", "CREDENTIALS_BOUND": "false", "SYSTEM_CA": dir + "/system.crt", "BUILD_CA": dir + "/absent.crt",
+				"HOME": dir + "/home", "CONTEXT": dir,
+				"COMMIT_RESULT": dir + "/COMMIT", "LAYER_RESULT": dir + "/LAYER", "TAG_RESULT": dir + "/TAG",
+				"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "http:https:ssh", "GIT_CONFIG_NOSYSTEM": "1",
+			}
+			maps.Copy(env, test.env)
+			maps.Copy(env, image)
+			if test.credentials != nil {
+				env["CREDENTIALS_BOUND"] = "true"
+				for key, value := range test.credentials {
+					writeFiles(t, dir, map[string]string{"credentials/" + key: value})
+				}
+			}
+			got := runScriptFile(t, "clone.sh", env)
+			for _, secret := range test.credentials {
+				if strings.Contains(got.out+got.errors, secret) && len(secret) > 1 {
+					t.Errorf("it prints a secret: %+v", got)
+				}
+			}
+			if test.err != "" {
+				lines := strings.Split(strings.TrimSpace(got.errors), "\n")
+				if last := lines[len(lines)-1]; got.code != 1 || !strings.HasPrefix(last, "pyflow: "+test.err) {
+					t.Errorf("it ends with %d and says\n%s\nwant %s", got.code, got.errors, test.err)
+				}
+				return
+			}
+			if got.code != 0 || written(t, dir, "COMMIT") != commit {
+				t.Fatalf("it fetched %q: %+v", written(t, dir, "COMMIT"), got)
+			}
+			archive := written(t, dir, "context.tar.gz")
+			sum := sha256.Sum256([]byte(archive))
+			layer := hex.EncodeToString(sum[:])
+			if written(t, dir, "LAYER") != layer || !strings.HasSuffix(written(t, dir, "TAG"), "-"+layer[:32]) {
+				t.Errorf("layer %q and tag %q are not those of %s", written(t, dir, "LAYER"), written(t, dir, "TAG"), layer)
+			}
+			if names := archived(t, archive); !slices.Equal(names, test.files) {
+				t.Errorf("the archive has %q, want %q", names, test.files)
+			}
+			if env["FOLDER"] != "" && !strings.Contains(got.out, "pyflow.dev/dockerfile FROM python:3.13\npyflow.dev/dockerfile RUN x\n") {
+				t.Errorf("it does not print the Dockerfile: %s", got.out)
+			}
+			if !strings.Contains(got.errors, "pyflow: warning: the repository has submodules") || (env["FOLDER"] == "") != strings.Contains(got.errors, "Git LFS") {
+				t.Errorf("it warns of %s", got.errors)
+			}
+		})
+	}
+}
+
+// archived returns the names in a tar.gz, sorted.
+func archived(t *testing.T, content string) []string {
+	t.Helper()
+	plain, err := gzip.NewReader(strings.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for reader := tar.NewReader(plain); ; {
+		header, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			slices.Sort(names)
+			return names
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if header.Typeflag != tar.TypeXGlobalHeader {
+			names = append(names, header.Name)
+		}
+	}
+}
