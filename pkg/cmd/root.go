@@ -55,7 +55,7 @@ func Run(ctx context.Context, streams genericiooptions.IOStreams, args []string)
 	default:
 		// It may have words of a program that has failed.
 		for line := range strings.SplitSeq("error: "+explain(err), "\n") {
-			fmt.Fprintln(streams.ErrOut, display.Clean(line))
+			fmt.Fprintln(streams.ErrOut, display.Sanitize(line))
 		}
 		return exitFailed
 	}

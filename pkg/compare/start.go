@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
@@ -35,6 +36,8 @@ const (
 	// how many bytes of it.
 	logLines = 50
 	logLimit = 1 << 20
+	// maxLine is the number of characters that are shown of its last line.
+	maxLine = 200
 	// cleanupTimeout bounds the deletion of what was made, also after ctx has ended.
 	cleanupTimeout = 30 * time.Second
 	// margin is how much longer a pod may live than it is waited for.
@@ -219,7 +222,7 @@ func (w *podWatch) ended(ctx context.Context, pod string, ended *corev1.Containe
 	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
 	said, advice := diagnose.LastWords(lines)
 	if said == "" {
-		said = diagnose.Bearable(strings.TrimSpace(lines[len(lines)-1]))
+		said = display.Truncate(strings.TrimSpace(lines[len(lines)-1]), maxLine)
 	}
 	if said != "" {
 		failure.Message += ": " + said

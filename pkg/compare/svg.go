@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
 // The picture's measures, in its own units: pixels where it is not scaled.
@@ -22,6 +24,8 @@ const (
 	svgName   = 220
 	svgNumber = 84
 	svgLetter = 7.6
+	// svgLetters is the number of letters for which a name has room.
+	svgLetters = svgName * 10 / 76
 )
 
 // svgStyle is readable on light and on dark, also where the style sheet of a page does
@@ -71,7 +75,7 @@ func SVG(c *Comparison) []byte {
 		fmt.Fprintf(&out, "    <text class=\"heading\" x=\"%d\" y=\"%d\">%s</text>\n", svgMargin, y-8, escape(measure.title))
 		for _, bar := range measure.bars(c.Variants) {
 			middle := y + svgBar - 4
-			fmt.Fprintf(&out, "    <text x=\"%d\" y=\"%d\">%s</text>\n", svgMargin, middle, escape(shorten(bar.name)))
+			fmt.Fprintf(&out, "    <text x=\"%d\" y=\"%d\">%s</text>\n", svgMargin, middle, escape(display.Truncate(bar.name, svgLetters)))
 			fmt.Fprintf(&out, "    <rect class=\"track\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"3\"/>\n", left, y, room, svgBar)
 			if bar.share > 0 {
 				fmt.Fprintf(&out, "    <rect class=\"bar\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"3\"/>\n", left, y, max(2, bar.share*float64(room)), svgBar)
@@ -100,16 +104,6 @@ func describe(c *Comparison) string {
 		sentences = append(sentences, measure.title+": "+strings.Join(parts, ", ")+".")
 	}
 	return strings.Join(sentences, " ")
-}
-
-// shorten keeps a name from running into its bar.
-func shorten(name string) string {
-	letter := svgLetter
-	runes, most := []rune(name), int(svgName/letter)
-	if len(runes) > most {
-		return string(runes[:most-1]) + "…"
-	}
-	return name
 }
 
 func escape(text string) string {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
 // lastWord is what a Python program, or the server that loads it, says when it
@@ -88,7 +90,7 @@ func LastWords(lines []string) (said, advice string) {
 			if match == nil || row.context != nil && !row.context.MatchString(strings.Join(lines[:i], "\n")) {
 				continue
 			}
-			return Bearable(line) + place(lines[:i]), string(row.words.ExpandString(nil, row.advice, line, match))
+			return display.Truncate(line, maxLine) + place(lines[:i]), string(row.words.ExpandString(nil, row.advice, line, match))
 		}
 	}
 	return "", ""
@@ -114,11 +116,5 @@ func place(lines []string) string {
 	return innermost
 }
 
-// Bearable is a line of bearable length.
-func Bearable(line string) string {
-	const limit = 200
-	if runes := []rune(line); len(runes) > limit {
-		return string(runes[:limit]) + "…"
-	}
-	return line
-}
+// maxLine is the number of characters that are shown of a line of a log.
+const maxLine = 200

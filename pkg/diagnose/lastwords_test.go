@@ -77,7 +77,7 @@ ModuleNotFoundError: No module named 'nosuchmodule'`,
 			log:  "  File \"/usr/lib/python3.13/json/decoder.py\", line 345, in decode\njson.decoder.JSONDecodeError: Expecting value",
 			said: "json.decoder.JSONDecodeError: Expecting value (/usr/lib/python3.13/json/decoder.py:345)",
 		},
-		"a very long line":    {log: "ValueError: " + strings.Repeat("é", 500), said: "ValueError: " + strings.Repeat("é", 188) + "…"},
+		"a very long line":    {log: "ValueError: " + strings.Repeat("é", 500), said: "ValueError: " + strings.Repeat("é", 187) + "…"},
 		"an ordinary message": {log: "GET / 200\nError: no, this is only a word"},
 		"nothing":             {},
 	}

@@ -15,6 +15,8 @@ import (
 	apiresource "k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/component-helpers/resource"
 	"knative.dev/pkg/apis"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
 // Trouble is what keeps a pod from coming up, or from being made. The zero value
@@ -78,11 +80,11 @@ func OfPod(pod *corev1.Pod) []Trouble {
 // pod of a higher priority. ok is false when nothing did.
 func Ended(pod *corev1.Pod) (t Trouble, ok bool) {
 	if pod.Status.Reason != "" {
-		return Trouble{Namespace: pod.Namespace, Pod: pod.Name, Reason: pod.Status.Reason, Message: oneLine(pod.Status.Message)}, true
+		return Trouble{Namespace: pod.Namespace, Pod: pod.Name, Reason: pod.Status.Reason, Message: display.OneLine(pod.Status.Message)}, true
 	}
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.DisruptionTarget && condition.Status == corev1.ConditionTrue {
-			return Trouble{Namespace: pod.Namespace, Pod: pod.Name, Reason: condition.Reason, Message: oneLine(condition.Message)}, true
+			return Trouble{Namespace: pod.Namespace, Pod: pod.Name, Reason: condition.Reason, Message: display.OneLine(condition.Message)}, true
 		}
 	}
 	return Trouble{}, false
@@ -93,7 +95,7 @@ func ofContainer(pod *corev1.Pod, status corev1.ContainerStatus) (Trouble, bool)
 	if waiting == nil || waiting.Reason == "" || waiting.Reason == "ContainerCreating" || waiting.Reason == "PodInitializing" {
 		return Trouble{}, false
 	}
-	t := Trouble{Container: status.Name, Reason: waiting.Reason, Message: oneLine(waiting.Message)}
+	t := Trouble{Container: status.Name, Reason: waiting.Reason, Message: display.OneLine(waiting.Message)}
 	image := imageOf(pod, status)
 	if last := status.LastTerminationState.Terminated; last != nil {
 		t.Logs, t.Previous = true, true
@@ -152,7 +154,7 @@ var insufficient = regexp.MustCompile(`Insufficient ([^\s,;]*[^\s,;.])`)
 // unschedulable is the scheduler's message without what it says of preemption,
 // with what the pod asks for of what there is too little of.
 func unschedulable(pod *corev1.Pod, message string) string {
-	message, _, _ = strings.Cut(oneLine(message), ". ")
+	message, _, _ = strings.Cut(display.OneLine(message), ". ")
 	message = strings.TrimSuffix(message, ".")
 	requests := resource.PodRequests(pod, resource.PodResourcesOptions{})
 	var asked []string
@@ -225,7 +227,7 @@ var around = []*regexp.Regexp{ //nolint:gochecknoglobals // regular expressions,
 }
 
 func plain(message string) string {
-	message = oneLine(message)
+	message = display.OneLine(message)
 	for _, words := range around {
 		if shorter := words.ReplaceAllLiteralString(message, ""); shorter != "" {
 			message = shorter
@@ -233,8 +235,6 @@ func plain(message string) string {
 	}
 	return message
 }
-
-func oneLine(message string) string { return strings.Join(strings.Fields(message), " ") }
 
 // times is a number of times as a person says it.
 func times(n int32) string {

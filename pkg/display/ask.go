@@ -11,7 +11,7 @@ import (
 	"golang.org/x/term"
 )
 
-// CanAsk says whether somebody who sees out answers on in.
+// CanAsk reports whether in and out are a terminal, where a person can answer a question.
 func CanAsk(in io.Reader, out io.Writer) bool {
 	file, ok := in.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
@@ -21,9 +21,9 @@ func CanAsk(in io.Reader, out io.Writer) bool {
 	return ok && term.IsTerminal(int(seen.Fd()))
 }
 
-// Ask writes prompt and returns the line that is typed, without spaces around it.
-// The end of the input is an empty answer. When ctx ends first, the reading goes
-// on in the background until the program ends: only for its last questions.
+// Ask prints prompt and returns the line that the user types, without the white space around
+// it. It returns an empty answer at the end of the input. If ctx ends first, Ask returns its
+// error and leaves a goroutine that reads on in, so ask nothing after that.
 func Ask(ctx context.Context, in io.Reader, out io.Writer, prompt string) (string, error) {
 	fmt.Fprint(out, prompt)
 	type answer struct {
@@ -44,7 +44,7 @@ func Ask(ctx context.Context, in io.Reader, out io.Writer, prompt string) (strin
 	}
 }
 
-// readLine takes no byte beyond the line: what follows may be the next answer.
+// readLine reads no byte beyond the line, because the next answer may follow.
 func readLine(in io.Reader) (string, error) {
 	var line []byte
 	for one := make([]byte, 1); ; {

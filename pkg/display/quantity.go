@@ -5,12 +5,12 @@ import (
 	"github.com/dustin/go-humanize/english"
 )
 
-// Bytes is a size in decimal units: 12 kB, 3.4 MB.
+// Bytes returns a size in decimal units: 12 kB, 3.4 MB.
 func Bytes(n int64) string {
 	return humanize.Bytes(uint64(max(n, 0)))
 }
 
-// Count is a number of things: 1 file, 2 files.
+// Count returns a number of things: 1 file, 2 files.
 func Count(n int, thing string) string {
 	return english.Plural(n, thing, "")
 }

@@ -1,4 +1,3 @@
-// Package term shows a person what is going on.
 package display
 
 import (
@@ -11,8 +10,8 @@ import (
 	"golang.org/x/term"
 )
 
-// Steps prints one line per step, cleaned, with its result and time. On a terminal a step
-// that is under way is shown too, on a line that its result replaces.
+// Steps prints one line per step with its result and time. On a terminal it also shows the
+// running step, on a line that the result replaces. It sanitizes what it prints.
 type Steps struct {
 	out      io.Writer
 	terminal bool
@@ -22,21 +21,20 @@ type Steps struct {
 	pending string
 }
 
-// NewSteps prints to out, which a person watches.
+// NewSteps returns Steps that print to out.
 func NewSteps(out io.Writer) *Steps {
 	return &Steps{out: out, terminal: IsTerminal(out), now: time.Now}
 }
 
-// IsTerminal says whether what is written to out appears on a terminal that
-// understands control sequences.
+// IsTerminal reports whether out is a terminal that understands control sequences.
 func IsTerminal(out io.Writer) bool {
 	file, ok := out.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
-// Start begins a step, named as something under way ("Installing Tekton"), and
-// returns what ends it: done takes the step's result as a short phrase, or the
-// error it failed with, which the caller reports itself.
+// Start starts a step with a name such as "Installing Tekton". The caller ends the step with
+// done, which takes a short phrase for the result, or the error. Start does not print the
+// error: the caller reports it.
 func (s *Steps) Start(name string) (done func(result string, err error)) {
 	start := s.now()
 	s.show(name)
@@ -46,32 +44,32 @@ func (s *Steps) Start(name string) (done func(result string, err error)) {
 			mark, result = "✗", name
 		}
 		s.clear()
-		fmt.Fprintf(s.out, "%s %s  %s\n", mark, Clean(result), Seconds(s.now().Sub(start)))
+		fmt.Fprintf(s.out, "%s %s  %s\n", mark, Sanitize(result), Seconds(s.now().Sub(start)))
 	}
 }
 
-// Print writes a line of its own between the steps.
+// Print prints a line between the steps.
 func (s *Steps) Print(line string) {
 	pending := s.clear()
-	fmt.Fprintln(s.out, Clean(line))
+	fmt.Fprintln(s.out, Sanitize(line))
 	if pending != "" {
 		s.show(pending)
 	}
 }
 
-// Log writes lines of somebody else's, each after its source in brackets.
+// Log prints lines of a log, each after its source in brackets.
 func (s *Steps) Log(source string, lines ...string) {
 	for _, line := range lines {
 		s.Print("  [" + source + "] " + line)
 	}
 }
 
-// show puts text on the line of what is under way.
+// show prints text on the line of the running step.
 func (s *Steps) show(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.terminal {
-		fmt.Fprintf(s.out, "\r\x1b[K… %s", Clean(text))
+		fmt.Fprintf(s.out, "\r\x1b[K… %s", Sanitize(text))
 		s.pending = text
 	}
 }
@@ -86,10 +84,10 @@ func (s *Steps) clear() (pending string) {
 	return pending
 }
 
-// Update replaces what is said of the step under way. It shows on a terminal only.
+// Update replaces the text of the running step. It prints on a terminal only.
 func (s *Steps) Update(text string) { s.show(text) }
 
-// Seconds is a duration as a person reads it beside others: 0.4s, 12.3s, 3m04s.
+// Seconds returns a duration with a precision that suits its length: 0.4s, 12.3s, 3m04s.
 func Seconds(d time.Duration) string {
 	if d < time.Minute {
 		return fmt.Sprintf("%.1fs", d.Seconds())

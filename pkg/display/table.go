@@ -3,28 +3,33 @@ package display
 import (
 	"fmt"
 	"strings"
+	"text/tabwriter"
 	"time"
-	"unicode"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
-	"k8s.io/cli-runtime/pkg/printers"
 )
 
-// Column is one of a table of T; those that are not wanted are not in the list.
+// The layout of kubectl's tables.
+const (
+	minColumn = 6
+	columnGap = 3
+)
+
+// Column is one column of a table of T: its header, and the cell of a row.
 type Column[T any] struct {
 	Header string
 	Cell   func(T) string
 }
 
-// Table lays rows out as kubectl does. Without rows it is empty, without headers
-// too.
+// Table returns rows in kubectl's layout, with sanitized cells. It returns nothing, not even
+// headers, if there are no rows.
 func Table[T any](columns []Column[T], rows []T) string {
 	if len(rows) == 0 {
 		return ""
 	}
 	var text strings.Builder
-	writer := printers.GetNewTabWriter(&text)
+	writer := tabwriter.NewWriter(&text, minColumn, 0, columnGap, ' ', 0)
 	cells := make([]string, len(columns))
 	for i, column := range columns {
 		cells[i] = column.Header
@@ -32,7 +37,7 @@ func Table[T any](columns []Column[T], rows []T) string {
 	fmt.Fprintln(writer, strings.Join(cells, "\t"))
 	for _, row := range rows {
 		for i, column := range columns {
-			cells[i] = Clean(column.Cell(row))
+			cells[i] = Sanitize(column.Cell(row))
 		}
 		fmt.Fprintln(writer, strings.Join(cells, "\t"))
 	}
@@ -45,19 +50,8 @@ func Table[T any](columns []Column[T], rows []T) string {
 	return strings.Join(lines, "\n")
 }
 
-// Clean makes one line of what somebody else has written: nothing in it moves columns
-// or the cursor, or changes the direction in which the rest is read.
-func Clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
-			return ' '
-		}
-		return r
-	}, text)
-}
-
-// Digest is shortened as far as people do when they talk about one, unless it is
-// wanted whole.
+// Digest returns the part of a digest by which people call it, or all of it if whole is
+// set.
 func Digest(digest string, whole bool) string {
 	const short = len("sha256:") + 12
 	if whole || len(digest) <= short {
@@ -66,7 +60,7 @@ func Digest(digest string, whole bool) string {
 	return digest[:short]
 }
 
-// Age is the time since then, in the words of kubectl.
+// Age returns the time since then as kubectl prints it.
 func Age(since metav1.Time, now time.Time) string {
 	if since.IsZero() {
 		return "<unknown>"
@@ -74,7 +68,7 @@ func Age(since metav1.Time, now time.Time) string {
 	return duration.HumanDuration(now.Sub(since.Time))
 }
 
-// OrNone is an empty cell in the words of kubectl.
+// OrNone returns text, or <none> if it is empty, as kubectl prints it.
 func OrNone(text string) string {
 	if text == "" {
 		return "<none>"

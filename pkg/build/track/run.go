@@ -353,7 +353,7 @@ func (t *Tracker) failure(run *tektonv1.PipelineRun, outcome pipelinerun.Outcome
 	if diagnosis := t.engine.diagnosis; diagnosis != nil {
 		reason, failure.Advice = diagnosis.Message, diagnosis.Advice
 	}
-	failure.Message = fmt.Sprintf("%s failed: %s:%d: %s: %s", name, t.dockerfile.Path, failure.Instruction.Line, short(failure.Instruction.Text), reason)
+	failure.Message = fmt.Sprintf("%s failed: %s:%d: %s: %s", name, t.dockerfile.Path, failure.Instruction.Line, display.Truncate(display.OneLine(failure.Instruction.Text), maxText), reason)
 	return failure
 }
 
@@ -363,18 +363,12 @@ func (t *Tracker) lastLine(task string) string {
 	if len(t.steps.last) == 0 || task != manifests.DeployTask {
 		return ""
 	}
-	return short(t.steps.last[len(t.steps.last)-1])
+	return display.Truncate(display.OneLine(t.steps.last[len(t.steps.last)-1]), maxText)
 }
 
-// short is a text in one line of bearable length.
-func short(text string) string {
-	const limit = 120
-	words := []rune(strings.Join(strings.Fields(text), " "))
-	if len(words) > limit {
-		return string(words[:limit]) + "…"
-	}
-	return string(words)
-}
+// maxText is the number of characters that a message shows of an instruction, a command or a
+// line of a log.
+const maxText = 120
 
 // CanceledError says that somebody has canceled the run.
 type CanceledError struct {

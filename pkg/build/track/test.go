@@ -93,7 +93,7 @@ func (t *Tracker) JUnit() []byte { return t.tests.xml }
 
 // testFailure says which tests were red, or why there were none.
 func (t *Tracker) testFailure(failure *event.Failure, name string) {
-	command := short(strings.Join(t.tests.command, " "))
+	command := display.Truncate(display.OneLine(strings.Join(t.tests.command, " ")), maxText)
 	reason := fmt.Sprintf("exit code %d", failure.ExitCode)
 	switch failure.Reason {
 	case "Error", "Continued":

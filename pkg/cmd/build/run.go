@@ -121,34 +121,41 @@ func (o *Options) start(ctx context.Context, tracker *track.Tracker, p *prepared
 	return b, o.create(ctx, tracker, p, b, spec)
 }
 
-// tell says what was found in a folder: what its Dockerfile was made for, and how
-// many things in it are to be looked at, none of which keeps it from being built.
+// tell reports what was found in a folder: for which project the Dockerfile was generated,
+// and the number of lint findings, which do not fail the build.
 func (o *Options) tell(ctx context.Context, tracker *track.Tracker) {
 	if o.Found == nil {
 		return
 	}
-	command := "kubectl pyflow lint " + o.Dir
 	if o.Found.Detected != nil {
 		tracker.Notice(o.Found.Summary() + "; --show-dockerfile prints it, kubectl pyflow init keeps it")
 		for _, warning := range o.Found.Detected.Warnings {
 			tracker.Warn(warning)
 		}
-		command += " --variant " + string(o.Found.Variant)
-	} else if o.File != cmp.Or(o.Found.Settings.Build.Dockerfile, project.Dockerfile) {
-		command += " -f " + o.File
-	}
-	if o.Target != o.Found.Settings.Build.Target {
-		command += " --target " + o.Target
 	}
 	report, err := lint.Run(ctx, lint.Options{
 		Dir: o.Dir, Dockerfile: o.File, Content: o.Files[o.File], Ignore: o.Found.Ignore(), Target: o.Target,
 	})
 	if err != nil {
-		return // what is wrong with the Dockerfile ends the build, and says so
+		return // the build fails with the error in the Dockerfile
 	}
 	if failures, warnings, _ := report.Count(); failures+warnings > 0 {
-		tracker.Notice(report.Summary() + "; see them with " + command)
+		tracker.Notice(report.Summary() + "; see them with " + o.lintCommand())
 	}
+}
+
+// lintCommand returns the command that prints the lint findings of this build.
+func (o *Options) lintCommand() string {
+	args := []string{"kubectl", "pyflow", "lint", o.Dir}
+	if o.Found.Detected != nil {
+		args = append(args, "--variant", string(o.Found.Variant))
+	} else if o.File != cmp.Or(o.Found.Settings.Build.Dockerfile, project.Dockerfile) {
+		args = append(args, "-f", o.File)
+	}
+	if o.Target != o.Found.Settings.Build.Target {
+		args = append(args, "--target", o.Target)
+	}
+	return display.QuoteCommand(args...)
 }
 
 // stages are what will take place.

@@ -18,6 +18,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display/buildview"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
@@ -193,7 +194,7 @@ func (s *session) leave(shown buildview.View, b *begun) error {
 	if err := shown.Close(); err != nil || s.mode == buildview.JSON {
 		return err
 	}
-	fmt.Fprintf(s.streams.ErrOut, "It goes on in the cluster: kubectl pyflow logs %s -f\n", b.run.Name)
+	fmt.Fprintf(s.streams.ErrOut, "It goes on in the cluster: %s\n", display.QuoteCommand("kubectl", "pyflow", "logs", b.run.Name, "-f"))
 	_, err := fmt.Fprintln(s.streams.Out, b.run.Name)
 	return err
 }

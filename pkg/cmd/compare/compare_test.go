@@ -49,7 +49,7 @@ func TestPrint(t *testing.T) {
 			},
 			{
 				Name: "slim", Digest: "sha256:b", CompressedBytes: 50_000_000, UnpackedBytes: 130_000_000, Layers: 8, User: "10001:10001",
-				Packages: []inspect.Package{}, ColdSeconds: new(20.0), ChangeSeconds: new(3.1), Starts: []float64{}, Error: "the program exits with code 1: no\x1bmodule named x",
+				Packages: []inspect.Package{}, ColdSeconds: new(20.0), ChangeSeconds: new(3.1), Starts: []float64{}, Error: "the program exits with code 1: no\x1b[1m module named x",
 			},
 			{Name: "docker/Lean", Packages: []inspect.Package{}, Starts: []float64{}, Error: "docker/Lean:3: not found"},
 		},

@@ -42,7 +42,7 @@ func printTable(comparison *compare.Comparison, width int, unicode bool, out io.
 		text.WriteString("\n" + bars)
 	}
 	for _, variant := range comparison.Failed() {
-		fmt.Fprintf(&text, "\n%s: %s\n", variant.Name, display.Clean(variant.Error))
+		fmt.Fprintf(&text, "\n%s: %s\n", variant.Name, display.Sanitize(variant.Error))
 	}
 	_, err := io.WriteString(out, text.String())
 	return err

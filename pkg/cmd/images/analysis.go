@@ -26,7 +26,7 @@ func printAnalysis(analysis *inspect.Analysis, top int, wide bool, out io.Writer
 	var text strings.Builder
 	fmt.Fprintf(&text, "image  %s@%s\n", analysis.Repository, analysis.Digest)
 	fmt.Fprintf(&text, "size   %s compressed, %s on disk, %s\n", display.Bytes(analysis.CompressedBytes), display.Bytes(analysis.UnpackedBytes), display.Count(len(analysis.Layers), "layer"))
-	fmt.Fprintf(&text, "user   %s\n", display.Clean(user))
+	fmt.Fprintf(&text, "user   %s\n", display.Sanitize(user))
 	packages := analysis.Packages
 	if top > 0 {
 		packages = packages[:min(top, len(packages))]

@@ -3,7 +3,6 @@ package initialize
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/scaffold"
@@ -86,11 +85,7 @@ func (o *Options) build() string {
 	if o.Dir == "." {
 		return "kubectl pyflow build"
 	}
-	dir := o.Dir
-	if strings.ContainsAny(dir, " \t'\"$&;|<>()*?[]#~`\\!") {
-		dir = "'" + strings.ReplaceAll(dir, "'", `'\''`) + "'"
-	}
-	return "kubectl pyflow build " + dir
+	return display.QuoteCommand("kubectl", "pyflow", "build", o.Dir)
 }
 
 // print writes the result to standard output.

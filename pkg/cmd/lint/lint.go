@@ -173,7 +173,7 @@ func (o *Options) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("print the findings: %w", err)
 	}
-	fmt.Fprintln(o.Streams.ErrOut, printable(report.Summary()))
+	fmt.Fprintln(o.Streams.ErrOut, display.Sanitize(report.Summary()))
 	if failures, warnings, _ := report.Count(); failures > 0 || o.Strict && warnings > 0 {
 		return ErrFindings
 	}

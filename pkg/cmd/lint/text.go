@@ -1,12 +1,13 @@
 package lint
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
-	"unicode"
 
 	"github.com/charmbracelet/x/ansi"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint"
 )
 
@@ -30,13 +31,13 @@ func text(report *lint.Report, color bool) string {
 		if finding.Line > 0 {
 			at = fmt.Sprintf("%s:%d:%d", finding.Path, finding.Line, finding.Column)
 		}
-		fmt.Fprintf(&out, "%s: %s: %s %s\n", paint(ansi.Style{}.Bold(), printable(at)), paint(style, string(finding.Severity)),
-			printable(finding.Message), paint(ansi.Style{}.Faint(), "("+finding.Rule+")"))
+		fmt.Fprintf(&out, "%s: %s: %s %s\n", paint(ansi.Style{}.Bold(), display.Sanitize(at)), paint(style, string(finding.Severity)),
+			display.Sanitize(finding.Message), paint(ansi.Style{}.Faint(), "("+finding.Rule+")"))
 		if line, mark := excerpt(report, finding); line != "" {
 			fmt.Fprintf(&out, "    %s\n    %s\n", line, paint(style, mark))
 		}
 		if finding.Fix != "" {
-			fmt.Fprintf(&out, "  fix: %s\n", printable(finding.Fix))
+			fmt.Fprintf(&out, "  fix: %s\n", display.Sanitize(finding.Fix))
 		} else if finding.URL != "" {
 			fmt.Fprintf(&out, "  see: %s\n", finding.URL)
 		}
@@ -99,21 +100,10 @@ func excerpt(report *lint.Report, finding *lint.Finding) (line, mark string) {
 		case i < last:
 			below.WriteString(strings.Repeat("~", width(runes[i])))
 		}
-		shown.WriteString(printable(string(runes[i])))
+		shown.WriteString(cmp.Or(display.Sanitize(string(runes[i])), " "))
 	}
 	return shown.String(), below.String()
 }
 
 // width is how many cells of a terminal a character takes, at least one.
 func width(r rune) int { return max(1, ansi.StringWidth(string(r))) }
-
-// printable keeps a file from moving the cursor, and from hiding or turning around
-// what follows.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return ' '
-		}
-		return r
-	}, text)
-}

@@ -22,6 +22,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 )
 
@@ -244,7 +245,7 @@ func (o *Options) nothing(ctx context.Context, run *tektonv1.PipelineRun, printe
 		fmt.Fprintf(o.Streams.ErrOut, "run %s has no lines to show of stage %s; with what the build engine says about its own work: --all\n", run.Name, o.Stage)
 		return nil
 	case !outcome.Done:
-		fmt.Fprintf(o.Streams.ErrOut, "run %s has written nothing yet; to wait for it: kubectl pyflow logs %s -f\n", run.Name, run.Name)
+		fmt.Fprintf(o.Streams.ErrOut, "run %s has written nothing yet; to wait for it: %s\n", run.Name, display.QuoteCommand("kubectl", "pyflow", "logs", run.Name, "-f"))
 		return nil
 	case len(run.Status.ChildReferences) == 0:
 		return fmt.Errorf("run %s has no log: %s", run.Name, outcome.Message)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -33,8 +32,8 @@ const (
 	forgetTimeout = 10 * time.Second
 	// probeRepository is that of the images that nodes pull to prove that they can.
 	probeRepository = "probe"
-	// told is how many workloads a warning names.
-	told = 10
+	// maxNames is the number of workloads that a warning names.
+	maxNames = 10
 )
 
 // accessModes are what --node-access takes.
@@ -187,16 +186,8 @@ func (r *run) warnOfFormerHost(ctx context.Context) {
 		r.steps.Print(fmt.Sprintf("  warning: nodes pull from %s now; what still pulls from %s is not known: %v", now.NodeHost, was.NodeHost, err))
 	case len(users) > 0:
 		r.steps.Print(fmt.Sprintf("  warning: nodes pull from %s now; these still name %s, and need a new build before they can start elsewhere: %s",
-			now.NodeHost, was.NodeHost, some(users)))
+			now.NodeHost, was.NodeHost, display.JoinMax(users, maxNames)))
 	}
-}
-
-// some joins the first names.
-func some(names []string) string {
-	if len(names) > told {
-		names = append(names[:told:told], fmt.Sprintf("and %d more", len(names)-told))
-	}
-	return strings.Join(names, ", ")
 }
 
 // pullSecret is the platform's own login, by which the probe pulls.

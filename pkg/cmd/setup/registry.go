@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
@@ -210,7 +211,7 @@ func (o *Options) leaving(ctx context.Context, cluster *platform.Cluster, config
 		return "", err
 	}
 	return fmt.Sprintf("  warning: the images of these stay in %s; they go on running, but no node can pull them any more until you build again: %s",
-		strings.TrimSuffix(before.Host+"/"+before.Prefix, "/"), some(workloads)), nil
+		strings.TrimSuffix(before.Host+"/"+before.Prefix, "/"), display.JoinMax(workloads, maxNames)), nil
 }
 
 // loginSecrets completes --registry-secret.

@@ -68,7 +68,7 @@ func (c *cluster) plan(purge, keepTekton bool) *plan {
 		case images && (isClaim(member) || isParent(member) || (isNamespace(member) && name == manifests.SystemNamespace)):
 			p.kept = append(p.kept, member)
 		case isNamespace(member) && len(guests[name]) > 0:
-			p.released = append(p.released, released{member, "has what is not pyflow's: " + some(guests[name])})
+			p.released = append(p.released, released{member, "has what is not pyflow's: " + display.JoinMax(guests[name], maxNames)})
 		case isTekton(member):
 			s.addTekton(member)
 		case inSystem && isTektonGroup(member.GroupVersionKind().Group):
@@ -244,7 +244,7 @@ func (c *cluster) describe(p *plan) []string {
 		c.describeTekton(add)
 	}
 	if len(c.running) > 0 && len(p.stages) > 0 {
-		add("%s under way and will fail: %s", be(len(c.running), "build"), some(c.running))
+		add("%s under way and will fail: %s", be(len(c.running), "build"), display.JoinMax(c.running, maxNames))
 	}
 	if len(c.imageUsers) > 0 && len(p.stages) > 0 {
 		add("These run images of the registry: they keep running, and can not start on a node that has to pull.")
@@ -319,15 +319,8 @@ func be(n int, thing string) string {
 	return display.Count(n, thing) + " are"
 }
 
-const shown = 10
-
-// some is a list that does not fill the screen.
-func some(items []string) string {
-	if len(items) > shown {
-		return strings.Join(items[:shown], ", ") + fmt.Sprintf(" and %d more", len(items)-shown)
-	}
-	return strings.Join(items, ", ")
-}
+// maxNames is the number of names that a line lists.
+const maxNames = 10
 
 func indent(items []string) []string {
 	lines := make([]string, len(items))

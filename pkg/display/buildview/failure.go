@@ -7,11 +7,12 @@ import (
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
 // place is where an instruction is, as editors and terminals find it.
 func place(file string, instruction *event.Instruction) string {
-	return fmt.Sprintf("%s:%d", clean(cmp.Or(file, instruction.Dockerfile, "Dockerfile"), false), instruction.Line)
+	return fmt.Sprintf("%s:%d", display.Sanitize(cmp.Or(file, instruction.Dockerfile, "Dockerfile")), instruction.Line)
 }
 
 // paint is how parts of a failure are set off; on paper they are not.
@@ -38,7 +39,7 @@ func excerpt(failure *event.Failure, paint paint) []string {
 	width := len(strconv.Itoa(last))
 	for i, line := range text {
 		gutter := fmt.Sprintf("%*d | ", width, failure.Instruction.Line+i)
-		lines = append(lines, " "+paint.aside(gutter)+paint.failed(">>> "+strings.TrimRight(clean(line, false), " ")))
+		lines = append(lines, " "+paint.aside(gutter)+paint.failed(">>> "+strings.TrimRight(display.SanitizeLog(line, false), " ")))
 	}
 	return append(lines, paint.aside(rule))
 }
@@ -50,7 +51,7 @@ func exit(failure *event.Failure) []string {
 	}
 	who := "exit code"
 	if failure.Step != "" {
-		who = clean(failure.Step, false) + ": exit code"
+		who = display.Sanitize(failure.Step) + ": exit code"
 	}
 	return []string{fmt.Sprintf("%s %d", who, failure.ExitCode)}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
 const (
@@ -99,7 +100,7 @@ func (v *plain) updated(e event.Event) {
 			return
 		}
 		v.message = e.Message
-		v.line("  " + doing + ": " + oneLine(e.Message))
+		v.line("  " + doing + ": " + display.OneLine(e.Message))
 	}
 	v.told = v.now()
 }
@@ -109,7 +110,7 @@ func (v *plain) instructed(instruction *event.Instruction) {
 		return
 	}
 	v.waiting = ""
-	text := place("", instruction) + ": " + oneLine(instruction.Text)
+	text := place("", instruction) + ": " + display.OneLine(instruction.Text)
 	if instruction.Cached {
 		text += " (cached)"
 	}
@@ -134,10 +135,10 @@ func (v *plain) wait(e event.Event) {
 
 func (v *plain) notice(e event.Event) {
 	if e.Reason == warning {
-		v.line("  warning: " + oneLine(e.Message))
+		v.line("  warning: " + display.OneLine(e.Message))
 		return
 	}
-	v.line(oneLine(e.Message))
+	v.line(display.OneLine(e.Message))
 }
 
 func (v *plain) end(e event.Event) {

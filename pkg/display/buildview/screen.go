@@ -133,7 +133,7 @@ func (s *screen) plan(names []event.Phase) {
 
 // notice is what there is to know, warnings in the color of what is waited for.
 func notice(e event.Event) string {
-	text := oneLine(e.Message)
+	text := display.OneLine(e.Message)
 	if e.Reason == warning {
 		return colored(ansi.Yellow, "warning: "+text)
 	}
@@ -216,12 +216,12 @@ func (s *screen) header() string {
 	if s.app == "" {
 		return bold("build")
 	}
-	text := bold(clean(s.app, false))
+	text := bold(display.Sanitize(s.app))
 	if s.namespace != "" {
-		text += faint(" in " + clean(s.namespace, false))
+		text += faint(" in " + display.Sanitize(s.namespace))
 	}
 	if s.run != "" {
-		text += faint(", run " + clean(s.run, false))
+		text += faint(", run " + display.Sanitize(s.run))
 	}
 	return text
 }
@@ -270,7 +270,7 @@ func (s *screen) live(stage *stage, doing string, room int) string {
 	case stage.transfer != nil:
 		return transfer(stage.transfer, doing, room)
 	case stage.message != "":
-		return doing + "  " + faint(oneLine(stage.message))
+		return doing + "  " + faint(display.OneLine(stage.message))
 	}
 	return doing
 }
@@ -285,7 +285,7 @@ func instruction(at *event.Instruction, doing string, room int) string {
 	if at.Cached {
 		end += "  cached"
 	}
-	text := ansi.Truncate(oneLine(at.Text), max(room-len(head)-len(end), 1), "…")
+	text := ansi.Truncate(display.OneLine(at.Text), max(room-len(head)-len(end), 1), "…")
 	return head + colored(ansi.Cyan, text) + faint(end)
 }
 
@@ -348,9 +348,9 @@ func tail(log []logged) []string {
 		return nil
 	}
 	source := log[len(log)-1].source
-	lines := []string{"  " + colored(sourceColor(source), clean(source, false))}
+	lines := []string{"  " + colored(sourceColor(source), display.Sanitize(source))}
 	for _, line := range log {
-		lines = append(lines, "  "+colored(sourceColor(line.source), "│")+" "+clean(line.text, true))
+		lines = append(lines, "  "+colored(sourceColor(line.source), "│")+" "+display.SanitizeLog(line.text, true))
 	}
 	return lines
 }

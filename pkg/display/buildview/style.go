@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
 // The colors are of the sixteen that a terminal's theme defines, so they can be
@@ -32,7 +34,7 @@ func sourceColor(source string) ansi.BasicColor {
 // its last state is left. With color the source has its own, the same every time,
 // and the line keeps those that it has.
 func LogLine(source, text string, color bool) string {
-	prefix := "[" + clean(source, false) + "]"
+	prefix := "[" + display.Sanitize(source) + "]"
 	if color {
 		prefix = colored(sourceColor(source), prefix)
 	}
@@ -40,4 +42,4 @@ func LogLine(source, text string, color bool) string {
 }
 
 // LogText is LogLine without the source.
-func LogText(text string, color bool) string { return clean(lastState(text), color) }
+func LogText(text string, color bool) string { return display.SanitizeLog(lastState(text), color) }

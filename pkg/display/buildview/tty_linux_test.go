@@ -159,8 +159,8 @@ func leavesTheTerminalAlone(t *testing.T, output string) {
 			continue
 		}
 		// What moves the cursor, erases, scrolls and colors.
-		size, _ := escape(output[at:])
-		if sequence := output[at : at+size]; strings.Contains(sequence, "?") || !strings.ContainsAny(sequence[size-1:], "mABCDGHJKXPLMdSTb") {
+		sequence, _, size, _ := ansi.DecodeSequence(output[at:], ansi.NormalState, nil)
+		if strings.Contains(sequence, "?") || !strings.ContainsAny(sequence[size-1:], "mABCDGHJKXPLMdSTb") {
 			t.Errorf("%q is written", sequence)
 		}
 	}

@@ -269,37 +269,6 @@ func TestSize(t *testing.T) {
 	}
 }
 
-func TestClean(t *testing.T) {
-	for name, test := range map[string]struct{ line, colored, plain string }{
-		"plain":                {"pip install flask", "pip install flask", "pip install flask"},
-		"colors":               {"\x1b[1;31mERROR\x1b[0m: no", "\x1b[1;31mERROR\x1b[0m: no\x1b[m", "ERROR: no"},
-		"colors left on":       {"\x1b[38;5;4mblue", "\x1b[38;5;4mblue\x1b[m", "blue"},
-		"cursor movement":      {"a\x1b[2Ab\x1b[10;1Hc\x1b[Kd", "abcd", "abcd"},
-		"a private mode":       {"\x1b[?25l\x1b[?1049hhidden", "hidden", "hidden"},
-		"a private m":          {"\x1b[>4;2mkeys", "keys", "keys"},
-		"a title":              {"\x1b]0;mine\x07text\x1b]8;;http://x\x1b\\link", "textlink", "textlink"},
-		"a device string":      {"\x1bPq#0\x1b\\end", "end", "end"},
-		"charset and reset":    {"\x1b(0line\x1bc\x1b7", "line", "line"},
-		"one that never ends":  {"text\x1b]0;title", "text", "text"},
-		"one cut off":          {"text\x1b[3", "text", "text"},
-		"an escape at the end": {"text\x1b", "text", "text"},
-		"one broken off":       {"a\x1b[3\x01b", "ab", "ab"},
-		"bells":                {"a\ab\bc\x00d\x7fe", "abcde", "abcde"},
-		"eight-bit controls":   {"a\u009b2Jb\u0085c", "a2Jbc", "a2Jbc"},
-		"tabs":                 {"ab\tc", "ab      c", "ab      c"},
-		"another direction":    {"a\u202etxt.exe", "atxt.exe", "atxt.exe"},
-		"no UTF-8":             {"a\xffb", "a\ufffdb", "a\ufffdb"},
-		"UTF-8":                {"größe 山 ✓", "größe 山 ✓", "größe 山 ✓"},
-	} {
-		if got := clean(test.line, true); got != test.colored {
-			t.Errorf("%s: with colors got %q, want %q", name, got, test.colored)
-		}
-		if got := clean(test.line, false); got != test.plain {
-			t.Errorf("%s: without got %q, want %q", name, got, test.plain)
-		}
-	}
-}
-
 func TestLogLine(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"  10%\r  50%\r 100%\r", "[build]  100%"},

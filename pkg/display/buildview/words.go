@@ -40,7 +40,7 @@ func words(stage event.Phase) (todo, doing, done string) {
 // says it all, any other follows the stage's own words.
 func ended(stage event.Phase, state event.State, message string) string {
 	_, doing, done := words(stage)
-	message = oneLine(message)
+	message = display.OneLine(message)
 	switch state {
 	case event.Succeeded:
 	case event.Canceled:
@@ -89,13 +89,13 @@ func transferred(transfer *event.Transfer) string {
 
 // waiting is the reason for it, and what to do, or nothing.
 func waiting(e *event.Event) (reason, advice string) {
-	reason = oneLine(e.Reason)
-	if message := oneLine(e.Message); reason == "" {
+	reason = display.OneLine(e.Reason)
+	if message := display.OneLine(e.Message); reason == "" {
 		reason = message
 	} else if message != "" {
 		reason += ": " + message
 	}
-	return reason, oneLine(e.Advice)
+	return reason, display.OneLine(e.Advice)
 }
 
 // summary is what a person wants to know in the end, a line each.
@@ -160,16 +160,11 @@ func commit(hash string, dirty bool) string {
 	if dirty {
 		hash += ", with changes that are not committed"
 	}
-	return clean(hash, false)
+	return display.Sanitize(hash)
 }
 
 func duration(seconds float64) string {
 	return display.Seconds(time.Duration(seconds * float64(time.Second)))
-}
-
-// oneLine is a text of somebody else's that stays on its line.
-func oneLine(text string) string {
-	return clean(strings.Join(strings.Fields(text), " "), false)
 }
 
 // warning is the Reason of a Notice that is one.

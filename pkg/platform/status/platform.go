@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/kubectl/pkg/util/podutils"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
@@ -80,7 +81,7 @@ func (c *collector) kubernetes(context.Context) ([]Part, error) {
 	// A cluster that lost a node still does its work.
 	part.Healthy = part.Ready > 0
 	if len(notReady) > 0 {
-		part.Message = "not ready: " + some(notReady)
+		part.Message = "not ready: " + display.JoinMax(notReady, maxNames)
 	}
 	return []Part{part}, nil
 }
@@ -302,9 +303,9 @@ func withNodes(part *Part, nodes []node, served map[string]bool) {
 	case part.Healthy:
 		part.Message = ""
 	case part.Message == "":
-		part.Message = "no ready pod on " + some(lacking)
+		part.Message = "no ready pod on " + display.JoinMax(lacking, maxNames)
 	default:
-		part.Message = "no ready pod on " + some(lacking) + "; " + part.Message
+		part.Message = "no ready pod on " + display.JoinMax(lacking, maxNames) + "; " + part.Message
 	}
 }
 
@@ -353,7 +354,7 @@ func (c *collector) pipeline(ctx context.Context) ([]Part, error) {
 	}
 	part.Healthy = len(missing) == 0
 	if !part.Healthy {
-		part.Message = "not found: " + some(missing)
+		part.Message = "not found: " + display.JoinMax(missing, maxNames)
 	}
 	return []Part{part}, nil
 }
@@ -426,7 +427,7 @@ func (c *collector) namespace(ctx context.Context, namespace string) ([]Part, er
 	case part.Ready == 0:
 		part.Message = (&platform.NamespaceNotSetUpError{Namespace: namespace}).Error()
 	default:
-		part.Message = "not found: " + some(missing)
+		part.Message = "not found: " + display.JoinMax(missing, maxNames)
 	}
 	return []Part{part}, nil
 }
@@ -443,14 +444,8 @@ func (c *collector) gone(ctx context.Context, namespace string) (bool, error) {
 	return false, err
 }
 
-// some lists a few names, and how many more there are.
-func some(names []string) string {
-	const few = 3
-	if len(names) <= few {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
-}
+// maxNames is the number of names that a message lists.
+const maxNames = 3
 
 // tag returns the tag of an image reference, or its digest if it has none.
 func tag(image string) string {

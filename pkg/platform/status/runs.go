@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
@@ -93,7 +94,7 @@ func newRun(object *tektonv1.PipelineRun, now time.Time) Run {
 	verdict := pipelinerun.Verdict(object)
 	run := Run{
 		Name: object.Name, Namespace: object.Namespace, App: object.Labels[manifests.LabelApp],
-		State: RunRunning, Reason: verdict.Reason, Message: oneLine(verdict.Message),
+		State: RunRunning, Reason: verdict.Reason, Message: display.OneLine(verdict.Message),
 		Started: object.CreationTimestamp, Digest: verdict.Digest,
 		Commit: pipelinerun.Commit(object), Dirty: object.Annotations[manifests.AnnotationDirty] == "true",
 		Pipeline: pipelinerun.Pipeline(object),

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
@@ -41,7 +42,7 @@ func deployment(d *appsv1.Deployment) workload {
 		refused := condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue
 		// Why no pod comes up says more than that it took too long.
 		if refused || (stuck && w.failure == "") {
-			w.failure = oneLine(condition.Reason + ": " + condition.Message)
+			w.failure = display.OneLine(condition.Reason + ": " + condition.Message)
 		}
 	}
 	return w
@@ -135,7 +136,7 @@ func trouble(pods []corev1.Pod) (message string, hard bool) {
 		}
 		text, r := podTrouble(&pods[i])
 		if r > rank {
-			rank, message = r, "pod "+pods[i].Name+": "+oneLine(text)
+			rank, message = r, "pod "+pods[i].Name+": "+strings.TrimSuffix(display.OneLine(text), ":")
 		}
 	}
 	return message, rank >= rankUnschedulable
@@ -197,9 +198,4 @@ func exit(state *corev1.ContainerStateTerminated) string {
 		text += ": " + state.Message
 	}
 	return text
-}
-
-// oneLine joins what an API message spreads over several.
-func oneLine(text string) string {
-	return strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ":")
 }

@@ -1,7 +1,6 @@
 package status
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -180,14 +179,5 @@ func TestTag(t *testing.T) {
 		if got := tag(image); got != want {
 			t.Errorf("%s: got %q, want %q", image, got, want)
 		}
-	}
-}
-
-func TestSome(t *testing.T) {
-	if got := some([]string{"a", "b", "c"}); got != "a, b, c" {
-		t.Error(got)
-	}
-	if got := some(strings.Fields("a b c d e")); got != "a, b, c and 2 more" {
-		t.Error(got)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"unicode"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/syntax"
 )
@@ -90,10 +90,10 @@ func readFS(files fs.FS, dir string, options Options) (*Project, error) {
 		return slices.Index(order, a.What) - slices.Index(order, b.What)
 	})
 	for _, warning := range f.warnings {
-		f.project.Warnings = append(f.project.Warnings, printable(warning))
+		f.project.Warnings = append(f.project.Warnings, display.Sanitize(warning))
 	}
 	for i, one := range f.project.Evidence {
-		f.project.Evidence[i] = Evidence{What: one.What, Value: printable(one.Value), Source: printable(one.Source)}
+		f.project.Evidence[i] = Evidence{What: one.What, Value: display.Sanitize(one.Value), Source: display.Sanitize(one.Source)}
 	}
 	return f.project, nil
 }
@@ -101,16 +101,6 @@ func readFS(files fs.FS, dir string, options Options) (*Project, error) {
 // found adds to the evidence.
 func (f *finder) found(what, value, source string) {
 	f.project.Evidence = append(f.project.Evidence, Evidence{What: what, Value: value, Source: source})
-}
-
-// printable keeps what files say, and their names, from moving the cursor.
-func printable(text string) string {
-	return strings.Map(func(char rune) rune {
-		if unicode.IsControl(char) {
-			return ' '
-		}
-		return char
-	}, text)
 }
 
 // isPython says whether the top of the directory is a Python project.

@@ -3,6 +3,8 @@ package detect
 import (
 	"fmt"
 	"strings"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
 // ManyAppsError says that a project has several apps, and none of them is the one.
@@ -49,10 +51,15 @@ type MonorepoError struct {
 // Error lists them, and shows how to name one.
 func (e *MonorepoError) Error() string {
 	if len(e.Projects) == 1 {
-		return fmt.Sprintf("%s holds the project %s, build that: kubectl pyflow build %s", e.Dir, e.Projects[0], join(e.Dir, e.Projects[0]))
+		return fmt.Sprintf("%s holds the project %s, build that: %s", e.Dir, e.Projects[0], e.command())
 	}
-	return fmt.Sprintf("%s holds %d projects, build one of them, such as kubectl pyflow build %s: %s",
-		e.Dir, len(e.Projects), join(e.Dir, e.Projects[0]), strings.Join(e.Projects, ", "))
+	return fmt.Sprintf("%s holds %d projects, build one of them, such as %s: %s",
+		e.Dir, len(e.Projects), e.command(), strings.Join(e.Projects, ", "))
+}
+
+// command returns the command that builds the first project.
+func (e *MonorepoError) command() string {
+	return display.QuoteCommand("kubectl", "pyflow", "build", join(e.Dir, e.Projects[0]))
 }
 
 // PythonError says that there is no image for the Python that a project wants.

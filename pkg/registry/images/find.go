@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
 // Name is how a person names an image.
@@ -84,7 +86,7 @@ func (e *UnknownError) Advice() []string {
 	}
 	switch {
 	case len(e.Tags) > 0:
-		return []string{"its newest tags: " + list(e.Tags) + "; all of them: kubectl pyflow images " + e.Name.App}
+		return []string{"its newest tags: " + list(e.Tags) + "; all of them: " + display.QuoteCommand("kubectl", "pyflow", "images", e.Name.App)}
 	case len(e.Apps) > 0:
 		return []string{"apps with images: " + list(e.Apps) + "; all images: kubectl pyflow images"}
 	}
