@@ -24,7 +24,7 @@ func TestLintExitCodes(t *testing.T) {
 		"bad input":                    {"FROM python:3.13-slim\n", []string{"--target", "run"}, exitFailed, "error: Dockerfile has no stage \"run\": none of its stages has a name\n"},
 		"a name of control characters": {"FROM python:3.13-slim\n", []string{"--file", "\x1b[2Jx"}, exitFailed, "error: there is no Dockerfile: DIR/ [2Jx\n"},
 		"no Dockerfile":                {"", nil, exitFailed, "error: DIR: there is neither a Dockerfile nor a Python project\nhint: "},
-		"both":                         {"FROM python:3.13-slim\n", []string{"--rules", "--explain=root-user"}, exitFailed, "error: if any flags in the group [rules explain]"},
+		"both":                         {"FROM python:3.13-slim\n", []string{"--rules", "--explain=root-user"}, exitUsage, "error: --explain and --rules exclude each other"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -20,6 +20,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/initialize"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/lint"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/runs"
@@ -34,6 +36,7 @@ import (
 const (
 	exitOK          = 0
 	exitFailed      = 1
+	exitUsage       = 2
 	exitInterrupted = 130
 )
 
@@ -56,6 +59,10 @@ func Run(ctx context.Context, streams genericiooptions.IOStreams, args []string)
 		// It may have words of a program that has failed.
 		for line := range strings.SplitSeq("error: "+explain(err), "\n") {
 			fmt.Fprintln(streams.ErrOut, display.Sanitize(line))
+		}
+		var wrong *option.UsageError
+		if errors.As(err, &wrong) {
+			return exitUsage
 		}
 		return exitFailed
 	}
@@ -92,16 +99,17 @@ with Kaniko, pushed to a private registry there, and delivered by digest.`,
 		Version:       version.Version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		// A misspelled verb is an error, not a request for help.
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
 	verbosity := 0
 	root.PersistentFlags().IntVarP(&verbosity, "v", "v", 0, "Log level of the Kubernetes client, 0 to 9")
-	root.PersistentPreRun = func(*cobra.Command, []string) { quietClient(verbosity, streams.ErrOut) }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		quietClient(verbosity, streams.ErrOut)
+		return usage.CheckFlags(cmd)
+	}
 	flags.AddFlags(root.PersistentFlags())
 	root.AddCommand(
 		setup.NewCommand(flags, streams),
@@ -119,6 +127,7 @@ with Kaniko, pushed to a private registry there, and delivered by digest.`,
 		teardown.NewCommand(flags, streams),
 	)
 	registerCompletions(root, flags)
+	usage.Strict(root)
 	return root
 }
 

@@ -4,7 +4,6 @@ package build
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
@@ -287,10 +287,10 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 		return nil, err
 	}
 	if err := appname.Validate(o.App); err != nil {
-		return nil, fmt.Errorf("%w; choose one with --name", err)
+		return nil, option.Usagef("%w; choose one with --name", err)
 	}
 	if err := manifests.CheckBuildArgs(o.BuildArgs); err != nil {
-		return nil, err
+		return nil, option.Usage(err)
 	}
 	if o.Secrets, err = parseSecrets(f.Secrets); err != nil {
 		return nil, err
@@ -308,7 +308,7 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 // readGit checks what is built of a repository.
 func (f *Flags) readGit(o *Options, args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("--git builds a repository, and %s is a folder: name one of them", args[0])
+		return option.Usagef("--git builds a repository, and %s is a folder: name one of them", args[0])
 	}
 	name, err := repositoryName(f.Git)
 	if err != nil {
@@ -319,18 +319,18 @@ func (f *Flags) readGit(o *Options, args []string) error {
 	}
 	folder := path.Clean("/" + f.Path)[1:]
 	if f.Path != "" && !filepath.IsLocal(filepath.FromSlash(f.Path)) {
-		return fmt.Errorf("--path %s leaves the repository", f.Path)
+		return option.Usagef("--path %s leaves the repository", f.Path)
 	}
 	if strings.HasPrefix(f.Revision, "-") {
-		return fmt.Errorf("--revision %s is not a branch, tag or commit", f.Revision)
+		return option.Usagef("--revision %s is not a branch, tag or commit", f.Revision)
 	}
 	o.File = cmp.Or(f.Dockerfile, project.Dockerfile)
 	if !filepath.IsLocal(filepath.FromSlash(o.File)) {
-		return fmt.Errorf("--file %s leaves the folder that is built", f.Dockerfile)
+		return option.Usagef("--file %s leaves the folder that is built", f.Dockerfile)
 	}
 	for flag, value := range map[string]string{"app": f.App, "python": f.Python, "variant": f.Variant} {
 		if value != "" {
-			return fmt.Errorf("--%s is for a folder without a Dockerfile, and a repository needs one: kubectl pyflow init makes it", flag)
+			return option.Usagef("--%s is for a folder without a Dockerfile, and a repository needs one: kubectl pyflow init makes it", flag)
 		}
 	}
 	o.Git = &pipelinerun.Git{URL: f.Git, Revision: f.Revision, Path: folder, Secret: f.GitSecret}
@@ -340,7 +340,7 @@ func (f *Flags) readGit(o *Options, args []string) error {
 // readTest checks how the image is tested.
 func (f *Flags) readTest(o *Options) error {
 	if f.NoTest && f.Test != "" {
-		return errors.New("--test says how to test, and --no-test tests nothing")
+		return option.Usagef("--test says how to test, and --no-test tests nothing")
 	}
 	var command []string
 	if o.Found != nil {
@@ -348,14 +348,14 @@ func (f *Flags) readTest(o *Options) error {
 	} else {
 		var err error
 		if command, err = project.Command(f.Test); err != nil {
-			return fmt.Errorf("--test: %w", err)
+			return option.Usagef("--test: %w", err)
 		}
 	}
 	if !f.NoTest {
 		o.Test = chooseTest(o.Dockerfile, o.Target, command)
 	}
 	if o.Test == nil && o.junit != "" {
-		return errors.New("--junit: nothing is tested: name a command with --test, or give the Dockerfile a stage test")
+		return option.Usagef("--junit: nothing is tested: name a command with --test, or give the Dockerfile a stage test")
 	}
 	return nil
 }
@@ -390,7 +390,7 @@ func (f *Flags) readResources(o *Options) error {
 		}
 		quantity, err := resource.ParseQuantity(flag.text)
 		if err != nil || quantity.Sign() <= 0 {
-			return fmt.Errorf("--%s %s is not a quantity, such as %s", flag.name, flag.text, flag.example)
+			return option.Usagef("--%s %s is not a quantity, such as %s", flag.name, flag.text, flag.example)
 		}
 		*flag.into = quantity
 	}
@@ -402,7 +402,7 @@ func (f *Flags) readResources(o *Options) error {
 		_, err = metav1.LabelSelectorAsSelector(metav1.SetAsLabelSelector(selector))
 	}
 	if err != nil {
-		return fmt.Errorf("--node-selector %s is not of the form KEY=VALUE,…: %w", f.NodeSelector, err)
+		return option.Usagef("--node-selector %s is not of the form KEY=VALUE,…: %w", f.NodeSelector, err)
 	}
 	o.NodeSelector = over(selector, o.NodeSelector)
 	return nil
@@ -412,9 +412,9 @@ func (f *Flags) readResources(o *Options) error {
 func durations(timeout, waitTimeout time.Duration) error {
 	switch {
 	case timeout <= 0:
-		return fmt.Errorf("--timeout %s is not positive", timeout)
+		return option.Usagef("--timeout %s is not positive", timeout)
 	case waitTimeout < 0:
-		return fmt.Errorf("--wait-timeout %s is negative; 0 waits as long as --timeout", waitTimeout)
+		return option.Usagef("--wait-timeout %s is negative; 0 waits as long as --timeout", waitTimeout)
 	}
 	return nil
 }

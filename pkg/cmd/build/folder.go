@@ -2,7 +2,6 @@ package build
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -11,6 +10,7 @@ import (
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
@@ -20,7 +20,7 @@ import (
 // show prints the Dockerfile that would be built, and says what it was made for.
 func (f *Flags) show(args []string, streams genericiooptions.IOStreams) error {
 	if f.Git != "" {
-		return errors.New("--show-dockerfile is for a folder: a repository is not on this machine")
+		return option.Usagef("--show-dockerfile is for a folder: a repository is not on this machine")
 	}
 	if err := f.checkDockerfile(); err != nil {
 		return err
@@ -48,15 +48,15 @@ func (f *Flags) wanted() project.Options {
 // checkDockerfile checks what is about the Dockerfile.
 func (f *Flags) checkDockerfile() error {
 	if f.Variant != "" && f.Dockerfile != "" {
-		return errors.New("--variant makes a Dockerfile, and --file names one: choose one of them")
+		return option.Usagef("--variant makes a Dockerfile, and --file names one: choose one of them")
 	}
 	if f.Variant != "" {
 		if _, err := generate.ParseVariant(f.Variant); err != nil {
-			return fmt.Errorf("--variant: %w", err)
+			return option.Usagef("--variant: %w", err)
 		}
 	}
 	if f.Port < 0 || f.Port > math.MaxUint16 {
-		return fmt.Errorf("--port %d is not a port", f.Port)
+		return option.Usagef("--port %d is not a port", f.Port)
 	}
 	return nil
 }
@@ -65,7 +65,7 @@ func (f *Flags) checkDockerfile() error {
 func (f *Flags) readFolder(o *Options, dir string) error {
 	for flag, value := range map[string]string{"revision": f.Revision, "path": f.Path, "git-secret": f.GitSecret} {
 		if value != "" {
-			return fmt.Errorf("--%s goes with --git", flag)
+			return option.Usagef("--%s goes with --git", flag)
 		}
 	}
 	found, err := project.Read(dir, f.wanted())
@@ -73,7 +73,7 @@ func (f *Flags) readFolder(o *Options, dir string) error {
 		return err
 	}
 	if found.Detected == nil && (f.App != "" || f.Python != "") {
-		return fmt.Errorf("--app and --python are for a folder without a Dockerfile, and %s has one: pass --variant to have another one made", dir)
+		return option.Usagef("--app and --python are for a folder without a Dockerfile, and %s has one: pass --variant to have another one made", dir)
 	}
 	o.Dir, o.App, o.Files, o.Dockerfile, o.File = found.Dir, found.Name, found.Files, found.Dockerfile, found.Dockerfile.Path
 	o.Found = found
@@ -88,12 +88,12 @@ func (f *Flags) readFolder(o *Options, dir string) error {
 	}
 	o.BuildArgs = append(o.BuildArgs, f.BuildArgs...)
 	if err := o.Dockerfile.CheckBuildArgs(o.BuildArgs); err != nil {
-		return fmt.Errorf("--build-arg: %w", err)
+		return option.Usagef("--build-arg: %w", err)
 	}
 	o.Dockerfile = o.Dockerfile.WithBuildArgs(o.BuildArgs)
 	stage, err := o.Dockerfile.Target(o.Target)
 	if err != nil {
-		return fmt.Errorf("--target: %w", err)
+		return option.Usagef("--target: %w", err)
 	}
 	if o.NoDeploy {
 		return nil
@@ -122,29 +122,29 @@ func (f *Flags) readRelease(o *Options) error {
 		return err
 	}
 	if f.Replicas < 0 {
-		return fmt.Errorf("--replicas %d is negative", f.Replicas)
+		return option.Usagef("--replicas %d is negative", f.Replicas)
 	}
 	if o.NoDeploy && f.Manifests != "" {
-		return errors.New("--manifests says what to deliver, and --no-deploy delivers nothing")
+		return option.Usagef("--manifests says what to deliver, and --no-deploy delivers nothing")
 	}
 	r := release.Options{Directory: f.Manifests, Port: f.Port, Replicas: f.Replicas}
 	var err error
 	if f.Expose != "" {
 		if r.Expose, err = app.ParseExpose(f.Expose); err != nil {
-			return fmt.Errorf("--expose: %w", err)
+			return option.Usagef("--expose: %w", err)
 		}
 	}
 	if r.Env, err = app.ParseEnv(f.Env); err != nil {
-		return fmt.Errorf("--env: %w", err)
+		return option.Usagef("--env: %w", err)
 	}
 	if r.Requests, err = app.ParseResources(f.Requests); err != nil {
-		return fmt.Errorf("--requests: %w", err)
+		return option.Usagef("--requests: %w", err)
 	}
 	if r.Limits, err = app.ParseResources(f.Limits); err != nil {
-		return fmt.Errorf("--limits: %w", err)
+		return option.Usagef("--limits: %w", err)
 	}
 	if r.Probes, err = app.ParseProbes(f.Probes); err != nil {
-		return fmt.Errorf("--probe: %w", err)
+		return option.Usagef("--probe: %w", err)
 	}
 	o.Release = r
 	if r.Directory != "" {
@@ -168,7 +168,7 @@ func (f *Flags) checkManifests(directory string) error {
 		{"probe", len(f.Probes) > 0},
 	} {
 		if flag.given {
-			return fmt.Errorf("--%s goes without a kustomize directory: set it in %s", flag.name, directory)
+			return option.Usagef("--%s goes without a kustomize directory: set it in %s", flag.name, directory)
 		}
 	}
 	return nil

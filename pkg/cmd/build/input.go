@@ -1,7 +1,6 @@
 package build
 
 import (
-	"fmt"
 	"net/url"
 	"os"
 	"path"
@@ -11,6 +10,7 @@ import (
 	"github.com/tonistiigi/go-csvvalue"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 )
 
 // secretID is what can be a file's name in every volume, and an id in a Dockerfile.
@@ -32,7 +32,7 @@ func parseSecrets(values []string) ([]pipelinerun.BuildSecret, error) {
 			return nil, err
 		}
 		if seen[secret.ID] {
-			return nil, fmt.Errorf("--build-secret: there are two secrets %s", secret.ID)
+			return nil, option.Usagef("--build-secret: there are two secrets %s", secret.ID)
 		}
 		seen[secret.ID] = true
 		secrets = append(secrets, secret)
@@ -45,7 +45,7 @@ func parseSecret(value string) (pipelinerun.BuildSecret, error) {
 	none := pipelinerun.BuildSecret{}
 	fields, err := csvvalue.Fields(value, nil)
 	if err != nil {
-		return none, fmt.Errorf("--build-secret is not a list of KEY=VALUE; %s", form)
+		return none, option.Usagef("--build-secret is not a list of KEY=VALUE; %s", form)
 	}
 	set := map[string]string{}
 	for _, field := range fields {
@@ -57,10 +57,10 @@ func parseSecret(value string) (pipelinerun.BuildSecret, error) {
 		case "id", "src", "env", "secret", "key", "type":
 		default:
 			// Not the text, which may be the secret itself.
-			return none, fmt.Errorf("--build-secret: there is something else than id, src, env, secret and key; %s", form)
+			return none, option.Usagef("--build-secret: there is something else than id, src, env, secret and key; %s", form)
 		}
 		if !ok || text == "" {
-			return none, fmt.Errorf("--build-secret: %s has no value; %s", key, form)
+			return none, option.Usagef("--build-secret: %s has no value; %s", key, form)
 		}
 		set[key] = text
 	}
@@ -72,11 +72,11 @@ func parseSecret(value string) (pipelinerun.BuildSecret, error) {
 			set["env"], set["src"] = set["src"], ""
 		}
 	default:
-		return none, fmt.Errorf("--build-secret: the type is neither file nor env; %s", form)
+		return none, option.Usagef("--build-secret: the type is neither file nor env; %s", form)
 	}
 	id := set["id"]
 	if !secretID.MatchString(id) {
-		return none, fmt.Errorf("--build-secret: id %q is not made of letters, digits, -, _ and . (not at its start); %s", id, form)
+		return none, option.Usagef("--build-secret: id %q is not made of letters, digits, -, _ and . (not at its start); %s", id, form)
 	}
 	sources := 0
 	for _, key := range []string{"src", "env", "secret"} {
@@ -85,7 +85,7 @@ func parseSecret(value string) (pipelinerun.BuildSecret, error) {
 		}
 	}
 	if sources != 1 || set["key"] != "" && set["secret"] == "" {
-		return none, fmt.Errorf("--build-secret %s: %s", id, form)
+		return none, option.Usagef("--build-secret %s: %s", id, form)
 	}
 	secret := pipelinerun.BuildSecret{ID: id}
 	switch {
@@ -99,16 +99,16 @@ func parseSecret(value string) (pipelinerun.BuildSecret, error) {
 		text, ok := os.LookupEnv(set["env"])
 		if !ok {
 			// Not its name: env=$VARIABLE puts the secret in its place.
-			return none, fmt.Errorf("--build-secret %s: the variable that env names is not set", id)
+			return none, option.Usagef("--build-secret %s: the variable that env names is not set", id)
 		}
 		secret.Value = []byte(text)
 	default:
 		if secret.Value, err = os.ReadFile(set["src"]); err != nil {
-			return none, fmt.Errorf("--build-secret %s: %w", id, err)
+			return none, option.Usagef("--build-secret %s: %w", id, err)
 		}
 	}
 	if len(secret.Value) > secretLimit {
-		return none, fmt.Errorf("--build-secret %s has %d KiB, more than %d", id, len(secret.Value)>>10, secretLimit>>10)
+		return none, option.Usagef("--build-secret %s has %d KiB, more than %d", id, len(secret.Value)>>10, secretLimit>>10)
 	}
 	return secret, nil
 }
@@ -120,7 +120,7 @@ var scpLike = regexp.MustCompile(`^([A-Za-z0-9._-]+@)?[A-Za-z0-9.-]+:[^/\s@]+(/\
 // path, without .git.
 func repositoryName(address string) (string, error) {
 	invalid := func(why string) (string, error) {
-		return "", fmt.Errorf("--git: %s; write https://HOST/PATH, ssh://USER@HOST/PATH or USER@HOST:PATH", why)
+		return "", option.Usagef("--git: %s; write https://HOST/PATH, ssh://USER@HOST/PATH or USER@HOST:PATH", why)
 	}
 	repository := ""
 	switch parsed, err := url.Parse(address); {
@@ -139,7 +139,7 @@ func repositoryName(address string) (string, error) {
 		return invalid("the scheme " + parsed.Scheme + " is not known")
 	default:
 		if _, has := parsed.User.Password(); has || parsed.User != nil && parsed.Scheme != "ssh" {
-			return "", fmt.Errorf("--git: the address holds a login, which everyone could read in the run: put it into a Secret and name that with --git-secret")
+			return "", option.Usagef("--git: the address holds a login, which everyone could read in the run: put it into a Secret and name that with --git-secret")
 		}
 		repository = parsed.Path
 	}

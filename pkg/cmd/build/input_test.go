@@ -262,9 +262,9 @@ func TestCommandLines(t *testing.T) {
 		"--git https://h/a --revision=--all":  "is not a branch",
 		"--git https://h/a -f ../Dockerfile":  "--file ../Dockerfile leaves",
 		"--git https://h/山":                   "choose one with --name",
-		"DIR --progress loud":                 "--progress loud is not one of",
-		"DIR --progress json":                 "--progress json is not one of",
-		"DIR -o yaml":                         "--output yaml is not json",
+		"DIR --progress loud":                 "--progress is one of auto, tty, plain, not",
+		"DIR --progress json":                 "--progress is one of auto, tty, plain, not",
+		"DIR -o yaml":                         "--output is json, not",
 		"DIR -o json --quiet":                 "exclude each other",
 		"DIR --detach --quiet":                "--detach does not wait for",
 		"DIR --keep -1":                       "--keep -1 is negative",
@@ -277,7 +277,7 @@ func TestCommandLines(t *testing.T) {
 	}
 	for line, says := range map[string]string{
 		"a b":                "accepts at most 1 arg",
-		"--progress loud":    "--progress loud is not one of",
+		"--progress loud":    "--progress is one of auto, tty, plain, not",
 		"--detach --quiet":   "--detach does not wait for",
 		"--wait-timeout -1s": "is negative",
 	} {

@@ -2,7 +2,6 @@ package build
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display/buildview"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
@@ -84,17 +84,17 @@ type session struct {
 func (f *watchFlags) toSession(streams genericiooptions.IOStreams) (session, error) {
 	s := session{streams: streams, mode: buildview.Mode(f.Progress), detach: f.Detach, timeout: f.Timeout, waitTimeout: f.WaitTimeout, keep: f.Keep, junit: f.JUnit}
 	if !slices.Contains([]buildview.Mode{buildview.Auto, buildview.TTY, buildview.Plain}, s.mode) {
-		return s, fmt.Errorf("--progress %s is not one of auto, tty, plain", f.Progress)
+		return s, option.OneOf("progress", f.Progress, "auto", "tty", "plain")
 	}
 	switch {
 	case f.Output != "" && f.Output != string(buildview.JSON):
-		return s, fmt.Errorf("--output %s is not json", f.Output)
+		return s, option.OneOf("output", f.Output, "json")
 	case f.Output != "" && f.Quiet:
-		return s, errors.New("--output and --quiet exclude each other")
+		return s, option.Usagef("--output and --quiet exclude each other")
 	case f.Quiet && f.Detach:
-		return s, errors.New("--quiet prints the image's digest, which --detach does not wait for")
+		return s, option.Usagef("--quiet prints the image's digest, which --detach does not wait for")
 	case f.JUnit != "" && f.Detach:
-		return s, errors.New("--junit is for the results of the tests, which --detach does not wait for; later: kubectl pyflow logs RUN --junit")
+		return s, option.Usagef("--junit is for the results of the tests, which --detach does not wait for; later: kubectl pyflow logs RUN --junit")
 	case f.Output != "":
 		s.mode = buildview.JSON
 	case f.Quiet:
@@ -106,16 +106,16 @@ func (f *watchFlags) toSession(streams genericiooptions.IOStreams) (session, err
 	if f.JUnit != "" {
 		// Before the build, not after it.
 		if info, err := os.Stat(filepath.Dir(f.JUnit)); err != nil {
-			return s, fmt.Errorf("--junit: %w", err)
+			return s, option.Usagef("--junit: %w", err)
 		} else if !info.IsDir() {
-			return s, fmt.Errorf("--junit: %s is not a directory", filepath.Dir(f.JUnit))
+			return s, option.Usagef("--junit: %s is not a directory", filepath.Dir(f.JUnit))
 		}
 		if info, err := os.Stat(f.JUnit); err == nil && info.IsDir() {
-			return s, fmt.Errorf("--junit: %s is a directory: name a file in it", f.JUnit)
+			return s, option.Usagef("--junit: %s is a directory: name a file in it", f.JUnit)
 		}
 	}
 	if f.Keep < 0 {
-		return s, fmt.Errorf("--keep %d is negative", f.Keep)
+		return s, option.Usagef("--keep %d is negative", f.Keep)
 	}
 	return s, durations(f.Timeout, f.WaitTimeout)
 }

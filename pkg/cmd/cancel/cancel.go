@@ -16,6 +16,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 )
 
@@ -79,10 +80,10 @@ type Options struct {
 func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*Options, error) {
 	o := &Options{Streams: streams, Wait: f.Wait, Timeout: f.Timeout, Names: f.Output == "name"}
 	if f.Output != "" && !o.Names {
-		return nil, fmt.Errorf("--output is 'name', not %q", f.Output)
+		return nil, option.OneOf("output", f.Output, "name")
 	}
 	if f.Timeout <= 0 {
-		return nil, fmt.Errorf("--timeout %s is not positive", f.Timeout)
+		return nil, option.Usagef("--timeout %s is not positive", f.Timeout)
 	}
 	for _, name := range args {
 		if !slices.Contains(o.Runs, name) {

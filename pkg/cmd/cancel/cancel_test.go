@@ -113,7 +113,7 @@ func TestRunThatWasFaster(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	for want, flags := range map[string]*Flags{
-		"--output is 'name'":        {Output: "json", Timeout: time.Minute},
+		"--output is name":          {Output: "json", Timeout: time.Minute},
 		"--timeout 0s is not posit": {},
 	} {
 		streams, _, _, _ := genericiooptions.NewTestIOStreams()

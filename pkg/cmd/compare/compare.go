@@ -45,7 +45,7 @@ type Flags struct {
 	Change      string
 	Chart       string
 	Keep        bool
-	Output      string
+	Output      option.Output
 
 	Timeout, WaitTimeout, StartTimeout time.Duration
 }
@@ -98,12 +98,11 @@ touched: what is made is deleted at the end, also after Ctrl-C.`,
 	f.StringVar(&flags.Change, "change", "", "File, relative to the folder, that the change of code is made to, in a copy (default: the app's module)")
 	f.StringVar(&flags.Chart, "chart", "", "File to draw sizes and times in, as SVG")
 	f.BoolVar(&flags.Keep, "keep", false, "Keep the images and the runs")
-	f.StringVarP(&flags.Output, "output", "o", "", "Format: json, yaml, jsonpath=TEMPLATE or go-template=TEMPLATE (default: a table and bars)")
+	flags.Output.AddObjectFlags(cmd, "a table and bars")
 	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long each build may take")
 	f.DurationVar(&flags.WaitTimeout, "wait-timeout", flags.WaitTimeout, "How long a pod may wait to start, when waiting could still help; 0 for as long as --timeout")
 	f.DurationVar(&flags.StartTimeout, "start-timeout", flags.StartTimeout, "How long a service may take from its start to its first answer")
 	_ = cmd.RegisterFlagCompletionFunc("variant", cobra.FixedCompletions([]string{string(generate.Bloated), string(generate.Slim), string(generate.Distroless)}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "yaml", "jsonpath=", "go-template="}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.MarkFlagFilename("chart", "svg")
 	return cmd
 }
@@ -134,13 +133,13 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 	}
 	switch {
 	case f.Timeout <= 0:
-		return nil, fmt.Errorf("--timeout %s is not positive", f.Timeout)
+		return nil, option.Usagef("--timeout %s is not positive", f.Timeout)
 	case f.WaitTimeout < 0:
-		return nil, fmt.Errorf("--wait-timeout %s is negative; 0 waits as long as --timeout", f.WaitTimeout)
+		return nil, option.Usagef("--wait-timeout %s is negative; 0 waits as long as --timeout", f.WaitTimeout)
 	case f.StartTimeout < time.Second:
-		return nil, fmt.Errorf("--start-timeout %s is less than a second", f.StartTimeout)
+		return nil, option.Usagef("--start-timeout %s is less than a second", f.StartTimeout)
 	case f.Port < 0 || f.Port > 65535:
-		return nil, fmt.Errorf("--port %d is not a port", f.Port)
+		return nil, option.Usagef("--port %d is not a port", f.Port)
 	}
 	if o.WaitTimeout == 0 {
 		o.WaitTimeout = o.Timeout
@@ -153,10 +152,10 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 	}
 	if f.Chart != "" {
 		if info, err := os.Stat(filepath.Dir(f.Chart)); err != nil || !info.IsDir() {
-			return nil, fmt.Errorf("--chart %s: there is no directory %s", f.Chart, filepath.Dir(f.Chart))
+			return nil, option.Usagef("--chart %s: there is no directory %s", f.Chart, filepath.Dir(f.Chart))
 		}
 		if info, err := os.Stat(f.Chart); err == nil && info.IsDir() {
-			return nil, fmt.Errorf("--chart %s is a directory: name a file in it", f.Chart)
+			return nil, option.Usagef("--chart %s is a directory: name a file in it", f.Chart)
 		}
 	}
 	dir := "."
@@ -167,7 +166,7 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 		return nil, err
 	}
 	if err := appname.Validate(o.App); err != nil {
-		return nil, fmt.Errorf("%w; choose one with --name", err)
+		return nil, option.Usagef("%w; choose one with --name", err)
 	}
 	if _, err := compare.ReadSource(o.Dir, o.Changed); err != nil {
 		return nil, err
@@ -178,17 +177,16 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 }
 
 func (f *Flags) printing(o *Options) error {
-	if f.Output == "" {
-		o.Print = func(comparison *compare.Comparison, out io.Writer) error {
-			return printTable(comparison, width(out), unicodeLocale(os.Getenv), out)
-		}
-		return nil
-	}
-	printer, err := option.New(f.Output)
+	printer, err := f.Output.ToPrinter()
 	if err != nil {
-		return fmt.Errorf("--output is 'json', 'yaml', 'jsonpath=TEMPLATE' or 'go-template=TEMPLATE', not %q", f.Output)
+		return err
 	}
-	o.Print = func(comparison *compare.Comparison, out io.Writer) error { return printer.PrintObj(comparison, out) }
+	o.Print = func(comparison *compare.Comparison, out io.Writer) error {
+		return printTable(comparison, width(out), unicodeLocale(os.Getenv), out)
+	}
+	if printer != nil {
+		o.Print = func(comparison *compare.Comparison, out io.Writer) error { return printer.PrintObj(comparison, out) }
+	}
 	return nil
 }
 
@@ -247,7 +245,7 @@ func (f *Flags) candidates(o *Options, dir string) error {
 	for _, name := range variants {
 		variant, err := generate.ParseVariant(name)
 		if err != nil {
-			return fmt.Errorf("--variant: %w", err)
+			return option.Usagef("--variant: %w", err)
 		}
 		err = add(name, project.Options{Generate: true, Variant: variant, App: f.App, Python: f.Python})
 		if errors.Is(err, generate.ErrUnsupported) {
@@ -264,7 +262,7 @@ func (f *Flags) candidates(o *Options, dir string) error {
 	for _, arg := range f.BuildArgs {
 		if !slices.ContainsFunc(o.Candidates, func(c compare.Candidate) bool { return slices.Contains(c.BuildArgs, arg) }) {
 			key, _, _ := strings.Cut(arg, "=")
-			return fmt.Errorf("--build-arg: none of the Dockerfiles has an ARG %s", key)
+			return option.Usagef("--build-arg: none of the Dockerfiles has an ARG %s", key)
 		}
 	}
 	if err := compare.Slugs(o.Candidates); err != nil {

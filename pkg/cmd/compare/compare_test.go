@@ -58,7 +58,7 @@ func TestPrint(t *testing.T) {
 		"table.txt": func(out *bytes.Buffer) error { return printTable(comparison, 60, true, out) },
 		"ascii.txt": func(out *bytes.Buffer) error { return printTable(comparison, 60, false, out) },
 		"compare.json": func(out *bytes.Buffer) error {
-			printer, err := option.New("json")
+			printer, err := (&option.Output{Format: "json"}).ToPrinter()
 			if err != nil {
 				return err
 			}
@@ -210,7 +210,7 @@ func TestFlags(t *testing.T) {
 		"--wait-timeout -1s":  "--wait-timeout -1s is negative",
 		"--start-timeout 1ms": "--start-timeout 1ms is less than a second",
 		"--port 70000":        "--port 70000 is not a port",
-		"-o table":            "--output is 'json'",
+		"-o table":            "--output is one of json",
 		"--build-arg x":       "x",
 		"--chart no/where":    "there is no directory",
 		"--chart .":           "--chart . is a directory",

@@ -23,7 +23,7 @@ type Flags struct {
 	config *genericclioptions.ConfigFlags
 
 	AllNamespaces bool
-	Output        string
+	Output        option.Output
 }
 
 // NewCommand makes the verb.
@@ -63,8 +63,7 @@ it. Otherwise the apps are those that the namespace's runs and workloads know of
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&flags.AllNamespaces, "all-namespaces", "A", false, "Show the images of all namespaces")
-	f.StringVarP(&flags.Output, "output", "o", "", "Format: wide, name, json, yaml, jsonpath=TEMPLATE or go-template=TEMPLATE (default: a table)")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(option.Formats(), cobra.ShellCompDirectiveNoFileComp))
+	flags.Output.AddListFlags(cmd, "a table")
 	cmd.AddCommand(newInspectCommand(config, streams), newPruneCommand(config, streams), newPlatformCommand(streams))
 	return cmd
 }
@@ -104,23 +103,21 @@ type Options struct {
 // ToOptions checks the flags.
 func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*Options, error) {
 	o := &Options{Streams: streams, AllNamespaces: f.AllNamespaces, App: strings.Join(args, "")}
-	switch f.Output {
-	case "", "wide":
-		o.Person, o.Sum = true, f.Output == "wide"
+	printer, err := f.Output.ToPrinter()
+	switch {
+	case err != nil:
+		return nil, err
+	case printer != nil:
+		o.Sum = true
+		o.Print = func(list *images.List, out io.Writer) error { return printer.PrintObj(list, out) }
+	case f.Output.Format == option.Name:
+		o.Print = printNames
+	default:
+		o.Person, o.Sum = true, f.Output.Format == option.Wide
 		o.Print = func(list *images.List, out io.Writer) error {
 			return printTable(list, tableOptions{Now: time.Now(), Namespaces: f.AllNamespaces, Wide: o.Sum}, out)
 		}
-	case "name":
-		o.Print = printNames
-	default:
-		printer, err := option.New(f.Output)
-		if err != nil {
-			return nil, err
-		}
-		o.Sum = true
-		o.Print = func(list *images.List, out io.Writer) error { return printer.PrintObj(list, out) }
 	}
-	var err error
 	o.Clients, err = kube.New(f.config)
 	return o, err
 }

@@ -97,7 +97,7 @@ func TestPrint(t *testing.T) {
 		}
 		return out.String()
 	}
-	json, err := option.New("json")
+	json, err := (&option.Output{Format: "json"}).ToPrinter()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,12 +135,12 @@ func TestSummary(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	for args, want := range map[string]string{
-		"-o xml":                              "--output is 'wide', 'name', 'json'",
+		"-o xml":                              "--output is one of wide, name, json",
 		"shop till":                           "accepts at most 1 arg",
 		"prune --keep -1":                     "--keep -1 is negative",
 		"prune --keep many":                   `invalid argument "many"`,
 		"prune --timeout 0s":                  "--timeout 0s is not positive",
-		"prune -o wide":                       "--output is 'json', 'yaml'",
+		"prune -o wide":                       "--output is one of json, yaml",
 		"prune shop":                          "unknown command",
 		"platform shop":                       "unknown command",
 		"platform --tekton-manifest /nowhere": "/nowhere",

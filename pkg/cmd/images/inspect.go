@@ -31,7 +31,7 @@ type inspectFlags struct {
 
 	Top      int
 	Platform string
-	Output   string
+	Output   option.Output
 	Timeout  time.Duration
 	Wait     time.Duration
 }
@@ -70,10 +70,9 @@ APP alone is the app's newest image; a tag is the name of the run that built it.
 	f := cmd.Flags()
 	f.IntVar(&flags.Top, "top", flags.Top, "How many packages and files to show, the largest ones; 0 for all")
 	f.StringVar(&flags.Platform, "platform", "", "Platform, as OS/ARCHITECTURE, of an image that is there for several")
-	f.StringVarP(&flags.Output, "output", "o", "", "Format: wide, json, yaml, jsonpath=TEMPLATE or go-template=TEMPLATE (default: tables)")
+	flags.Output.AddObjectFlags(cmd, "tables", option.Wide)
 	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long listing the files may take")
 	f.DurationVar(&flags.Wait, "wait-timeout", flags.Wait, "How long the pod may wait to start, when waiting could still help; 0 for as long as --timeout")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"wide", "json", "yaml", "jsonpath=", "go-template="}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -92,29 +91,28 @@ func (f *inspectFlags) toOptions(streams genericiooptions.IOStreams, image strin
 	o := &inspectOptions{Streams: streams, Platform: f.Platform, Top: f.Top, Timeout: f.Timeout, Wait: f.Wait}
 	var err error
 	if o.Name, err = images.ParseName(image); err != nil {
-		return nil, err
+		return nil, option.Usage(err)
 	}
 	switch {
 	case f.Top < 0:
-		return nil, fmt.Errorf("--top %d is negative", f.Top)
+		return nil, option.Usagef("--top %d is negative", f.Top)
 	case f.Timeout <= 0:
-		return nil, fmt.Errorf("--timeout %s is not positive", f.Timeout)
+		return nil, option.Usagef("--timeout %s is not positive", f.Timeout)
 	case f.Wait < 0:
-		return nil, fmt.Errorf("--wait-timeout %s is negative", f.Wait)
+		return nil, option.Usagef("--wait-timeout %s is negative", f.Wait)
 	case f.Platform != "" && strings.Count(f.Platform, "/") != 1:
-		return nil, fmt.Errorf("--platform %s is not of the form OS/ARCHITECTURE, such as linux/amd64", f.Platform)
+		return nil, option.Usagef("--platform %s is not of the form OS/ARCHITECTURE, such as linux/amd64", f.Platform)
 	}
-	switch f.Output {
-	case "", "wide":
-		o.Print = func(analysis *inspect.Analysis, out io.Writer) error {
-			return printAnalysis(analysis, f.Top, f.Output == "wide", out)
-		}
-	default:
-		printer, err := option.New(f.Output)
-		if err != nil || f.Output == "name" {
-			return nil, fmt.Errorf("--output is 'wide', 'json', 'yaml', 'jsonpath=TEMPLATE' or 'go-template=TEMPLATE', not %q", f.Output)
-		}
+	printer, err := f.Output.ToPrinter()
+	switch {
+	case err != nil:
+		return nil, err
+	case printer != nil:
 		o.Print = func(analysis *inspect.Analysis, out io.Writer) error { return printer.PrintObj(analysis, out) }
+	default:
+		o.Print = func(analysis *inspect.Analysis, out io.Writer) error {
+			return printAnalysis(analysis, f.Top, f.Output.Format == option.Wide, out)
+		}
 	}
 	o.Clients, err = kube.New(f.config)
 	return o, err

@@ -35,7 +35,7 @@ func TestPrintAnalysis(t *testing.T) {
 		"inspect.txt":      func(out *bytes.Buffer) error { return printAnalysis(analysis, 2, false, out) },
 		"inspect-wide.txt": func(out *bytes.Buffer) error { return printAnalysis(analysis, 2, true, out) },
 		"inspect.json": func(out *bytes.Buffer) error {
-			printer, err := option.New("json")
+			printer, err := (&option.Output{Format: "json"}).ToPrinter()
 			if err != nil {
 				return err
 			}
@@ -69,8 +69,8 @@ func TestInspectFlags(t *testing.T) {
 		"inspect shop --timeout 0s":       "--timeout 0s is not positive",
 		"inspect shop --wait-timeout -1s": "--wait-timeout -1s is negative",
 		"inspect shop --platform amd64":   "--platform amd64 is not of the form",
-		"inspect shop -o name":            "--output is 'wide'",
-		"inspect shop -o x":               "--output is 'wide'",
+		"inspect shop -o name":            "--output is one of wide",
+		"inspect shop -o x":               "--output is one of wide",
 	} {
 		cmd := NewCommand(genericclioptions.NewConfigFlags(true), genericiooptions.NewTestIOStreamsDiscard())
 		cmd.SetArgs(strings.Fields(args))

@@ -2,12 +2,12 @@ package images
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 )
@@ -62,7 +62,7 @@ func (f *platformFlags) run(ctx context.Context, streams genericiooptions.IOStre
 	var err error
 	switch {
 	case f.WithoutTekton && f.TektonManifest != "":
-		return errors.New("--without-tekton and --tekton-manifest exclude each other")
+		return option.Usagef("--without-tekton and --tekton-manifest exclude each other")
 	case f.WithoutTekton:
 	case f.TektonManifest != "":
 		manifest, err = manifests.ReadTekton(ctx, f.TektonManifest)

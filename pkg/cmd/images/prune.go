@@ -37,8 +37,8 @@ type pruneFlags struct {
 	AllNamespaces bool
 	Keep          int
 	Cache         bool
-	DryRun        bool
-	Output        string
+	DryRun        option.DryRun
+	Output        option.Output
 	Timeout       time.Duration
 }
 
@@ -84,10 +84,9 @@ whatever happens; should the command be killed, the next prune or setup does it.
 	f.BoolVarP(&flags.AllNamespaces, "all-namespaces", "A", false, "Prune the images of all namespaces")
 	f.IntVar(&flags.Keep, "keep", flags.Keep, "How many of the newest images, and of the newest build contexts, of each app stay though nothing uses them")
 	f.BoolVar(&flags.Cache, "cache", false, "Delete all of the layer cache, except that of apps that are being built")
-	f.BoolVar(&flags.DryRun, "dry-run", false, "Show what would be deleted and change nothing")
-	f.StringVarP(&flags.Output, "output", "o", "", "Format: json, yaml, jsonpath=TEMPLATE or go-template=TEMPLATE (default: a table)")
+	flags.DryRun.AddFlag(cmd, "Show what would be deleted and change nothing, with client")
+	flags.Output.AddObjectFlags(cmd, "a table")
 	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long it may take")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "yaml", "jsonpath=", "go-template="}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -116,25 +115,24 @@ type pruneOptions struct {
 }
 
 func (f *pruneFlags) toOptions(streams genericiooptions.IOStreams) (*pruneOptions, error) {
-	o := &pruneOptions{Streams: streams, DryRun: f.DryRun, Timeout: f.Timeout}
+	o := &pruneOptions{Streams: streams, DryRun: f.DryRun.Enabled(), Timeout: f.Timeout}
 	switch {
 	case f.Keep < 0:
-		return nil, fmt.Errorf("--keep %d is negative", f.Keep)
+		return nil, option.Usagef("--keep %d is negative", f.Keep)
 	case f.Timeout <= 0:
-		return nil, fmt.Errorf("--timeout %s is not positive", f.Timeout)
+		return nil, option.Usagef("--timeout %s is not positive", f.Timeout)
 	}
 	o.Rules = images.Rules{Keep: f.Keep, Cache: f.Cache, Now: time.Now()}
 	o.Print = func(pruned *images.Pruned, out io.Writer) error {
 		return printPruned(pruned, tableOptions{Now: o.Rules.Now, Namespaces: f.AllNamespaces}, out)
 	}
-	if f.Output != "" {
-		printer, err := option.New(f.Output)
-		if err != nil {
-			return nil, fmt.Errorf("--output is 'json', 'yaml', 'jsonpath=TEMPLATE' or 'go-template=TEMPLATE', not %q", f.Output)
-		}
+	printer, err := f.Output.ToPrinter()
+	if err != nil {
+		return nil, err
+	}
+	if printer != nil {
 		o.Print = func(pruned *images.Pruned, out io.Writer) error { return printer.PrintObj(pruned, out) }
 	}
-	var err error
 	if o.Clients, err = kube.New(f.config); err != nil {
 		return nil, err
 	}

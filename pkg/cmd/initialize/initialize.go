@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/scaffold"
@@ -37,7 +38,7 @@ type Flags struct {
 	Port       int32
 	Variant    string
 	Force      bool
-	DryRun     bool
+	DryRun     option.DryRun
 	Output     string
 }
 
@@ -96,7 +97,7 @@ The paths of what was written go to standard output, all else to standard error.
 	f.Int32Var(&flags.Port, "port", 0, fmt.Sprintf("Port that the service listens on (default: what the project says, or %d)", scaffold.DefaultPort))
 	f.StringVar(&flags.Variant, "variant", "", "What the image is made of: slim, distroless or bloated (default: slim)")
 	f.BoolVar(&flags.Force, "force", false, "Write files that are there anew, and keep the old ones as NAME.orig")
-	f.BoolVar(&flags.DryRun, "dry-run", false, "Write nothing, and show what would be written")
+	flags.DryRun.AddFlag(cmd, "Show what would be written and write nothing, with client")
 	f.StringVarP(&flags.Output, "output", "o", "", "Format: json (default: the paths that were written)")
 	complete := func(flag string, words ...string) {
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
@@ -138,29 +139,29 @@ var version = regexp.MustCompile(`^3\.[0-9]{1,2}$`)
 func (f *Flags) ToOptions(dir string, streams genericiooptions.IOStreams) (*Options, error) {
 	o := &Options{
 		Streams: streams, Dir: dir, Template: cmp.Or(f.Template, scaffold.DefaultTemplate), Name: f.Name, Entrypoint: f.Entrypoint, Python: f.Python,
-		Port: int(f.Port), Force: f.Force, DryRun: f.DryRun, JSON: f.Output == "json",
+		Port: int(f.Port), Force: f.Force, DryRun: f.DryRun.Enabled(), JSON: f.Output == "json",
 	}
 	switch {
 	case dir == "":
-		return nil, errors.New("the directory's name is empty: leave it out for the current one")
+		return nil, option.Usagef("the directory's name is empty: leave it out for the current one")
 	case f.Output != "" && !o.JSON:
-		return nil, fmt.Errorf("--output is 'json', not %q", f.Output)
+		return nil, option.OneOf("output", f.Output, "json")
 	case !slices.Contains(scaffold.Templates(), o.Template):
-		return nil, fmt.Errorf("--template is %s, not %q", strings.Join(scaffold.Templates(), " or "), f.Template)
+		return nil, option.OneOf("template", f.Template, scaffold.Templates()...)
 	case f.Port < 0 || f.Port > math.MaxUint16:
-		return nil, fmt.Errorf("--port %d is not a port", f.Port)
+		return nil, option.Usagef("--port %d is not a port", f.Port)
 	case f.Python != "" && !version.MatchString(f.Python):
-		return nil, fmt.Errorf("--python is a version such as %s, not %q", scaffold.DefaultPython, f.Python)
+		return nil, option.Usagef("--python is a version such as %s, not %q", scaffold.DefaultPython, f.Python)
 	}
 	if f.Name != "" {
 		if err := appname.Validate(f.Name); err != nil {
-			return nil, fmt.Errorf("--name: %w", err)
+			return nil, option.Usagef("--name: %w", err)
 		}
 	}
 	if f.Variant != "" {
 		variant, err := generate.ParseVariant(f.Variant)
 		if err != nil {
-			return nil, fmt.Errorf("--variant: %w", err)
+			return nil, option.Usagef("--variant: %w", err)
 		}
 		o.Variant = variant
 	}
@@ -169,7 +170,7 @@ func (f *Flags) ToOptions(dir string, streams genericiooptions.IOStreams) (*Opti
 		return nil, err
 	}
 	if o.New && f.Entrypoint != "" {
-		return nil, fmt.Errorf("--entrypoint is for an existing project, and %s holds none", dir)
+		return nil, option.Usagef("--entrypoint is for an existing project, and %s holds none", dir)
 	}
 	return o, nil
 }
@@ -190,7 +191,7 @@ func isNew(dir string, wanted bool) (bool, error) {
 	}
 	switch python := detect.IsPython(dir); {
 	case python && wanted:
-		return false, fmt.Errorf("--template is for a new service, and %s holds a Python project: leave it out to prepare that, or name another directory", dir)
+		return false, option.Usagef("--template is for a new service, and %s holds a Python project: leave it out to prepare that, or name another directory", dir)
 	case python:
 		return false, nil
 	case wanted:

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/scaffold"
@@ -74,7 +75,7 @@ func (o *Options) chooseName(err error) error {
 		packaged *scaffold.PackageError
 	)
 	if errors.As(err, &name) || errors.As(err, &packaged) {
-		return fmt.Errorf("%w; choose one with --name", err)
+		return option.Usagef("%w; choose one with --name", err)
 	}
 	return err
 }
@@ -168,7 +169,7 @@ func (o *Options) agree(table *settings.Settings) error {
 			value = flag.said
 		}
 		where := cmp.Or(table.Where(flag.name), "["+settings.Table+"] of "+settings.File)
-		return fmt.Errorf("--%s %s is not what the settings say: set %s = %s in %s", flag.name, flag.said, flag.name, value, where)
+		return option.Usagef("--%s %s is not what the settings say: set %s = %s in %s", flag.name, flag.said, flag.name, value, where)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
@@ -133,14 +134,14 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 		o.Output = "text"
 	case "text", "json", "sarif":
 	default:
-		return nil, fmt.Errorf("--output is 'text', 'json' or 'sarif', not %q", f.Output)
+		return nil, option.OneOf("output", f.Output, "text", "json", "sarif")
 	}
 	if f.Rules || f.Explain != "" {
 		if len(args) > 0 {
-			return nil, errors.New("--rules and --explain check nothing: leave the directory out")
+			return nil, option.Usagef("--rules and --explain check nothing: leave the directory out")
 		}
 		if f.Output == "sarif" || f.Explain != "" && f.Output == "json" {
-			return nil, fmt.Errorf("--rules is printed as text or json and --explain as text, not as %s", f.Output)
+			return nil, option.Usagef("--rules is printed as text or json and --explain as text, not as %s", f.Output)
 		}
 	}
 	return o, nil

@@ -180,7 +180,7 @@ func TestBadInput(t *testing.T) {
 		flags Flags
 		args  []string
 	}{
-		`--output is 'text', 'json' or 'sarif', not "yaml"`:                {Flags{Output: "yaml"}, nil},
+		`--output is one of text, json, sarif, not "yaml"`:                 {Flags{Output: "yaml"}, nil},
 		"--rules and --explain check nothing: leave the directory out":     {Flags{Rules: true}, []string{"."}},
 		`there is no rule "rot"; kubectl pyflow lint --rules lists them`:   {Flags{Explain: "rot"}, nil},
 		"--rules is printed as text or json and --explain as text, not as": {Flags{Explain: "root-user", Output: "json"}, nil},

@@ -22,6 +22,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 )
@@ -115,13 +116,13 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 		Tail: f.Tail, Timestamps: f.Timestamps, All: f.All, JUnit: f.JUnit,
 	}
 	if f.Stage != "" && !slices.Contains(stages(), f.Stage) {
-		return nil, fmt.Errorf("--stage is one of %s, not %q", strings.Join(stages(), ", "), f.Stage)
+		return nil, option.OneOf("stage", f.Stage, stages()...)
 	}
 	if f.JUnit && (f.Follow || f.Stage != "" || f.Tail >= 0 || f.Timestamps || f.All) {
-		return nil, errors.New("--junit prints no log: it goes without --follow, --stage, --tail, --timestamps and --all")
+		return nil, option.Usagef("--junit prints no log: it goes without --follow, --stage, --tail, --timestamps and --all")
 	}
 	if f.Tail < -1 {
-		return nil, fmt.Errorf("--tail %d is negative", f.Tail)
+		return nil, option.Usagef("--tail %d is negative", f.Tail)
 	}
 	clients, err := kube.New(f.config)
 	if err != nil {

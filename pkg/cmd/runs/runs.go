@@ -27,7 +27,7 @@ type Flags struct {
 	config *genericclioptions.ConfigFlags
 
 	AllNamespaces bool
-	Output        string
+	Output        option.Output
 }
 
 // NewCommand makes the verb.
@@ -62,8 +62,7 @@ from it), and the digest of its image.`,
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&flags.AllNamespaces, "all-namespaces", "A", false, "List the runs of all namespaces")
-	f.StringVarP(&flags.Output, "output", "o", "", "Format: wide, name, json, yaml, jsonpath=TEMPLATE or go-template=TEMPLATE (default: a table)")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(option.Formats(), cobra.ShellCompDirectiveNoFileComp))
+	flags.Output.AddListFlags(cmd, "a table")
 	return cmd
 }
 
@@ -85,21 +84,20 @@ type Options struct {
 // ToOptions checks the flags.
 func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*Options, error) {
 	o := &Options{Streams: streams, App: strings.Join(args, ""), Now: time.Now}
-	switch f.Output {
-	case "", "wide":
-		o.Person = true
-		o.Print = func(list *status.RunList, out io.Writer) error {
-			_, err := io.WriteString(out, display.Table(columns(tableOptions{Now: o.Now(), Namespaces: f.AllNamespaces, Wide: f.Output == "wide"}), list.Items))
-			return err
-		}
-	case "name":
+	printer, err := f.Output.ToPrinter()
+	switch {
+	case err != nil:
+		return nil, err
+	case printer != nil:
+		o.Print = func(list *status.RunList, out io.Writer) error { return printer.PrintObj(list, out) }
+	case f.Output.Format == option.Name:
 		o.Print = printNames
 	default:
-		printer, err := option.New(f.Output)
-		if err != nil {
-			return nil, err
+		o.Person = true
+		o.Print = func(list *status.RunList, out io.Writer) error {
+			_, err := io.WriteString(out, display.Table(columns(tableOptions{Now: o.Now(), Namespaces: f.AllNamespaces, Wide: f.Output.Format == option.Wide}), list.Items))
+			return err
 		}
-		o.Print = func(list *status.RunList, out io.Writer) error { return printer.PrintObj(list, out) }
 	}
 	clients, err := kube.New(f.config)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	tektonfake "github.com/tektoncd/pipeline/pkg/client/clientset/versioned/fake"
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +24,7 @@ import (
 	"knative.dev/pkg/apis"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
@@ -76,6 +78,13 @@ func kubeconfig(t *testing.T) *genericclioptions.ConfigFlags {
 	return flags
 }
 
+func output(format string) option.Output {
+	var output option.Output
+	output.AddListFlags(&cobra.Command{}, "a table")
+	output.Format = format
+	return output
+}
+
 func TestRun(t *testing.T) {
 	for file, test := range map[string]struct {
 		flags Flags
@@ -83,11 +92,11 @@ func TestRun(t *testing.T) {
 	}{
 		"table.txt":          {Flags{}, nil},
 		"app.txt":            {Flags{}, []string{"mountains"}},
-		"wide.txt":           {Flags{Output: "wide"}, nil},
+		"wide.txt":           {Flags{Output: output("wide")}, nil},
 		"all-namespaces.txt": {Flags{AllNamespaces: true}, nil},
-		"names.txt":          {Flags{Output: "name"}, nil},
-		"runs.json":          {Flags{Output: "json"}, []string{"mountains"}},
-		"jsonpath.txt":       {Flags{Output: "jsonpath={.items[0].name}"}, nil},
+		"names.txt":          {Flags{Output: output("name")}, nil},
+		"runs.json":          {Flags{Output: output("json")}, []string{"mountains"}},
+		"jsonpath.txt":       {Flags{Output: output("jsonpath={.items[0].name}")}, nil},
 	} {
 		t.Run(file, func(t *testing.T) {
 			test.flags.config = kubeconfig(t)
@@ -154,7 +163,7 @@ func TestRunWithoutRuns(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	flags := &Flags{config: kubeconfig(t), Output: "table"}
+	flags := &Flags{config: kubeconfig(t), Output: output("table")}
 	streams, _, _, _ := genericiooptions.NewTestIOStreams()
 	if _, err := flags.ToOptions(streams, nil); err == nil || !strings.Contains(err.Error(), `not "table"`) {
 		t.Errorf("got %v", err)

@@ -2,10 +2,10 @@ package setup
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"time"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
@@ -17,17 +17,17 @@ func (f *Flags) buildEnv(o *Options, changed func(flag string) bool) error {
 		if f.BuildCA != "" {
 			data, err := os.ReadFile(f.BuildCA)
 			if err != nil {
-				return fmt.Errorf("--build-ca: %w", err)
+				return option.Usagef("--build-ca: %w", err)
 			}
 			if o.BuildCA, err = manifests.ParseBuildCA(data, time.Now()); err != nil {
-				return fmt.Errorf("--build-ca %s: %w", f.BuildCA, err)
+				return option.Usagef("--build-ca %s: %w", f.BuildCA, err)
 			}
 		}
 	}
 	if changed("build-env") {
 		var err error
 		if o.BuildVariables, err = manifests.ParseBuildVariables(notEmpty(f.BuildEnv)); err != nil {
-			return fmt.Errorf("--build-env: %w", err)
+			return option.Usagef("--build-env: %w", err)
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 	knative "knative.dev/pkg/version"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -208,7 +209,7 @@ func (o *Options) configure(cluster *platform.Cluster) (manifests.Config, error)
 			registry.StorageSize = defaultStorageSize
 		}
 		if o.RegistrySecret != "" || o.RegistryCA != nil {
-			return manifests.Config{}, errors.New("--registry-secret and --registry-ca go with --registry")
+			return manifests.Config{}, option.Usagef("--registry-secret and --registry-ca go with --registry")
 		}
 	} else if o.Rotate || o.Ephemeral != nil || o.StorageSize != nil || o.StorageClass != nil {
 		return manifests.Config{}, fmt.Errorf("the registry is %s: --rotate-credentials, --registry-ephemeral, --registry-storage-size and --registry-storage-class are for one in the cluster, to which --registry '' goes back", registry.Host)

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -40,7 +41,7 @@ func parseAddress(text string) (Address, error) {
 	host, prefix, _ := strings.Cut(rest, "/")
 	prefix = strings.TrimSuffix(prefix, "/")
 	invalid := func(why string) (Address, error) {
-		return Address{}, fmt.Errorf("--registry %q: %s; write HOST[:PORT][/PREFIX], for example ghcr.io/my-org", text, why)
+		return Address{}, option.Usagef("--registry %q: %s; write HOST[:PORT][/PREFIX], for example ghcr.io/my-org", text, why)
 	}
 	if strings.Contains(rest, "://") {
 		return invalid("only registries with TLS can be used")
@@ -72,7 +73,7 @@ func isLoopback(host string) bool {
 func (f *Flags) registry(o *Options, changed func(flag string) bool) error {
 	o.Rotate, o.RegistrySecret, o.NodeAccess = f.Rotate, f.RegistrySecret, manifests.NodeAccess(f.NodeAccess)
 	if changed("node-access") && !slices.Contains(accessModes(), f.NodeAccess) {
-		return fmt.Errorf("--node-access %q is not one of %s", f.NodeAccess, strings.Join(accessModes(), ", "))
+		return option.OneOf("node-access", f.NodeAccess, accessModes()...)
 	}
 	if changed("registry") {
 		o.Registry = &Address{}
@@ -88,11 +89,11 @@ func (f *Flags) registry(o *Options, changed func(flag string) bool) error {
 	external := o.Registry != nil && o.Registry.Host != ""
 	switch {
 	case own && (f.RegistrySecret != "" || f.RegistryCA != ""):
-		return errors.New("--registry '' goes back to the registry in the cluster, which needs neither --registry-secret nor --registry-ca")
+		return option.Usagef("--registry '' goes back to the registry in the cluster, which needs neither --registry-secret nor --registry-ca")
 	case external && (changed("registry-storage-size") || changed("registry-storage-class") || f.Ephemeral):
-		return errors.New("--registry uses an existing registry: leave out --registry-storage-size, --registry-storage-class and --registry-ephemeral")
+		return option.Usagef("--registry uses an existing registry: leave out --registry-storage-size, --registry-storage-class and --registry-ephemeral")
 	case external && f.Rotate:
-		return errors.New("--rotate-credentials is for the registry in the cluster: change the password where it was made, and name the Secret with the new one by --registry-secret")
+		return option.Usagef("--rotate-credentials is for the registry in the cluster: change the password where it was made, and name the Secret with the new one by --registry-secret")
 	}
 	if !changed("registry-ca") {
 		return nil
@@ -103,10 +104,10 @@ func (f *Flags) registry(o *Options, changed func(flag string) bool) error {
 	}
 	data, err := os.ReadFile(f.RegistryCA)
 	if err != nil {
-		return fmt.Errorf("--registry-ca: %w", err)
+		return option.Usagef("--registry-ca: %w", err)
 	}
 	if o.RegistryCA, err = parseRegistryCA(data, time.Now()); err != nil {
-		return fmt.Errorf("--registry-ca %s: %w", f.RegistryCA, err)
+		return option.Usagef("--registry-ca %s: %w", f.RegistryCA, err)
 	}
 	return nil
 }
@@ -169,7 +170,7 @@ func (o *Options) external(ctx context.Context, cluster *platform.Cluster, confi
 			return none, fmt.Errorf("--registry-secret %s: %w", o.RegistrySecret, err)
 		}
 	case !remembered:
-		return none, errors.New("--registry needs a login: name a Secret with it by --registry-secret")
+		return none, option.Usagef("--registry needs a login: name a Secret with it by --registry-secret")
 	}
 	client, err := platform.Registry(o.Clients, config.Registry, user, ca)
 	if err != nil {

@@ -2,8 +2,6 @@
 package setup
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/cli-runtime/pkg/printers"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
@@ -34,7 +33,7 @@ type Flags struct {
 	StorageClass   string
 	Ephemeral      bool
 	TektonManifest string
-	DryRun         string
+	DryRun         option.DryRun
 	Output         string
 	Timeout        time.Duration
 }
@@ -92,7 +91,7 @@ that are not named keep the value they had.`,
 	f.StringVar(&flags.StorageClass, "registry-storage-class", "", "Storage class of the registry's volume (default: the cluster's default class)")
 	f.BoolVar(&flags.Ephemeral, "registry-ephemeral", false, "Keep images in the registry's pod only: they are lost with it")
 	f.StringVar(&flags.TektonManifest, "tekton-manifest", "", "File or URL of a Tekton Pipelines release manifest to install in place of the one this binary carries")
-	f.StringVar(&flags.DryRun, "dry-run", "none", "'none', or 'client': print what would be applied and change nothing")
+	flags.DryRun.AddFlag(cmd, "Print what would be applied and change nothing, with client")
 	f.StringVarP(&flags.Output, "output", "o", "", "Format of --dry-run=client: yaml or json")
 	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long to wait until all parts are available")
 	_ = cmd.MarkFlagFilename("build-ca", "pem", "crt", "cer")
@@ -101,7 +100,6 @@ that are not named keep the value they had.`,
 	_ = cmd.RegisterFlagCompletionFunc("registry-secret", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return loginSecrets(cmd.Context(), config), cobra.ShellCompDirectiveNoFileComp
 	})
-	_ = cmd.RegisterFlagCompletionFunc("dry-run", cobra.FixedCompletions([]string{"none", "client"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"yaml", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -143,15 +141,13 @@ type Options struct {
 
 // ToOptions checks the flags.
 func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams) (*Options, error) {
-	o := &Options{Streams: streams, Timeout: f.Timeout, DryRun: f.DryRun == "client"}
+	o := &Options{Streams: streams, Timeout: f.Timeout, DryRun: f.DryRun.Enabled()}
 	changed := cmd.Flags().Changed
 	switch {
-	case f.DryRun != "none" && f.DryRun != "client":
-		return nil, fmt.Errorf("--dry-run is 'none' or 'client', not %q", f.DryRun)
 	case f.Output != "" && !o.DryRun:
-		return nil, errors.New("--output goes with --dry-run=client")
+		return nil, option.Usagef("--output goes with --dry-run=client")
 	case f.Timeout <= 0:
-		return nil, fmt.Errorf("--timeout %s is not positive", f.Timeout)
+		return nil, option.Usagef("--timeout %s is not positive", f.Timeout)
 	}
 	if o.DryRun {
 		if f.Output == "" {
@@ -159,7 +155,7 @@ func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams
 		}
 		var err error
 		if o.Printer, err = genericclioptions.NewJSONYamlPrintFlags().ToPrinter(f.Output); err != nil {
-			return nil, fmt.Errorf("--output is 'yaml' or 'json', not %q", f.Output)
+			return nil, option.OneOf("output", f.Output, "yaml", "json")
 		}
 	}
 	if err := f.registry(o, changed); err != nil {
@@ -170,7 +166,7 @@ func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams
 		for _, text := range notEmpty(f.ImageMirrors) {
 			mirror, err := manifests.ParseMirror(text)
 			if err != nil {
-				return nil, err
+				return nil, option.Usage(err)
 			}
 			o.Mirrors = append(o.Mirrors, mirror)
 		}
@@ -178,7 +174,7 @@ func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams
 	if changed("build-arg") {
 		o.BuildArgs = notEmpty(f.BuildArgs)
 		if err := manifests.CheckBuildArgs(o.BuildArgs); err != nil {
-			return nil, err
+			return nil, option.Usage(err)
 		}
 	}
 	if err := f.buildEnv(o, changed); err != nil {
@@ -186,7 +182,7 @@ func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams
 	}
 	if changed("registry-storage-size") {
 		if quantity, err := resource.ParseQuantity(f.StorageSize); err != nil || quantity.Sign() <= 0 {
-			return nil, fmt.Errorf("--registry-storage-size %q is not a size such as 20Gi", f.StorageSize)
+			return nil, option.Usagef("--registry-storage-size %q is not a size such as 20Gi", f.StorageSize)
 		}
 		o.StorageSize = &f.StorageSize
 	}
@@ -197,7 +193,7 @@ func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams
 		o.Ephemeral = &f.Ephemeral
 	}
 	if f.Ephemeral && (changed("registry-storage-size") || changed("registry-storage-class")) {
-		return nil, errors.New("--registry-ephemeral has no volume: leave out --registry-storage-size and --registry-storage-class")
+		return nil, option.Usagef("--registry-ephemeral has no volume: leave out --registry-storage-size and --registry-storage-class")
 	}
 	var err error
 	if f.TektonManifest != "" {

@@ -29,7 +29,7 @@ type Flags struct {
 	config *genericclioptions.ConfigFlags
 
 	AllNamespaces bool
-	Output        string
+	Output        option.Output
 	Runs          int
 }
 
@@ -64,9 +64,8 @@ unknown.`,
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&flags.AllNamespaces, "all-namespaces", "A", false, "Show the runs and apps of all namespaces")
-	f.StringVarP(&flags.Output, "output", "o", "", "Format: wide, name, json, yaml, jsonpath=TEMPLATE or go-template=TEMPLATE (default: a table)")
+	flags.Output.AddListFlags(cmd, "tables")
 	f.IntVar(&flags.Runs, "runs", flags.Runs, "How many of the last runs to show")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(option.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -86,22 +85,21 @@ type Options struct {
 func (f *Flags) ToOptions(streams genericiooptions.IOStreams) (*Options, error) {
 	o := &Options{Streams: streams, Now: time.Now}
 	if f.Runs < 0 {
-		return nil, fmt.Errorf("--runs %d is negative", f.Runs)
+		return nil, option.Usagef("--runs %d is negative", f.Runs)
 	}
-	switch f.Output {
-	case "", "wide":
-		o.Person = true
-		o.Print = func(snapshot *status.Status, out io.Writer) error {
-			return printTable(snapshot, tableOptions{Now: o.Now(), Namespaces: f.AllNamespaces, Wide: f.Output == "wide"}, out)
-		}
-	case "name":
+	printer, err := f.Output.ToPrinter()
+	switch {
+	case err != nil:
+		return nil, err
+	case printer != nil:
+		o.Print = func(snapshot *status.Status, out io.Writer) error { return printer.PrintObj(snapshot, out) }
+	case f.Output.Format == option.Name:
 		o.Print = printNames
 	default:
-		printer, err := option.New(f.Output)
-		if err != nil {
-			return nil, err
+		o.Person = true
+		o.Print = func(snapshot *status.Status, out io.Writer) error {
+			return printTable(snapshot, tableOptions{Now: o.Now(), Namespaces: f.AllNamespaces, Wide: f.Output.Format == option.Wide}, out)
 		}
-		o.Print = func(snapshot *status.Status, out io.Writer) error { return printer.PrintObj(snapshot, out) }
 	}
 	clients, err := kube.New(f.config)
 	if err != nil {

@@ -117,7 +117,7 @@ func TestOutputs(t *testing.T) {
 		if output == "name" {
 			err = printNames(example(), &out)
 		} else {
-			p, perr := option.New(output)
+			p, perr := (&option.Output{Format: output}).ToPrinter()
 			if perr != nil {
 				t.Fatal(perr)
 			}
@@ -138,7 +138,7 @@ func TestFlags(t *testing.T) {
 	}
 	for args, want := range map[string]string{
 		"--runs=-1":          "--runs -1 is negative",
-		"-o table":           `--output is 'wide', 'name', 'json', 'yaml', 'jsonpath=TEMPLATE' or 'go-template=TEMPLATE', not "table"`,
+		"-o table":           `--output is one of wide, name, json, yaml, jsonpath, jsonpath-file, go-template, go-template-file, custom-columns, custom-columns-file, not "table"`,
 		"-o jsonpath={.apps": `--output "jsonpath={.apps"`,
 		"extra":              `unknown command "extra"`,
 	} {

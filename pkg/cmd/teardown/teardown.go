@@ -3,14 +3,13 @@ package teardown
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 )
@@ -22,7 +21,7 @@ type Flags struct {
 	Yes        bool
 	Purge      bool
 	KeepTekton bool
-	DryRun     string
+	DryRun     option.DryRun
 	Output     string
 	Timeout    time.Duration
 }
@@ -68,10 +67,9 @@ all the same.`,
 	f.BoolVarP(&flags.Yes, "yes", "y", false, "Do not ask")
 	f.BoolVar(&flags.Purge, "purge", false, "Delete the stored images too")
 	f.BoolVar(&flags.KeepTekton, "keep-tekton", false, "Leave Tekton Pipelines, for the next setup to adopt; =false deletes it with all objects of its kinds, whoever made them (default: ask if there are some of others)")
-	f.StringVar(&flags.DryRun, "dry-run", "none", "'none', or 'client': print what would be deleted and change nothing")
+	flags.DryRun.AddFlag(cmd, "Print what would be deleted and change nothing, with client")
 	f.StringVarP(&flags.Output, "output", "o", "", "Format of --dry-run=client: name")
 	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long to wait until all is gone")
-	_ = cmd.RegisterFlagCompletionFunc("dry-run", cobra.FixedCompletions([]string{"none", "client"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"name"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -97,16 +95,14 @@ type Options struct {
 
 // ToOptions checks the flags.
 func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams) (*Options, error) {
-	o := &Options{Streams: streams, Purge: f.Purge, Yes: f.Yes, Timeout: f.Timeout, DryRun: f.DryRun == "client", Names: f.Output == "name"}
+	o := &Options{Streams: streams, Purge: f.Purge, Yes: f.Yes, Timeout: f.Timeout, DryRun: f.DryRun.Enabled(), Names: f.Output == "name"}
 	switch {
-	case f.DryRun != "none" && f.DryRun != "client":
-		return nil, fmt.Errorf("--dry-run is 'none' or 'client', not %q", f.DryRun)
 	case f.Output != "" && !o.DryRun:
-		return nil, errors.New("--output goes with --dry-run=client")
+		return nil, option.Usagef("--output goes with --dry-run=client")
 	case f.Output != "" && !o.Names:
-		return nil, fmt.Errorf("--output is 'name', not %q", f.Output)
+		return nil, option.OneOf("output", f.Output, "name")
 	case f.Timeout <= 0:
-		return nil, fmt.Errorf("--timeout %s is not positive", f.Timeout)
+		return nil, option.Usagef("--timeout %s is not positive", f.Timeout)
 	}
 	if cmd.Flags().Changed("keep-tekton") {
 		o.KeepTekton = &f.KeepTekton
