@@ -21,8 +21,8 @@ func TestLintExitCodes(t *testing.T) {
 		"a warning":                    {"FROM python:3.13-slim\n", nil, exitOK, "1 warning in Dockerfile\n"},
 		"a warning, strictly":          {"FROM python:3.13-slim\n", []string{"--strict"}, exitFailed, "1 warning in Dockerfile\n"},
 		"an error":                     {"FROM python:3.13-slim\nUSER 10001\nENV DEBUG=1\n", []string{"-o", "json"}, exitFailed, "1 error in Dockerfile\n"},
-		"bad input":                    {"FROM python:3.13-slim\n", []string{"--target", "run"}, exitFailed, "error: Dockerfile has no stage \"run\": none of its stages has a name\n"},
-		"a name of control characters": {"FROM python:3.13-slim\n", []string{"--file", "\x1b[2Jx"}, exitFailed, "error: there is no Dockerfile: DIR/ [2Jx\n"},
+		"bad input":                    {"FROM python:3.13-slim\n", []string{"--target", "run"}, exitUsage, "error: --target: Dockerfile has no stage \"run\": none of its stages has a name\n"},
+		"a name of control characters": {"FROM python:3.13-slim\n", []string{"--file", "\x1b[2Jx"}, exitFailed, "error: there is no Dockerfile: DIR/x\n"},
 		"no Dockerfile":                {"", nil, exitFailed, "error: DIR: there is neither a Dockerfile nor a Python project\nhint: "},
 		"both":                         {"FROM python:3.13-slim\n", []string{"--rules", "--explain=root-user"}, exitUsage, "error: --explain and --rules exclude each other"},
 	} {

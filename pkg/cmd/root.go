@@ -29,6 +29,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
 
@@ -60,8 +61,7 @@ func Run(ctx context.Context, streams genericiooptions.IOStreams, args []string)
 		for line := range strings.SplitSeq("error: "+explain(err), "\n") {
 			fmt.Fprintln(streams.ErrOut, display.Sanitize(line))
 		}
-		var wrong *option.UsageError
-		if errors.As(err, &wrong) {
+		if errors.As(err, new(*option.UsageError)) || errors.As(err, new(*project.OptionError)) {
 			return exitUsage
 		}
 		return exitFailed

@@ -1,214 +1,140 @@
-// Package project reads a folder as it is built: its settings, and the Dockerfile
-// that it has or that is made for it.
+// Package project resolves a folder: it decides every value of a build and its deployment
+// from flags, settings, what is detected and defaults, and keeps where each comes from.
 package project
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/shell"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 )
 
-// Dockerfile is where a generated Dockerfile is in the build context.
+// Dockerfile is the path of a generated Dockerfile in the build context.
 const Dockerfile = "Dockerfile"
 
 // DefaultPort is the port of an app when nothing says where it listens.
-const DefaultPort = detect.DefaultPort
+const DefaultPort = python.DefaultPort
 
-const ignoreFile = ".dockerignore"
-
-// Options are what the caller knows better than the folder. Zero values leave it to
-// the folder's settings, then to what is found in it, then to a default.
-type Options struct {
-	// Name is the app's.
-	Name string
-	// Dockerfile is the file to build, relative to the folder or absolute; it has to
-	// be there.
-	Dockerfile string
-	// Generate makes a Dockerfile even if there is one.
-	Generate bool
-	// App, Python and Variant are for a generated Dockerfile, Port too: App as
-	// module:attribute, Python as major.minor.
-	App, Python string
-	Variant     generate.Variant
-	Port        int
-	// Test is the command line that tests the app, and NoTest leaves the tests out.
-	Test   string
-	NoTest bool
-}
-
-// Project is a folder as it is built.
+// Project is a resolved folder. A Value that nothing decides is not set.
 type Project struct {
-	// Dir is its absolute path.
+	// Dir is the absolute path of the folder.
 	Dir string
-	// Name is the app's, not checked.
-	Name string
-	// Settings are those of [tool.kubectl-pyflow], zero without them.
+	// Settings are those of pyproject.toml, zero without the table. They are merged into the
+	// values below already.
 	Settings *settings.Settings
-	// Dockerfile is the one that is built.
-	Dockerfile *dockerfile.Dockerfile
-	// Detected is what was found, and Variant what the Dockerfile was generated as;
-	// nil and empty for a Dockerfile of the folder's own.
-	Detected *detect.Project
-	Variant  generate.Variant
-	// Files are the files of the build context that are not in the folder.
+	// Name is the name of the app. The default may not be valid: see CheckName.
+	Name Value[string]
+
+	// Dockerfile is what is built. Its origin is of kind Default if it is generated.
+	Dockerfile Value[*dockerfile.Dockerfile]
+	// Files are the files of the build context that are not in the folder: a generated
+	// Dockerfile and its ignore file.
 	Files map[string][]byte
-	// Port is what Options or Settings say; 0 when they do not.
-	Port int
-	// Test is the command that tests the app, empty without one.
-	Test []string
+	// Target is the stage that is built, not set for the last one. Stage is that stage.
+	Target Value[string]
+	Stage  dockerfile.Stage
+	// BuildArgs are KEY=VALUE, each key once.
+	BuildArgs []Value[string]
+
+	// Detected is the Python project, nil if the folder has its own Dockerfile.
+	Detected *detect.Project
+	// Entrypoint, Python and Variant are those of a generated Dockerfile; they are not set
+	// for the folder's own. Entrypoint is module:attribute, with () for a factory.
+	Entrypoint Value[string]
+	Python     Value[string]
+	Variant    Value[generate.Variant]
+
+	// Port is where the app listens. It is always set, unless NoDockerfile left it out.
+	Port Value[int]
+	// Test is the command that tests the image, not set without one. TestStage is the stage
+	// of the Dockerfile that it runs in, empty for the image itself.
+	Test      Value[[]string]
+	TestStage string
+
+	// CPU, Memory and Storage are what the build requests and may use.
+	CPU, Memory, Storage Value[resource.Quantity]
+	// NodeSelector selects the nodes that may run the build.
+	NodeSelector map[string]Value[string]
+
+	// Manifests is the kustomize directory that is deployed. If it is not set, Deployment is;
+	// with Options.NoDeploy neither is.
+	Manifests  Value[string]
+	Deployment *Deployment
 }
 
-// Read reads a folder. Errors hold project.ErrNoProject for one that has nothing to
-// build, and those of pyproject.Read, project.ReadDockerfile, detect.Read and
-// recipe.Dockerfile.
-func Read(dir string, options Options) (*Project, error) {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return nil, err
+// Generated reports whether the Dockerfile is generated.
+func (p *Project) Generated() bool { return p.Files != nil }
+
+// CheckName returns an *appname.Error if the name cannot be that of an app.
+func (p *Project) CheckName() error { return appname.Validate(p.Name.Value) }
+
+// Args returns the build arguments without their origins.
+func (p *Project) Args() []string {
+	var args []string
+	for _, arg := range p.BuildArgs {
+		args = append(args, arg.Value)
 	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("%s is not a directory", dir)
-	}
-	p := &Project{}
-	if p.Dir, err = filepath.Abs(dir); err != nil {
-		return nil, err
-	}
-	if p.Settings, err = settings.Read(p.Dir); err != nil {
-		return nil, err
-	}
-	p.Port = cmp.Or(options.Port, int(p.Settings.Port))
-	if !options.NoTest {
-		if p.Test, err = Command(cmp.Or(options.Test, p.Settings.Test)); err != nil {
-			return nil, err
-		}
-	}
-	p.Name = cmp.Or(options.Name, p.Settings.Name, appname.FromDir(p.Dir))
-	err = p.readDockerfile(options)
-	if errors.Is(err, detect.ErrNoProject) || errors.Is(err, generate.ErrNoApp) {
-		err = fmt.Errorf("%s: %w", p.Dir, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
+	return args
 }
 
-// Command splits a command line into words as a shell does, but runs no shell. An empty
-// line is nil.
-func Command(line string) ([]string, error) {
-	if line == "" {
-		return nil, nil
-	}
-	words, err := shell.Fields(line)
-	if err != nil {
-		return nil, fmt.Errorf("test command %q: %w", line, err)
-	}
-	if len(words) == 0 || words[0] == "" {
-		return nil, fmt.Errorf("test command %q names no program", line)
-	}
-	return words, nil
+// Line is one line of an explanation.
+type Line struct {
+	// What is the subject, such as port.
+	What string
+	// Value is what was decided. It is empty where it may be secret.
+	Value  string
+	Origin Origin
 }
 
-// readDockerfile takes the Dockerfile that is named, else the one that is there, else
-// one that is made.
-func (p *Project) readDockerfile(options Options) error {
-	named := cmp.Or(options.Dockerfile, p.Settings.Build.Dockerfile)
-	if !options.Generate {
-		parsed, err := dockerfile.Read(p.Dir, named)
-		if err == nil {
-			p.Dockerfile = parsed
-			return nil
-		}
-		if named != "" || !errors.Is(err, dockerfile.ErrNotFound) {
-			return err
-		}
+// String returns the line as it is printed: port: 8000 (Dockerfile:7 EXPOSE).
+func (l Line) String() string {
+	if l.Value == "" {
+		return fmt.Sprintf("%s (%s)", l.What, l.Origin)
 	}
-	var err error
-	wanted := detect.Options{App: options.App, Python: options.Python, Port: options.Port}
-	if wanted.App == "" {
-		wanted.App, wanted.AppSource = p.Settings.Entrypoint, p.Settings.Where("entrypoint")
-	}
-	if wanted.Python == "" {
-		wanted.Python, wanted.PythonSource = p.Settings.Python, p.Settings.Where("python")
-	}
-	if wanted.Port == 0 {
-		wanted.Port, wanted.PortSource = int(p.Settings.Port), p.Settings.Where("port")
-	}
-	p.Detected, err = detect.Read(p.Dir, wanted)
-	if err != nil {
-		return err
-	}
-	p.Variant = cmp.Or(options.Variant, generate.Variant(p.Settings.Build.Variant), generate.Slim)
-	text, err := generate.Dockerfile(generate.Options{Project: p.Detected, Variant: p.Variant, Port: p.Port, Test: len(p.Test) > 0, Name: p.Name})
-	if err != nil {
-		return err
-	}
-	if p.Dockerfile, err = dockerfile.Parse(Dockerfile, text); err != nil {
-		return fmt.Errorf("the generated Dockerfile: %w", err)
-	}
-	p.Files = map[string][]byte{Dockerfile: text}
-	ignore, err := p.ignore()
-	if err != nil {
-		return err
-	}
-	p.Files[Dockerfile+ignoreFile] = ignore
-	return nil
+	return fmt.Sprintf("%s: %s (%s)", l.What, l.Value, l.Origin)
 }
 
-// Ignore is the ignore file that comes with a generated Dockerfile; nil for one of the
-// folder's own.
-func (p *Project) Ignore() []byte { return p.Files[Dockerfile+ignoreFile] }
-
-// ignore is the folder's own ignore file, as somebody has decided who did not know what
-// a generated Dockerfile installs; else the one that goes with it.
-func (p *Project) ignore() ([]byte, error) {
-	root, err := os.OpenRoot(p.Dir)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close() //nolint:errcheck // nothing was written through it
-	own, err := root.ReadFile(ignoreFile)
-	if errors.Is(err, os.ErrNotExist) {
-		return generate.Ignore(p.Detected), nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	own = append(own, "\n# What the Dockerfile installs.\n"...)
-	for _, file := range slices.Concat(p.Detected.Dependencies.Files, p.Detected.Dev.Files) {
-		own = append(own, "!"+file+"\n"...)
-	}
-	return own, nil
-}
-
-// Story says what a generated Dockerfile was made for, and what is likely not to be
-// meant: a line each, none for a Dockerfile of the folder's own.
-func (p *Project) Story() []string {
+// Explain returns what a generated Dockerfile is made for and where each value comes from.
+// It returns nothing for the folder's own Dockerfile.
+func (p *Project) Explain() []Line {
 	if p.Detected == nil {
 		return nil
 	}
-	var lines []string
+	var lines []Line
 	for _, evidence := range p.Detected.Evidence {
-		lines = append(lines, fmt.Sprintf("%s: %s (%s)", evidence.What, evidence.Value, evidence.Source))
+		lines = append(lines, Line{evidence.What, evidence.Value, p.originOf(evidence)})
 	}
-	for _, warning := range p.Detected.Warnings {
-		lines = append(lines, "warning: "+warning)
-	}
-	return lines
+	return append(lines, Line{"variant", string(p.Variant.Value), p.Variant.Origin})
 }
 
-// Summary is one line about a generated Dockerfile; empty for one of the folder's own.
+// originOf returns the origin of a finding, which a flag or a setting may have decided.
+func (p *Project) originOf(evidence detect.Evidence) Origin {
+	for what, decided := range map[string]Origin{"app": p.Entrypoint.Origin, "python": p.Python.Origin, "port": p.Port.Origin} {
+		if evidence.What == what && decided.Kind != Detected {
+			return decided
+		}
+	}
+	return Origin{Detected, evidence.Source}
+}
+
+// Warnings returns what the user probably did not intend: a sentence without a period for
+// each.
+func (p *Project) Warnings() []string {
+	warnings := p.Settings.Warnings()
+	if p.Detected != nil {
+		warnings = append(warnings, p.Detected.Warnings...)
+	}
+	return warnings
+}
+
+// Summary returns one line about a generated Dockerfile, and nothing about the folder's own.
 func (p *Project) Summary() string {
 	if p.Detected == nil {
 		return ""
@@ -220,5 +146,5 @@ func (p *Project) Summary() string {
 	if kind := p.Detected.Dependencies.Kind; kind != detect.None {
 		found = append(found, "dependencies of "+string(kind))
 	}
-	return fmt.Sprintf("No Dockerfile: made a %s one for %s", p.Variant, strings.Join(found, ", "))
+	return fmt.Sprintf("No Dockerfile: made a %s one for %s", p.Variant.Value, strings.Join(found, ", "))
 }

@@ -12,8 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
@@ -198,11 +196,13 @@ again leaves at once.`,
 
 // dockerfile is the one that would be built, for completions; nil if there is none.
 func (f *Flags) dockerfile(args []string) *dockerfile.Dockerfile {
-	found, err := project.Read(directory(args), f.wanted())
+	found, err := project.Resolve(directory(args), project.Options{
+		Dockerfile: f.Dockerfile, Variant: generate.Variant(f.Variant), Entrypoint: f.App, Python: f.Python, NoDeploy: true, DropUnknownArgs: true,
+	})
 	if err != nil {
 		return nil
 	}
-	return found.Dockerfile
+	return found.Dockerfile.Value
 }
 
 // stages are what --target may name.
@@ -275,13 +275,20 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 	if o.session, err = f.toSession(streams); err != nil {
 		return nil, err
 	}
-	if err := f.readRelease(o); err != nil {
+	if err := manifests.CheckBuildArgs(f.BuildArgs); err != nil {
+		return nil, option.Usage(err)
+	}
+	options, err := f.toProject()
+	if err != nil {
 		return nil, err
 	}
+	if f.NoTest && f.Test != "" {
+		return nil, option.Usagef("--test says how to test, and --no-test tests nothing")
+	}
 	if f.Git == "" {
-		err = f.readFolder(o, directory(args))
+		err = f.readFolder(o, directory(args), options)
 	} else {
-		err = f.readGit(o, args)
+		err = f.readGit(o, args, options)
 	}
 	if err != nil {
 		return nil, err
@@ -289,24 +296,18 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 	if err := appname.Validate(o.App); err != nil {
 		return nil, option.Usagef("%w; choose one with --name", err)
 	}
-	if err := manifests.CheckBuildArgs(o.BuildArgs); err != nil {
-		return nil, option.Usage(err)
-	}
 	if o.Secrets, err = parseSecrets(f.Secrets); err != nil {
 		return nil, err
 	}
-	if err := f.readResources(o); err != nil {
-		return nil, err
-	}
-	if err := f.readTest(o); err != nil {
-		return nil, err
+	if o.Test == nil && o.junit != "" {
+		return nil, option.Usagef("--junit: nothing is tested: name a command with --test, or give the Dockerfile a stage test")
 	}
 	o.clients, err = kube.New(f.config)
 	return o, err
 }
 
 // readGit checks what is built of a repository.
-func (f *Flags) readGit(o *Options, args []string) error {
+func (f *Flags) readGit(o *Options, args []string, options project.Options) error {
 	if len(args) > 0 {
 		return option.Usagef("--git builds a repository, and %s is a folder: name one of them", args[0])
 	}
@@ -334,78 +335,24 @@ func (f *Flags) readGit(o *Options, args []string) error {
 		}
 	}
 	o.Git = &pipelinerun.Git{URL: f.Git, Revision: f.Revision, Path: folder, Secret: f.GitSecret}
-	return nil
-}
-
-// readTest checks how the image is tested.
-func (f *Flags) readTest(o *Options) error {
-	if f.NoTest && f.Test != "" {
-		return option.Usagef("--test says how to test, and --no-test tests nothing")
-	}
-	var command []string
-	if o.Found != nil {
-		command = o.Found.Test
-	} else {
-		var err error
-		if command, err = project.Command(f.Test); err != nil {
-			return option.Usagef("--test: %w", err)
-		}
-	}
-	if !f.NoTest {
-		o.Test = chooseTest(o.Dockerfile, o.Target, command)
-	}
-	if o.Test == nil && o.junit != "" {
-		return option.Usagef("--junit: nothing is tested: name a command with --test, or give the Dockerfile a stage test")
-	}
-	return nil
-}
-
-// chooseTest is how an image is tested with a command, which may be empty: in the
-// Dockerfile's stage test, with the stage's own command when there is no other; nil
-// when there is neither. A Dockerfile that is not known, nil, has no such stage.
-func chooseTest(parsed *dockerfile.Dockerfile, target string, command []string) *pipelinerun.Test {
-	test := pipelinerun.Test{Command: command}
-	if parsed != nil {
-		if stage, ok := parsed.Test(target); ok {
-			test.Stage = stage.Stage
-			if len(command) == 0 {
-				test.Command = stage.Command
-			}
-		}
-	}
-	if test.Stage == "" && len(command) == 0 {
-		return nil
-	}
-	return &test
-}
-
-// readResources checks what the build's pod asks for.
-func (f *Flags) readResources(o *Options) error {
-	for _, flag := range []struct {
-		name, text, example string
-		into                *resource.Quantity
-	}{{"cpu", f.CPU, "2 or 500m", &o.CPU}, {"memory", f.Memory, "2Gi", &o.Memory}, {"storage", f.Storage, "10Gi", &o.Storage}} {
-		if flag.text == "" {
-			continue
-		}
-		quantity, err := resource.ParseQuantity(flag.text)
-		if err != nil || quantity.Sign() <= 0 {
-			return option.Usagef("--%s %s is not a quantity, such as %s", flag.name, flag.text, flag.example)
-		}
-		*flag.into = quantity
-	}
-	if f.NodeSelector == "" {
-		return nil
-	}
-	selector, err := labels.ConvertSelectorToLabelsMap(f.NodeSelector)
-	if err == nil {
-		_, err = metav1.LabelSelectorAsSelector(metav1.SetAsLabelSelector(selector))
-	}
+	o.CPU, o.Memory, o.Storage, o.NodeSelector = options.CPU, options.Memory, options.Storage, options.NodeSelector
+	command, err := project.Command(f.Test)
 	if err != nil {
-		return option.Usagef("--node-selector %s is not of the form KEY=VALUE,…: %w", f.NodeSelector, err)
+		return option.Usagef("--test: %w", err)
 	}
-	o.NodeSelector = over(selector, o.NodeSelector)
-	return nil
+	if len(command) > 0 {
+		o.Test = &pipelinerun.Test{Command: command}
+	}
+	deployment, err := options.Deployment()
+	if err != nil {
+		return err
+	}
+	if f.Manifests != "" {
+		err = options.CheckManifests(f.Manifests)
+	}
+	o.Release = toRelease(deployment)
+	o.Release.Directory, o.Release.Port = f.Manifests, f.Port
+	return err
 }
 
 // durations checks how long things may take.

@@ -68,7 +68,7 @@ func TestSettingsAndFlags(t *testing.T) {
 		o.Memory.String() != "2Gi" || o.NodeSelector["disk"] != "ssd" {
 		t.Errorf("settings give %+v", o)
 	}
-	if !slices.Equal(o.Found.Test, []string{"pytest", "-q"}) || o.Found.Variant != generate.Slim || !strings.Contains(string(o.Dockerfile.Content), "9000") {
+	if o.Test == nil || !slices.Equal(o.Test.Command, []string{"pytest", "-q"}) || o.Found.Variant.Value != generate.Slim || !strings.Contains(string(o.Dockerfile.Content), "9000") {
 		t.Errorf("found is %+v\n%s", o.Found, o.Dockerfile.Content)
 	}
 
@@ -83,7 +83,7 @@ func TestSettingsAndFlags(t *testing.T) {
 		!slices.Equal(o.BuildArgs, []string{"PIP_TRUSTED_HOST=index", "PIP_INDEX_URL=http://other"}) || o.Memory.String() != "4Gi" {
 		t.Errorf("flags give %+v", o)
 	}
-	if o.Found.Variant != generate.Bloated || !strings.Contains(string(o.Dockerfile.Content), "7000") {
+	if o.Found.Variant.Value != generate.Bloated || !strings.Contains(string(o.Dockerfile.Content), "7000") {
 		t.Errorf("the Dockerfile is\n%s", o.Dockerfile.Content)
 	}
 }
@@ -101,7 +101,7 @@ func TestSettingsAndManifests(t *testing.T) {
 	} {
 		cmd := NewCommand(testFlags(t).config, genericiooptions.NewTestIOStreamsDiscard())
 		wantRefused(t, cmd, append([]string{folder(t, "own", map[string]string{"Dockerfile": "FROM scratch\n", "k8s/kustomization.yaml": "resources: []\n"})}, args...),
-			args[0]+" goes without a kustomize directory: set it in ")
+			args[0]+" has no effect on a kustomize directory: set it in ")
 	}
 }
 
@@ -120,8 +120,8 @@ func TestFoldersWithoutADockerfile(t *testing.T) {
 		t.Errorf("the folder's own Dockerfile counts, got %+v", own)
 	}
 	for line, says := range map[string]string{
-		both + " --app main:app":                               "--app and --python are for a folder without a Dockerfile",
-		both + " --variant slim -f Dockerfile":                 "choose one of them",
+		both + " --app main:app":                               "--entrypoint and --python are for a generated Dockerfile",
+		both + " --variant slim -f Dockerfile":                 "use one of them",
 		dir + " --variant thin":                                `--variant: unknown variant "thin"`,
 		dir + " --app nothing:app":                             "nothing:app",
 		dir + " --python 2.7":                                  "2.7",
@@ -149,9 +149,9 @@ func TestShowDockerfile(t *testing.T) {
 	cmd := NewCommand(testFlags(t).config, streams)
 	cmd.SetArgs([]string{dir, "--show-dockerfile", "--variant", "distroless", "--port", "7000"})
 	must(t, cmd.ExecuteContext(t.Context()))
-	want, err := project.Read(dir, project.Options{Generate: true, Variant: generate.Distroless, Port: 7000})
+	want, err := project.Resolve(dir, project.Options{Variant: generate.Distroless, Port: 7000})
 	must(t, err)
-	if !bytes.Equal(out.Bytes(), want.Dockerfile.Content) {
+	if !bytes.Equal(out.Bytes(), want.Dockerfile.Value.Content) {
 		t.Errorf("stdout is\n%s", out)
 	}
 	if !strings.Contains(errOut.String(), "main:app") {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display/buildview"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 )
 
 func TestRepositoryName(t *testing.T) {
@@ -135,10 +136,12 @@ func TestToOptions(t *testing.T) {
 				!o.Force && !o.NoDeploy && len(o.Secrets) == 0 && o.CPU.IsZero() && o.NodeSelector == nil &&
 				o.mode == buildview.Auto && o.timeout == 30*time.Minute && o.waitTimeout == 5*time.Minute && o.keep == 10 && !o.detach && o.clients.Namespace == "team"
 		}},
-		"a name":             {change: func(f *Flags) { f.Name = "web" }, check: func(o *Options) bool { return o.App == "web" }},
-		"another Dockerfile": {change: func(f *Flags) { f.Dockerfile = "sub/other.Dockerfile" }, check: func(o *Options) bool { return o.File == "sub/other.Dockerfile" && o.Release.Port == 0 }},
-		"a target":           {change: func(f *Flags) { f.Target = "TEST" }, check: func(o *Options) bool { return o.Target == "TEST" && o.Release.Port == 9000 }},
-		"a port":             {change: func(f *Flags) { f.Port = 80 }, check: func(o *Options) bool { return o.Release.Port == 80 }},
+		"a name": {change: func(f *Flags) { f.Name = "web" }, check: func(o *Options) bool { return o.App == "web" }},
+		"another Dockerfile": {change: func(f *Flags) { f.Dockerfile = "sub/other.Dockerfile" }, check: func(o *Options) bool {
+			return o.File == "sub/other.Dockerfile" && o.Release.Port == project.DefaultPort
+		}},
+		"a target": {change: func(f *Flags) { f.Target = "TEST" }, check: func(o *Options) bool { return o.Target == "TEST" && o.Release.Port == 9000 }},
+		"a port":   {change: func(f *Flags) { f.Port = 80 }, check: func(o *Options) bool { return o.Release.Port == 80 }},
 		"build arguments": {
 			change: func(f *Flags) { f.BuildArgs = []string{"INDEX=a=b", "VERSION=3.13", "https_proxy=p"} },
 			check:  func(o *Options) bool { return len(o.BuildArgs) == 3 },
@@ -250,7 +253,7 @@ func TestCommandLines(t *testing.T) {
 		"DIR --node-selector a=b/c":           "--node-selector a=b/c",
 		"DIR --replicas -1":                   "--replicas -1 is negative",
 		"DIR --port 65536":                    "--port 65536 is not a port",
-		"DIR --port 80 --manifests k8s":       "--port goes without a kustomize directory",
+		"DIR --port 80 --manifests k8s":       "--port has no effect on a kustomize directory",
 		"DIR --no-deploy --manifests k8s":     "--no-deploy delivers nothing",
 		"DIR --revision main":                 "--revision goes with --git",
 		"DIR --path api":                      "--path goes with --git",

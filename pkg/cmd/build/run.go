@@ -129,7 +129,7 @@ func (o *Options) tell(ctx context.Context, tracker *track.Tracker) {
 	}
 	if o.Found.Detected != nil {
 		tracker.Notice(o.Found.Summary() + "; --show-dockerfile prints it, kubectl pyflow init keeps it")
-		for _, warning := range o.Found.Detected.Warnings {
+		for _, warning := range o.Found.Warnings() {
 			tracker.Warn(warning)
 		}
 	}
@@ -148,7 +148,7 @@ func (o *Options) tell(ctx context.Context, tracker *track.Tracker) {
 func (o *Options) lintCommand() string {
 	args := []string{"kubectl", "pyflow", "lint", o.Dir}
 	if o.Found.Detected != nil {
-		args = append(args, "--variant", string(o.Found.Variant))
+		args = append(args, "--variant", string(o.Found.Variant.Value))
 	} else if o.File != cmp.Or(o.Found.Settings.Build.Dockerfile, project.Dockerfile) {
 		args = append(args, "-f", o.File)
 	}

@@ -119,7 +119,7 @@ func TestAnotherBuild(t *testing.T) {
 		"nothing has changed, not delivered": {pipeline: manifests.DeliverPipelineName, planned: []event.Phase{event.Pack, event.Queue, event.Deploy, event.Rollout}, notice: "it is delivered again"},
 		"nothing has changed, no delivery":   {change: func(f *Flags) { f.NoDeploy = true }, planned: withoutDelivery, notice: "Nothing has changed since this image was built"},
 		"another resource":                   {delivered: true, change: func(f *Flags) { f.Memory = "1Gi" }, planned: whole, notice: "the release runs already"},
-		"another number of replicas":         {delivered: true, change: func(f *Flags) { f.Replicas = 3 }, pipeline: manifests.DeliverPipelineName, planned: []event.Phase{event.Pack, event.Queue, event.Deploy, event.Rollout}, notice: "it is delivered again"},
+		"another number of replicas":         {delivered: true, change: func(f *Flags) { f.Replicas, f.changed = 3, func(name string) bool { return name == "replicas" } }, pipeline: manifests.DeliverPipelineName, planned: []event.Phase{event.Pack, event.Queue, event.Deploy, event.Rollout}, notice: "it is delivered again"},
 		"forced":                             {delivered: true, change: func(f *Flags) { f.Force = true }, pipeline: manifests.PipelineName, planned: whole},
 		"without a cache":                    {delivered: true, change: func(f *Flags) { f.NoCache = true }, pipeline: manifests.PipelineName, planned: whole},
 		"another build argument":             {delivered: true, change: func(f *Flags) { f.BuildArgs = []string{"MODE=slow"} }, pipeline: manifests.PipelineName, planned: whole},

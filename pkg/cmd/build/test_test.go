@@ -3,7 +3,6 @@ package build
 import (
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 
@@ -14,30 +13,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
-
-func TestChooseTest(t *testing.T) {
-	with, err := dockerfile.Parse("Dockerfile", []byte("FROM a AS run\nFROM run AS test\nCMD [\"pytest\"]\nFROM run\n"))
-	must(t, err)
-	for name, test := range map[string]struct {
-		dockerfile *dockerfile.Dockerfile
-		target     string
-		command    []string
-		want       *pipelinerun.Test
-	}{
-		"neither":            {nil, "", nil, nil},
-		"a command":          {nil, "", []string{"tox"}, &pipelinerun.Test{Command: []string{"tox"}}},
-		"a stage":            {with, "", nil, &pipelinerun.Test{Command: []string{"pytest"}, Stage: "test"}},
-		"both":               {with, "", []string{"tox"}, &pipelinerun.Test{Command: []string{"tox"}, Stage: "test"}},
-		"the stage is built": {with, "test", nil, nil},
-	} {
-		if got := chooseTest(test.dockerfile, test.target, test.command); !reflect.DeepEqual(got, test.want) {
-			t.Errorf("%s: got %+v", name, got)
-		}
-	}
-}
 
 func TestTestFlagsThatAreRefused(t *testing.T) {
 	dir := folder(t, "shop", map[string]string{"Dockerfile": "FROM scratch\n"})

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -200,39 +199,19 @@ func (f *Flags) candidates(o *Options, dir string) error {
 	}
 	module := f.Change
 	add := func(name string, options project.Options) error {
-		options.Name, options.Port, options.NoTest = f.Name, f.Port, true
-		found, err := project.Read(dir, options)
+		options.Name, options.Port, options.BuildArgs = f.Name, f.Port, f.BuildArgs
+		options.NoTest, options.NoDeploy, options.DropUnknownArgs = true, true, true
+		found, err := project.Resolve(dir, options)
 		if err != nil {
 			return err
 		}
-		o.Dir, o.App = found.Dir, found.Name
-		candidate := compare.Candidate{Name: name, Dockerfile: found.Dockerfile, Files: found.Files, Port: found.Port, Env: found.Settings.Env}
-		if !options.Generate {
-			candidate.Target = found.Settings.Build.Target
+		o.Dir, o.App = found.Dir, found.Name.Value
+		candidate := compare.Candidate{
+			Name: name, Dockerfile: found.Dockerfile.Value, Files: found.Files, Target: found.Target.Value, BuildArgs: found.Args(),
+			Port: found.Port.Value, Env: found.Settings.Env,
 		}
-		stage, err := found.Dockerfile.Target(candidate.Target)
-		if err != nil {
-			return fmt.Errorf("%s: build.target: %w", found.Settings.Where("build.target"), err)
-		}
-		if len(stage.Expose) > 0 {
-			candidate.Port = cmp.Or(candidate.Port, stage.Expose[0])
-		}
-		if found.Detected != nil {
-			candidate.Port = cmp.Or(candidate.Port, found.Detected.Port)
-			if found.Detected.App != nil {
-				module = cmp.Or(module, found.Detected.App.File)
-			}
-		}
-		candidate.Port = cmp.Or(candidate.Port, detect.DefaultPort)
-		// An ARG that only some of them have is for those; of two values the later wins.
-		var args []string
-		for _, name := range slices.Sorted(maps.Keys(found.Settings.Build.Args)) {
-			args = append(args, name+"="+found.Settings.Build.Args[name])
-		}
-		for _, arg := range append(args, f.BuildArgs...) {
-			if found.Dockerfile.CheckBuildArgs([]string{arg}) == nil {
-				candidate.BuildArgs = append(candidate.BuildArgs, arg)
-			}
+		if found.Detected != nil && found.Detected.App != nil {
+			module = cmp.Or(module, found.Detected.App.File)
 		}
 		o.Candidates = append(o.Candidates, candidate)
 		return nil
@@ -247,7 +226,7 @@ func (f *Flags) candidates(o *Options, dir string) error {
 		if err != nil {
 			return option.Usagef("--variant: %w", err)
 		}
-		err = add(name, project.Options{Generate: true, Variant: variant, App: f.App, Python: f.Python})
+		err = add(name, project.Options{Variant: variant, Entrypoint: f.App, Python: f.Python})
 		if errors.Is(err, generate.ErrUnsupported) {
 			o.Notes = append(o.Notes, fmt.Sprintf("%s is left out: %v", name, err))
 			continue

@@ -152,7 +152,7 @@ func TestCandidates(t *testing.T) {
 			files: func(files map[string]string) {
 				files["pyproject.toml"] = "[tool.kubectl-pyflow]\nbuild.target = \"run\"\n"
 			},
-			err: `pyproject.toml:2: build.target: Dockerfile has no stage "run"`,
+			err: `pyproject.toml:2: tool.kubectl-pyflow.build.target: Dockerfile has no stage "run"`,
 		},
 		"no such variant":       {flags: Flags{Variants: []string{"tiny"}}, err: "choose bloated, slim or distroless"},
 		"the same twice":        {flags: Flags{Variants: []string{"slim", "slim"}}, err: "slim and slim are too much alike"},

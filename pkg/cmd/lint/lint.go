@@ -2,7 +2,6 @@
 package lint
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,7 +18,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
 
@@ -187,23 +185,19 @@ func (o *Options) check(ctx context.Context) (*lint.Report, error) {
 	if info, err := os.Stat(options.Dir); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("open the directory: %s is a file; name the directory, and in it the Dockerfile with --file", options.Dir)
 	}
-	table, err := settings.Read(options.Dir)
-	if err != nil {
+	found, err := project.Resolve(options.Dir, project.Options{
+		Dockerfile: options.Dockerfile, Target: options.Target, Variant: o.Variant, NoDeploy: true, DropUnknownArgs: true,
+	})
+	var invalid *dockerfile.ParseError
+	switch {
+	case errors.As(err, &invalid):
+		options.Dockerfile, options.Target = invalid.Path, ""
+	case err != nil:
 		return nil, err
+	default:
+		options.Dockerfile, options.Target = found.Dockerfile.Value.Path, found.Target.Value
+		options.Content, options.Ignore = found.Files[project.Dockerfile], found.Ignore()
 	}
-	options.Dockerfile = cmp.Or(options.Dockerfile, table.Build.Dockerfile)
-	options.Target = cmp.Or(options.Target, table.Build.Target)
-	if o.Variant == "" {
-		report, err := lint.Run(ctx, options)
-		if options.Dockerfile != "" || !errors.Is(err, dockerfile.ErrNotFound) {
-			return report, err
-		}
-	}
-	found, err := project.Read(options.Dir, project.Options{Generate: true, Variant: o.Variant})
-	if err != nil {
-		return nil, err
-	}
-	options.Dockerfile, options.Content, options.Ignore = found.Dockerfile.Path, found.Dockerfile.Content, found.Ignore()
 	return lint.Run(ctx, options)
 }
 

@@ -150,6 +150,9 @@ func (s *Settings) Where(key string) string {
 	return fmt.Sprintf("%s:%d", File, s.place(offset).Line)
 }
 
+// WhereIn returns the place of a key of a table such as "env", as Where does.
+func (s *Settings) WhereIn(table, key string) string { return s.Where(below(table, key)) }
+
 // CheckManifests says whether the settings go together with manifests of the
 // project's own, in the directory that is named: replicas, expose, env, resources
 // and probes do not, as nothing would come of them. The error joins an *Error for

@@ -1,0 +1,48 @@
+package project
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
+)
+
+// Deployment is what the default Deployment and Service are made of, but for the port.
+type Deployment struct {
+	Replicas Value[int32]
+	Expose   Value[app.Expose]
+	// Env are the variables of the app. Their values may be secret.
+	Env map[string]Value[string]
+	// Requests and Limits are those of each pod.
+	Requests, Limits map[corev1.ResourceName]Value[resource.Quantity]
+	// Startup, Readiness and Liveness are not set unless a flag or a setting sets them.
+	Startup, Readiness, Liveness Value[app.Probe]
+}
+
+// Probes returns the probes without their origins.
+func (d *Deployment) Probes() app.Probes {
+	return app.Probes{Startup: d.Startup.Value, Readiness: d.Readiness.Value, Liveness: d.Liveness.Value}
+}
+
+// newDeployment merges flags and settings. An error is that of app.CheckResources.
+func newDeployment(o *Options, table *settings.Settings) (*Deployment, error) {
+	d := &Deployment{
+		Replicas: byDefault(int32(1)),
+		Expose:   first(flag("expose", o.Expose), setting(table, "expose", table.Expose), byDefault(app.ExposeNodePort)),
+		Env:      merge("env", o.Env, table, "env", table.Env),
+		Requests: merge("requests", o.Requests, table, "resources.requests", table.Resources.Requests),
+		Limits:   merge("limits", o.Limits, table, "resources.limits", table.Resources.Limits),
+
+		Startup:   first(flag("probe", o.Probes.Startup), setting(table, "probes.startup", table.Probes.Startup)),
+		Readiness: first(flag("probe", o.Probes.Readiness), setting(table, "probes.readiness", table.Probes.Readiness)),
+		Liveness:  first(flag("probe", o.Probes.Liveness), setting(table, "probes.liveness", table.Probes.Liveness)),
+	}
+	switch {
+	case o.Replicas != nil:
+		d.Replicas = Value[int32]{*o.Replicas, Origin{Flag, "--replicas"}}
+	case table.Replicas != nil:
+		d.Replicas = setting(table, "replicas", *table.Replicas)
+	}
+	return d, app.CheckResources(Values(d.Requests), Values(d.Limits))
+}
