@@ -42,8 +42,8 @@ clean: ## Remove what was built here; caches outside the checkout and a running 
 	rm -rf bin dist
 
 .PHONY: test
-test: ## Run every test; without $KUBECONFIG on a cluster that it starts itself
-	@hack/stages.sh test-unit test-example verify test-e2e
+test: build ## Run every test; without $KUBECONFIG on a cluster that it starts itself
+	@hack/stages.sh --beside test-e2e test-unit test-example verify
 
 .PHONY: test-unit
 test-unit: ## Run the Go tests that need no cluster
@@ -55,7 +55,7 @@ test-example: build ## Test the example, and what init makes of its templates, i
 	hack/test-example.sh
 
 .PHONY: test-e2e
-test-e2e: build ## Run the plugin end to end on $KUBECONFIG's cluster, or on one that is started for it
+test-e2e: build ## Run the plugin end to end on the cluster of $KUBECONFIG, or on one that is started; RUN selects tests
 	hack/with-cluster.sh hack/test-e2e.sh
 
 .PHONY: bench

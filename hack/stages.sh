@@ -1,21 +1,60 @@
 #!/usr/bin/env bash
-# Makes targets one after another, whatever becomes of each, and ends with what
-# each took and which failed.
+# Makes targets one after another, whatever the result of each, and ends with how
+# long each took and which failed.
 #
-# usage: hack/stages.sh TARGET...
+# usage: hack/stages.sh [--beside TARGET] TARGET...
+#   --beside  make this target at the same time. The output of the others is shown
+#             when it has ended.
 set -euo pipefail
 
 # shellcheck source=hack/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 
-summary=() failed=0
-for target in "$@"; do
-  log "make $target"
-  start=$SECONDS result=ok
-  make --no-print-directory "$target" || result=FAILED failed=1
-  summary+=("$(printf '%-6s %-18s %5ds' "$result" "$target" $((SECONDS - start)))")
-done
+beside=
+if [[ ${1:-} == --beside ]]; then
+  beside=$2
+  shift 2
+fi
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+
+# stage makes a target and notes its result. A command may stand before make.
+stage() {
+  local start=$SECONDS result=ok target=$1
+  shift
+  "$@" make --no-print-directory "$target" || result=FAILED
+  printf '%-6s %-18s %5ds\n' "$result" "$target" $((SECONDS - start)) >"$results/$target"
+}
+
+# stages makes several targets one after another.
+stages() {
+  local target
+  for target in "$@"; do
+    log "make $target"
+    stage "$target"
+  done
+}
+
+if [[ -n $beside ]]; then
+  # They take what the other one leaves of the machine.
+  for target in "$@"; do
+    stage "$target" nice >>"$results/output" 2>&1
+    log "beside it: $(cat "$results/$target")"
+  done &
+  others=$!
+  stages "$beside"
+  wait "$others"
+  log "make $*"
+  cat "$results/output" >&2
+else
+  stages "$@"
+fi
+
 log "summary"
-printf '  %s\n' "${summary[@]}" >&2
+failed=0
+for target in "$@" ${beside:+"$beside"}; do
+  printf '  %s\n' "$(cat "$results/$target")" >&2
+  grep -q '^ok' "$results/$target" || failed=1
+done
 exit "$failed"

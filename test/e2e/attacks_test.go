@@ -3,236 +3,33 @@
 package e2e
 
 import (
-	"bufio"
-	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podforward"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/registrytest"
 )
 
-// door is one of the registry's pods, reached through the API server. What is
-// sent to it arrives byte for byte.
-type door struct {
-	dial podforward.DialFunc
-	// trust is nil where plain HTTP is spoken.
-	trust *tls.Config
-}
-
-// door returns the way to a port of a pod; config is nil for plain HTTP.
-func (s *suite) door(t *testing.T, pod string, port int, config *tls.Config) door {
-	t.Helper()
-	cluster, err := clientcmd.BuildConfigFromFlags("", s.kubeconfig)
-	check(t, err)
-	dial, err := podforward.Dialer(cluster, s.kube, manifests.SystemNamespace, pod, port)
-	check(t, err)
-	return door{dial, config}
-}
-
-// front is the registry's front as clients of the cluster trust it.
-func (s *suite) front(t *testing.T, ca []byte) door {
-	t.Helper()
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(ca) {
-		t.Fatal("the registry's CA holds no certificate")
-	}
-	return s.door(t, manifests.RegistryPod, manifests.RegistryPort, &tls.Config{RootCAs: roots, ServerName: manifests.RegistryHost})
-}
-
-func (d door) connect(ctx context.Context) (net.Conn, error) {
-	connection, err := d.dial(ctx, "", "")
-	if err == nil && d.trust != nil {
-		connection = tls.Client(connection, d.trust)
-	}
-	if err == nil {
-		err = connection.SetDeadline(time.Now().Add(settleLimit))
-	}
-	return connection, err
-}
-
-// answer is what came back to one request.
-type answer struct {
-	code   int
-	header http.Header
-	body   string
-}
-
-// send sends text as it is, and then a request of its own without a login that
-// ends the connection. It returns all answers up to that one.
-func (d door) send(t *testing.T, text string) []answer {
-	t.Helper()
-	connection, err := d.connect(t.Context())
-	check(t, err)
-	defer connection.Close()
-	go func() {
-		_, _ = io.WriteString(connection, text+"GET /healthz HTTP/1.1\r\nHost: "+manifests.RegistryHost+"\r\nConnection: close\r\n\r\n")
-	}()
-	reader := bufio.NewReader(connection)
-	var answers []answer
-	for {
-		var request *http.Request
-		if len(answers) == 0 && strings.HasPrefix(text, "HEAD ") {
-			request = &http.Request{Method: http.MethodHead}
-		}
-		response, err := http.ReadResponse(reader, request)
-		if err != nil {
-			break
-		}
-		body, err := io.ReadAll(response.Body)
-		_ = response.Body.Close()
-		if err != nil {
-			break
-		}
-		answers = append(answers, answer{response.StatusCode, response.Header, string(body)})
-		if response.Close {
-			break
-		}
-	}
-	return answers
-}
-
-// request is one line of a request and what belongs to it.
-type request struct {
-	method, target string
-	headers        []string
-	body           string
-}
-
-func (r request) text(authorization ...string) string {
-	var text strings.Builder
-	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\n", r.method, r.target)
-	has := func(header string) bool {
-		return slices.ContainsFunc(r.headers, func(line string) bool { return strings.HasPrefix(strings.ToLower(line), header) })
-	}
-	if !has("host:") {
-		fmt.Fprintf(&text, "Host: %s\r\n", manifests.RegistryHost)
-	}
-	if !has("accept:") {
-		// Without it the registry has no such image for anybody.
-		fmt.Fprintf(&text, "Accept: %s\r\n", types.OCIManifestSchema1)
-	}
-	for _, value := range authorization {
-		fmt.Fprintf(&text, "Authorization: %s\r\n", value)
-	}
-	for _, line := range r.headers {
-		text.WriteString(line + "\r\n")
-	}
-	if !has("content-length:") && !has("transfer-encoding:") {
-		fmt.Fprintf(&text, "Content-Length: %d\r\n", len(r.body))
-	}
-	text.WriteString("\r\n" + r.body)
-	return text.String()
-}
-
-// basic is the value of an Authorization header.
-func basic(name, password string) string {
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
-}
-
-// do sends a request of a user, and returns the one answer.
-func (d door) do(t *testing.T, user credentials.User, r request) answer {
-	t.Helper()
-	answers := d.send(t, r.text(basic(user.Name, user.Password)))
-	if len(answers) == 0 {
-		t.Fatalf("%s %s: no answer", r.method, r.target)
-	}
-	return answers[0]
-}
-
-// wants sends a request and reports an answer with another code.
-func (d door) wants(t *testing.T, what string, user credentials.User, code int, r request) answer {
-	t.Helper()
-	got := d.do(t, user, r)
-	t.Logf("%-60s %s %s: %d", what, r.method, shorten(r.target), got.code)
-	if got.code != code {
-		t.Errorf("%s: %s %s: got %d, want %d: %s", what, r.method, r.target, got.code, code, got.body)
-	}
-	return got
-}
-
-func shorten(text string) string {
-	text = strings.ToValidUTF8(text, "?")
-	if len(text) > 150 {
-		text = text[:150] + "…"
-	}
-	return fmt.Sprintf("%q", text)
-}
-
-// login reads what setup put into a namespace.
-func (s *suite) login(t *testing.T, namespace string) (credentials.User, []byte) {
-	t.Helper()
-	secret, err := s.kube.CoreV1().Secrets(namespace).Get(t.Context(), manifests.RegistrySecret, metav1.GetOptions{})
-	check(t, err)
-	user, err := manifests.ParseDockerConfig(secret.Data, manifests.RegistryHost)
-	check(t, err)
-	return user, secret.Data[manifests.CAKey]
-}
-
-// neighbor makes and sets up a namespace whose name begins with that of the
-// journey.
-func (j *journey) neighbor(t *testing.T, suffix string) string {
-	t.Helper()
-	name := j.namespace + "-" + suffix
-	_, err := j.kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	check(t, err)
-	t.Cleanup(func() {
-		_ = j.kube.CoreV1().Namespaces().Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{})
-	})
-	j.pyflow(t, "setup", "-n", name).succeeded(t)
-	return name
-}
-
-// transport is a way to the front for clients that make requests of their own.
-func (d door) transport(t *testing.T) *http.Transport {
-	t.Helper()
-	transport := &http.Transport{DialContext: d.dial, TLSClientConfig: d.trust.Clone()}
-	t.Cleanup(transport.CloseIdleConnections)
-	return transport
-}
-
-// image is a small image of one layer with that content.
-func image(t *testing.T, content string) (v1.Image, string) {
-	t.Helper()
-	layer := static.NewLayer([]byte(content), types.OCIUncompressedLayer)
-	made, err := mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1), layer)
-	check(t, err)
-	digest, err := layer.Digest()
-	check(t, err)
-	return made, digest.String()
-}
-
-func push(t *testing.T, d door, user credentials.User, repository, tag string, pushed v1.Image) {
-	t.Helper()
-	reference, err := name.NewTag(manifests.RegistryHost + "/" + repository + ":" + tag)
-	check(t, err)
-	check(t, remote.Write(reference, pushed, remote.WithContext(t.Context()), remote.WithTransport(d.transport(t)),
-		remote.WithAuth(&authn.Basic{Username: user.Name, Password: user.Password})))
-}
+type (
+	request = registrytest.Request
+	answer  = registrytest.Answer
+)
 
 // attack is one try to get at what another namespace has.
 type attack struct {
@@ -251,7 +48,7 @@ const own = -1
 
 // victim is what B has and A wants.
 type victim struct {
-	door
+	registrytest.Door
 	a, b credentials.User
 	// checks are for what is asked between attacks.
 	checks *http.Client
@@ -261,35 +58,50 @@ type victim struct {
 	secret, blob, manifest string
 }
 
-// attacks tries with the login of one namespace, or none, to read, write and
-// delete what another has.
-func (j *journey) attacks(t *testing.T) {
-	neighbor := j.neighbor(t, "b")
-	v := victim{own: j.namespace + "/app", other: neighbor + "/app", secret: "only-of-b-" + strings.ToLower(rand.Text()[:12])}
-	v.b, _ = j.login(t, neighbor)
-	user, ca := j.login(t, j.namespace)
-	v.a, v.door = user, j.front(t, ca)
-	v.checks = &http.Client{Transport: v.transport(t)}
+// TestRegistryIsolation tries with the credentials of one namespace, or none, to
+// read, write and delete what another one has.
+func TestRegistryIsolation(t *testing.T) {
+	t.Parallel()
+	ns, neighbor := env.Neighbors(t)
+	v := victim{own: ns.Name + "/app", other: neighbor.Name + "/app", secret: "only-of-b-" + strings.ToLower(rand.Text()[:12])}
+	v.b, _ = registrytest.Credentials(t, ns.Cluster, neighbor.Name)
+	user, ca := registrytest.Credentials(t, ns.Cluster, ns.Name)
+	v.a, v.Door = user, registrytest.Front(t, ns.Cluster, ca)
+	v.checks = &http.Client{Transport: v.Transport(t)}
 	var stored v1.Image
-	stored, v.blob = image(t, v.secret)
+	stored, v.blob = registrytest.NewImage(t, v.secret)
 	digest, err := stored.Digest()
-	check(t, err)
+	env.Check(t, err)
 	v.manifest = digest.String()
-	push(t, v.door, v.b, v.other, v.secret, stored)
-	mine, _ := image(t, "of A")
-	push(t, v.door, v.a, v.own, "v1", mine)
-	push(t, v.door, v.a, v.own, "v2", mine)
+	registrytest.Push(t, v.Door, v.b, v.other, v.secret, stored)
+	mine, _ := registrytest.NewImage(t, "of A")
+	registrytest.Push(t, v.Door, v.a, v.own, "v1", mine)
+	registrytest.Push(t, v.Door, v.a, v.own, "v2", mine)
 
-	for _, attack := range slices.Concat(v.plain(), v.paths(), v.headers(), v.smuggling(), v.mounts(), v.users()) {
-		v.try(t, attack)
+	for _, group := range []struct {
+		name    string
+		attacks []attack
+	}{
+		{"plain requests", v.plain()},
+		{"paths", v.paths()},
+		{"headers", v.headers()},
+		{"smuggling", v.smuggling()},
+		{"mounts", v.mounts()},
+		{"users", v.users()},
+	} {
+		t.Run(group.name, func(t *testing.T) {
+			for _, attack := range group.attacks {
+				v.try(t, attack)
+			}
+		})
 	}
-	v.overHTTP2(t)
-	v.uploads(t)
-	j.storageDoor(t, v, ca)
-	j.nodeDoor(t, v)
-	j.mirror(t, v)
-	v.legitimate(t)
-	j.fromPod(t, v)
+	t.Run("HTTP/2", v.overHTTP2)
+	t.Run("uploads", v.uploads)
+	t.Run("storage", func(t *testing.T) { storageDoor(t, ns, v, ca) })
+	t.Run("node access", func(t *testing.T) { nodeDoor(t, ns, v) })
+	t.Run("mirror", func(t *testing.T) { mirror(t, ns, v) })
+	t.Run("legitimate requests", v.legitimate)
+	t.Run("from a pod", func(t *testing.T) { fromPod(t, ns) })
 }
 
 // try makes an attack and checks its answers, and that nothing has changed.
@@ -299,23 +111,23 @@ func (v victim) try(t *testing.T, a attack) {
 	if text == "" {
 		logins := a.logins
 		if logins == nil {
-			logins = []string{basic(v.a.Name, v.a.Password)}
+			logins = []string{registrytest.Basic(v.a.Name, v.a.Password)}
 		}
-		text = a.request.text(slices.DeleteFunc(slices.Clone(logins), func(login string) bool { return login == "" })...)
+		text = a.request.Text(slices.DeleteFunc(slices.Clone(logins), func(login string) bool { return login == "" })...)
 	}
 	line, _, _ := strings.Cut(text, "\r\n")
-	answers := v.send(t, text)
+	answers := v.Send(t, text)
 	codes := make([]int, len(answers))
 	for i, answer := range answers {
-		codes[i] = answer.code
-		if strings.Contains(answer.body+fmt.Sprint(answer.header), v.secret) && !strings.Contains(line, v.secret) {
+		codes[i] = answer.Code
+		if strings.Contains(answer.Body+fmt.Sprint(answer.Header), v.secret) && !strings.Contains(line, v.secret) {
 			t.Errorf("%s: answer %d has what only B knows: %+v", a.what, i+1, answer)
 		}
-		if answer.header.Get("Docker-Content-Digest") == v.manifest || strings.Contains(answer.body, `"layers"`) {
+		if answer.Header.Get("Docker-Content-Digest") == v.manifest || strings.Contains(answer.Body, `"layers"`) {
 			t.Errorf("%s: answer %d is B's manifest: %+v", a.what, i+1, answer)
 		}
 	}
-	t.Logf("%-60s %s: %v", a.what, shorten(line), codes)
+	t.Logf("%-60s %s: %v", a.what, registrytest.Shorten(line), codes)
 	first := 0
 	if len(codes) > 0 {
 		first = codes[0]
@@ -324,9 +136,9 @@ func (v victim) try(t *testing.T, a attack) {
 	case first == 0, a.want == own:
 		// Cut off without a word is refused, too.
 	case a.want == 0 && first < http.StatusBadRequest:
-		t.Errorf("%s: got %d and should have been refused: %s", a.what, first, answers[0].body)
+		t.Errorf("%s: got %d and should have been refused: %s", a.what, first, answers[0].Body)
 	case a.want > 0 && first != a.want:
-		t.Errorf("%s: got %d, want %d: %s", a.what, first, a.want, answers[0].body)
+		t.Errorf("%s: got %d, want %d: %s", a.what, first, a.want, answers[0].Body)
 	}
 	v.unchanged(t, a.what)
 }
@@ -345,32 +157,32 @@ func (v victim) unchanged(t *testing.T, what string) {
 		{v.b, http.MethodHead, v.other + "/manifests/" + v.secret, http.StatusOK},
 		{v.b, http.MethodGet, v.other + "/tags/list", http.StatusOK},
 	} {
-		got := v.check(t, check.user, check.method, check.path)
-		if got.code != check.code {
-			t.Errorf("after %s: %s %s of %s: got %d, want %d", what, check.method, check.path, check.user.Name, got.code, check.code)
+		got := v.ask(t, check.user, check.method, check.path)
+		if got.Code != check.code {
+			t.Errorf("after %s: %s %s of %s: got %d, want %d", what, check.method, check.path, check.user.Name, got.Code, check.code)
 		}
-		if check.method == http.MethodGet && !strings.Contains(got.body, `["`+v.secret+`"]`) {
-			t.Errorf("after %s: B's tags are %s", what, got.body)
+		if check.method == http.MethodGet && !strings.Contains(got.Body, `["`+v.secret+`"]`) {
+			t.Errorf("after %s: B's tags are %s", what, got.Body)
 		}
-		if strings.Contains(check.path, "/manifests/") && got.header.Get("Docker-Content-Digest") != v.manifest {
-			t.Errorf("after %s: B's tag is now %s", what, got.header.Get("Docker-Content-Digest"))
+		if strings.Contains(check.path, "/manifests/") && got.Header.Get("Docker-Content-Digest") != v.manifest {
+			t.Errorf("after %s: B's tag is now %s", what, got.Header.Get("Docker-Content-Digest"))
 		}
 	}
 }
 
-// check asks as ordinary clients do, on connections that stay open.
-func (v victim) check(t *testing.T, user credentials.User, method, path string) answer {
+// ask asks as ordinary clients do, on connections that stay open.
+func (v victim) ask(t *testing.T, user credentials.User, method, path string) answer {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, "https://"+manifests.RegistryHost+"/v2/"+path, http.NoBody)
-	check(t, err)
+	env.Check(t, err)
 	r.Header.Set("Accept", string(types.OCIManifestSchema1))
 	r.SetBasicAuth(user.Name, user.Password)
 	response, err := v.checks.Do(r)
-	check(t, err)
+	env.Check(t, err)
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	check(t, err)
-	return answer{response.StatusCode, response.Header, string(body)}
+	env.Check(t, err)
+	return answer{Code: response.StatusCode, Header: response.Header, Body: string(body)}
 }
 
 func (v victim) plain() []attack {
@@ -378,31 +190,31 @@ func (v victim) plain() []attack {
 	const manifest = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}`
 	var attacks []attack
 	for _, r := range []request{
-		{method: "GET", target: repository + "tags/list"},
-		{method: "GET", target: repository + "manifests/" + v.secret},
-		{method: "GET", target: repository + "manifests/" + v.manifest},
-		{method: "HEAD", target: repository + "manifests/" + v.manifest},
-		{method: "GET", target: repository + "blobs/" + v.blob},
-		{method: "HEAD", target: repository + "blobs/" + v.blob},
-		{method: "POST", target: repository + "blobs/uploads/"},
-		{method: "POST", target: repository + "blobs/uploads/?digest=" + sum("x"), body: "x"},
-		{method: "PUT", target: repository + "manifests/" + v.secret, headers: []string{"Content-Type: application/vnd.oci.image.manifest.v1+json"}, body: manifest},
-		{method: "PUT", target: repository + "manifests/evil", headers: []string{"Content-Type: application/vnd.oci.image.manifest.v1+json"}, body: manifest},
-		{method: "DELETE", target: repository + "manifests/" + v.manifest},
-		{method: "DELETE", target: repository + "manifests/" + v.secret},
-		{method: "DELETE", target: repository + "blobs/" + v.blob},
-		{method: "GET", target: "/v2/_catalog"},
-		{method: "GET", target: "/v2/_catalog?n=100"},
-		{method: "GET", target: "/v2/_catalog?n=1&last=a"},
-		{method: "HEAD", target: "/v2/_catalog"},
-		{method: "GET", target: "/v2/pyflow-system/probe/tags/list"},
-		{method: "POST", target: "/v2/pyflow-system/probe/blobs/uploads/"},
+		{Method: "GET", Target: repository + "tags/list"},
+		{Method: "GET", Target: repository + "manifests/" + v.secret},
+		{Method: "GET", Target: repository + "manifests/" + v.manifest},
+		{Method: "HEAD", Target: repository + "manifests/" + v.manifest},
+		{Method: "GET", Target: repository + "blobs/" + v.blob},
+		{Method: "HEAD", Target: repository + "blobs/" + v.blob},
+		{Method: "POST", Target: repository + "blobs/uploads/"},
+		{Method: "POST", Target: repository + "blobs/uploads/?digest=" + registrytest.Sum("x"), Body: "x"},
+		{Method: "PUT", Target: repository + "manifests/" + v.secret, Headers: []string{"Content-Type: application/vnd.oci.image.manifest.v1+json"}, Body: manifest},
+		{Method: "PUT", Target: repository + "manifests/evil", Headers: []string{"Content-Type: application/vnd.oci.image.manifest.v1+json"}, Body: manifest},
+		{Method: "DELETE", Target: repository + "manifests/" + v.manifest},
+		{Method: "DELETE", Target: repository + "manifests/" + v.secret},
+		{Method: "DELETE", Target: repository + "blobs/" + v.blob},
+		{Method: "GET", Target: "/v2/_catalog"},
+		{Method: "GET", Target: "/v2/_catalog?n=100"},
+		{Method: "GET", Target: "/v2/_catalog?n=1&last=a"},
+		{Method: "HEAD", Target: "/v2/_catalog"},
+		{Method: "GET", Target: "/v2/pyflow-system/probe/tags/list"},
+		{Method: "POST", Target: "/v2/pyflow-system/probe/blobs/uploads/"},
 	} {
 		attacks = append(attacks, attack{what: "the repository of another", request: r, want: http.StatusForbidden},
 			attack{what: "the repository of another without a login", request: r, logins: []string{""}, want: http.StatusUnauthorized})
 	}
 	for _, method := range []string{"OPTIONS", "TRACE", "PROPFIND", "get", "LINK"} {
-		attacks = append(attacks, attack{what: "another method", request: request{method: method, target: repository + "tags/list"}})
+		attacks = append(attacks, attack{what: "another method", request: request{Method: method, Target: repository + "tags/list"}})
 	}
 	return attacks
 }
@@ -488,7 +300,7 @@ func (v victim) paths() []attack {
 		{"Caddy's admin API", "/config/"},
 		{"an address that is a file", "/etc/registry/auth/users"},
 	} {
-		attacks = append(attacks, attack{what: target.what, request: request{method: "GET", target: target.target}})
+		attacks = append(attacks, attack{what: target.what, request: request{Method: "GET", Target: target.target}})
 	}
 	for what, target := range map[string]string{
 		"query that looks like a path":           "/v2/" + v.own + "/tags/list?/../../../" + v.other + "/tags/list",
@@ -499,20 +311,20 @@ func (v victim) paths() []attack {
 		"B's layer in A's repository":            "/v2/" + v.own + "/blobs/" + v.blob,
 		"A's repository named like an operation": "/v2/" + a + "/manifests/" + v.other + "/tags/list",
 	} {
-		attacks = append(attacks, attack{what: what, request: request{method: "GET", target: target}, want: own})
+		attacks = append(attacks, attack{what: what, request: request{Method: "GET", Target: target}, want: own})
 	}
 	return attacks
 }
 
 func (v victim) headers() []attack {
 	mine, theirs := "/v2/"+v.own+"/tags/list", "/v2/"+v.other+"/tags/list"
-	login, stranger := basic(v.a.Name, v.a.Password), basic(v.b.Name, "wrong")
+	login, stranger := registrytest.Basic(v.a.Name, v.a.Password), registrytest.Basic(v.b.Name, "wrong")
 	attacks := []attack{
-		{what: "Authorization twice, A and then B", request: request{method: "GET", target: theirs}, logins: []string{login, stranger}, want: http.StatusForbidden},
-		{what: "Authorization twice, B and then A", request: request{method: "GET", target: theirs}, logins: []string{stranger, login}, want: http.StatusUnauthorized},
-		{what: "two logins in one Authorization", request: request{method: "GET", target: theirs}, logins: []string{login + ", " + stranger}, want: http.StatusUnauthorized},
-		{what: "Connection: Authorization", request: request{method: "GET", target: theirs, headers: []string{"Connection: Authorization"}}, want: http.StatusForbidden},
-		{what: "Proxy-Authorization alone", request: request{method: "GET", target: theirs, headers: []string{"Proxy-Authorization: " + login}}, logins: []string{""}, want: http.StatusUnauthorized},
+		{what: "Authorization twice, A and then B", request: request{Method: "GET", Target: theirs}, logins: []string{login, stranger}, want: http.StatusForbidden},
+		{what: "Authorization twice, B and then A", request: request{Method: "GET", Target: theirs}, logins: []string{stranger, login}, want: http.StatusUnauthorized},
+		{what: "two logins in one Authorization", request: request{Method: "GET", Target: theirs}, logins: []string{login + ", " + stranger}, want: http.StatusUnauthorized},
+		{what: "Connection: Authorization", request: request{Method: "GET", Target: theirs, Headers: []string{"Connection: Authorization"}}, want: http.StatusForbidden},
+		{what: "Proxy-Authorization alone", request: request{Method: "GET", Target: theirs, Headers: []string{"Proxy-Authorization: " + login}}, logins: []string{""}, want: http.StatusUnauthorized},
 	}
 	for _, header := range []string{
 		"X-Original-URL: " + theirs, "X-Rewrite-URL: " + theirs, "X-Forwarded-User: " + v.b.Name,
@@ -523,12 +335,12 @@ func (v victim) headers() []attack {
 		"Connection: close, Host, X-Forwarded-For", "Expect: 100-continue", "Range: bytes=0-10", "Authorization : " + stranger, "Content-Location: " + theirs,
 	} {
 		attacks = append(attacks,
-			attack{what: "header " + strings.ReplaceAll(header, "\r\n", ", "), request: request{method: "GET", target: theirs, headers: []string{header}}},
-			attack{what: "header " + strings.ReplaceAll(header, "\r\n", ", "), request: request{method: "GET", target: mine, headers: []string{header}}, want: own})
+			attack{what: "header " + strings.ReplaceAll(header, "\r\n", ", "), request: request{Method: "GET", Target: theirs, Headers: []string{header}}},
+			attack{what: "header " + strings.ReplaceAll(header, "\r\n", ", "), request: request{Method: "GET", Target: mine, Headers: []string{header}}, want: own})
 	}
 	for _, header := range []string{"X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE", "X-Method-Override: DELETE"} {
 		for _, method := range []string{"GET", "POST"} {
-			attacks = append(attacks, attack{what: header, request: request{method: method, target: "/v2/" + v.other + "/manifests/" + v.manifest, headers: []string{header}}, want: http.StatusForbidden})
+			attacks = append(attacks, attack{what: header, request: request{Method: method, Target: "/v2/" + v.other + "/manifests/" + v.manifest, Headers: []string{header}}, want: http.StatusForbidden})
 		}
 	}
 	return attacks
@@ -537,15 +349,15 @@ func (v victim) headers() []attack {
 // smuggling hides a request in another one, where two servers could disagree on
 // where that ends.
 func (v victim) smuggling() []attack {
-	login := basic(v.a.Name, v.a.Password)
-	hidden := request{method: "GET", target: "/v2/" + v.other + "/manifests/" + v.manifest}
+	login := registrytest.Basic(v.a.Name, v.a.Password)
+	hidden := request{Method: "GET", Target: "/v2/" + v.other + "/manifests/" + v.manifest}
 	outer := func(headers []string, body string) string {
-		return request{method: "PATCH", target: "/v2/" + v.own + "/blobs/uploads/x", headers: headers, body: body}.text(login)
+		return request{Method: "PATCH", Target: "/v2/" + v.own + "/blobs/uploads/x", Headers: headers, Body: body}.Text(login)
 	}
-	inner, stolen := hidden.text(login), hidden.text()
+	inner, stolen := hidden.Text(login), hidden.Text()
 	return []attack{
-		{what: "pipelined, the second without a login", want: own, text: request{method: "GET", target: "/v2/" + v.own + "/tags/list"}.text(login) + stolen},
-		{what: "pipelined, the second to B", want: own, text: request{method: "GET", target: "/v2/" + v.own + "/tags/list"}.text(login) + inner},
+		{what: "pipelined, the second without a login", want: own, text: request{Method: "GET", Target: "/v2/" + v.own + "/tags/list"}.Text(login) + stolen},
+		{what: "pipelined, the second to B", want: own, text: request{Method: "GET", Target: "/v2/" + v.own + "/tags/list"}.Text(login) + inner},
 		{what: "length and chunks, chunks end first", text: outer([]string{fmt.Sprintf("Content-Length: %d", 5+len(inner)), "Transfer-Encoding: chunked"}, "0\r\n\r\n"+inner)},
 		{what: "chunks and length, length ends first", text: outer([]string{"Transfer-Encoding: chunked", "Content-Length: 4"}, fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(inner), inner))},
 		{what: "chunks of another spelling", text: outer([]string{"Transfer-Encoding: xchunked", fmt.Sprintf("Content-Length: %d", len(inner))}, inner)},
@@ -557,10 +369,10 @@ func (v victim) smuggling() []attack {
 		{what: "a negative length", text: outer([]string{"Content-Length: -1"}, inner)},
 		{what: "a chunk's size with a sign", text: outer([]string{"Transfer-Encoding: chunked"}, fmt.Sprintf("+%x\r\n%s\r\n0\r\n\r\n", len(inner), inner))},
 		{what: "a chunk's extension with a line break", text: outer([]string{"Transfer-Encoding: chunked"}, "0;\n"+inner+"\r\n\r\n")},
-		{what: "a header with a bare line break", text: "GET /v2/" + v.own + "/tags/list HTTP/1.1\r\nHost: x\r\nAuthorization: " + login + "\r\nX: y\n\nGET " + hidden.target + " HTTP/1.1\r\n\r\n", want: own},
-		{what: "two addresses on a line", text: "GET /v2/" + v.own + "/tags/list " + hidden.target + " HTTP/1.1\r\nHost: x\r\nAuthorization: " + login + "\r\n\r\n"},
-		{what: "HTTP/0.9", text: "GET " + hidden.target + "\r\n\r\n"},
-		{what: "HTTP/1.0 to B", text: "GET " + hidden.target + " HTTP/1.0\r\nAuthorization: " + login + "\r\n\r\n", want: http.StatusForbidden},
+		{what: "a header with a bare line break", text: "GET /v2/" + v.own + "/tags/list HTTP/1.1\r\nHost: x\r\nAuthorization: " + login + "\r\nX: y\n\nGET " + hidden.Target + " HTTP/1.1\r\n\r\n", want: own},
+		{what: "two addresses on a line", text: "GET /v2/" + v.own + "/tags/list " + hidden.Target + " HTTP/1.1\r\nHost: x\r\nAuthorization: " + login + "\r\n\r\n"},
+		{what: "HTTP/0.9", text: "GET " + hidden.Target + "\r\n\r\n"},
+		{what: "HTTP/1.0 to B", text: "GET " + hidden.Target + " HTTP/1.0\r\nAuthorization: " + login + "\r\n\r\n", want: http.StatusForbidden},
 		{what: "HTTP/2 without the handshake", text: "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
 	}
 }
@@ -572,7 +384,7 @@ func (v victim) mounts() []attack {
 	var attacks []attack
 	add := func(what, query string, headers []string, body string, want int) {
 		attacks = append(attacks, attack{what: "mount: " + what, want: want, request: request{
-			method: "POST", target: "/v2/" + v.own + "/blobs/uploads/" + query, headers: headers, body: body,
+			Method: "POST", Target: "/v2/" + v.own + "/blobs/uploads/" + query, Headers: headers, Body: body,
 		}})
 	}
 	for _, query := range []struct {
@@ -647,13 +459,13 @@ func (v victim) mounts() []attack {
 		fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(form), form), own)
 	for _, method := range []string{"PUT", "PATCH", "GET"} {
 		attacks = append(attacks, attack{what: "mount: by " + method, request: request{
-			method: method, target: "/v2/" + v.own + "/blobs/uploads/?" + form,
+			Method: method, Target: "/v2/" + v.own + "/blobs/uploads/?" + form,
 		}})
 	}
 	attacks = append(attacks, attack{what: "mount: on an upload", request: request{
-		method: "POST", target: "/v2/" + v.own + "/blobs/uploads/x?" + form,
+		Method: "POST", Target: "/v2/" + v.own + "/blobs/uploads/x?" + form,
 	}}, attack{what: "mount: as a new method", request: request{
-		method: "GET", target: "/v2/" + v.own + "/blobs/uploads/?" + form, headers: []string{"X-HTTP-Method-Override: POST"},
+		Method: "GET", Target: "/v2/" + v.own + "/blobs/uploads/?" + form, Headers: []string{"X-HTTP-Method-Override: POST"},
 	}})
 	return attacks
 }
@@ -663,32 +475,32 @@ func (v victim) users() []attack {
 	a, b := v.a, v.b
 	var attacks []attack
 	for what, login := range map[string]string{
-		"B's name with A's password":          basic(b.Name, a.Password),
-		"B's name with no password":           basic(b.Name, ""),
+		"B's name with A's password":          registrytest.Basic(b.Name, a.Password),
+		"B's name with no password":           registrytest.Basic(b.Name, ""),
 		"B's name alone":                      "Basic " + base64.StdEncoding.EncodeToString([]byte(b.Name)),
-		"the platform's with A's password":    basic(manifests.SystemNamespace, a.Password),
-		"a generation of B that nobody has":   basic(b.Name+".ffff", a.Password),
-		"a generation of A that nobody has":   basic(a.Name+".ffff", a.Password),
-		"a generation of A with B's name":     basic(a.Name+"."+b.Name, a.Password),
-		"A's name with a colon and B's":       basic(a.Name+":"+b.Name, a.Password),
-		"A's name with B's after a null byte": basic(a.Name+"\x00"+b.Name, a.Password),
-		"A's name with B's on another line":   basic(a.Name+"\n"+b.Name, a.Password),
-		"A's name in capitals":                basic(strings.ToUpper(a.Name), a.Password),
-		"A's name with a space":               basic(a.Name+" ", a.Password),
-		"A's name with a slash":               basic(a.Name+"/", a.Password),
-		"A's password with a space":           basic(a.Name, a.Password+" "),
-		"no name with A's password":           basic("", a.Password),
-		"neither":                             basic("", ""),
-		"an exclamation mark":                 basic("!", a.Password),
-		"a placeholder":                       basic("{http.auth.user.id}", a.Password),
-		"a pattern":                           basic(".*", a.Password),
+		"the platform's with A's password":    registrytest.Basic(manifests.SystemNamespace, a.Password),
+		"a generation of B that nobody has":   registrytest.Basic(b.Name+".ffff", a.Password),
+		"a generation of A that nobody has":   registrytest.Basic(a.Name+".ffff", a.Password),
+		"a generation of A with B's name":     registrytest.Basic(a.Name+"."+b.Name, a.Password),
+		"A's name with a colon and B's":       registrytest.Basic(a.Name+":"+b.Name, a.Password),
+		"A's name with B's after a null byte": registrytest.Basic(a.Name+"\x00"+b.Name, a.Password),
+		"A's name with B's on another line":   registrytest.Basic(a.Name+"\n"+b.Name, a.Password),
+		"A's name in capitals":                registrytest.Basic(strings.ToUpper(a.Name), a.Password),
+		"A's name with a space":               registrytest.Basic(a.Name+" ", a.Password),
+		"A's name with a slash":               registrytest.Basic(a.Name+"/", a.Password),
+		"A's password with a space":           registrytest.Basic(a.Name, a.Password+" "),
+		"no name with A's password":           registrytest.Basic("", a.Password),
+		"neither":                             registrytest.Basic("", ""),
+		"an exclamation mark":                 registrytest.Basic("!", a.Password),
+		"a placeholder":                       registrytest.Basic("{http.auth.user.id}", a.Password),
+		"a pattern":                           registrytest.Basic(".*", a.Password),
 		"a token":                             "Bearer " + a.Password,
 		"a digest":                            `Digest username="` + b.Name + `"`,
 		"no base64":                           "Basic !!!!",
 		"no kind":                             base64.StdEncoding.EncodeToString([]byte(a.Name + ":" + a.Password)),
 	} {
 		for _, target := range []string{"/v2/", "/v2/" + v.other + "/tags/list"} {
-			attacks = append(attacks, attack{what: "login: " + what, request: request{method: "GET", target: target}, logins: []string{login}, want: http.StatusUnauthorized})
+			attacks = append(attacks, attack{what: "login: " + what, request: request{Method: "GET", Target: target}, logins: []string{login}, want: http.StatusUnauthorized})
 		}
 	}
 	return attacks
@@ -697,20 +509,20 @@ func (v victim) users() []attack {
 // overHTTP2 asks for B's manifest by the protocol that has no lines to break.
 func (v victim) overHTTP2(t *testing.T) {
 	t.Helper()
-	transport := v.transport(t)
+	transport := v.Transport(t)
 	transport.ForceAttemptHTTP2 = true
 	for _, target := range []string{
 		"/v2/" + v.other + "/manifests/" + v.manifest, "/v2/" + v.own + "/../../" + v.other + "/manifests/" + v.manifest,
 		"/v2/" + strings.ReplaceAll(v.other, "/", "%2f") + "/manifests/" + v.manifest, "/v2/_catalog",
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+manifests.RegistryHost, http.NoBody)
-		check(t, err)
+		env.Check(t, err)
 		r.URL.Opaque = target
 		r.SetBasicAuth(v.a.Name, v.a.Password)
 		response, err := transport.RoundTrip(r)
-		check(t, err)
+		env.Check(t, err)
 		_ = response.Body.Close()
-		t.Logf("%-60s %s: %d", "HTTP/2", shorten(target), response.StatusCode)
+		t.Logf("%-60s %s: %d", "HTTP/2", registrytest.Shorten(target), response.StatusCode)
 		if response.ProtoMajor != 2 || response.StatusCode != http.StatusForbidden {
 			t.Errorf("GET %s by %s: got %d, want %d", target, response.Proto, response.StatusCode, http.StatusForbidden)
 		}
@@ -720,11 +532,11 @@ func (v victim) overHTTP2(t *testing.T) {
 // uploads tries to take over an upload of B, which then goes on.
 func (v victim) uploads(t *testing.T) {
 	t.Helper()
-	begun := v.wants(t, "B begins an upload", v.b, http.StatusAccepted, request{method: "POST", target: "/v2/" + v.other + "/blobs/uploads/"})
-	location := strings.TrimPrefix(begun.header.Get("Location"), "https://"+manifests.RegistryHost)
+	begun := v.Wants(t, "B begins an upload", v.b, http.StatusAccepted, request{Method: "POST", Target: "/v2/" + v.other + "/blobs/uploads/"})
+	location := strings.TrimPrefix(begun.Header.Get("Location"), "https://"+manifests.RegistryHost)
 	content := "first of B,"
-	begun = v.wants(t, "B sends a first part", v.b, http.StatusAccepted, request{method: "PATCH", target: location, body: content, headers: []string{"Content-Range: 0-10"}})
-	location = strings.TrimPrefix(begun.header.Get("Location"), "https://"+manifests.RegistryHost)
+	begun = v.Wants(t, "B sends a first part", v.b, http.StatusAccepted, request{Method: "PATCH", Target: location, Body: content, Headers: []string{"Content-Range: 0-10"}})
+	location = strings.TrimPrefix(begun.Header.Get("Location"), "https://"+manifests.RegistryHost)
 	stolen := strings.Replace(location, "/v2/"+v.other+"/", "/v2/"+v.own+"/", 1)
 	address, state, _ := strings.Cut(stolen, "?")
 	if stolen == location || !strings.Contains(state, "_state=") {
@@ -732,49 +544,49 @@ func (v victim) uploads(t *testing.T) {
 	}
 	const form = "Content-Type: application/x-www-form-urlencoded"
 	for _, r := range []request{
-		{method: "GET"},
-		{method: "HEAD"},
-		{method: "PATCH", body: "evil"},
-		{method: "DELETE"},
-		{method: "PUT", body: "evil"},
-		{method: "PUT", headers: []string{form}, body: state},
+		{Method: "GET"},
+		{Method: "HEAD"},
+		{Method: "PATCH", Body: "evil"},
+		{Method: "DELETE"},
+		{Method: "PUT", Body: "evil"},
+		{Method: "PUT", Headers: []string{form}, Body: state},
 	} {
 		query := ""
-		if r.method == "PUT" {
-			query = "&digest=" + sum(content)
+		if r.Method == "PUT" {
+			query = "&digest=" + registrytest.Sum(content)
 		}
 		theirs := r
-		theirs.target = location + query
+		theirs.Target = location + query
 		v.try(t, attack{what: "B's upload", request: theirs, want: http.StatusForbidden})
 		mine := r
-		mine.target = stolen + query
+		mine.Target = stolen + query
 		v.try(t, attack{what: "B's upload in A's repository", request: mine})
-		mine.target = address + strings.Replace(query, "&", "?", 1)
+		mine.Target = address + strings.Replace(query, "&", "?", 1)
 		v.try(t, attack{what: "B's upload in A's repository without its state", request: mine})
-		if got := v.do(t, v.a, request{method: "HEAD", target: "/v2/" + v.own + "/blobs/" + sum(content)}); got.code != http.StatusNotFound {
-			t.Errorf("A has B's upload: %d", got.code)
+		if got := v.Do(t, v.a, request{Method: "HEAD", Target: "/v2/" + v.own + "/blobs/" + registrytest.Sum(content)}); got.Code != http.StatusNotFound {
+			t.Errorf("A has B's upload: %d", got.Code)
 		}
 	}
-	v.wants(t, "B ends its upload", v.b, http.StatusCreated, request{method: "PUT", target: location + "&digest=" + sum(content)})
+	v.Wants(t, "B ends its upload", v.b, http.StatusCreated, request{Method: "PUT", Target: location + "&digest=" + registrytest.Sum(content)})
 }
 
 // storageDoor knocks at the storage without the front's certificate.
-func (j *journey) storageDoor(t *testing.T, v victim, ca []byte) {
+func storageDoor(t *testing.T, ns *env.NS, v victim, ca []byte) {
 	t.Helper()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
 	pair := func(secret, certificate, key string) tls.Certificate {
 		t.Helper()
-		stored, err := j.kube.CoreV1().Secrets(manifests.SystemNamespace).Get(t.Context(), secret, metav1.GetOptions{})
-		check(t, err)
+		stored, err := ns.Kube.CoreV1().Secrets(manifests.SystemNamespace).Get(t.Context(), secret, metav1.GetOptions{})
+		env.Check(t, err)
 		pair, err := tls.X509KeyPair(stored.Data[certificate], stored.Data[key])
-		check(t, err)
+		env.Check(t, err)
 		return pair
 	}
 	stranger, err := credentials.Ensure(credentials.Credentials{}, credentials.Request{FrontHost: manifests.RegistryHost, StorageHost: manifests.StorageHost, Now: time.Now()})
-	check(t, err)
+	env.Check(t, err)
 	foreign, err := tls.X509KeyPair(stranger.Client.Certificate, stranger.Client.Key)
-	check(t, err)
+	env.Check(t, err)
 	for _, knock := range []struct {
 		what         string
 		certificates []tls.Certificate
@@ -787,7 +599,7 @@ func (j *journey) storageDoor(t *testing.T, v victim, ca []byte) {
 		{"the storage with the front's client certificate", []tls.Certificate{pair(manifests.TLSName, "client.crt", "client.key")}, true},
 	} {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-			storage := j.door(t, manifests.StorageName+"-0", manifests.RegistryPort, &tls.Config{
+			storage := registrytest.Open(t, ns.Cluster, manifests.StorageName+"-0", manifests.RegistryPort, &tls.Config{
 				RootCAs: roots, ServerName: manifests.StorageHost, MaxVersion: version,
 				// Whatever the storage says it takes, this is what it gets.
 				GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -797,7 +609,7 @@ func (j *journey) storageDoor(t *testing.T, v victim, ca []byte) {
 					return &knock.certificates[0], nil
 				},
 			})
-			body, err := storage.read(t.Context(), request{method: "GET", target: "/v2/" + v.other + "/tags/list"}.text())
+			body, err := storage.Read(t.Context(), request{Method: "GET", Target: "/v2/" + v.other + "/tags/list"}.Text())
 			t.Logf("%-60s %s: %v", knock.what, tls.VersionName(version), err)
 			if opened := err == nil && strings.Contains(body, v.secret); opened != knock.opens {
 				t.Errorf("%s: got %q, %v", knock.what, body, err)
@@ -807,144 +619,123 @@ func (j *journey) storageDoor(t *testing.T, v victim, ca []byte) {
 			}
 		}
 	}
-	answers := j.door(t, manifests.StorageName+"-0", manifests.RegistryPort, nil).send(t, request{method: "GET", target: "/v2/_catalog"}.text())
+	answers := registrytest.Open(t, ns.Cluster, manifests.StorageName+"-0", manifests.RegistryPort, nil).Send(t, request{Method: "GET", Target: "/v2/_catalog"}.Text())
 	t.Logf("%-60s %+v", "the storage without TLS", answers)
-	if len(answers) == 0 || answers[0].code != http.StatusBadRequest || strings.Contains(fmt.Sprint(answers), "repositories") {
+	if len(answers) == 0 || answers[0].Code != http.StatusBadRequest || strings.Contains(fmt.Sprint(answers), "repositories") {
 		t.Errorf("the storage without TLS: %+v", answers)
 	}
 }
 
-// read sends a request and returns what is answered, or why nothing is.
-func (d door) read(ctx context.Context, text string) (string, error) {
-	connection, err := d.connect(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer connection.Close()
-	if _, err := io.WriteString(connection, text); err != nil {
-		return "", err
-	}
-	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	return string(body), err
-}
-
 // nodeDoor tries what nodes may not.
-func (j *journey) nodeDoor(t *testing.T, v victim) {
+func nodeDoor(t *testing.T, ns *env.NS, v victim) {
 	t.Helper()
-	pods, err := j.kube.CoreV1().Pods(manifests.SystemNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + manifests.NodeAccessName})
-	check(t, err)
+	pods, err := ns.Kube.CoreV1().Pods(manifests.SystemNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + manifests.NodeAccessName})
+	env.Check(t, err)
 	if len(pods.Items) == 0 {
 		t.Skip("no pod gives nodes access")
 	}
 	port := pods.Items[0].Spec.Containers[0].Ports[0].ContainerPort
-	front := v.door
-	v.door = j.door(t, pods.Items[0].Name, int(port), nil)
+	front := v.Door
+	v.Door = registrytest.Open(t, ns.Cluster, pods.Items[0].Name, int(port), nil)
 	nobody := credentials.User{Name: "nobody", Password: "none"}
 	mine, theirs := "/v2/"+v.own+"/manifests/v1", "/v2/"+v.other+"/manifests/"+v.manifest
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "get"} {
-		v.wants(t, "the nodes' door: writing", v.a, http.StatusMethodNotAllowed, request{method: method, target: mine})
+		v.Wants(t, "the nodes' door: writing", v.a, http.StatusMethodNotAllowed, request{Method: method, Target: mine})
 	}
-	v.wants(t, "the nodes' door: another method by header", v.a, http.StatusOK, request{method: "GET", target: mine, headers: []string{"X-HTTP-Method-Override: DELETE"}})
-	v.wants(t, "the nodes' door: a wrong login", nobody, http.StatusUnauthorized, request{method: "GET", target: mine})
-	if answers := v.send(t, request{method: "GET", target: mine}.text()); len(answers) == 0 || answers[0].code != http.StatusUnauthorized {
+	v.Wants(t, "the nodes' door: another method by header", v.a, http.StatusOK, request{Method: "GET", Target: mine, Headers: []string{"X-HTTP-Method-Override: DELETE"}})
+	v.Wants(t, "the nodes' door: a wrong login", nobody, http.StatusUnauthorized, request{Method: "GET", Target: mine})
+	if answers := v.Send(t, request{Method: "GET", Target: mine}.Text()); len(answers) == 0 || answers[0].Code != http.StatusUnauthorized {
 		t.Errorf("the nodes' door without a login: %+v", answers)
 	}
-	v.wants(t, "the nodes' door: the repository of another", v.a, http.StatusForbidden, request{method: "GET", target: theirs})
-	v.wants(t, "the nodes' door: dot segments", v.a, http.StatusForbidden, request{method: "GET", target: "/v2/" + v.own + "/../../" + v.other + "/manifests/" + v.manifest})
-	v.wants(t, "the nodes' door: catalog", v.a, http.StatusForbidden, request{method: "GET", target: "/v2/_catalog"})
-	v.wants(t, "the nodes' door: own image", v.a, http.StatusOK, request{method: "GET", target: mine})
-	v.door = front
+	v.Wants(t, "the nodes' door: the repository of another", v.a, http.StatusForbidden, request{Method: "GET", Target: theirs})
+	v.Wants(t, "the nodes' door: dot segments", v.a, http.StatusForbidden, request{Method: "GET", Target: "/v2/" + v.own + "/../../" + v.other + "/manifests/" + v.manifest})
+	v.Wants(t, "the nodes' door: catalog", v.a, http.StatusForbidden, request{Method: "GET", Target: "/v2/_catalog"})
+	v.Wants(t, "the nodes' door: own image", v.a, http.StatusOK, request{Method: "GET", Target: mine})
+	v.Door = front
 	v.unchanged(t, "the nodes' door")
-	v.wants(t, "A's image is still there", v.a, http.StatusOK, request{method: "GET", target: mine})
+	v.Wants(t, "A's image is still there", v.a, http.StatusOK, request{Method: "GET", Target: mine})
 }
 
 // mirror is for all to read, and for the platform's login to write.
-func (j *journey) mirror(t *testing.T, v victim) {
+func mirror(t *testing.T, ns *env.NS, v victim) {
 	t.Helper()
-	platform, _ := j.login(t, manifests.SystemNamespace)
-	shared, blob := image(t, "shared "+v.secret)
+	platform, _ := registrytest.Credentials(t, ns.Cluster, manifests.SystemNamespace)
+	shared, blob := registrytest.NewImage(t, "shared "+v.secret)
 	digest, err := shared.Digest()
-	check(t, err)
+	env.Check(t, err)
 	repository := manifests.MirrorRepository + "/" + v.secret + "/base"
-	push(t, v.door, platform, repository, "v1", shared)
+	registrytest.Push(t, v.Door, platform, repository, "v1", shared)
 	manifest := "/v2/" + repository + "/manifests/" + digest.String()
-	v.wants(t, "mirror: tags", v.a, http.StatusOK, request{method: "GET", target: "/v2/" + repository + "/tags/list"})
-	v.wants(t, "mirror: manifest", v.a, http.StatusOK, request{method: "GET", target: manifest})
-	v.wants(t, "mirror: layer", v.a, http.StatusOK, request{method: "GET", target: "/v2/" + repository + "/blobs/" + blob})
+	v.Wants(t, "mirror: tags", v.a, http.StatusOK, request{Method: "GET", Target: "/v2/" + repository + "/tags/list"})
+	v.Wants(t, "mirror: manifest", v.a, http.StatusOK, request{Method: "GET", Target: manifest})
+	v.Wants(t, "mirror: layer", v.a, http.StatusOK, request{Method: "GET", Target: "/v2/" + repository + "/blobs/" + blob})
 	for _, r := range []request{
-		{method: "POST", target: "/v2/" + repository + "/blobs/uploads/"},
-		{method: "PUT", target: "/v2/" + repository + "/manifests/v1", body: "{}"},
-		{method: "PATCH", target: "/v2/" + repository + "/blobs/uploads/x"},
-		{method: "DELETE", target: manifest},
-		{method: "DELETE", target: "/v2/" + repository + "/manifests/v1"},
-		{method: "DELETE", target: "/v2/" + repository + "/blobs/" + blob},
-		{method: "GET", target: "/v2/" + repository + "/../../../" + v.other + "/tags/list"},
-		{method: "GET", target: "/v2/" + manifests.MirrorRepository + "x/base/tags/list"},
+		{Method: "POST", Target: "/v2/" + repository + "/blobs/uploads/"},
+		{Method: "PUT", Target: "/v2/" + repository + "/manifests/v1", Body: "{}"},
+		{Method: "PATCH", Target: "/v2/" + repository + "/blobs/uploads/x"},
+		{Method: "DELETE", Target: manifest},
+		{Method: "DELETE", Target: "/v2/" + repository + "/manifests/v1"},
+		{Method: "DELETE", Target: "/v2/" + repository + "/blobs/" + blob},
+		{Method: "GET", Target: "/v2/" + repository + "/../../../" + v.other + "/tags/list"},
+		{Method: "GET", Target: "/v2/" + manifests.MirrorRepository + "x/base/tags/list"},
 	} {
-		v.wants(t, "mirror: writing", v.a, http.StatusForbidden, r)
+		v.Wants(t, "mirror: writing", v.a, http.StatusForbidden, r)
 	}
-	v.wants(t, "mirror: a mount from it", v.a, http.StatusCreated, request{method: "POST", target: "/v2/" + v.own + "/blobs/uploads/?mount=" + blob + "&from=" + strings.ReplaceAll(repository, "/", "%2F")})
-	v.wants(t, "mirror: the layer that was mounted", v.a, http.StatusOK, request{method: "GET", target: "/v2/" + v.own + "/blobs/" + blob})
-	v.wants(t, "mirror: the platform reads its catalog", platform, http.StatusOK, request{method: "GET", target: "/v2/_catalog?n=1"})
-	v.wants(t, "mirror: the platform deletes", platform, http.StatusAccepted, request{method: "DELETE", target: manifest})
-	v.wants(t, "mirror: it is gone", v.a, http.StatusNotFound, request{method: "GET", target: manifest})
+	v.Wants(t, "mirror: a mount from it", v.a, http.StatusCreated, request{Method: "POST", Target: "/v2/" + v.own + "/blobs/uploads/?mount=" + blob + "&from=" + strings.ReplaceAll(repository, "/", "%2F")})
+	v.Wants(t, "mirror: the layer that was mounted", v.a, http.StatusOK, request{Method: "GET", Target: "/v2/" + v.own + "/blobs/" + blob})
+	v.Wants(t, "mirror: the platform reads its catalog", platform, http.StatusOK, request{Method: "GET", Target: "/v2/_catalog?n=1"})
+	v.Wants(t, "mirror: the platform deletes", platform, http.StatusAccepted, request{Method: "DELETE", Target: manifest})
+	v.Wants(t, "mirror: it is gone", v.a, http.StatusNotFound, request{Method: "GET", Target: manifest})
 }
 
 // legitimate is what clients do every day.
 func (v victim) legitimate(t *testing.T) {
 	t.Helper()
 	a, repository := v.a, "/v2/"+v.own
-	v.wants(t, "the login is good", a, http.StatusOK, request{method: "GET", target: "/v2/"})
-	begun := v.wants(t, "an upload in parts", a, http.StatusAccepted, request{method: "POST", target: repository + "/blobs/uploads/"})
+	v.Wants(t, "the login is good", a, http.StatusOK, request{Method: "GET", Target: "/v2/"})
+	begun := v.Wants(t, "an upload in parts", a, http.StatusAccepted, request{Method: "POST", Target: repository + "/blobs/uploads/"})
 	location := func(got answer) string {
-		return strings.TrimPrefix(got.header.Get("Location"), "https://"+manifests.RegistryHost)
+		return strings.TrimPrefix(got.Header.Get("Location"), "https://"+manifests.RegistryHost)
 	}
 	const content = "first,second"
-	begun = v.wants(t, "its first part", a, http.StatusAccepted, request{method: "PATCH", target: location(begun), body: content[:6], headers: []string{"Content-Range: 0-5", "Content-Type: application/octet-stream"}})
-	state := v.wants(t, "where it stands", a, http.StatusNoContent, request{method: "GET", target: location(begun)})
-	if got := state.header.Get("Range"); got != "0-5" {
+	begun = v.Wants(t, "its first part", a, http.StatusAccepted, request{Method: "PATCH", Target: location(begun), Body: content[:6], Headers: []string{"Content-Range: 0-5", "Content-Type: application/octet-stream"}})
+	state := v.Wants(t, "where it stands", a, http.StatusNoContent, request{Method: "GET", Target: location(begun)})
+	if got := state.Header.Get("Range"); got != "0-5" {
 		t.Errorf("the upload stands at %s", got)
 	}
-	begun = v.wants(t, "its second part, in chunks", a, http.StatusAccepted, request{method: "PATCH", target: location(state), body: "6\r\n" + content[6:] + "\r\n0\r\n\r\n", headers: []string{"Transfer-Encoding: chunked", "Content-Type: application/octet-stream"}})
-	v.wants(t, "its end", a, http.StatusCreated, request{method: "PUT", target: location(begun) + "&digest=" + sum(content)})
-	if got := v.wants(t, "what was uploaded", a, http.StatusOK, request{method: "GET", target: repository + "/blobs/" + sum(content)}); got.body != content {
-		t.Errorf("what was uploaded is %q", got.body)
+	begun = v.Wants(t, "its second part, in chunks", a, http.StatusAccepted, request{Method: "PATCH", Target: location(state), Body: "6\r\n" + content[6:] + "\r\n0\r\n\r\n", Headers: []string{"Transfer-Encoding: chunked", "Content-Type: application/octet-stream"}})
+	v.Wants(t, "its end", a, http.StatusCreated, request{Method: "PUT", Target: location(begun) + "&digest=" + registrytest.Sum(content)})
+	if got := v.Wants(t, "what was uploaded", a, http.StatusOK, request{Method: "GET", Target: repository + "/blobs/" + registrytest.Sum(content)}); got.Body != content {
+		t.Errorf("what was uploaded is %q", got.Body)
 	}
-	v.wants(t, "an upload at once, for which it opens one in parts", a, http.StatusAccepted, request{method: "POST", target: repository + "/blobs/uploads/?digest=" + sum("at once"), body: "at once"})
+	v.Wants(t, "an upload at once, for which it opens one in parts", a, http.StatusAccepted, request{Method: "POST", Target: repository + "/blobs/uploads/?digest=" + registrytest.Sum("at once"), Body: "at once"})
 	other := strings.Replace(repository, "/app", "/other/cache", 1)
-	for _, mount := range []string{"?mount=" + sum(content) + "&from=" + v.own, "?from=" + strings.ReplaceAll(v.own, "/", "%2F") + "&mount=" + strings.Replace(sum(content), ":", "%3A", 1)} {
-		v.wants(t, "a mount of one's own", a, http.StatusCreated, request{method: "POST", target: other + "/blobs/uploads/" + mount})
+	for _, mount := range []string{"?mount=" + registrytest.Sum(content) + "&from=" + v.own, "?from=" + strings.ReplaceAll(v.own, "/", "%2F") + "&mount=" + strings.Replace(registrytest.Sum(content), ":", "%3A", 1)} {
+		v.Wants(t, "a mount of one's own", a, http.StatusCreated, request{Method: "POST", Target: other + "/blobs/uploads/" + mount})
 	}
-	begun = v.wants(t, "an upload that is given up", a, http.StatusAccepted, request{method: "POST", target: repository + "/blobs/uploads/"})
-	v.wants(t, "its end", a, http.StatusNoContent, request{method: "DELETE", target: location(begun)})
+	begun = v.Wants(t, "an upload that is given up", a, http.StatusAccepted, request{Method: "POST", Target: repository + "/blobs/uploads/"})
+	v.Wants(t, "its end", a, http.StatusNoContent, request{Method: "DELETE", Target: location(begun)})
 
-	page := v.wants(t, "a page of tags", a, http.StatusOK, request{method: "GET", target: repository + "/tags/list?n=1"})
-	next, _, ok := strings.Cut(strings.TrimPrefix(page.header.Get("Link"), "<"), ">")
-	if !ok || !strings.Contains(page.body, `["v1"]`) {
-		t.Fatalf("the page is %s and the next one %q", page.body, next)
+	page := v.Wants(t, "a page of tags", a, http.StatusOK, request{Method: "GET", Target: repository + "/tags/list?n=1"})
+	next, _, ok := strings.Cut(strings.TrimPrefix(page.Header.Get("Link"), "<"), ">")
+	if !ok || !strings.Contains(page.Body, `["v1"]`) {
+		t.Fatalf("the page is %s and the next one %q", page.Body, next)
 	}
-	if page = v.wants(t, "the next page", a, http.StatusOK, request{method: "GET", target: next}); !strings.Contains(page.body, `["v2"]`) {
-		t.Errorf("the next page is %s", page.body)
+	if page = v.Wants(t, "the next page", a, http.StatusOK, request{Method: "GET", Target: next}); !strings.Contains(page.Body, `["v2"]`) {
+		t.Errorf("the next page is %s", page.Body)
 	}
-	got := v.wants(t, "an image", a, http.StatusOK, request{method: "GET", target: repository + "/manifests/v1"})
-	digest := got.header.Get("Docker-Content-Digest")
-	v.wants(t, "deleting a tag", a, http.StatusAccepted, request{method: "DELETE", target: repository + "/manifests/v2"})
-	v.wants(t, "the image without it", a, http.StatusOK, request{method: "HEAD", target: repository + "/manifests/" + digest})
-	v.wants(t, "deleting an image", a, http.StatusAccepted, request{method: "DELETE", target: repository + "/manifests/" + digest})
-	v.wants(t, "the image is gone", a, http.StatusNotFound, request{method: "GET", target: repository + "/manifests/v1"})
-	v.wants(t, "deleting a layer", a, http.StatusAccepted, request{method: "DELETE", target: repository + "/blobs/" + sum(content)})
+	got := v.Wants(t, "an image", a, http.StatusOK, request{Method: "GET", Target: repository + "/manifests/v1"})
+	digest := got.Header.Get("Docker-Content-Digest")
+	v.Wants(t, "deleting a tag", a, http.StatusAccepted, request{Method: "DELETE", Target: repository + "/manifests/v2"})
+	v.Wants(t, "the image without it", a, http.StatusOK, request{Method: "HEAD", Target: repository + "/manifests/" + digest})
+	v.Wants(t, "deleting an image", a, http.StatusAccepted, request{Method: "DELETE", Target: repository + "/manifests/" + digest})
+	v.Wants(t, "the image is gone", a, http.StatusNotFound, request{Method: "GET", Target: repository + "/manifests/v1"})
+	v.Wants(t, "deleting a layer", a, http.StatusAccepted, request{Method: "DELETE", Target: repository + "/blobs/" + registrytest.Sum(content)})
 }
 
 // fromPod asks from inside of the cluster, where Services can be reached.
-func (j *journey) fromPod(t *testing.T, v victim) {
+func fromPod(t *testing.T, ns *env.NS) {
 	t.Helper()
-	status, _ := j.status(t, j.namespace)
-	pods := j.kube.CoreV1().Pods(j.namespace)
 	const script = `
 import os, ssl, http.client
 insecure = ssl._create_unverified_context()
@@ -959,35 +750,14 @@ ask("front", http.client.HTTPSConnection("registry.pyflow-system.svc", 443, cont
 ask("node", http.client.HTTPConnection(os.environ["NODE"], 5180, timeout=60))
 ask("loopback", http.client.HTTPConnection("127.0.0.1", 5180, timeout=60))
 `
-	pod, err := pods.Create(t.Context(), &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "asks-"},
-		Spec: corev1.PodSpec{
-			RestartPolicy:    corev1.RestartPolicyNever,
-			ImagePullSecrets: []corev1.LocalObjectReference{{Name: manifests.RegistrySecret}},
-			Containers: []corev1.Container{{
-				Name: "python", Image: app(t, status, "mountains").Image, Command: []string{"python", "-c", script},
-				Env: []corev1.EnvVar{{Name: "NODE", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.hostIP"}}}},
-			}},
-		},
-	}, metav1.CreateOptions{})
-	check(t, err)
-	eventually(t, "wait for pod "+pod.Name, func(ctx context.Context) error {
-		current, err := pods.Get(ctx, pod.Name, metav1.GetOptions{})
-		if err == nil && current.Status.Phase != corev1.PodSucceeded {
-			err = fmt.Errorf("it is %s: %+v", current.Status.Phase, current.Status.ContainerStatuses)
-		}
-		return err
-	})
-	log, err := pods.GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(t.Context())
-	check(t, err)
+	_, log := ns.RunPod(t, corev1.PodSpec{Containers: []corev1.Container{{
+		Name: "python", Image: env.PythonBase, Command: []string{"python", "-c", script},
+		Env: []corev1.EnvVar{{Name: "NODE", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.hostIP"}}}},
+	}}})
 	t.Logf("from a pod of A:\n%s", log)
 	for _, line := range []string{"storage refused SSL", "front 401", "node refused", "loopback refused"} {
-		if !strings.Contains(string(log), line) {
+		if !strings.Contains(log, line) {
 			t.Errorf("from a pod of A: %q is missing in\n%s", line, log)
 		}
 	}
-	check(t, pods.Delete(t.Context(), pod.Name, metav1.DeleteOptions{}))
 }
-
-// sum is the digest of a text.
-func sum(text string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text))) }

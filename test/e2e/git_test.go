@@ -3,12 +3,10 @@
 package e2e
 
 import (
-	"archive/tar"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -29,13 +27,15 @@ import (
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/registrytest"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/servers"
 )
 
 // gitServer serves two repositories of equal content, one of them to everyone.
@@ -58,7 +58,7 @@ type gitServer struct {
 
 // newGitServer makes the repositories with the files of each commit, and serves
 // them from this process.
-func (j *journey) newGitServer(t *testing.T, first, second map[string]string) *gitServer {
+func newGitServer(t *testing.T, ns *env.NS, first, second map[string]string) *gitServer {
 	t.Helper()
 	g := &gitServer{dir: t.TempDir(), token: "token-" + rand.Text()}
 	work := t.TempDir()
@@ -66,8 +66,8 @@ func (j *journey) newGitServer(t *testing.T, first, second map[string]string) *g
 	commit := func(files map[string]string) string {
 		for name, content := range files {
 			file := filepath.Join(work, name)
-			check(t, os.MkdirAll(filepath.Dir(file), 0o755))
-			check(t, os.WriteFile(file, []byte(content), 0o644))
+			env.Check(t, os.MkdirAll(filepath.Dir(file), 0o755))
+			env.Check(t, os.WriteFile(file, []byte(content), 0o644))
 		}
 		git(t, work, "add", "--all")
 		git(t, work, "commit", "--quiet", "--message=change")
@@ -80,7 +80,7 @@ func (j *journey) newGitServer(t *testing.T, first, second map[string]string) *g
 	for _, name := range []string{"public.git", "private.git"} {
 		git(t, g.dir, "clone", "--quiet", "--bare", work, name)
 	}
-	address := j.addressForPods(t)
+	address := ns.AddressForPods(t)
 	g.serveHTTPS(t, address)
 	g.serveSSH(t, address)
 	return g
@@ -104,20 +104,20 @@ func git(t *testing.T, dir string, args ...string) string {
 
 func (g *gitServer) serveHTTPS(t *testing.T, address string) {
 	t.Helper()
-	ca := newPrivateCA(t)
-	g.ca = ca.pem
-	certificate, key := ca.issue(t, address, time.Now().Add(24*time.Hour))
+	ca := servers.NewCA(t)
+	g.ca = ca.PEM
+	certificate, key := ca.Issue(t, address, time.Now().Add(24*time.Hour))
 	pair, err := tls.X509KeyPair(certificate, key)
-	check(t, err)
+	env.Check(t, err)
 	backend := &cgi.Handler{
 		Path:   filepath.Join(git(t, g.dir, "--exec-path"), "git-http-backend"),
 		Env:    []string{"GIT_PROJECT_ROOT=" + g.dir, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1", "HOME=" + g.dir},
 		Stderr: io.Discard,
 	}
 	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
-	check(t, err)
+	env.Check(t, err)
 	g.https = "https://" + listener.Addr().String() + "/"
-	serve(t, tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}),
+	servers.Serve(t, tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}),
 		func(w http.ResponseWriter, r *http.Request) {
 			if _, password, _ := r.BasicAuth(); strings.HasPrefix(r.URL.Path, "/private.git/") && password != g.token {
 				w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
@@ -132,17 +132,17 @@ func (g *gitServer) serveHTTPS(t *testing.T, address string) {
 func (g *gitServer) serveSSH(t *testing.T, address string) {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
-	check(t, err)
+	env.Check(t, err)
 	block, err := ssh.MarshalPrivateKey(private, "e2e")
-	check(t, err)
+	env.Check(t, err)
 	// As it is when it went through an editor that leaves out the last newline.
 	g.key = []byte(strings.TrimSpace(string(pem.EncodeToMemory(block))))
 	allowed, err := ssh.NewPublicKey(public)
-	check(t, err)
+	env.Check(t, err)
 	_, hostKey, err := ed25519.GenerateKey(rand.Reader)
-	check(t, err)
+	env.Check(t, err)
 	signer, err := ssh.NewSignerFromKey(hostKey)
-	check(t, err)
+	env.Check(t, err)
 	config := &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 		if string(key.Marshal()) != string(allowed.Marshal()) {
 			return nil, errors.New("unknown key")
@@ -151,7 +151,7 @@ func (g *gitServer) serveSSH(t *testing.T, address string) {
 	}}
 	config.AddHostKey(signer)
 	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
-	check(t, err)
+	env.Check(t, err)
 	g.ssh = "ssh://git@" + listener.Addr().String() + "/"
 	g.knownHosts = knownhosts.Line([]string{listener.Addr().String()}, signer.PublicKey()) + "\n"
 
@@ -218,49 +218,33 @@ func (g *gitServer) serveSession(opened ssh.NewChannel) {
 	}
 }
 
-// secret makes a Secret of the namespace that is deleted after the test.
-func (j *journey) secret(t *testing.T, name string, data map[string]string) string {
-	t.Helper()
-	_, err := j.kube.CoreV1().Secrets(j.namespace).Create(t.Context(), &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: data,
-	}, metav1.CreateOptions{})
-	check(t, err)
-	t.Cleanup(func() {
-		_ = j.kube.CoreV1().Secrets(j.namespace).Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{})
-	})
-	return name
-}
-
 // runSpec is a run of an app of that name in the namespace, with a random name.
-func (j *journey) runSpec(t *testing.T, app string) pipelinerun.Spec {
+func runSpec(t *testing.T, ns *env.NS, app string) pipelinerun.Spec {
 	t.Helper()
-	config, err := platform.Config(t.Context(), j.kube)
-	check(t, err)
+	config, err := platform.Config(t.Context(), ns.Kube)
+	env.Check(t, err)
 	return pipelinerun.Spec{
-		App: app, Namespace: j.namespace, Name: app + "-" + strings.ToLower(rand.Text()[:8]),
-		Repository:     manifests.RegistryHost + "/" + j.namespace + "/" + app,
-		NodeRepository: manifests.NodeHost + "/" + j.namespace + "/" + app,
+		App: app, Namespace: ns.Name, Name: app + "-" + strings.ToLower(rand.Text()[:8]),
+		Repository:     manifests.RegistryHost + "/" + ns.Name + "/" + app,
+		NodeRepository: manifests.NodeHost + "/" + ns.Name + "/" + app,
 		Mirrors:        config.ImageMirrors,
-		Timeout:        commandLimit,
+		Timeout:        env.CommandLimit,
 	}
 }
 
-func (j *journey) createRun(t *testing.T, spec pipelinerun.Spec, files map[string][]byte) string {
+func createRun(t *testing.T, ns *env.NS, spec pipelinerun.Spec, files map[string][]byte) string {
 	t.Helper()
-	run, err := pipelinerun.Create(t.Context(), pipelinerun.Clients{Tekton: j.tekton, Kube: j.kube}, spec, files)
-	check(t, err)
+	run, err := pipelinerun.Create(t.Context(), pipelinerun.Clients{Tekton: ns.Tekton, Kube: ns.Kube}, spec, files)
+	env.Check(t, err)
 	return run.Name
 }
 
-// ended waits for the end of a run and deletes it with the test.
-func (j *journey) ended(t *testing.T, name string) (*tektonv1.PipelineRun, pipelinerun.Outcome) {
+// ended waits for the end of a run.
+func ended(t *testing.T, ns *env.NS, name string) (*tektonv1.PipelineRun, pipelinerun.Outcome) {
 	t.Helper()
-	t.Cleanup(func() {
-		_ = j.tekton.TektonV1().PipelineRuns(j.namespace).Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{})
-	})
 	var run *tektonv1.PipelineRun
-	eventually(t, "wait for the run "+name, func(ctx context.Context) (err error) {
-		run, err = j.tekton.TektonV1().PipelineRuns(j.namespace).Get(ctx, name, metav1.GetOptions{})
+	env.Eventually(t, "wait for the run "+name, func(ctx context.Context) (err error) {
+		run, err = ns.Tekton.TektonV1().PipelineRuns(ns.Name).Get(ctx, name, metav1.GetOptions{})
 		if err == nil && !run.IsDone() {
 			err = fmt.Errorf("it is %v", run.Status.GetCondition("Succeeded"))
 		}
@@ -269,42 +253,13 @@ func (j *journey) ended(t *testing.T, name string) (*tektonv1.PipelineRun, pipel
 	return run, pipelinerun.Verdict(run)
 }
 
-// traces is all that the cluster tells of a run: its pods' logs by task and step,
-// and everything as one text.
-func (j *journey) traces(t *testing.T, run string) (logs map[string]string, all string) {
-	t.Helper()
-	logs = map[string]string{}
-	list := metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + run}
-	var text strings.Builder
-	write := func(object any, err error) {
-		check(t, err)
-		check(t, json.NewEncoder(&text).Encode(object))
-	}
-	pipelineRun, err := j.tekton.TektonV1().PipelineRuns(j.namespace).Get(t.Context(), run, metav1.GetOptions{})
-	write(pipelineRun, err)
-	tasks, err := j.tekton.TektonV1().TaskRuns(j.namespace).List(t.Context(), list)
-	write(tasks, err)
-	events, err := j.kube.CoreV1().Events(j.namespace).List(t.Context(), metav1.ListOptions{})
-	write(events, err)
-	pods, err := j.kube.CoreV1().Pods(j.namespace).List(t.Context(), list)
-	write(pods, err)
-	for _, pod := range pods.Items {
-		for _, container := range pod.Spec.Containers {
-			log, err := j.kube.CoreV1().Pods(j.namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: container.Name}).DoRaw(t.Context())
-			check(t, err)
-			logs[pod.Labels["tekton.dev/pipelineTask"]+"/"+strings.TrimPrefix(container.Name, "step-")] = string(log)
-			text.Write(log)
-		}
-	}
-	return logs, text.String()
-}
-
 const gitApp = "from-git"
 
-// git builds from repositories over https and ssh, with right and wrong logins.
-func (j *journey) git(t *testing.T) {
+// TestGit builds from repositories over https and ssh, with right and wrong logins.
+func TestGit(t *testing.T) {
 	t.Parallel()
-	g := j.newGitServer(t, map[string]string{
+	ns := env.Namespace(t)
+	g := newGitServer(t, ns, map[string]string{
 		"service/Dockerfile": "FROM scratch\nCOPY . /\n",
 		"service/text":       "first\n",
 		"service/tool":       "a file that archives are made without\n",
@@ -320,7 +275,7 @@ func (j *journey) git(t *testing.T) {
 		"key-only":    {"ssh-privatekey": string(g.key)},
 		"wrong-host":  {"ssh-privatekey": string(g.key), "known_hosts": otherHostKey(t, g.knownHosts)},
 	} {
-		secrets[name] = j.secret(t, "git-"+name, data)
+		secrets[name] = ns.Secret(t, "git-"+name, data)
 	}
 	type test struct {
 		git pipelinerun.Git
@@ -348,19 +303,19 @@ func (j *journey) git(t *testing.T) {
 		"another program": {git: pipelinerun.Git{URL: "ext::sh -c date", Secret: "key"}, words: "git can not fetch"},
 	}
 	for _, test := range tests {
-		spec := j.runSpec(t, gitApp)
+		spec := runSpec(t, ns, gitApp)
 		spec.NoDeploy = true
 		spec.Git = &test.git
 		if secret := test.git.Secret; secret != "" {
 			spec.Git.Secret = secrets[secret]
 		}
-		test.run = j.createRun(t, spec, nil)
+		test.run = createRun(t, ns, spec, nil)
 	}
 	layers := map[string]string{}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, outcome := j.ended(t, test.run)
-			logs, all := j.traces(t, test.run)
+			_, outcome := ended(t, ns, test.run)
+			logs, all := ns.Traces(t, test.run)
 			for what, secret := range map[string]string{"token": g.token[6:], "key": strings.Split(string(g.key), "\n")[2]} {
 				if strings.Contains(all, secret) {
 					t.Errorf("the %s is seen", what)
@@ -387,57 +342,57 @@ func (j *journey) git(t *testing.T) {
 				t.Error("the image is delivered")
 			}
 			want := map[string]string{g.first: "first\n", g.second: "second\n"}[test.commit]
-			files := j.files(t, gitApp, outcome.Digest)
+			files := registrytest.Files(t, ns, gitApp, outcome.Digest)
 			if files["text"] != want || files["tool"] == "" || files["README"] != "" {
 				t.Errorf("the image has the files %q", files)
 			}
-			layer := j.taskResult(t, test.run, manifests.FetchTask, "LAYER")
+			layer := taskResult(t, ns, test.run, manifests.FetchTask, "LAYER")
 			if before, ok := layers[test.commit]; layer == "" || ok && before != layer {
 				t.Errorf("the folder of commit %s has the bytes %q, and before %q", test.commit, layer, before)
 			}
 			layers[test.commit] = layer
 		})
 	}
-	t.Run("command line", func(t *testing.T) {
-		j.gitByCommand(t, public, private, secrets["trust"], secrets["wrong-token"], g.first)
-	})
 }
 
-// gitByCommand builds a repository by the command line.
-func (j *journey) gitByCommand(t *testing.T, public, private, trust, wrong, commit string) {
-	t.Helper()
-	j.forgetRuns(t, gitApp)
-	args := []string{"--git", public, "--path", "service", "--git-secret", trust, "--name", gitApp, "--no-deploy"}
-	built := j.pyflowBuild(t, append(args, "--revision", "old", "-o", "json")...).succeeded(t)
-	told := events(t, built)
+// TestGitCommandLine builds a repository by the command line.
+func TestGitCommandLine(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	g := newGitServer(t, ns, map[string]string{"service/Dockerfile": "FROM scratch\nCOPY . /\n"}, map[string]string{"service/text": "second\n"})
+	trust := ns.Secret(t, "trust", map[string]string{"ca.crt": string(g.ca)})
+	wrong := ns.Secret(t, "wrong-token", map[string]string{"ca.crt": string(g.ca), "username": "me", "password": "wrong"})
+	args := []string{"--git", g.https + "public.git", "--path", "service", "--git-secret", trust, "--name", gitApp, "--no-deploy"}
+	built := ns.Build(t, append(args, "--revision", "old", "-o", "json")...).Succeeded(t)
+	told := env.Events(t, built)
 	var lines []int
 	for _, e := range told {
 		if e.Type == event.InstructionStarted {
 			lines = append(lines, e.Instruction.Line)
 		}
 	}
-	if result := told[len(told)-1].Result; result.Commit != commit || slices.Contains(told[0].Phases, event.Upload) || !slices.Equal(lines, []int{1, 2}) {
-		t.Errorf("want commit %s, no upload and the instructions of the lines 1 and 2\n%s", commit, built)
+	if result := told[len(told)-1].Result; result.Commit != g.first || slices.Contains(told[0].Phases, event.Upload) || !slices.Equal(lines, []int{1, 2}) {
+		t.Errorf("want commit %s, no upload and the instructions of the lines 1 and 2\n%s", g.first, built)
 	}
 	// A commit in full says what the source is, a branch does not.
-	j.pyflowBuild(t, append(args, "--revision", commit)...).succeeded(t)
-	j.pyflowBuild(t, append(args, "--revision", commit)...).succeeded(t).says(t, "Nothing has changed")
+	ns.Build(t, append(args, "--revision", g.first)...).Succeeded(t)
+	ns.Build(t, append(args, "--revision", g.first)...).Succeeded(t).Says(t, "Nothing has changed")
 	// The same commit, wherever the branch is by now.
-	again := j.pyflow(t, "rerun", gitApp, "-n", j.namespace, "-o", "json").succeeded(t)
-	told = events(t, again)
-	if result := told[len(told)-1].Result; result.Commit != commit {
-		t.Errorf("want commit %s\n%s", commit, again)
+	again := ns.Pyflow(t, "rerun", gitApp, "-o", "json").Succeeded(t)
+	told = env.Events(t, again)
+	if result := told[len(told)-1].Result; result.Commit != g.first {
+		t.Errorf("want commit %s\n%s", g.first, again)
 	}
-	j.pyflowBuild(t, "--git", private, "--git-secret", wrong, "--name", gitApp, "--no-deploy").failed(t, "step clone: authentication failed")
+	ns.Build(t, "--git", g.https+"private.git", "--git-secret", wrong, "--name", gitApp, "--no-deploy").Failed(t, "step clone: authentication failed")
 }
 
 // taskResult reads a result of a run's task.
-func (j *journey) taskResult(t *testing.T, run, task, result string) string {
+func taskResult(t *testing.T, ns *env.NS, run, task, result string) string {
 	t.Helper()
-	list, err := j.tekton.TektonV1().TaskRuns(j.namespace).List(t.Context(), metav1.ListOptions{
+	list, err := ns.Tekton.TektonV1().TaskRuns(ns.Name).List(t.Context(), metav1.ListOptions{
 		LabelSelector: "tekton.dev/pipelineRun=" + run + ",tekton.dev/pipelineTask=" + task,
 	})
-	check(t, err)
+	env.Check(t, err)
 	for _, taskRun := range list.Items {
 		for _, value := range taskRun.Status.Results {
 			if value.Name == result {
@@ -448,36 +403,12 @@ func (j *journey) taskResult(t *testing.T, run, task, result string) string {
 	return ""
 }
 
-// files reads the files of an image of one layer.
-func (j *journey) files(t *testing.T, app, digest string) map[string]string {
-	t.Helper()
-	layers, err := j.image(t, app, digest).Layers()
-	check(t, err)
-	files := map[string]string{}
-	for _, layer := range layers {
-		content, err := layer.Uncompressed()
-		check(t, err)
-		archive := tar.NewReader(content)
-		for {
-			header, err := archive.Next()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			check(t, err)
-			data, err := io.ReadAll(archive)
-			check(t, err)
-			files[strings.Trim(header.Name, "/")] = string(data)
-		}
-	}
-	return files
-}
-
 // otherHostKey is a line of known_hosts for the same host with another key.
 func otherHostKey(t *testing.T, line string) string {
 	t.Helper()
 	public, _, err := ed25519.GenerateKey(rand.Reader)
-	check(t, err)
+	env.Check(t, err)
 	key, err := ssh.NewPublicKey(public)
-	check(t, err)
+	env.Check(t, err)
 	return strings.Fields(line)[0] + " " + string(ssh.MarshalAuthorizedKey(key))
 }

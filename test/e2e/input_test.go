@@ -13,20 +13,22 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
 )
 
-// badInput tries what can be wrong before anything is changed. Every case is one
+// TestBadInput tries what can be wrong before anything is changed. Every case is one
 // clear error, and the cluster stays as it was.
-func (j *journey) badInput(t *testing.T) {
-	mountains := filepath.Join(j.examples, "mountains")
+func TestBadInput(t *testing.T) {
+	ns := env.Namespace(t)
+	mountains := env.Root("examples", "mountains")
 	file := filepath.Join(t.TempDir(), "file")
-	check(t, os.WriteFile(file, nil, 0o644))
-	empty := project(t, "empty", map[string]string{"README": ""})
-	python := project(t, "python", map[string]string{"pyproject.toml": "[project]\nname = \"x\"\n"})
-	fresh := j.suite.namespace(t)
+	env.Check(t, os.WriteFile(file, nil, 0o644))
+	empty := env.Project(t, "empty", map[string]string{"README": ""})
+	python := env.Project(t, "python", map[string]string{"pyproject.toml": "[project]\nname = \"x\"\n"})
+	fresh := ns.EmptyNamespace(t)
 	nobody := "--as=e2e-nobody"
 	absent := filepath.Join(t.TempDir(), "absent")
-	stale := j.staleKubeconfig(t)
+	stale := staleKubeconfig(t, ns)
 	// No config of the home directory, none of the environment.
 	none := "KUBECONFIG="
 
@@ -44,12 +46,12 @@ func (j *journey) badInput(t *testing.T) {
 		{"not a directory", "", []string{"build", file}, []string{file, "not a directory"}},
 		{"neither Dockerfile nor Python", "", []string{"build", empty}, []string{empty, "neither a Dockerfile nor a Python project"}},
 		{"no app", "", []string{"build", python}, []string{python, "no application was found", "--entrypoint module:attribute"}},
-		{"several apps", "", []string{"build", project(t, "apps", tree(t, "several-apps"))}, []string{"there are 2 apps, name one with --entrypoint", "internal.main:app (internal/main.py:3)", "public:app"}},
-		{"several projects", "", []string{"build", project(t, "mono", tree(t, "monorepo"))}, []string{"holds 2 projects", "services/api", "services/worker"}},
-		{"a lock of something else", "", []string{"build", project(t, "lock", tree(t, "lock-mismatch-uv"))}, []string{"uv.lock does not match pyproject.toml: redis>=5", "run uv lock"}},
-		{"no such Python", "", []string{"build", project(t, "old", tree(t, "old-python"))}, []string{"pyproject.toml:4: there is no image of Python >=2.7,<3.8"}},
-		{"no TOML", "", []string{"build", project(t, "invalid", tree(t, "invalid-pyproject"))}, []string{"pyproject.toml:4:1: "}},
-		{"no such setting", "", []string{"build", project(t, "settings", map[string]string{"main.py": "", "pyproject.toml": "[tool.kubectl-pyflow]\nreplica = 3\n"})}, []string{"pyproject.toml:2:1: ", "replica", "replicas"}},
+		{"several apps", "", []string{"build", env.Project(t, "apps", env.Tree(t, "several-apps"))}, []string{"there are 2 apps, name one with --entrypoint", "internal.main:app (internal/main.py:3)", "public:app"}},
+		{"several projects", "", []string{"build", env.Project(t, "mono", env.Tree(t, "monorepo"))}, []string{"holds 2 projects", "services/api", "services/worker"}},
+		{"a lock of something else", "", []string{"build", env.Project(t, "lock", env.Tree(t, "lock-mismatch-uv"))}, []string{"uv.lock does not match pyproject.toml: redis>=5", "run uv lock"}},
+		{"no such Python", "", []string{"build", env.Project(t, "old", env.Tree(t, "old-python"))}, []string{"pyproject.toml:4: there is no image of Python >=2.7,<3.8"}},
+		{"no TOML", "", []string{"build", env.Project(t, "invalid", env.Tree(t, "invalid-pyproject"))}, []string{"pyproject.toml:4:1: "}},
+		{"no such setting", "", []string{"build", env.Project(t, "settings", map[string]string{"main.py": "", "pyproject.toml": "[tool.kubectl-pyflow]\nreplica = 3\n"})}, []string{"pyproject.toml:2:1: ", "replica", "replicas"}},
 		{"no such Dockerfile", "", []string{"build", mountains, "--file", "Containerfile"}, []string{"Containerfile"}},
 		{"bad name", "", []string{"build", mountains, "--name", "Bad_Name"}, []string{"Bad_Name"}},
 		{"bad build argument", "", []string{"build", mountains, "--build-arg", "novalue"}, []string{"novalue"}},
@@ -68,9 +70,9 @@ func (j *journey) badInput(t *testing.T) {
 		{"no repository", "", []string{"build", "--git", "git.example.com"}, []string{"--git", "https://"}},
 		{"path out of the repository", "", []string{"build", "--git", "https://git.example.com/a/b", "--path", "../c"}, []string{"--path ../c"}},
 		{"revision of a folder", "", []string{"build", mountains, "--revision", "main"}, []string{"--revision", "--git"}},
-		{"run that is not there", "", []string{"logs", "e2e-none", "-n", j.namespace}, []string{"e2e-none"}},
-		{"repeat a run that is not there", "", []string{"rerun", "e2e-none", "-n", j.namespace}, []string{"e2e-none"}},
-		{"cancel a run that is not there", "", []string{"cancel", "e2e-none", "-n", j.namespace}, []string{"e2e-none"}},
+		{"run that is not there", "", []string{"logs", "e2e-none", "-n", ns.Name}, []string{"e2e-none"}},
+		{"repeat a run that is not there", "", []string{"rerun", "e2e-none", "-n", ns.Name}, []string{"e2e-none"}},
+		{"cancel a run that is not there", "", []string{"cancel", "e2e-none", "-n", ns.Name}, []string{"e2e-none"}},
 		{"bad port", "", []string{"build", mountains, "--port", "99999"}, []string{"port"}},
 		{"bad timeout", "", []string{"build", mountains, "--timeout", "-1s"}, []string{"timeout"}},
 		{"namespace without setup", "", []string{"build", mountains, "-n", fresh}, []string{"not set up in namespace " + fresh, "setup"}},
@@ -84,7 +86,7 @@ func (j *journey) badInput(t *testing.T) {
 		withoutRights   []string
 	}{
 		{"setup", "", []string{"e2e-nobody", `cannot get resource "namespaces"`}},
-		{"build", mountains, []string{"missing rights", "get secrets pyflow-registry in namespace " + j.namespace, "ask an admin"}},
+		{"build", mountains, []string{"missing permissions", "get secrets pyflow-registry in namespace " + ns.Name, "ask an admin"}},
 		// Whoever is logged in may see what there is of the platform.
 		{"status", "", nil},
 	} {
@@ -103,22 +105,22 @@ func (j *journey) badInput(t *testing.T) {
 			input{verb.name + " with a token that has expired", "KUBECONFIG=" + stale, with(), []string{"credentials"}},
 		)
 		if verb.withoutRights != nil {
-			inputs = append(inputs, input{verb.name + " without rights", "", with(nobody, "-n", j.namespace), verb.withoutRights})
+			inputs = append(inputs, input{verb.name + " without rights", "", with(nobody, "-n", ns.Name), verb.withoutRights})
 		}
 	}
 
-	before, runs := j.inventory(t), len(j.runs(t, j.namespace))
+	before, runs := ns.Inventory(t), len(ns.Runs(t))
 	for _, input := range inputs {
 		t.Run(input.name, func(t *testing.T) {
-			cmd := j.command(t.Context(), "kubectl", append([]string{"pyflow"}, input.args...)...)
+			cmd := ns.Command(t.Context(), "kubectl", append([]string{"pyflow"}, input.args...)...)
 			if input.env != "" {
 				cmd.Env = append(cmd.Env, input.env)
 			}
-			r := finish(t, cmd, cmd.Run).failed(t, input.words...)
-			if r.stdout != "" || strings.Contains(r.stderr, "e2e-git-password") {
+			r := env.Finish(t, cmd, cmd.Run).Failed(t, input.words...)
+			if r.Stdout != "" || strings.Contains(r.Stderr, "e2e-git-password") {
 				t.Errorf("stdout should be empty, and stderr without passwords\n%s", r)
 			}
-			lines := slices.DeleteFunc(strings.Split(strings.TrimSpace(r.stderr), "\n"), func(line string) bool {
+			lines := slices.DeleteFunc(strings.Split(strings.TrimSpace(r.Stderr), "\n"), func(line string) bool {
 				return strings.HasPrefix(line, "✓ ") || strings.HasPrefix(line, "✗ ") // a step
 			})
 			if len(lines) == 0 || !strings.HasPrefix(lines[0], "error: ") || len(lines) > 2 {
@@ -126,23 +128,21 @@ func (j *journey) badInput(t *testing.T) {
 			}
 		})
 	}
-	if changes := changes(before, j.inventory(t)); len(changes) > 0 {
-		t.Errorf("the cluster has changed:\n%s", strings.Join(changes, "\n"))
-	}
-	if after := len(j.runs(t, j.namespace)); after != runs {
+	ns.Unchanged(t, before)
+	if after := len(ns.Runs(t)); after != runs {
 		t.Errorf("%d runs were created", after-runs)
 	}
 }
 
 // staleKubeconfig is the real one with a login that nobody knows.
-func (j *journey) staleKubeconfig(t *testing.T) string {
+func staleKubeconfig(t *testing.T, ns *env.NS) string {
 	t.Helper()
-	config, err := clientcmd.LoadFromFile(j.kubeconfig)
-	check(t, err)
+	config, err := clientcmd.LoadFromFile(ns.Kubeconfig)
+	env.Check(t, err)
 	for name := range config.AuthInfos {
 		config.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: "stale"}
 	}
 	file := filepath.Join(t.TempDir(), "kubeconfig")
-	check(t, clientcmd.WriteToFile(*config, file))
+	env.Check(t, clientcmd.WriteToFile(*config, file))
 	return file
 }

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -27,16 +26,20 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podforward"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/registrytest"
 )
 
-// exposure checks what of the platform can be reached from where, and what its
+// TestExposure checks what of the platform can be reached from where, and what its
 // pods could do if somebody took them over.
-func (j *journey) exposure(t *testing.T) {
-	config, err := platform.Config(t.Context(), j.kube)
-	check(t, err)
+func TestExposure(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	config, err := platform.Config(t.Context(), ns.Kube)
+	env.Check(t, err)
 	mode := config.NodeAccess.Mode
-	services, err := j.kube.CoreV1().Services(manifests.SystemNamespace).List(t.Context(), metav1.ListOptions{})
-	check(t, err)
+	services, err := ns.Kube.CoreV1().Services(manifests.SystemNamespace).List(t.Context(), metav1.ListOptions{})
+	env.Check(t, err)
 	if len(services.Items) < 2 {
 		t.Errorf("there are %d services", len(services.Items))
 	}
@@ -47,8 +50,8 @@ func (j *journey) exposure(t *testing.T) {
 			t.Errorf("service %s is open to the outside: %+v", service.Name, service.Spec)
 		}
 	}
-	pods, err := j.kube.CoreV1().Pods(manifests.SystemNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of=pyflow"})
-	check(t, err)
+	pods, err := ns.Kube.CoreV1().Pods(manifests.SystemNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of=pyflow"})
+	env.Check(t, err)
 	parts := map[string]bool{}
 	for _, pod := range pods.Items {
 		parts[pod.Labels["app.kubernetes.io/name"]] = true
@@ -58,7 +61,7 @@ func (j *journey) exposure(t *testing.T) {
 		t.Errorf("the platform's pods are %v", parts)
 	}
 	if mode != manifests.NodeAccessNodePort {
-		j.closed(t)
+		closed(t, ns)
 	}
 	processes(t)
 }
@@ -106,12 +109,12 @@ func confined(t *testing.T, pod corev1.Pod, mode manifests.NodeAccess) {
 }
 
 // closed checks that the nodes' door is on no address but their loopback.
-func (j *journey) closed(t *testing.T) {
+func closed(t *testing.T, ns *env.NS) {
 	t.Helper()
-	nodes, err := j.kube.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
-	check(t, err)
+	nodes, err := ns.Kube.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	env.Check(t, err)
 	_, port, err := net.SplitHostPort(manifests.NodeHost)
-	check(t, err)
+	env.Check(t, err)
 	for _, node := range nodes.Items {
 		for _, address := range node.Status.Addresses {
 			if address.Type != corev1.NodeInternalIP && address.Type != corev1.NodeExternalIP {
@@ -134,7 +137,7 @@ func (j *journey) closed(t *testing.T) {
 func processes(t *testing.T) {
 	t.Helper()
 	directories, err := filepath.Glob("/proc/[0-9]*")
-	check(t, err)
+	env.Check(t, err)
 	// To listen on a port below 1024, which is an attribute of Caddy's file.
 	const bindService = 1 << 10
 	seen := map[string]bool{}
@@ -156,7 +159,7 @@ func processes(t *testing.T) {
 		t.Logf("%s: user %s, capabilities %s of %s, no new privileges %s, seccomp %s", line, state["Uid"], state["CapEff"], state["CapBnd"], state["NoNewPrivs"], state["Seccomp"])
 		for _, set := range []string{"CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"} {
 			capabilities, err := strconv.ParseUint(state[set], 16, 64)
-			check(t, err)
+			env.Check(t, err)
 			if isCaddy {
 				capabilities &^= bindService
 			}
@@ -193,73 +196,73 @@ func processState(directory string) (map[string]string, error) {
 
 // developerOf makes a login to the cluster that may do in the journey's namespace
 // what an admin gives developers, and nothing more, and returns a kubeconfig.
-func (j *journey) developerOf(t *testing.T) string {
+func developerOf(t *testing.T, ns *env.NS) string {
 	t.Helper()
 	const name = "developer"
-	_, err := j.kube.CoreV1().ServiceAccounts(j.namespace).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	check(t, err)
-	_, err = j.kube.RbacV1().RoleBindings(j.namespace).Create(t.Context(), &rbacv1.RoleBinding{
+	_, err := ns.Kube.CoreV1().ServiceAccounts(ns.Name).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	env.Check(t, err)
+	_, err = ns.Kube.RbacV1().RoleBindings(ns.Name).Create(t.Context(), &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "pyflow-developer"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: name, Namespace: j.namespace}},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: name, Namespace: ns.Name}},
 	}, metav1.CreateOptions{})
-	check(t, err)
+	env.Check(t, err)
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
-		_ = j.kube.RbacV1().RoleBindings(j.namespace).Delete(ctx, name, metav1.DeleteOptions{})
-		_ = j.kube.CoreV1().ServiceAccounts(j.namespace).Delete(ctx, name, metav1.DeleteOptions{})
+		_ = ns.Kube.RbacV1().RoleBindings(ns.Name).Delete(ctx, name, metav1.DeleteOptions{})
+		_ = ns.Kube.CoreV1().ServiceAccounts(ns.Name).Delete(ctx, name, metav1.DeleteOptions{})
 	})
-	token, err := j.kube.CoreV1().ServiceAccounts(j.namespace).CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-	check(t, err)
-	config, err := clientcmd.LoadFromFile(j.kubeconfig)
-	check(t, err)
+	token, err := ns.Kube.CoreV1().ServiceAccounts(ns.Name).CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	env.Check(t, err)
+	config, err := clientcmd.LoadFromFile(ns.Kubeconfig)
+	env.Check(t, err)
 	for user := range config.AuthInfos {
 		config.AuthInfos[user] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
 	}
 	file := filepath.Join(t.TempDir(), "kubeconfig")
-	check(t, clientcmd.WriteToFile(*config, file))
+	env.Check(t, clientcmd.WriteToFile(*config, file))
 	return file
 }
 
-// developer does all that developers do with the rights that docs give them, and
+// TestDeveloper does all that developers do with the rights that docs give them, and
 // then what they may not.
-func (j *journey) developer(t *testing.T) {
-	kubeconfig := j.developerOf(t)
-	as := func(args ...string) result {
+func TestDeveloper(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	kubeconfig := developerOf(t, ns)
+	as := func(args ...string) env.Result {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), commandLimit)
+		ctx, cancel := context.WithTimeout(t.Context(), env.CommandLimit)
 		defer cancel()
-		cmd := j.command(ctx, "kubectl", args...)
+		cmd := ns.Command(ctx, "kubectl", args...)
 		cmd.Env = append(cmd.Env, "KUBECONFIG="+kubeconfig)
-		r := finish(t, cmd, cmd.Run)
-		t.Logf("as developer: %s: exit code %d: %s", shorten(r.line), r.code, shorten(strings.TrimSpace(r.stderr)))
+		r := env.Finish(t, cmd, cmd.Run)
+		t.Logf("as developer: %s: exit code %d: %s", registrytest.Shorten(r.Line), r.Code, registrytest.Shorten(strings.TrimSpace(r.Stderr)))
 		return r
 	}
-	dir := project(t, "small", map[string]string{"Dockerfile": "FROM python:3.13-slim\nCMD [\"python\", \"-m\", \"http.server\", \"8000\"]\n"})
-	j.forget(t, "small")
-	built := as("pyflow", "build", "-n", j.namespace, "--port", "8000", dir)
-	fmt.Fprintln(&j.outputs, built)
-	digest, url := built.released(t)
-	serves(t, url, "Directory listing")
-	status := as("pyflow", "status", "-n", j.namespace).succeeded(t)
+	dir := env.Project(t, "small", map[string]string{"Dockerfile": "FROM python:3.13-slim\nCMD [\"python\", \"-m\", \"http.server\", \"8000\"]\n"})
+	built := as("pyflow", "build", "-n", ns.Name, "--port", "8000", dir)
+	digest, url := built.Released(t)
+	env.Serves(t, url, "Directory listing")
+	status := as("pyflow", "status", "-n", ns.Name).Succeeded(t)
 	for _, word := range []string{"small", "Succeeded", digest[:19], url} {
-		if !strings.Contains(status.stdout, word) {
+		if !strings.Contains(status.Stdout, word) {
 			t.Errorf("status should have %q\n%s", word, status)
 		}
 	}
-	run := j.runs(t, j.namespace)[0].Name
-	if log := as("logs", "-n", j.namespace, "-l", "tekton.dev/pipelineRun="+run+",tekton.dev/pipelineTask="+manifests.BuildTask, "--all-containers").succeeded(t); log.stdout == "" {
+	run := ns.Runs(t)[0].Name
+	if log := as("logs", "-n", ns.Name, "-l", "tekton.dev/pipelineRun="+run+",tekton.dev/pipelineTask="+manifests.BuildTask, "--all-containers").Succeeded(t); log.Stdout == "" {
 		t.Errorf("the run's pod should have a log\n%s", log)
 	}
-	as("get", "secret", manifests.RegistrySecret, "-n", j.namespace).succeeded(t)
+	as("get", "secret", manifests.RegistrySecret, "-n", ns.Name).Succeeded(t)
 
-	_, err := j.kube.CoreV1().Secrets(j.namespace).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "of-an-app"}}, metav1.CreateOptions{})
-	check(t, err)
+	_, err := ns.Kube.CoreV1().Secrets(ns.Name).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "of-an-app"}}, metav1.CreateOptions{})
+	env.Check(t, err)
 	t.Cleanup(func() {
-		_ = j.kube.CoreV1().Secrets(j.namespace).Delete(context.WithoutCancel(t.Context()), "of-an-app", metav1.DeleteOptions{})
+		_ = ns.Kube.CoreV1().Secrets(ns.Name).Delete(context.WithoutCancel(t.Context()), "of-an-app", metav1.DeleteOptions{})
 	})
-	neighbor := j.neighbor(t, "c")
-	before := j.inventory(t)
+	neighbor := env.Namespace(t)
+	before := ns.Inventory(t)
 	system := manifests.SystemNamespace
 	for _, args := range [][]string{
 		{"get", "secrets", "-n", system},
@@ -272,13 +275,13 @@ func (j *journey) developer(t *testing.T) {
 		{"get", "configmap", manifests.RegistryName, "-n", system},
 		{"exec", manifests.RegistryPod, "-n", system, "--", "true"},
 		{"delete", "pod", manifests.RegistryPod, "-n", system},
-		{"get", "secrets", "-n", j.namespace},
-		{"get", "secret", "of-an-app", "-n", j.namespace},
-		{"get", "secret", manifests.RegistrySecret, "-n", neighbor},
-		{"get", "pods", "-n", neighbor},
-		{"get", "pipelineruns.tekton.dev", "-n", neighbor},
+		{"get", "secrets", "-n", ns.Name},
+		{"get", "secret", "of-an-app", "-n", ns.Name},
+		{"get", "secret", manifests.RegistrySecret, "-n", neighbor.Name},
+		{"get", "pods", "-n", neighbor.Name},
+		{"get", "pipelineruns.tekton.dev", "-n", neighbor.Name},
 	} {
-		if r := as(args...); r.code != 1 || !strings.Contains(r.stderr, "orbidden") {
+		if r := as(args...); r.Code != 1 || !strings.Contains(r.Stderr, "orbidden") {
 			t.Errorf("it should have been forbidden\n%s", r)
 		}
 	}
@@ -295,59 +298,57 @@ func (j *journey) developer(t *testing.T) {
 		{"get", "pods/" + manifests.StorageName + "-0", "portforward", system},
 		{"create", "pods/" + manifests.RegistryPod, "exec", system},
 		{"get", "pods/" + manifests.RegistryPod, "log", system},
-		{"create", "pods", "portforward", j.namespace},
-		{"list", "secrets", "", j.namespace},
-		{"update", "pods", "", j.namespace},
-		{"create", "pods", "exec", j.namespace},
-		{"create", "rolebindings.rbac.authorization.k8s.io", "", j.namespace},
-		{"create", "serviceaccounts", "token", j.namespace},
-		{"impersonate", "serviceaccounts", "", j.namespace},
-		{"get", "secrets", "", neighbor},
-		{"create", "pipelineruns.tekton.dev", "", neighbor},
+		{"create", "pods", "portforward", ns.Name},
+		{"list", "secrets", "", ns.Name},
+		{"update", "pods", "", ns.Name},
+		{"create", "pods", "exec", ns.Name},
+		{"create", "rolebindings.rbac.authorization.k8s.io", "", ns.Name},
+		{"create", "serviceaccounts", "token", ns.Name},
+		{"impersonate", "serviceaccounts", "", ns.Name},
+		{"get", "secrets", "", neighbor.Name},
+		{"create", "pipelineruns.tekton.dev", "", neighbor.Name},
 	} {
-		if r := as("auth", "can-i", question.verb, question.resource, "--subresource="+question.subresource, "-n", question.namespace); r.code != 1 || !strings.HasPrefix(r.stdout, "no") {
+		if r := as("auth", "can-i", question.verb, question.resource, "--subresource="+question.subresource, "-n", question.namespace); r.Code != 1 || !strings.HasPrefix(r.Stdout, "no") {
 			t.Errorf("may %s %s %s in %s\n%s", question.verb, question.resource, question.subresource, question.namespace, r)
 		}
 	}
-	as("auth", "can-i", "create", "pods/"+manifests.RegistryPod, "--subresource=portforward", "-n", system).succeeded(t)
-	list := as("auth", "can-i", "--list", "-n", system).succeeded(t)
-	for line := range strings.Lines(list.stdout) {
+	as("auth", "can-i", "create", "pods/"+manifests.RegistryPod, "--subresource=portforward", "-n", system).Succeeded(t)
+	list := as("auth", "can-i", "--list", "-n", system).Succeeded(t)
+	for line := range strings.Lines(list.Stdout) {
 		if strings.HasPrefix(line, "secrets") || strings.HasPrefix(line, "*") {
 			t.Errorf("in namespace %s: %s", system, line)
 		}
 	}
-	j.developerForwards(t, kubeconfig)
+	developerForwards(t, ns, kubeconfig)
 
-	as("pyflow", "build", "-n", neighbor, filepath.Join(j.examples, "mountains")).failed(t, "missing rights", "get secrets "+manifests.RegistrySecret+" in namespace "+neighbor)
-	if runs := j.runs(t, neighbor); len(runs) > 0 {
-		t.Errorf("%d runs were created in namespace %s", len(runs), neighbor)
+	as("pyflow", "build", "-n", neighbor.Name, env.Root("examples", "mountains")).Failed(t, "missing permissions", "get secrets "+manifests.RegistrySecret+" in namespace "+neighbor.Name)
+	if runs := neighbor.Runs(t); len(runs) > 0 {
+		t.Errorf("%d runs were created in namespace %s", len(runs), neighbor.Name)
 	}
 	for _, args := range [][]string{{}, {"--rotate-credentials"}} {
-		as(append([]string{"pyflow", "setup", "-n", j.namespace}, args...)...).failed(t)
+		as(append([]string{"pyflow", "setup", "-n", ns.Name}, args...)...).Failed(t)
 	}
-	if changes := changes(before, j.inventory(t)); len(changes) > 0 {
-		t.Errorf("the platform has changed:\n%s", strings.Join(changes, "\n"))
-	}
+	ns.Unchanged(t, before)
 }
 
 // developerForwards tries all doors of the platform but the front's.
-func (j *journey) developerForwards(t *testing.T, kubeconfig string) {
+func developerForwards(t *testing.T, ns *env.NS, kubeconfig string) {
 	t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-	check(t, err)
+	env.Check(t, err)
 	client, err := kubernetes.NewForConfig(config)
-	check(t, err)
-	pods, err := j.kube.CoreV1().Pods(manifests.SystemNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of=pyflow"})
-	check(t, err)
+	env.Check(t, err)
+	pods, err := ns.Kube.CoreV1().Pods(manifests.SystemNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of=pyflow"})
+	env.Check(t, err)
 	for _, pod := range pods.Items {
 		for _, port := range []int{manifests.RegistryPort, 2019, 8080} {
 			dial, err := podforward.Dialer(config, client, manifests.SystemNamespace, pod.Name, port)
-			check(t, err)
+			env.Check(t, err)
 			reached := errors.New("it answers")
 			connection, err := dial(t.Context(), "", "")
 			if err == nil {
 				// Whether somebody listens is known with the first byte.
-				check(t, connection.SetDeadline(time.Now().Add(settleLimit)))
+				env.Check(t, connection.SetDeadline(time.Now().Add(env.SettleLimit)))
 				_, err = connection.Write([]byte("GET / HTTP/1.0\r\n\r\n"))
 				if err == nil {
 					_, err = connection.Read(make([]byte, 1))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
 )
 
 // A test program that writes what pytest does, where pytest is told to, without an
@@ -37,19 +38,18 @@ if __name__ == "__main__":
     http.server.test(http.server.SimpleHTTPRequestHandler, port=8080)
 `
 
-// tests are a stage between build and delivery.
-func (j *journey) tests(t *testing.T) {
+// TestTests are a stage between build and delivery.
+func TestTests(t *testing.T) {
 	t.Parallel()
-	j.forget(t, "tested")
-	j.forgetRuns(t, "tested")
-	dir := project(t, "tested", map[string]string{
+	ns := env.Namespace(t)
+	dir := env.Project(t, "tested", map[string]string{
 		"Dockerfile": "FROM python:3.13-slim\nWORKDIR /app\nCOPY main.py .\nUSER 10001\nENV PYTHONPATH=/app\nEXPOSE 8080\nCMD [\"python\", \"main.py\"]\n",
 		"main.py":    testServer, "checks/run.py": testProgram,
 	})
 	results := filepath.Join(t.TempDir(), "results.xml")
 	test := []string{dir, "--test", "python checks/run.py", "--junit", results}
-	green := j.pyflowBuild(t, append(test, "-o", "json")...).succeeded(t)
-	told := events(t, green)
+	green := ns.Build(t, append(test, "-o", "json")...).Succeeded(t)
+	told := env.Events(t, green)
 	if !slices.Equal(told[0].Phases, event.Phases()) {
 		t.Errorf("planned are %v", told[0].Phases)
 	}
@@ -57,37 +57,37 @@ func (j *journey) tests(t *testing.T) {
 	if result.Tests == nil || *result.Tests != (event.Tests{Total: 2, DurationSeconds: 0.5}) {
 		t.Errorf("the tests are %+v\n%s", result.Tests, green)
 	}
-	serves(t, result.URL, "the word is good")
-	j.pyflowBuild(t, dir, "--test", "python checks/run.py").succeeded(t).says(t, "runs already")
+	env.Serves(t, result.URL, "the word is good")
+	ns.Build(t, dir, "--test", "python checks/run.py").Succeeded(t).Says(t, "runs already")
 
-	check(t, os.WriteFile(filepath.Join(dir, "main.py"), []byte(strings.Replace(testServer, "good", "bad", 1)), 0o600))
+	env.Check(t, os.WriteFile(filepath.Join(dir, "main.py"), []byte(strings.Replace(testServer, "good", "bad", 1)), 0o600))
 	// The second time the image is there, and still not delivered.
 	for range 2 {
-		j.pyflowBuild(t, test...).failed(t, "1 of 2 tests failed: checks.word", "[test] the word is bad")
+		ns.Build(t, test...).Failed(t, "1 of 2 tests failed: checks.word", "[test] the word is bad")
 		content, err := os.ReadFile(results)
-		check(t, err)
-		if kept := j.pyflow(t, "logs", "tested", "--junit", "-n", j.namespace).succeeded(t); kept.stdout != string(content) || !strings.Contains(kept.stdout, `message="red"`) {
+		env.Check(t, err)
+		if kept := ns.Pyflow(t, "logs", "tested", "--junit").Succeeded(t); kept.Stdout != string(content) || !strings.Contains(kept.Stdout, `message="red"`) {
 			t.Errorf("kept is\n%s", kept)
 		}
 	}
-	serves(t, result.URL, "the word is good")
-	for _, run := range j.runsOf(t, "tested")[:2] {
+	env.Serves(t, result.URL, "the word is good")
+	for _, run := range ns.RunsOf(t, "tested")[:2] {
 		if outcome := pipelinerun.Verdict(&run); outcome.Digest == "" || outcome.Tested || outcome.Succeeded {
 			t.Errorf("a run that was red says %+v", outcome)
 		}
 	}
 }
 
-// testStage is a stage whose instructions are the test.
-func (j *journey) testStage(t *testing.T) {
+// TestTestStage is a stage whose instructions are the test.
+func TestTestStage(t *testing.T) {
 	t.Parallel()
-	j.forgetRuns(t, "staged")
-	dir := project(t, "staged", map[string]string{
+	ns := env.Namespace(t)
+	dir := env.Project(t, "staged", map[string]string{
 		"Dockerfile": "FROM python:3.13-slim AS run\nCOPY main.py /\nFROM run AS test\nRUN python -c 'import main; assert main.WORD == \"bad\"'\nFROM run\n",
 		"main.py":    testServer,
 	})
-	j.pyflowBuild(t, dir, "--no-deploy").failed(t, "the tests failed: Dockerfile:4: RUN python", "AssertionError")
-	run := j.runsOf(t, "staged")[0]
+	ns.Build(t, dir, "--no-deploy").Failed(t, "the tests failed: Dockerfile:4: RUN python", "AssertionError")
+	run := ns.RunsOf(t, "staged")[0]
 	if outcome := pipelinerun.Verdict(&run); outcome.Digest == "" || outcome.Tested {
 		t.Errorf("a run that was red says %+v", outcome)
 	}

@@ -37,16 +37,28 @@ func (c *Cluster) Build(ctx context.Context) error {
 	return err
 }
 
-// build makes what is missing and returns the images.
+// build makes what is missing and returns the images. The images of Debian packages
+// are made while the compiler runs: they wait for downloads most of the time.
 func (c *Cluster) build(ctx context.Context) (imageSet, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	debian := make(chan error, 1)
+	go func() { debian <- c.buildDebian(ctx) }()
+	images, err := c.buildFromSource(ctx)
+	if err != nil {
+		cancel()
+		<-debian
+		return imageSet{}, err
+	}
+	return images, <-debian
+}
+
+// buildFromSource makes the programs, and the images that hold them.
+func (c *Cluster) buildFromSource(ctx context.Context) (imageSet, error) {
 	if err := c.buildPrograms(ctx); err != nil {
 		return imageSet{}, err
 	}
-	images, err := c.buildImages(ctx)
-	if err != nil {
-		return imageSet{}, err
-	}
-	return images, c.buildDebian(ctx)
+	return c.buildImages(ctx)
 }
 
 func (c *Cluster) buildPrograms(ctx context.Context) error {
@@ -172,6 +184,8 @@ func (c *Cluster) buildDebian(ctx context.Context) error {
 
 // install installs what is missing on the host.
 func (c *Cluster) install(ctx context.Context, forBuild bool) error {
+	c.installing.Lock()
+	defer c.installing.Unlock()
 	packages := host.MissingPackages(forBuild)
 	if len(packages) == 0 {
 		return nil

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/catalog"
@@ -33,6 +34,9 @@ type Cluster struct {
 	log     *progress.Log
 	errOut  io.Writer
 	builder *programs.Builder
+
+	// installing serializes the package manager.
+	installing sync.Mutex
 }
 
 // New returns the cluster below the user's cache directory. gomod is the text

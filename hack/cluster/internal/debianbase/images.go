@@ -66,6 +66,21 @@ func Images() []Image {
 			},
 		},
 		{
+			Repository: "docker.io/library/busybox",
+			Tags:       []string{"1.37"},
+			Config:     oci.Config{Env: []string{"PATH=/bin"}, Cmd: []string{"sh"}},
+			variant:    extract,
+			packages:   "busybox-static",
+			hooks: []string{
+				// As published: one program, and a link to it for each command.
+				`mv "$1/usr/bin/busybox" "$1/busybox" && rm -rf "$1/usr" "$1/bin" "$1/sbin" "$1"/lib* && mkdir -p "$1/bin" "$1/etc" && mv "$1/busybox" "$1/bin/"`,
+				`"$1/bin/busybox" --list | while read -r name; do [ -e "$1/bin/$name" ] || ln -s busybox "$1/bin/$name"; done`,
+				`printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n' > "$1/etc/passwd"`,
+				`printf 'root:x:0:\nnobody:x:65534:\n' > "$1/etc/group"`,
+				`install -d -m 1777 "$1/tmp" && install -d -m 0700 "$1/root"`,
+			},
+		},
+		{
 			Repository: "docker.io/alpine/git",
 			// As in the platform's manifests; the version that the suite has is
 			// another one.

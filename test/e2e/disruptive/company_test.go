@@ -1,6 +1,6 @@
 //go:build e2e
 
-package e2e
+package disruptive
 
 import (
 	"archive/zip"
@@ -17,7 +17,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -30,16 +29,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/registrytest"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/servers"
 )
 
 const (
@@ -66,15 +64,15 @@ type company struct {
 
 // newCompany starts the servers in this process. Pods reach the index by a
 // Service without a selector, so that it has a name, as it would have.
-func (j *journey) newCompany(t *testing.T) *company {
+func newCompany(t *testing.T, ns *app) *company {
 	t.Helper()
-	c := &company{host: "packages." + j.namespace + ".svc", password: rand.Text()}
+	c := &company{host: "packages." + ns.Name + ".svc", password: rand.Text()}
 	certificate := c.issue(t)
-	address := j.addressForPods(t)
+	address := ns.AddressForPods(t)
 
 	index, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
-	check(t, err)
-	serve(t, tls.NewListener(index, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}),
+	env.Check(t, err)
+	servers.Serve(t, tls.NewListener(index, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}),
 		func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/open" {
 				return
@@ -87,24 +85,24 @@ func (j *journey) newCompany(t *testing.T) *company {
 			serveIndex(w, r)
 		})
 	port := int32(index.Addr().(*net.TCPAddr).Port)
-	_, err = j.kube.CoreV1().Services(j.namespace).Create(t.Context(), &corev1.Service{
+	_, err = ns.Kube.CoreV1().Services(ns.Name).Create(t.Context(), &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: "packages"},
 		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "https", Port: 443}}},
 	}, metav1.CreateOptions{})
-	check(t, err)
+	env.Check(t, err)
 	portName := "https"
-	_, err = j.kube.DiscoveryV1().EndpointSlices(j.namespace).Create(t.Context(), &discoveryv1.EndpointSlice{
+	_, err = ns.Kube.DiscoveryV1().EndpointSlices(ns.Name).Create(t.Context(), &discoveryv1.EndpointSlice{
 		ObjectMeta:  metav1.ObjectMeta{Name: "packages", Labels: map[string]string{discoveryv1.LabelServiceName: "packages"}},
 		AddressType: discoveryv1.AddressTypeIPv4,
 		Ports:       []discoveryv1.EndpointPort{{Name: &portName, Port: &port}},
 		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{address}}},
 	}, metav1.CreateOptions{})
-	check(t, err)
+	env.Check(t, err)
 
 	proxy, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
-	check(t, err)
+	env.Check(t, err)
 	c.proxy = proxy.Addr().String()
-	serve(t, proxy, c.serveProxy)
+	servers.Serve(t, proxy, c.serveProxy)
 	return c
 }
 
@@ -114,13 +112,13 @@ func (c *company) issue(t *testing.T) tls.Certificate {
 	sign := func(template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) []byte {
 		template.SerialNumber, template.NotBefore, template.NotAfter = big.NewInt(1), time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour)
 		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-		check(t, err)
+		env.Check(t, err)
 		return der
 	}
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	check(t, err)
+	env.Check(t, err)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	check(t, err)
+	env.Check(t, err)
 	template := &x509.Certificate{
 		Subject: pkix.Name{CommonName: "e2e company root"}, SubjectKeyId: []byte("e2e company root"),
 		BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign,
@@ -130,43 +128,8 @@ func (c *company) issue(t *testing.T) tls.Certificate {
 		DNSNames: []string{c.host}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}, template, key, caKey)
 	c.ca = filepath.Join(t.TempDir(), "company-ca.pem")
-	check(t, os.WriteFile(c.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca}), 0o600))
+	env.Check(t, os.WriteFile(c.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca}), 0o600))
 	return tls.Certificate{Certificate: [][]byte{server}, PrivateKey: key}
-}
-
-// addressForPods is the address of this machine that the nodes, and the pods
-// through them, reach it under.
-func (j *journey) addressForPods(t *testing.T) string {
-	t.Helper()
-	nodes, err := j.kube.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
-	check(t, err)
-	for _, address := range nodes.Items[0].Status.Addresses {
-		if address.Type == corev1.NodeInternalIP {
-			// Nothing is sent: it asks for the route.
-			route, err := net.Dial("udp", net.JoinHostPort(address.Address, "9"))
-			check(t, err)
-			defer route.Close()
-			return route.LocalAddr().(*net.UDPAddr).IP.String()
-		}
-	}
-	t.Fatalf("node %s has no internal address", nodes.Items[0].Name)
-	return ""
-}
-
-// serve answers on a listener as long as the test lives.
-func serve(t *testing.T, listener net.Listener, handler http.HandlerFunc) {
-	t.Helper()
-	// Clients that refuse the certificate are part of the test.
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		_ = server.Serve(listener)
-	}()
-	t.Cleanup(func() {
-		_ = server.Close()
-		<-stopped
-	})
 }
 
 // serveIndex is a package index with one package.
@@ -212,31 +175,31 @@ func (c *company) serveProxy(w http.ResponseWriter, r *http.Request) {
 	(&httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}}).ServeHTTP(w, r)
 }
 
-// buildEnv gives builds a company's CA, index and proxy, and takes them back. It
+// TestCompany gives builds a company's CA, index and proxy, and takes them back. It
 // does so in a namespace of its own, and the other one gets the same.
-func (j *journey) buildEnv(t *testing.T) {
-	other := j.namespace
-	j = &journey{suite: j.suite, namespace: j.suite.namespace(t)}
-	setup := func(flags ...string) result {
+func TestCompany(t *testing.T) {
+	ns := theApp(t)
+	other := env.Namespace(t).Name
+	setup := func(flags ...string) env.Result {
 		t.Helper()
-		return j.pyflow(t, append([]string{"setup", "-n", j.namespace}, flags...)...).succeeded(t)
+		return ns.Pyflow(t, append([]string{"setup"}, flags...)...).Succeeded(t)
 	}
-	build := func(dir string) result {
+	build := func(dir string) env.Result {
 		t.Helper()
-		return j.pyflowBuild(t, dir, "--port", "8000")
+		return ns.Build(t, dir, "--port", "8000")
 	}
 	t.Cleanup(func() {
 		// The test's own context is done.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), settleLimit)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), env.SettleLimit)
 		defer cancel()
-		forget := j.command(ctx, "kubectl", "pyflow", "setup", "-n", other, "--build-ca", "", "--build-env", "")
+		forget := ns.Command(ctx, "kubectl", "pyflow", "setup", "-n", other, "--build-ca", "", "--build-env", "")
 		if out, err := forget.CombinedOutput(); err != nil {
 			t.Errorf("forget what builds get: %v\n%s", err, out)
 		}
 	})
-	company := j.newCompany(t)
+	company := newCompany(t, ns)
 	install := "pip install --no-cache-dir --disable-pip-version-check company-greeting"
-	dir := project(t, "company", map[string]string{"Dockerfile": fmt.Sprintf(`FROM python:3.13-slim AS packages
+	dir := env.Project(t, "company", map[string]string{"Dockerfile": fmt.Sprintf(`FROM python:3.13-slim AS packages
 RUN %s --target /packages
 RUN ["python", "-c", "import urllib.request; print(urllib.request.urlopen('https://%s/open').read())"]
 FROM python:3.13-slim
@@ -247,26 +210,26 @@ CMD ["python", "-m", "http.server", "8000"]
 `, install, company.host, install)})
 
 	setup("--build-env", fmt.Sprintf("PIP_INDEX_URL=https://me:%s@%s/simple/", company.password, company.host), "--build-env", "PIP_RETRIES=0")
-	build(dir).failed(t, "CERTIFICATE_VERIFY_FAILED")
+	build(dir).Failed(t, "CERTIFICATE_VERIFY_FAILED")
 
 	setup("--build-ca", company.ca)
-	setup().says(t, "nothing changed")
-	t.Run("dry run", j.dryRun)
-	built := build(dir).succeeded(t)
-	built.says(t, "hello from the company")
-	j.wantNoTrace(t, company, digestPattern.FindString(built.stdout))
-	for _, namespace := range []string{j.namespace, other} {
-		secret, err := j.kube.CoreV1().Secrets(namespace).Get(t.Context(), manifests.BuildSecret, metav1.GetOptions{})
-		check(t, err)
+	setup().Says(t, "nothing changed")
+	t.Run("dry run", ns.DryRun)
+	built := build(dir).Succeeded(t)
+	built.Says(t, "hello from the company")
+	wantNoTrace(t, ns, company, env.DigestPattern.FindString(built.Stdout))
+	for _, namespace := range []string{ns.Name, other} {
+		secret, err := ns.Kube.CoreV1().Secrets(namespace).Get(t.Context(), manifests.BuildSecret, metav1.GetOptions{})
+		env.Check(t, err)
 		if !strings.Contains(string(secret.Data["PIP_INDEX_URL"]), company.host) {
 			t.Errorf("namespace %s has another index, or none", namespace)
 		}
 	}
 
-	proxied := project(t, "proxied", map[string]string{"Dockerfile": "FROM python:3.13-slim\nRUN " + install + "\nCMD [\"python\", \"-m\", \"http.server\", \"8000\"]\n"})
+	proxied := env.Project(t, "proxied", map[string]string{"Dockerfile": "FROM python:3.13-slim\nRUN " + install + "\nCMD [\"python\", \"-m\", \"http.server\", \"8000\"]\n"})
 	setup("--build-env", fmt.Sprintf("HTTP_PROXY=http://me:%s@%s", company.password, company.proxy),
 		"--build-env", "PIP_INDEX_URL=http://"+onlyByProxy+"/simple/", "--build-env", "PIP_TRUSTED_HOST="+onlyByProxy)
-	build(proxied).succeeded(t)
+	build(proxied).Succeeded(t)
 	company.mu.Lock()
 	hosts := slices.Clone(company.proxied)
 	company.mu.Unlock()
@@ -276,24 +239,24 @@ CMD ["python", "-m", "http.server", "8000"]
 	if slices.ContainsFunc(hosts, func(host string) bool { return strings.HasSuffix(host, ".svc") }) {
 		t.Errorf("what is in the cluster went by the proxy: %q", hosts)
 	}
-	j.wantNoTrace(t, company, "")
+	wantNoTrace(t, ns, company, "")
 
 	setup("--build-ca", "", "--build-env", "")
-	for _, namespace := range []string{j.namespace, other, manifests.SystemNamespace} {
-		if _, err := j.kube.CoreV1().Secrets(namespace).Get(t.Context(), manifests.BuildSecret, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+	for _, namespace := range []string{ns.Name, other, manifests.SystemNamespace} {
+		if _, err := ns.Kube.CoreV1().Secrets(namespace).Get(t.Context(), manifests.BuildSecret, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 			t.Errorf("namespace %s still has the secret %s: %v", namespace, manifests.BuildSecret, err)
 		}
 	}
-	setup().says(t, "nothing changed")
+	setup().Says(t, "nothing changed")
 }
 
 // wantNoTrace looks for the company's password and CA wherever they must not be:
 // the image of the app company with that digest, the run, its pods and logs, and
 // the configuration.
-func (j *journey) wantNoTrace(t *testing.T, company *company, digest string) {
+func wantNoTrace(t *testing.T, ns *app, company *company, digest string) {
 	t.Helper()
 	ca, err := os.ReadFile(company.ca)
-	check(t, err)
+	env.Check(t, err)
 	needles := map[string]string{
 		"the password": company.password,
 		"the CA":       strings.Split(string(ca), "\n")[2],
@@ -307,30 +270,30 @@ func (j *journey) wantNoTrace(t *testing.T, company *company, digest string) {
 			}
 		}
 	}
-	run := j.runs(t, j.namespace)[0]
+	run := ns.Runs(t)[0]
 	objects := func(place string, object any) {
 		t.Helper()
 		data, err := json.Marshal(object)
-		check(t, err)
+		env.Check(t, err)
 		clean(place, data, "the password", "the CA")
 	}
 	objects("pipelinerun "+run.Name, run)
 	list := metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + run.Name}
-	tasks, err := j.tekton.TektonV1().TaskRuns(j.namespace).List(t.Context(), list)
-	check(t, err)
+	tasks, err := ns.Tekton.TektonV1().TaskRuns(ns.Name).List(t.Context(), list)
+	env.Check(t, err)
 	objects("taskruns", tasks.Items)
-	pods, err := j.kube.CoreV1().Pods(j.namespace).List(t.Context(), list)
-	check(t, err)
+	pods, err := ns.Kube.CoreV1().Pods(ns.Name).List(t.Context(), list)
+	env.Check(t, err)
 	objects("pods", pods.Items)
 	for _, pod := range pods.Items {
 		for _, container := range pod.Spec.Containers {
-			log, err := j.kube.CoreV1().Pods(j.namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: container.Name}).DoRaw(t.Context())
-			check(t, err)
+			log, err := ns.Kube.CoreV1().Pods(ns.Name).GetLogs(pod.Name, &corev1.PodLogOptions{Container: container.Name}).DoRaw(t.Context())
+			env.Check(t, err)
 			clean("log of "+pod.Name+"/"+container.Name, log, "the password", "the CA")
 		}
 	}
-	config, err := j.kube.CoreV1().ConfigMaps(manifests.SystemNamespace).Get(t.Context(), manifests.ConfigName, metav1.GetOptions{})
-	check(t, err)
+	config, err := ns.Kube.CoreV1().ConfigMaps(manifests.SystemNamespace).Get(t.Context(), manifests.ConfigName, metav1.GetOptions{})
+	env.Check(t, err)
 	objects("configmap "+config.Name, config)
 	if !strings.Contains(config.Data[manifests.ConfigKey], "PIP_INDEX_URL") {
 		t.Errorf("the configuration does not name the variables:\n%s", config.Data[manifests.ConfigKey])
@@ -339,66 +302,20 @@ func (j *journey) wantNoTrace(t *testing.T, company *company, digest string) {
 		return
 	}
 
-	image := j.image(t, "company", digest)
+	image := registrytest.Image(t, ns.NS, "company", digest)
 	settings, err := image.RawConfigFile()
-	check(t, err)
+	env.Check(t, err)
 	clean("the image's configuration and history", settings, "the password", "the CA", "the bundle")
 	if strings.Contains(string(settings), "PIP_INDEX_URL=") || strings.Contains(string(settings), "SSL_CERT_FILE") {
 		t.Errorf("the image knows of the variables: %s", settings)
 	}
 	layers, err := image.Layers()
-	check(t, err)
+	env.Check(t, err)
 	for i, layer := range layers {
 		content, err := layer.Uncompressed()
-		check(t, err)
+		env.Check(t, err)
 		data, err := io.ReadAll(content)
-		check(t, err)
+		env.Check(t, err)
 		clean(fmt.Sprintf("layer %d of %d", i+1, len(layers)), data, "the password", "the CA")
-	}
-}
-
-// image reads an app's image from the registry, as the namespace's own user.
-func (j *journey) image(t *testing.T, app, digest string) v1.Image {
-	t.Helper()
-	transport, user := j.toRegistry(t, j.namespace)
-	reference, err := name.NewDigest(manifests.RegistryHost + "/" + j.namespace + "/" + app + "@" + digest)
-	check(t, err)
-	image, err := remote.Image(reference, remote.WithContext(t.Context()), remote.WithTransport(transport),
-		remote.WithAuth(&authn.Basic{Username: user.Name, Password: user.Password}))
-	check(t, err)
-	return image
-}
-
-// buildEnvInput tries what can be wrong with what builds are to get. The cluster
-// stays as it was, and no value is printed.
-func (j *journey) buildEnvInput(t *testing.T) {
-	const secret = "not-to-be-printed"
-	file := filepath.Join(t.TempDir(), "file")
-	check(t, os.WriteFile(file, []byte("no certificate"), 0o600))
-	key := filepath.Join(t.TempDir(), "key.pem")
-	check(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("key")}), 0o600))
-	absent := filepath.Join(t.TempDir(), "absent")
-	before := j.inventory(t)
-	for name, test := range map[string]struct {
-		flags []string
-		words []string
-	}{
-		"no file":        {[]string{"--build-ca", absent}, []string{"--build-ca", absent}},
-		"no certificate": {[]string{"--build-ca", file}, []string{"--build-ca", file, "no PEM certificate"}},
-		"private key":    {[]string{"--build-ca", key}, []string{"--build-ca", key, "private key"}},
-		"no value":       {[]string{"--build-env", secret}, []string{"--build-env", "KEY=VALUE"}},
-		"no name":        {[]string{"--build-env", "a-b=" + secret}, []string{"--build-env", "name of an environment variable"}},
-		"reserved":       {[]string{"--build-env", "PATH=" + secret}, []string{"--build-env", "PATH"}},
-		"twice":          {[]string{"--build-env", "A=" + secret, "--build-env", "A=" + secret}, []string{"--build-env", "A is named twice"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := j.pyflow(t, append([]string{"setup", "-n", j.namespace}, test.flags...)...).failed(t, test.words...)
-			if strings.Contains(r.stdout+r.stderr, secret) {
-				t.Errorf("the value is printed\n%s", r)
-			}
-		})
-	}
-	if changes := changes(before, j.inventory(t)); len(changes) > 0 {
-		t.Errorf("the cluster has changed:\n%s", strings.Join(changes, "\n"))
 	}
 }

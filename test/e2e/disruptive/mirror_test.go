@@ -1,6 +1,6 @@
 //go:build e2e
 
-package e2e
+package disruptive
 
 import (
 	"context"
@@ -15,13 +15,15 @@ import (
 	"k8s.io/kubectl/pkg/util/podutils"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
 )
 
-// mirrored sets up and builds with every image from a mirror, as where no public
+// TestMirroredImages sets up and builds with every image from a mirror, as where no public
 // registry can be reached, and goes back.
-func (j *journey) mirrored(t *testing.T) {
-	cluster := j.machine(t)
-	flags := strings.Fields(cluster.run(t, "setup-flags", "--all-mirrors").succeeded(t).stdout)
+func TestMirroredImages(t *testing.T) {
+	ns := theApp(t)
+	cluster := ns.Machine(t)
+	flags := strings.Fields(cluster.Run(t, "setup-flags", "--all-mirrors").Succeeded(t).Stdout)
 	mirrors := map[string]string{}
 	for _, flag := range flags {
 		if text, ok := strings.CutPrefix(flag, "--image-mirror="); ok {
@@ -34,7 +36,7 @@ func (j *journey) mirrored(t *testing.T) {
 	}
 	// What the plugin lists for a mirror, under the mirror's names.
 	listed := map[string]bool{}
-	for image := range strings.FieldsSeq(j.pyflow(t, "images", "platform").succeeded(t).stdout) {
+	for image := range strings.FieldsSeq(ns.Pyflow(t, "images", "platform").Succeeded(t).Stdout) {
 		registry, rest, _ := strings.Cut(image, "/")
 		if mirrors[registry] == "" {
 			t.Errorf("image %s has no mirror", image)
@@ -43,12 +45,12 @@ func (j *journey) mirrored(t *testing.T) {
 	}
 
 	// A second setup with the usual flags leaves everything as it was.
-	back := append([]string{"setup", "-n", j.namespace}, j.setupFlags...)
-	j.afterFailure(t, back...)
-	j.pyflow(t, append([]string{"setup", "-n", j.namespace}, flags...)...).succeeded(t)
-	pods := j.platformPods(t, func(image string) bool { return listed[image] })
+	back := append([]string{"setup", "-n", ns.Name}, ns.SetupFlags...)
+	ns.AfterFailure(t, back...)
+	ns.Pyflow(t, append([]string{"setup"}, flags...)...).Succeeded(t)
+	pods := platformPods(t, ns, func(image string) bool { return listed[image] })
 
-	dir := project(t, "mirrored", map[string]string{
+	dir := env.Project(t, "mirrored", map[string]string{
 		"Dockerfile": `FROM python:3.13-slim
 ARG PIP_INDEX_URL
 ARG PIP_TRUSTED_HOST
@@ -56,13 +58,13 @@ RUN python -m pip install --no-cache-dir --disable-pip-version-check idna && pyt
 COPY index.html /srv/
 CMD ["python", "-m", "http.server", "8000", "--directory", "/srv"]
 `,
-		"index.html": "from the mirror, for " + j.namespace,
+		"index.html": "from the mirror, for " + ns.Name,
 	})
-	_, url := j.pyflowBuild(t, dir, "--port", "8000").released(t)
-	serves(t, url, "from the mirror, for "+j.namespace)
-	run := j.runs(t, j.namespace)[0].Name
-	builds, err := j.kube.CoreV1().Pods(j.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + run})
-	check(t, err)
+	_, url := ns.Build(t, dir, "--port", "8000").Released(t)
+	env.Serves(t, url, "from the mirror, for "+ns.Name)
+	run := ns.Runs(t)[0].Name
+	builds, err := ns.Kube.CoreV1().Pods(ns.Name).List(t.Context(), metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + run})
+	env.Check(t, err)
 	if len(builds.Items) != 2 {
 		t.Errorf("run %s has %d pods, not one that builds and one that delivers", run, len(builds.Items))
 	}
@@ -75,8 +77,8 @@ CMD ["python", "-m", "http.server", "8000", "--directory", "/srv"]
 			}
 			used[image] = true
 		}
-		pulled, err := j.pulledFor(t.Context(), &pod)
-		check(t, err)
+		pulled, err := ns.PulledFor(t.Context(), &pod)
+		env.Check(t, err)
 		maps.Copy(fetched, pulled)
 	}
 	for image := range listed {
@@ -85,26 +87,26 @@ CMD ["python", "-m", "http.server", "8000", "--directory", "/srv"]
 			used[image] = true
 		}
 	}
-	j.fetch(t, slices.DeleteFunc(slices.Sorted(maps.Keys(used)), func(image string) bool { return fetched[image] }))
-	j.unused(t, listed, used)
+	fetch(t, ns, slices.DeleteFunc(slices.Sorted(maps.Keys(used)), func(image string) bool { return fetched[image] }))
+	unused(t, ns, listed, used)
 
-	check(t, j.kube.AppsV1().Deployments(j.namespace).Delete(t.Context(), "mirrored", metav1.DeleteOptions{}))
-	check(t, j.kube.CoreV1().Services(j.namespace).Delete(t.Context(), "mirrored", metav1.DeleteOptions{}))
-	j.pyflow(t, back...).succeeded(t)
-	if len(j.setupFlags) > 0 {
-		j.platformPods(t, func(image string) bool { return !listed[image] })
+	env.Check(t, ns.Kube.AppsV1().Deployments(ns.Name).Delete(t.Context(), "mirrored", metav1.DeleteOptions{}))
+	env.Check(t, ns.Kube.CoreV1().Services(ns.Name).Delete(t.Context(), "mirrored", metav1.DeleteOptions{}))
+	ns.Pyflow(t, back...).Succeeded(t)
+	if len(ns.SetupFlags) > 0 {
+		platformPods(t, ns, func(image string) bool { return !listed[image] })
 	}
 }
 
 // platformPods returns the pods of the platform and of Tekton, when all are ready
 // and every image of theirs is as wanted.
-func (j *journey) platformPods(t *testing.T, wanted func(image string) bool) []corev1.Pod {
+func platformPods(t *testing.T, ns *app, wanted func(image string) bool) []corev1.Pod {
 	t.Helper()
 	var pods []corev1.Pod
-	eventually(t, "wait for the platform's images", func(ctx context.Context) error {
+	env.Eventually(t, "wait for the platform's images", func(ctx context.Context) error {
 		pods = nil
 		for _, namespace := range []string{manifests.SystemNamespace, manifests.TektonNamespace, manifests.TektonNamespace + "-resolvers"} {
-			list, err := j.kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of in (pyflow, tekton-pipelines)"})
+			list, err := ns.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of in (pyflow, tekton-pipelines)"})
 			if err != nil {
 				return err
 			}
@@ -140,13 +142,13 @@ func imagesOf(pod corev1.Pod) []string {
 
 // fetch proves of images that a node has from before that they come from the
 // mirror too: it has to ask there for them again. Nothing of them runs.
-func (j *journey) fetch(t *testing.T, images []string) {
+func fetch(t *testing.T, ns *app, images []string) {
 	t.Helper()
 	if len(images) == 0 {
 		return
 	}
 	t.Logf("on the node before: %q", images)
-	pods := j.kube.CoreV1().Pods(j.namespace)
+	pods := ns.Kube.CoreV1().Pods(ns.Name)
 	byImage := map[string]*corev1.Pod{}
 	// A pod for each: the kubelet tells only so much about one.
 	for _, image := range images {
@@ -157,13 +159,13 @@ func (j *journey) fetch(t *testing.T, images []string) {
 				Containers:    []corev1.Container{{Name: "image", Image: image, ImagePullPolicy: corev1.PullAlways, Command: []string{"/nothing"}}},
 			},
 		}, metav1.CreateOptions{})
-		check(t, err)
+		env.Check(t, err)
 		t.Cleanup(func() { _ = pods.Delete(context.WithoutCancel(t.Context()), pod.Name, metav1.DeleteOptions{}) })
 		byImage[image] = pod
 	}
-	eventually(t, "wait until the node has fetched them", func(ctx context.Context) error {
+	env.Eventually(t, "wait until the node has fetched them", func(ctx context.Context) error {
 		for image, pod := range byImage {
-			pulled, err := j.pulledFor(ctx, pod)
+			pulled, err := ns.PulledFor(ctx, pod)
 			if err != nil {
 				return err
 			}
@@ -178,7 +180,7 @@ func (j *journey) fetch(t *testing.T, images []string) {
 
 // unused holds what is listed for a mirror and did not run to what is known to be
 // for features that neither the platform nor a build uses.
-func (j *journey) unused(t *testing.T, listed, used map[string]bool) {
+func unused(t *testing.T, ns *app, listed, used map[string]bool) {
 	t.Helper()
 	known := map[string]string{
 		"/chainguard/busybox@": "Tekton's shell, for steps that are scripts",

@@ -1,6 +1,6 @@
 //go:build e2e
 
-package e2e
+package disruptive
 
 import (
 	"context"
@@ -25,56 +25,60 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/registrytest"
 )
 
 const (
-	// smallVolume is more than an image of python:3.13-slim takes, and leaves less
-	// than that when fillerSize is taken.
-	smallVolume = 160 << 20
-	fillerSize  = 130 << 20
+	// smallVolume has room for imageSize, and for less than that when fillerSize is
+	// taken.
+	smallVolume = 48 << 20
+	fillerSize  = 40 << 20
+	imageSize   = "20m"
 )
 
-// fullVolume gives the registry's storage a small volume for a while, in memory,
+// TestFullVolume gives the registry's storage a small volume for a while, in memory,
 // and fills it. What a build says names it, nothing that is stored is lost, and
 // when there is room the same build succeeds.
-func (j *journey) fullVolume(t *testing.T) {
-	j.useSmallVolume(t)
+func TestFullVolume(t *testing.T) {
+	ns := theApp(t)
+	useSmallVolume(t, ns)
 	kept, err := random.Image(1<<10, 2)
-	check(t, err)
-	r := j.registry(t)
+	env.Check(t, err)
+	r := registrytest.OpenReader(t, ns.Cluster)
 	repository := manifests.SystemNamespace + "/kept"
-	check(t, remote.Write(r.registry.Repo(repository).Tag("e2e"), kept, r.options...))
+	env.Check(t, remote.Write(r.Registry.Repo(repository).Tag("e2e"), kept, r.Options...))
 	digest, err := kept.Digest()
-	check(t, err)
-	free := j.fill(t)
+	env.Check(t, err)
+	free := fill(t, ns)
 
-	build := func(dir string) result {
+	build := func(dir string) env.Result {
 		t.Helper()
-		return j.pyflowBuild(t, dir, "--port", "8000", "--replicas", "1")
+		return ns.Build(t, dir, "--port", "8000", "--replicas", "1")
 	}
 	hint := []string{registry.ErrFull.Error(), "kubectl pyflow images prune", "--registry-storage-size"}
-	dir := project(t, "full", map[string]string{
-		"Dockerfile": "FROM python:3.13-slim\nCOPY index.html /app/\nWORKDIR /app\nCMD [\"python\", \"-m\", \"http.server\", \"8000\"]\n",
+	dir := env.Project(t, "full", map[string]string{
+		"Dockerfile": "FROM " + env.SmallBase + "\nRUN head -c " + imageSize + " /dev/urandom > /large\nCOPY index.html /app/\nWORKDIR /app\n" + env.SmallServer,
 		"index.html": "there is room",
 	})
 	// The context is small, the image is not.
-	pushed := build(dir).failed(t, append(hint, "step build", "Uploaded the build context")...)
-	t.Logf("while the image is pushed: %s", ending(pushed.stderr))
-	check(t, os.WriteFile(filepath.Join(dir, "more"), []byte(rand.Text()), 0o600))
-	uploaded := build(dir).failed(t, append(hint, "push "+manifests.RegistryHost+"/"+j.namespace+"/full/source")...)
-	t.Logf("while the context is uploaded: %s", ending(uploaded.stderr))
-	if runs := j.runs(t, j.namespace); runs[0].Labels[manifests.LabelApp] != "full" || !runs[0].IsFailure() || runs[1].Labels[manifests.LabelApp] == "full" {
-		t.Errorf("the first build should have left one failed run and the second one none: %s, %s", runs[0].Name, runs[1].Name)
+	pushed := build(dir).Failed(t, append(hint, "step build", "Uploaded the build context")...)
+	t.Logf("while the image is pushed: %s", ending(pushed.Stderr))
+	env.Check(t, os.WriteFile(filepath.Join(dir, "more"), []byte(rand.Text()), 0o600))
+	uploaded := build(dir).Failed(t, append(hint, "push "+manifests.RegistryHost+"/"+ns.Name+"/full/source")...)
+	t.Logf("while the context is uploaded: %s", ending(uploaded.Stderr))
+	if runs := ns.RunsOf(t, "full"); len(runs) != 1 || !runs[0].IsFailure() {
+		t.Errorf("the first build should have left one failed run and the second one none, but there are %d", len(runs))
 	}
 
 	free()
-	_, url := build(dir).released(t)
-	serves(t, url, "there is room")
-	if blobs := r.whole(t, repository, digest.String()); blobs != 3 {
+	_, url := build(dir).Released(t)
+	env.Serves(t, url, "there is room")
+	if blobs := r.Whole(t, repository, digest.String()); blobs != 3 {
 		t.Errorf("of what was stored before %d blobs are there", blobs)
 	}
-	check(t, j.kube.AppsV1().Deployments(j.namespace).Delete(t.Context(), "full", metav1.DeleteOptions{}))
-	check(t, j.kube.CoreV1().Services(j.namespace).Delete(t.Context(), "full", metav1.DeleteOptions{}))
+	env.Check(t, ns.Kube.AppsV1().Deployments(ns.Name).Delete(t.Context(), "full", metav1.DeleteOptions{}))
+	env.Check(t, ns.Kube.CoreV1().Services(ns.Name).Delete(t.Context(), "full", metav1.DeleteOptions{}))
 }
 
 // ending is the last lines of what a command said.
@@ -85,11 +89,11 @@ func ending(text string) string {
 
 // useSmallVolume puts a volume of smallVolume bytes in place of the storage's own
 // as long as the step lasts. The one with the images is only not mounted.
-func (j *journey) useSmallVolume(t *testing.T) {
+func useSmallVolume(t *testing.T, ns *app) {
 	t.Helper()
-	sets := j.kube.AppsV1().StatefulSets(manifests.SystemNamespace)
+	sets := ns.Kube.AppsV1().StatefulSets(manifests.SystemNamespace)
 	set, err := sets.Get(t.Context(), manifests.StorageName, metav1.GetOptions{})
-	check(t, err)
+	env.Check(t, err)
 	volumes := set.Spec.Template.Spec.Volumes
 	i := slices.IndexFunc(volumes, func(volume corev1.Volume) bool { return volume.Name == "data" })
 	use := func(ctx context.Context, volume corev1.Volume) error {
@@ -100,37 +104,37 @@ func (j *journey) useSmallVolume(t *testing.T) {
 		if _, err := sets.Patch(ctx, set.Name, types.JSONPatchType, patch, metav1.PatchOptions{}); err != nil {
 			return err
 		}
-		if out, err := j.command(ctx, "kubectl", "rollout", "status", "statefulset/"+set.Name, "-n", set.Namespace).CombinedOutput(); err != nil {
+		if out, err := ns.Command(ctx, "kubectl", "rollout", "status", "statefulset/"+set.Name, "-n", set.Namespace).CombinedOutput(); err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), settleLimit)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), env.SettleLimit)
 		defer cancel()
 		if err := use(ctx, volumes[i]); err != nil {
 			t.Errorf("give the storage its own volume back: %v", err)
 		}
 	})
-	check(t, use(t.Context(), corev1.Volume{Name: "data", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
+	env.Check(t, use(t.Context(), corev1.Volume{Name: "data", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
 		Medium: corev1.StorageMediumMemory, SizeLimit: resource.NewQuantity(smallVolume, resource.BinarySI),
 	}}}))
 }
 
 // fill begins an upload of fillerSize bytes and does not end it. What it returns
 // gives it up, which frees the space.
-func (j *journey) fill(t *testing.T) (free func()) {
+func fill(t *testing.T, ns *app) (free func()) {
 	t.Helper()
-	transport, user := j.toRegistry(t, manifests.SystemNamespace)
+	transport, user := registrytest.Transport(t, ns.Cluster, manifests.SystemNamespace)
 	place := &url.URL{Scheme: "https", Host: manifests.RegistryHost, Path: "/v2/" + manifests.SystemNamespace + "/filler/blobs/uploads/"}
 	do := func(method string, body io.Reader, want int) {
 		t.Helper()
 		request, err := http.NewRequestWithContext(t.Context(), method, place.String(), body)
-		check(t, err)
+		env.Check(t, err)
 		request.SetBasicAuth(user.Name, user.Password)
 		request.Header.Set("Content-Type", "application/octet-stream")
 		response, err := (&http.Client{Transport: transport}).Do(request)
-		check(t, err)
+		env.Check(t, err)
 		defer response.Body.Close()
 		if response.StatusCode != want {
 			answer, _ := io.ReadAll(response.Body)
@@ -138,7 +142,7 @@ func (j *journey) fill(t *testing.T) (free func()) {
 		}
 		if next := response.Header.Get("Location"); next != "" {
 			place, err = place.Parse(next)
-			check(t, err)
+			env.Check(t, err)
 		}
 	}
 	do(http.MethodPost, http.NoBody, http.StatusAccepted)

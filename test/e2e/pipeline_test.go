@@ -19,15 +19,17 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/registrytest"
 )
 
 const sequenceApp = "sequence"
 
 // release is a kustomization with a ConfigMap and a Deployment without replicas,
 // as build renders them.
-func (j *journey) release(text string) map[string][]byte {
+func release(ns *env.NS, text string) map[string][]byte {
 	metadata := fmt.Sprintf("  name: %s\n  namespace: %s\n  labels: {%s: %s}\n  annotations: {%s: %s}\n",
-		sequenceApp, j.namespace, manifests.LabelManagedBy, manifests.FieldManager, manifests.AnnotationManifests, text)
+		sequenceApp, ns.Name, manifests.LabelManagedBy, manifests.FieldManager, manifests.AnnotationManifests, text)
 	return map[string][]byte{
 		"kustomization.yaml": []byte("resources: [resources.yaml]\n"),
 		"resources.yaml": []byte("apiVersion: v1\nkind: ConfigMap\nmetadata:\n" + metadata + "data: {text: " + text + "}\n" +
@@ -37,15 +39,16 @@ func (j *journey) release(text string) map[string][]byte {
 	}
 }
 
-// sequence delivers in the wrong order: what a later run has delivered stays.
-func (j *journey) sequence(t *testing.T) {
+// TestDeploymentSequence delivers in the wrong order: what a later run has delivered stays.
+func TestDeploymentSequence(t *testing.T) {
 	t.Parallel()
+	ns := env.Namespace(t)
 	deliver := func() pipelinerun.Spec {
-		spec := j.runSpec(t, sequenceApp)
+		spec := runSpec(t, ns, sequenceApp)
 		spec.Digest = "sha256:" + strings.Repeat("a", 64)
 		return spec
 	}
-	configMaps, deployments := j.kube.CoreV1().ConfigMaps(j.namespace), j.kube.AppsV1().Deployments(j.namespace)
+	configMaps, deployments := ns.Kube.CoreV1().ConfigMaps(ns.Name), ns.Kube.AppsV1().Deployments(ns.Name)
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
 		_ = configMaps.Delete(ctx, sequenceApp, metav1.DeleteOptions{})
@@ -54,7 +57,7 @@ func (j *journey) sequence(t *testing.T) {
 	wantText := func(want string) {
 		t.Helper()
 		object, err := configMaps.Get(t.Context(), sequenceApp, metav1.GetOptions{})
-		check(t, err)
+		env.Check(t, err)
 		if object.Data["text"] != want {
 			t.Errorf("the delivered text is %q, want %q", object.Data["text"], want)
 		}
@@ -67,29 +70,29 @@ func (j *journey) sequence(t *testing.T) {
 		for name, content := range files {
 			data[name] = string(content)
 		}
-		j.secret(t, spec.SecretName(), data)
+		ns.Secret(t, spec.SecretName(), data)
 		run := pipelinerun.New(spec)
 		if sequence != "" {
 			run.Spec.Params = append(run.Spec.Params, *run.Spec.Params[0].DeepCopy())
 			last := &run.Spec.Params[len(run.Spec.Params)-1]
 			last.Name, last.Value.StringVal = "sequence", sequence
 		}
-		_, err := j.tekton.TektonV1().PipelineRuns(j.namespace).Create(t.Context(), run, metav1.CreateOptions{})
-		check(t, err)
-		_, outcome := j.ended(t, spec.Name)
-		logs, _ := j.traces(t, spec.Name)
+		_, err := ns.Tekton.TektonV1().PipelineRuns(ns.Name).Create(t.Context(), run, metav1.CreateOptions{})
+		env.Check(t, err)
+		_, outcome := ended(t, ns, spec.Name)
+		logs, _ := ns.Traces(t, spec.Name)
 		return outcome, logs["deploy/apply"]
 	}
 
-	later := j.createRun(t, deliver(), j.release("later"))
-	run, outcome := j.ended(t, later)
+	later := createRun(t, ns, deliver(), release(ns, "later"))
+	run, outcome := ended(t, ns, later)
 	if !outcome.Succeeded || outcome.Digest != "sha256:"+strings.Repeat("a", 64) {
-		logs, _ := j.traces(t, later)
+		logs, _ := ns.Traces(t, later)
 		t.Fatalf("%+v\n%s", outcome, logs)
 	}
 	wantText("later")
 	deployment, err := deployments.Get(t.Context(), sequenceApp, metav1.GetOptions{})
-	check(t, err)
+	env.Check(t, err)
 	if got := deployment.Annotations[manifests.AnnotationSequence]; !strings.HasSuffix(got, " "+later) || got > pipelinerun.Sequence(run) {
 		t.Errorf("the deployment has the sequence %q, the run is %q", got, pipelinerun.Sequence(run))
 	}
@@ -97,7 +100,7 @@ func (j *journey) sequence(t *testing.T) {
 		t.Errorf("the pods get the annotations %v, with which every delivery would restart them", annotations)
 	}
 
-	outcome, log := older("2020-01-01T00:00:00Z sequence-older", j.release("earlier"))
+	outcome, log := older("2020-01-01T00:00:00Z sequence-older", release(ns, "earlier"))
 	if words := "run " + later + ", which began later, " + manifests.Superseded; outcome.Succeeded || strings.Count(log, words) != 2 {
 		t.Errorf("succeeded: %t; the log should say of both objects %q:\n%s", outcome.Succeeded, words, log)
 	}
@@ -106,14 +109,14 @@ func (j *journey) sequence(t *testing.T) {
 	// Others than deliveries are free.
 	byHand := `{"metadata": {"annotations": {"` + manifests.AnnotationSequence + `": "2019-01-01T00:00:00Z somebody"}}, "data": {"text": "by hand"}}`
 	_, err = configMaps.Patch(t.Context(), sequenceApp, types.MergePatchType, []byte(byHand), metav1.PatchOptions{})
-	check(t, err)
+	env.Check(t, err)
 	wantText("by hand")
 
 	// A run that was started by other means has no place in the sequence, and
 	// manifests of its own no annotation for it.
 	bare := map[string][]byte{
 		"kustomization.yaml": []byte("resources: [resources.yaml]\n"),
-		"resources.yaml":     []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + sequenceApp + ", namespace: " + j.namespace + "}\ndata: {text: bare}\n"),
+		"resources.yaml":     []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + sequenceApp + ", namespace: " + ns.Name + "}\ndata: {text: bare}\n"),
 	}
 	for _, sequence := range []string{"", "2018-01-01T00:00:00Z sequence-oldest"} {
 		if outcome, log := older(sequence, bare); !outcome.Succeeded {
@@ -125,11 +128,12 @@ func (j *journey) sequence(t *testing.T) {
 
 const secretsApp = "with-secrets"
 
-// buildSecrets gives secrets to some RUNs: they are nowhere afterwards.
-func (j *journey) buildSecrets(t *testing.T) {
+// TestBuildSecrets gives secrets to some RUNs: they are nowhere afterwards.
+func TestBuildSecrets(t *testing.T) {
 	t.Parallel()
+	ns := env.Namespace(t)
 	token, file := "value-"+rand.Text(), "file-"+rand.Text()+"\nof two lines\n"
-	g := j.newGitServer(t, map[string]string{
+	g := newGitServer(t, ns, map[string]string{
 		// A secret is no part of a layer's key: without the variable another run's
 		// layers would be taken.
 		"Dockerfile": `FROM python:3.13-slim AS built
@@ -145,18 +149,18 @@ RUN exit 1
 `,
 		"fails": "FROM python:3.13-slim\nRUN --mount=type=secret,id=token,required=true --mount=type=secret,id=file cat /run/secrets/token >/copy && exit 3\n",
 	}, map[string]string{"more": ""})
-	spec := j.runSpec(t, secretsApp)
+	spec := runSpec(t, ns, secretsApp)
 	spec.NoDeploy = true
-	spec.Git = &pipelinerun.Git{URL: g.https + "public.git", Secret: j.secret(t, "build-secrets-git", map[string]string{"ca.crt": string(g.ca)})}
+	spec.Git = &pipelinerun.Git{URL: g.https + "public.git", Secret: ns.Secret(t, "build-secrets-git", map[string]string{"ca.crt": string(g.ca)})}
 	spec.Target = "built"
 	spec.Secrets = []pipelinerun.BuildSecret{
 		{ID: "token", Value: []byte(token)},
-		{ID: "file", Secret: j.secret(t, "build-file", map[string]string{"key": file}), Key: "key"},
+		{ID: "file", Secret: ns.Secret(t, "build-file", map[string]string{"key": file}), Key: "key"},
 	}
 	failing := spec
 	failing.Name += "-f"
 	failing.Dockerfile, failing.Target = "fails", ""
-	name, failingName := j.createRun(t, spec, nil), j.createRun(t, failing, nil)
+	name, failingName := createRun(t, ns, spec, nil), createRun(t, ns, failing, nil)
 
 	nowhere := func(place string, text []byte) {
 		t.Helper()
@@ -166,8 +170,8 @@ RUN exit 1
 			}
 		}
 	}
-	_, outcome := j.ended(t, name)
-	logs, all := j.traces(t, name)
+	_, outcome := ended(t, ns, name)
+	logs, all := ns.Traces(t, name)
 	nowhere("what the cluster tells of the run", []byte(all))
 	if !outcome.Succeeded {
 		t.Fatalf("%+v\n%s", outcome, logs["build/build"])
@@ -177,44 +181,44 @@ RUN exit 1
 		sum := sha256.Sum256([]byte(content))
 		want += hex.EncodeToString(sum[:]) + "  -\n"
 	}
-	files := j.files(t, secretsApp, outcome.Digest)
+	files := registrytest.Files(t, ns, secretsApp, outcome.Digest)
 	if files["sums"] != want {
 		t.Errorf("the commands read secrets with the sums %q, want %q", files["sums"], want)
 	}
-	_, outcome = j.ended(t, failingName)
-	logs, all = j.traces(t, failingName)
+	_, outcome = ended(t, ns, failingName)
+	logs, all = ns.Traces(t, failingName)
 	nowhere("what the cluster tells of the run that failed", []byte(all))
 	if outcome.Succeeded || outcome.Digest != "" || !strings.Contains(logs["build/build"], "exit status 3") {
 		t.Errorf("%+v, want exit status 3:\n%s", outcome, logs["build/build"])
 	}
-	secrets, err := j.kube.CoreV1().Secrets(j.namespace).Get(t.Context(), spec.BuildSecretsName(), metav1.GetOptions{})
-	check(t, err)
+	secrets, err := ns.Kube.CoreV1().Secrets(ns.Name).Get(t.Context(), spec.BuildSecretsName(), metav1.GetOptions{})
+	env.Check(t, err)
 	if len(secrets.Data) != 1 || len(secrets.OwnerReferences) != 1 || secrets.OwnerReferences[0].Name != name {
 		t.Errorf("secret %s has %d keys and the owners %v", secrets.Name, len(secrets.Data), secrets.OwnerReferences)
 	}
 
 	// The image and the layers of the cache, whoever their last user was.
-	registry := j.registry(t)
+	registry := registrytest.OpenReader(t, ns.Cluster)
 	for _, repository := range []string{secretsApp, secretsApp + "/cache", secretsApp + "/source"} {
-		repository = j.namespace + "/" + repository
-		tags, err := remote.List(registry.registry.Repo(repository), registry.options...)
-		check(t, err)
+		repository = ns.Name + "/" + repository
+		tags, err := remote.List(registry.Registry.Repo(repository), registry.Options...)
+		env.Check(t, err)
 		if len(tags) == 0 {
 			t.Errorf("repository %s is empty", repository)
 		}
 		for _, tag := range tags {
-			image, err := remote.Image(registry.registry.Repo(repository).Tag(tag), registry.options...)
-			check(t, err)
+			image, err := remote.Image(registry.Registry.Repo(repository).Tag(tag), registry.Options...)
+			env.Check(t, err)
 			config, err := image.RawConfigFile()
-			check(t, err)
+			env.Check(t, err)
 			nowhere("configuration of "+repository+":"+tag, config)
 			layers, err := image.Layers()
-			check(t, err)
+			env.Check(t, err)
 			for _, layer := range layers {
 				content, err := layer.Uncompressed()
-				check(t, err)
+				env.Check(t, err)
 				data, err := io.ReadAll(content)
-				check(t, err)
+				env.Check(t, err)
 				nowhere("a layer of "+repository+":"+tag, data)
 			}
 		}
