@@ -19,7 +19,7 @@ import (
 // TestBadInput tries what can be wrong before anything is changed. Every case is one
 // clear error, and the cluster stays as it was.
 func TestBadInput(t *testing.T) {
-	ns := env.Namespace(t)
+	ns := env.KeptNamespace(t)
 	mountains := env.Root("examples", "mountains")
 	file := filepath.Join(t.TempDir(), "file")
 	env.Check(t, os.WriteFile(file, nil, 0o644))
@@ -38,10 +38,32 @@ func TestBadInput(t *testing.T) {
 		args  []string
 		words []string
 	}
-	inputs := []input{
+	usage := []input{
 		{"misspelled verb", "", []string{"buidl"}, []string{"buidl"}},
 		{"unknown flag", "", []string{"build", "--prot", "1"}, []string{"--prot"}},
 		{"two directories", "", []string{"build", mountains, mountains}, []string{"arg"}},
+		{"bad name", "", []string{"build", mountains, "--name", "Bad_Name"}, []string{"Bad_Name"}},
+		{"bad build argument", "", []string{"build", mountains, "--build-arg", "novalue"}, []string{"novalue"}},
+		{"build argument that the Dockerfile does not have", "", []string{"build", mountains, "--build-arg", "PYTHONVERSION=3"}, []string{"Dockerfile has no ARG PYTHONVERSION", "PYTHON_VERSION"}},
+		{"stage that the Dockerfile does not have", "", []string{"build", mountains, "--target", "biuld"}, []string{`no stage "biuld"`, "build"}},
+		{"secret without a file", "", []string{"build", mountains, "--build-secret", "id=pip,src=" + absent}, []string{"pip", absent}},
+		{"secret without a source", "", []string{"build", mountains, "--build-secret", "id=pip"}, []string{"pip", "src=FILE"}},
+		{"bad amount of memory", "", []string{"build", mountains, "--memory", "much"}, []string{"--memory much", "2Gi"}},
+		{"bad node selector", "", []string{"build", mountains, "--node-selector", "gpu"}, []string{"--node-selector gpu", "KEY=VALUE"}},
+		{"bad progress", "", []string{"build", mountains, "--progress", "loud"}, []string{"loud", "plain"}},
+		{"bad format", "", []string{"build", mountains, "-o", "yaml"}, []string{"yaml", "json"}},
+		{"two outputs", "", []string{"build", mountains, "-o", "json", "-q"}, []string{"--output", "--quiet"}},
+		{"repository and folder", "", []string{"build", mountains, "--git", "https://git.example.com/a/b"}, []string{"--git", mountains}},
+		{"repository with a password", "", []string{"build", "--git", "https://me:e2e-git-password@git.example.com/a/b"}, []string{"--git-secret"}},
+		{"no repository", "", []string{"build", "--git", "git.example.com"}, []string{"--git", "https://"}},
+		{"path out of the repository", "", []string{"build", "--git", "https://git.example.com/a/b", "--path", "../c"}, []string{"--path ../c"}},
+		{"revision of a folder", "", []string{"build", mountains, "--revision", "main"}, []string{"--revision", "--git"}},
+		{"bad port", "", []string{"build", mountains, "--port", "99999"}, []string{"port"}},
+		{"bad timeout", "", []string{"build", mountains, "--timeout", "-1s"}, []string{"timeout"}},
+		{"bad mirror", "", []string{"setup", "--image-mirror", "docker.io"}, []string{"image mirror", "docker.io"}},
+		{"bad output", "", []string{"status", "-o", "xml"}, []string{"xml"}},
+	}
+	inputs := []input{
 		{"not there", "", []string{"build", absent}, []string{absent}},
 		{"not a directory", "", []string{"build", file}, []string{file, "not a directory"}},
 		{"neither Dockerfile nor Python", "", []string{"build", empty}, []string{empty, "neither a Dockerfile nor a Python project"}},
@@ -53,33 +75,13 @@ func TestBadInput(t *testing.T) {
 		{"no TOML", "", []string{"build", env.Project(t, "invalid", env.Tree(t, "invalid-pyproject"))}, []string{"pyproject.toml:4:1: "}},
 		{"no such setting", "", []string{"build", env.Project(t, "settings", map[string]string{"main.py": "", "pyproject.toml": "[tool.kubectl-pyflow]\nreplica = 3\n"})}, []string{"pyproject.toml:2:1: ", "replica", "replicas"}},
 		{"no such Dockerfile", "", []string{"build", mountains, "--file", "Containerfile"}, []string{"Containerfile"}},
-		{"bad name", "", []string{"build", mountains, "--name", "Bad_Name"}, []string{"Bad_Name"}},
-		{"bad build argument", "", []string{"build", mountains, "--build-arg", "novalue"}, []string{"novalue"}},
-		{"build argument that the Dockerfile does not have", "", []string{"build", mountains, "--build-arg", "PYTHONVERSION=3"}, []string{"Dockerfile has no ARG PYTHONVERSION", "PYTHON_VERSION"}},
-		{"stage that the Dockerfile does not have", "", []string{"build", mountains, "--target", "biuld"}, []string{`no stage "biuld"`, "build"}},
-		{"secret without a file", "", []string{"build", mountains, "--build-secret", "id=pip,src=" + absent}, []string{"pip", absent}},
-		{"secret without a source", "", []string{"build", mountains, "--build-secret", "id=pip"}, []string{"pip", "src=FILE"}},
-		{"bad amount of memory", "", []string{"build", mountains, "--memory", "much"}, []string{"--memory much", "2Gi"}},
-		{"bad node selector", "", []string{"build", mountains, "--node-selector", "gpu"}, []string{"--node-selector gpu", "KEY=VALUE"}},
-		{"bad progress", "", []string{"build", mountains, "--progress", "loud"}, []string{"loud", "plain"}},
 		{"terminal where there is none", "", []string{"build", mountains, "--progress", "tty"}, []string{"terminal"}},
-		{"bad format", "", []string{"build", mountains, "-o", "yaml"}, []string{"yaml", "json"}},
-		{"two outputs", "", []string{"build", mountains, "-o", "json", "-q"}, []string{"--output", "--quiet"}},
-		{"repository and folder", "", []string{"build", mountains, "--git", "https://git.example.com/a/b"}, []string{"--git", mountains}},
-		{"repository with a password", "", []string{"build", "--git", "https://me:e2e-git-password@git.example.com/a/b"}, []string{"--git-secret"}},
-		{"no repository", "", []string{"build", "--git", "git.example.com"}, []string{"--git", "https://"}},
-		{"path out of the repository", "", []string{"build", "--git", "https://git.example.com/a/b", "--path", "../c"}, []string{"--path ../c"}},
-		{"revision of a folder", "", []string{"build", mountains, "--revision", "main"}, []string{"--revision", "--git"}},
 		{"run that is not there", "", []string{"logs", "e2e-none", "-n", ns.Name}, []string{"e2e-none"}},
 		{"repeat a run that is not there", "", []string{"rerun", "e2e-none", "-n", ns.Name}, []string{"e2e-none"}},
 		{"cancel a run that is not there", "", []string{"cancel", "e2e-none", "-n", ns.Name}, []string{"e2e-none"}},
-		{"bad port", "", []string{"build", mountains, "--port", "99999"}, []string{"port"}},
-		{"bad timeout", "", []string{"build", mountains, "--timeout", "-1s"}, []string{"timeout"}},
 		{"namespace without setup", "", []string{"build", mountains, "-n", fresh}, []string{"not set up in namespace " + fresh, "setup"}},
 		{"namespace that does not exist", "", []string{"setup", "-n", "e2e-no-such-namespace"}, []string{"e2e-no-such-namespace", "not found"}},
 		{"the platform's namespace", "", []string{"setup", "-n", manifests.SystemNamespace}, []string{manifests.SystemNamespace}},
-		{"bad mirror", "", []string{"setup", "--image-mirror", "docker.io"}, []string{"image mirror", "docker.io"}},
-		{"bad output", "", []string{"status", "-o", "xml"}, []string{"xml"}},
 	}
 	for _, verb := range []struct {
 		name, directory string
@@ -110,13 +112,17 @@ func TestBadInput(t *testing.T) {
 	}
 
 	before, runs := ns.Inventory(t), len(ns.Runs(t))
-	for _, input := range inputs {
+	for i, input := range append(usage, inputs...) {
+		code := 1
+		if i < len(usage) {
+			code = 2
+		}
 		t.Run(input.name, func(t *testing.T) {
 			cmd := ns.Command(t.Context(), "kubectl", append([]string{"pyflow"}, input.args...)...)
 			if input.env != "" {
 				cmd.Env = append(cmd.Env, input.env)
 			}
-			r := env.Finish(t, cmd, cmd.Run).Failed(t, input.words...)
+			r := env.Finish(t, cmd, cmd.Run).FailedWith(t, code, input.words...)
 			if r.Stdout != "" || strings.Contains(r.Stderr, "e2e-git-password") {
 				t.Errorf("stdout should be empty, and stderr without passwords\n%s", r)
 			}

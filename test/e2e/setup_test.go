@@ -29,7 +29,7 @@ import (
 
 // TestSetupAgain that are not named again keep their value.
 func TestSetupAgain(t *testing.T) {
-	ns := env.Namespace(t)
+	ns := env.KeptNamespace(t)
 	before := ns.Inventory(t)
 	ns.Pyflow(t, "setup").Succeeded(t).Says(t, "nothing changed")
 	ns.Unchanged(t, before)
@@ -38,7 +38,7 @@ func TestSetupAgain(t *testing.T) {
 // TestSetupPrunes leaves an object as an older version would have: marked as a member, and
 // unknown to this one. What is not marked stays.
 func TestSetupPrunes(t *testing.T) {
-	ns := env.Namespace(t)
+	ns := env.KeptNamespace(t)
 	configMaps := ns.Kube.CoreV1().ConfigMaps(manifests.SystemNamespace)
 	parent, err := configMaps.Get(t.Context(), manifests.ConfigName, metav1.GetOptions{})
 	env.Check(t, err)
@@ -61,12 +61,12 @@ func TestSetupPrunes(t *testing.T) {
 }
 
 // TestSetupDryRun compares what a dry run prints with what setup applied.
-func TestSetupDryRun(t *testing.T) { env.Namespace(t).DryRun(t) }
+func TestSetupDryRun(t *testing.T) { env.KeptNamespace(t).DryRun(t) }
 
 // TestBadBuildEnvironment tries what can be wrong with what builds are to get. The cluster
 // stays as it was, and no value is printed.
 func TestBadBuildEnvironment(t *testing.T) {
-	ns := env.Namespace(t)
+	ns := env.KeptNamespace(t)
 	const secret = "not-to-be-printed"
 	file := filepath.Join(t.TempDir(), "file")
 	env.Check(t, os.WriteFile(file, []byte("no certificate"), 0o600))
@@ -87,7 +87,7 @@ func TestBadBuildEnvironment(t *testing.T) {
 		"twice":          {[]string{"--build-env", "A=" + secret, "--build-env", "A=" + secret}, []string{"--build-env", "A is named twice"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := ns.Pyflow(t, append([]string{"setup"}, test.flags...)...).Failed(t, test.words...)
+			r := ns.Pyflow(t, append([]string{"setup"}, test.flags...)...).FailedWith(t, 2, test.words...)
 			if strings.Contains(r.Stdout+r.Stderr, secret) {
 				t.Errorf("the value is printed\n%s", r)
 			}
@@ -99,7 +99,7 @@ func TestBadBuildEnvironment(t *testing.T) {
 // TestRegistryHosting holds what other tools are told of the registry to KEP-1755, and to
 // leaving somebody else's alone.
 func TestRegistryHosting(t *testing.T) {
-	ns := env.Namespace(t)
+	ns := env.KeptNamespace(t)
 	configMaps := ns.Kube.CoreV1().ConfigMaps(manifests.HostingNamespace)
 	ours, err := configMaps.Get(t.Context(), manifests.HostingName, metav1.GetOptions{})
 	env.Check(t, err)
@@ -143,7 +143,7 @@ func TestRegistryHosting(t *testing.T) {
 // TestBadRegistryFlags tries what can be wrong with the flags of the registry. The
 // cluster stays as it was, and no password is printed.
 func TestBadRegistryFlags(t *testing.T) {
-	ns := env.Namespace(t)
+	ns := env.KeptNamespace(t)
 	const password = "not-to-be-printed"
 	address := ns.AddressForPods(t)
 	ca, foreign := servers.NewCA(t), servers.NewCA(t)
@@ -211,26 +211,14 @@ func TestBadRegistryFlags(t *testing.T) {
 		return append([]string{"--registry", host + "/org", "--registry-secret", secret, "--registry-ca", caFile}, flags...)
 	}
 	before := ns.Inventory(t)
-	for _, test := range []struct {
+	type input struct {
 		name  string
 		flags []string
 		words []string
-	}{
-		{"nothing listens", to(refused, "e2e-refused"), []string{refused, "can not be reached", "connection refused", "VPN"}},
-		{"no such host", to("registry.e2e-no-such-host.invalid", "e2e-unknown"), []string{"e2e-no-such-host", "can not be reached"}},
-		{"wrong password", to(good, "e2e-wrong"), []string{good, "refused the credentials", "--registry-secret"}},
-		{"no right to push", to(good, "e2e-reader"), []string{good + "/org/" + ns.Name, "denied", "right to push"}},
-		{"foreign CA", []string{"--registry", good, "--registry-secret", "e2e-wrong", "--registry-ca", foreignFile}, []string{good, "not trusted", "--registry-ca"}},
-		{"no CA", []string{"--registry", good, "--registry-secret", "e2e-wrong"}, []string{good, "not trusted", "unknown authority", "--registry-ca"}},
-		{"expired certificate", to(expired, "e2e-expired"), []string{expired, "not trusted", "expired", "renewed"}},
-		{"no TLS", to(plain, "e2e-plain"), []string{plain, "does not speak TLS"}},
+	}
+	usage := []input{
 		{"no TLS, said so", to("http://"+plain, "e2e-plain"), []string{"only registries with TLS"}},
-		{"a web page", to(page, "e2e-page"), []string{page, "not a registry", "web page"}},
-		{"nothing there", to(lost, "e2e-lost"), []string{lost, "not a registry", "404 Not Found"}},
 		{"no login named", []string{"--registry", good}, []string{"--registry-secret"}},
-		{"no such Secret", to(good, "e2e-absent"), []string{"e2e-absent", "no such Secret in namespace " + ns.Name, "kubectl create secret docker-registry"}},
-		{"Secret of another type", to(good, "e2e-opaque"), []string{"e2e-opaque", "of type Opaque", "kubernetes.io/dockerconfigjson"}},
-		{"Secret for another host", to(good, "e2e-elsewhere"), []string{"e2e-elsewhere", "no login for " + good, "ghcr.io"}},
 		{"no such CA file", []string{"--registry", good, "--registry-secret", "e2e-wrong", "--registry-ca", caFile + ".absent"}, []string{"--registry-ca", ".absent"}},
 		{"CA is not PEM", []string{"--registry", good, "--registry-secret", "e2e-wrong", "--registry-ca", notPEM}, []string{notPEM, "no PEM certificate"}},
 		{"CA is a key", []string{"--registry", good, "--registry-secret", "e2e-wrong", "--registry-ca", keyFile}, []string{keyFile, "private key"}},
@@ -241,14 +229,34 @@ func TestBadRegistryFlags(t *testing.T) {
 		{"login for our own", []string{"--registry-secret", "e2e-wrong"}, []string{"--registry-secret", "--registry"}},
 		{"back with a login", []string{"--registry", "", "--registry-secret", "e2e-wrong"}, []string{"goes back"}},
 		{"unknown node access", []string{"--node-access", "tunnel"}, []string{"tunnel", "auto, hostport, hostnetwork, nodeport, none"}},
-		{"another storage class", []string{"--registry-storage-class", "e2e-no-such-class"}, []string{"e2e-no-such-class", "can not be changed"}},
 		{"no size", []string{"--registry-storage-size", "much"}, []string{"much", "20Gi"}},
+	}
+	inputs := []input{
+		{"nothing listens", to(refused, "e2e-refused"), []string{refused, "can not be reached", "connection refused", "VPN"}},
+		{"no such host", to("registry.e2e-no-such-host.invalid", "e2e-unknown"), []string{"e2e-no-such-host", "can not be reached"}},
+		{"wrong password", to(good, "e2e-wrong"), []string{good, "refused the credentials", "--registry-secret"}},
+		{"no right to push", to(good, "e2e-reader"), []string{good + "/org/" + ns.Name, "denied", "right to push"}},
+		{"foreign CA", []string{"--registry", good, "--registry-secret", "e2e-wrong", "--registry-ca", foreignFile}, []string{good, "not trusted", "--registry-ca"}},
+		{"no CA", []string{"--registry", good, "--registry-secret", "e2e-wrong"}, []string{good, "not trusted", "unknown authority", "--registry-ca"}},
+		{"expired certificate", to(expired, "e2e-expired"), []string{expired, "not trusted", "expired", "renewed"}},
+		{"no TLS", to(plain, "e2e-plain"), []string{plain, "does not speak TLS"}},
+		{"a web page", to(page, "e2e-page"), []string{page, "not a registry", "web page"}},
+		{"nothing there", to(lost, "e2e-lost"), []string{lost, "not a registry", "404 Not Found"}},
+		{"no such Secret", to(good, "e2e-absent"), []string{"e2e-absent", "no such Secret in namespace " + ns.Name, "kubectl create secret docker-registry"}},
+		{"Secret of another type", to(good, "e2e-opaque"), []string{"e2e-opaque", "of type Opaque", "kubernetes.io/dockerconfigjson"}},
+		{"Secret for another host", to(good, "e2e-elsewhere"), []string{"e2e-elsewhere", "no login for " + good, "ghcr.io"}},
+		{"another storage class", []string{"--registry-storage-class", "e2e-no-such-class"}, []string{"e2e-no-such-class", "can not be changed"}},
 		{"a smaller volume", []string{"--registry-storage-size", "1Mi"}, []string{"1Mi", "can not shrink"}},
 		{"no volume any more", []string{"--registry-ephemeral"}, []string{"--registry-ephemeral", "would delete"}},
 		{"a namespace that all would read", []string{"-n", manifests.MirrorRepository}, []string{"namespace mirror", "can not have apps"}},
-	} {
+	}
+	for i, test := range append(usage, inputs...) {
+		code := 1
+		if i < len(usage) {
+			code = 2
+		}
 		t.Run(test.name, func(t *testing.T) {
-			r := ns.Pyflow(t, append([]string{"setup"}, test.flags...)...).Failed(t, test.words...)
+			r := ns.Pyflow(t, append([]string{"setup"}, test.flags...)...).FailedWith(t, code, test.words...)
 			if r.Stdout != "" || strings.Contains(r.Stderr, password) || strings.Contains(r.Stderr, "e2e-wrong-password") || strings.Contains(r.Stderr, "<html>") {
 				t.Errorf("it says too much\n%s", r)
 			}

@@ -52,13 +52,16 @@ func Namespace(t *testing.T) *NS {
 }
 
 // KeptNamespace returns a namespace as Namespace does, which is deleted when all tests
-// have ended.
+// have ended: when a prepared namespace is deleted, the next setup changes the platform.
 func KeptNamespace(t *testing.T) *NS {
 	t.Helper()
 	c := Shared(t)
 	name := c.pool.take()
 	if name == "" {
-		t.Fatal("the pool of namespaces is empty")
+		name = newName()
+		_, err := c.Kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+		Check(t, err)
+		c.pool.setup(t, c, name)
 	}
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
@@ -161,6 +164,7 @@ func (c *Cluster) addToConfig(ctx context.Context, names []string) error {
 			return err
 		}
 		config.Namespaces = append(config.Namespaces, names...)
+		slices.Sort(config.Namespaces)
 		text, err := yaml.Marshal(config)
 		if err != nil {
 			return err
