@@ -1,71 +1,58 @@
-// Package setup is the verb that puts the platform on the cluster.
+// Package setup is the verb that installs the platform.
 package setup
 
 import (
-	"slices"
+	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/api/resource"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/install"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/nodeaccess"
 )
 
-// Flags are what the command line says.
-type Flags struct {
-	config *genericclioptions.ConfigFlags
-
-	Registry       string
-	RegistrySecret string
-	RegistryCA     string
-	NodeAccess     string
-	Rotate         bool
-	ImageMirrors   []string
-	BuildArgs      []string
-	BuildCA        string
-	BuildEnv       []string
-	StorageSize    string
-	StorageClass   string
-	Ephemeral      bool
-	TektonManifest string
-	DryRun         option.DryRun
-	Output         string
-	Timeout        time.Duration
-}
-
-// NewCommand makes the verb.
+// NewCommand returns the command.
 func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	flags := &Flags{config: config, Timeout: 5 * time.Minute}
 	cmd := &cobra.Command{
 		Use:   "setup",
-		Short: "Put Tekton, the registry and the build pipeline on the cluster",
-		Long: `Put on the cluster what builds need, once: Tekton Pipelines (or adopt the one
-that is there), a private registry, the nodes' access to it, the Tasks and the
-Pipeline, and what the current namespace needs. Runs with the rights of an admin.
+		Short: "Install the platform",
+		Long: `Install the platform once per cluster: Tekton Pipelines, a private registry, the
+nodes' access to it, the Tasks and Pipelines, and what the current namespace needs
+for builds. If the cluster has Tekton already, setup adopts it. You need the
+permissions of a cluster admin.
 
-Running it again changes nothing but what differs: a newer version of the plugin
-upgrades in place, another --namespace is added to those there are, and settings
-that are not named keep the value they had.`,
+Run setup again to upgrade the platform, to add another --namespace, or to change a
+setting. Settings that you do not name keep their values, and what is up to date is
+left alone.`,
 		Example: `  # Set up the cluster, and the current namespace for builds
   kubectl pyflow setup
 
-  # One more namespace
+  # Add a namespace
   kubectl pyflow setup --namespace team-a
 
-  # A registry that you have, with the login in a Secret of this namespace
+  # Use an existing registry, with the credentials in a Secret of this namespace
   kubectl create secret docker-registry ghcr --docker-server=ghcr.io \
     --docker-username=me --docker-password="$TOKEN"
   kubectl pyflow setup --registry ghcr.io/my-org --registry-secret ghcr
 
-  # See what would be applied
-  kubectl pyflow setup --dry-run=client -o yaml
+  # Print what would be applied
+  kubectl pyflow setup --dry-run -o yaml
 
-  # Base images and Python packages by way of a company's own servers
+  # Use a company's mirror, package index and CA
   kubectl pyflow setup --image-mirror docker.io=mirror.example.com/docker.io \
     --build-env PIP_INDEX_URL=https://pypi.example.com/simple --build-ca company-ca.pem`,
 		Args: cobra.NoArgs,
@@ -77,134 +64,173 @@ that are not named keep the value they had.`,
 			return options.Run(cmd.Context())
 		},
 	}
-	f := cmd.Flags()
-	f.StringArrayVar(&flags.ImageMirrors, "image-mirror", nil, "Fetch images whose reference starts with PREFIX from a mirror, as PREFIX=[http://]HOST[/PATH]; repeatable, remembered, '' forgets all")
-	f.StringArrayVar(&flags.BuildArgs, "build-arg", nil, "Build argument of every build, as KEY=VALUE; repeatable, remembered, '' forgets all")
-	f.StringVar(&flags.BuildCA, "build-ca", "", "File with the PEM certificates of CAs that builds trust beside the public ones; remembered, '' forgets them")
-	f.StringArrayVar(&flags.BuildEnv, "build-env", nil, "Variable of every RUN of every build, as KEY=VALUE, for proxies and package indexes; kept in a Secret and out of images; repeatable, remembered, '' forgets all")
-	f.StringVar(&flags.Registry, "registry", "", "Use an existing registry, as HOST[:PORT][/PREFIX], in place of one in the cluster; remembered, '' goes back")
-	f.StringVar(&flags.RegistrySecret, "registry-secret", "", "Secret of type kubernetes.io/dockerconfigjson in the namespace with the login for --registry; its content is remembered")
-	f.StringVar(&flags.RegistryCA, "registry-ca", "", "File with the PEM certificates of the CA of --registry, if no public one signed its certificate; remembered, '' forgets it")
-	f.StringVar(&flags.NodeAccess, "node-access", "", "How nodes reach the registry: auto, hostport, hostnetwork, nodeport or none; remembered (default auto)")
-	f.BoolVar(&flags.Rotate, "rotate-credentials", false, "Replace every password of the registry")
-	f.StringVar(&flags.StorageSize, "registry-storage-size", "", "Size of the registry's volume (default 20Gi)")
-	f.StringVar(&flags.StorageClass, "registry-storage-class", "", "Storage class of the registry's volume (default: the cluster's default class)")
-	f.BoolVar(&flags.Ephemeral, "registry-ephemeral", false, "Keep images in the registry's pod only: they are lost with it")
-	f.StringVar(&flags.TektonManifest, "tekton-manifest", "", "File or URL of a Tekton Pipelines release manifest to install in place of the one this binary carries")
-	flags.DryRun.AddFlag(cmd, "Print what would be applied and change nothing, with client")
-	f.StringVarP(&flags.Output, "output", "o", "", "Format of --dry-run=client: yaml or json")
-	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long to wait until all parts are available")
-	_ = cmd.MarkFlagFilename("build-ca", "pem", "crt", "cer")
-	_ = cmd.MarkFlagFilename("registry-ca", "pem", "crt", "cer")
-	_ = cmd.RegisterFlagCompletionFunc("node-access", cobra.FixedCompletions(accessModes(), cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("registry-secret", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return loginSecrets(cmd.Context(), config), cobra.ShellCompDirectiveNoFileComp
-	})
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"yaml", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	flags.addTo(cmd)
 	return cmd
 }
 
-// Options are a run of setup, checked as far as that goes without a cluster.
+func (f *Flags) addTo(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.ImageMirrors, "image-mirror", nil, "Mirror for images whose reference starts with PREFIX, as PREFIX=[http://]HOST[/PATH]; repeatable, remembered, '' forgets all")
+	flags.StringArrayVar(&f.BuildArgs, "build-arg", nil, "Build argument of every build, as KEY=VALUE; repeatable, remembered, '' forgets all")
+	flags.StringVar(&f.BuildCA, "build-ca", "", "File with PEM certificates of CAs that builds trust beside the public ones; remembered, '' forgets them")
+	flags.StringArrayVar(&f.BuildEnv, "build-env", nil, "Variable of every RUN of every build, as KEY=VALUE, for proxies and package indexes; kept in a Secret and out of images; repeatable, remembered, '' forgets all")
+	flags.StringVar(&f.Registry, "registry", "", "Existing registry to use instead of one in the cluster, as HOST[:PORT][/PREFIX]; remembered, '' goes back")
+	flags.StringVar(&f.RegistrySecret, "registry-secret", "", "Secret of type kubernetes.io/dockerconfigjson in the namespace with the credentials for --registry; its content is remembered")
+	flags.StringVar(&f.RegistryCA, "registry-ca", "", "File with PEM certificates of the CA of --registry, if no public CA signed its certificate; remembered, '' forgets it")
+	flags.StringVar(&f.NodeAccess, "node-access", "", "How nodes reach the registry: auto, hostport, hostnetwork, nodeport or none; remembered (default auto)")
+	flags.BoolVar(&f.Rotate, "rotate-credentials", false, "Replace every password of the registry")
+	flags.StringVar(&f.StorageSize, "registry-storage-size", "", "Size of the registry's volume (default 20Gi)")
+	flags.StringVar(&f.StorageClass, "registry-storage-class", "", "Storage class of the registry's volume (default: the cluster's default class)")
+	flags.BoolVar(&f.Ephemeral, "registry-ephemeral", false, "Keep images in the registry's pod only; they are lost with the pod")
+	flags.StringVar(&f.TektonManifest, "tekton-manifest", "", "File or URL of a Tekton Pipelines release manifest to install instead of the embedded one")
+	f.DryRun.AddFlag(cmd, "Change nothing: client prints what would be applied, server lets the API server check it, too", option.DryRunServer)
+	flags.StringVarP(&f.Output, "output", "o", "", "Output format of --dry-run, one of: yaml, json (default: yaml for client, a line per object for server)")
+	flags.DurationVar(&f.Timeout, "timeout", f.Timeout, "Time limit until everything is available")
+	_ = cmd.MarkFlagFilename("build-ca", "pem", "crt", "cer")
+	_ = cmd.MarkFlagFilename("registry-ca", "pem", "crt", "cer")
+	_ = cmd.RegisterFlagCompletionFunc("node-access", cobra.FixedCompletions(modes(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("registry-secret", f.completeSecrets)
+	_ = cmd.RegisterFlagCompletionFunc("registry-storage-class", f.completeStorageClasses)
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"yaml", "json"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// modes are the values of --node-access.
+func modes() []string {
+	var names []string
+	for _, mode := range nodeaccess.Modes() {
+		names = append(names, string(mode))
+	}
+	return names
+}
+
+// completeSecrets completes names of Secrets with registry credentials.
+func (f *Flags) completeSecrets(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return f.complete(func(clients *kube.Clients) ([]string, error) {
+		list, err := clients.Kube.CoreV1().Secrets(clients.Namespace).List(cmd.Context(), metav1.ListOptions{
+			FieldSelector: fields.OneTermEqualSelector("type", string(corev1.SecretTypeDockerConfigJson)).String(),
+		})
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		for i := range list.Items {
+			names = append(names, list.Items[i].Name)
+		}
+		return names, nil
+	})
+}
+
+// completeStorageClasses completes names of storage classes.
+func (f *Flags) completeStorageClasses(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return f.complete(func(clients *kube.Clients) ([]string, error) {
+		list, err := clients.Kube.StorageV1().StorageClasses().List(cmd.Context(), metav1.ListOptions{})
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		for i := range list.Items {
+			names = append(names, list.Items[i].Name)
+		}
+		return names, nil
+	})
+}
+
+// complete returns the names that list returns; none if the cluster does not answer.
+func (f *Flags) complete(list func(*kube.Clients) ([]string, error)) ([]string, cobra.ShellCompDirective) {
+	clients, err := kube.New(f.config)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names, err := list(clients)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// Options are a run of setup, checked as far as possible without a cluster.
 type Options struct {
 	Clients *kube.Clients
 	Streams genericiooptions.IOStreams
-	// DryRun prints what would be applied with Printer.
-	DryRun  bool
+	Request install.Request
+	DryRun  option.DryRunStrategy
+	// Printer prints the objects of a dry run; nil prints a line for each.
 	Printer printers.ResourcePrinter
 	Timeout time.Duration
-
-	// Registry replaces the remembered one unless nil; the zero value is our own.
-	Registry *Address
-	// RegistrySecret names the Secret with the login of an external registry;
-	// empty takes the remembered login.
-	RegistrySecret string
-	// RegistryCA replaces the remembered one unless nil.
-	RegistryCA []byte
-	// NodeAccess replaces the remembered mode unless it is empty.
-	NodeAccess manifests.NodeAccess
-	// Rotate replaces every password.
-	Rotate bool
-
-	// Mirrors and BuildArgs replace the remembered ones unless nil.
-	Mirrors   []manifests.Mirror
-	BuildArgs []string
-	// BuildCA and BuildVariables replace the remembered ones unless nil; empty ones
-	// forget them.
-	BuildCA        []byte
-	BuildVariables map[string]string
-	// StorageSize, StorageClass and Ephemeral replace the remembered ones unless nil.
-	StorageSize, StorageClass *string
-	Ephemeral                 *bool
-	// TektonManifest replaces the embedded one unless nil.
-	TektonManifest []byte
 }
 
-// ToOptions checks the flags.
-func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams) (*Options, error) {
-	o := &Options{Streams: streams, Timeout: f.Timeout, DryRun: f.DryRun.Enabled()}
-	changed := cmd.Flags().Changed
-	switch {
-	case f.Output != "" && !o.DryRun:
-		return nil, option.Usagef("--output goes with --dry-run=client")
-	case f.Timeout <= 0:
-		return nil, option.Usagef("--timeout %s is not positive", f.Timeout)
+// Run plans and installs. It returns when everything is available. It can be
+// interrupted and repeated at any point.
+func (o *Options) Run(ctx context.Context) error {
+	start := time.Now()
+	steps := display.NewSteps(o.Streams.ErrOut)
+	plan, err := o.plan(ctx, steps)
+	if err != nil {
+		return err
 	}
-	if o.DryRun {
-		if f.Output == "" {
-			f.Output = "yaml"
+	if o.DryRun != option.DryRunNone {
+		return o.dryRun(ctx, plan)
+	}
+	changes, err := o.install(ctx, plan, steps)
+	if errors.Is(err, install.ErrConflict) {
+		steps.Print("  another setup runs on this cluster: continuing with its credentials")
+		if plan, err = o.plan(ctx, steps); err != nil {
+			return err
 		}
-		var err error
-		if o.Printer, err = genericclioptions.NewJSONYamlPrintFlags().ToPrinter(f.Output); err != nil {
-			return nil, option.OneOf("output", f.Output, "yaml", "json")
-		}
+		changes, err = o.install(ctx, plan, steps)
 	}
-	if err := f.registry(o, changed); err != nil {
-		return nil, err
+	if err != nil {
+		return err
 	}
-	if changed("image-mirror") {
-		o.Mirrors = []manifests.Mirror{}
-		for _, text := range notEmpty(f.ImageMirrors) {
-			mirror, err := manifests.ParseMirror(text)
-			if err != nil {
-				return nil, option.Usage(err)
-			}
-			o.Mirrors = append(o.Mirrors, mirror)
-		}
-	}
-	if changed("build-arg") {
-		o.BuildArgs = notEmpty(f.BuildArgs)
-		if err := manifests.CheckBuildArgs(o.BuildArgs); err != nil {
-			return nil, option.Usage(err)
-		}
-	}
-	if err := f.buildEnv(o, changed); err != nil {
-		return nil, err
-	}
-	if changed("registry-storage-size") {
-		if quantity, err := resource.ParseQuantity(f.StorageSize); err != nil || quantity.Sign() <= 0 {
-			return nil, option.Usagef("--registry-storage-size %q is not a size such as 20Gi", f.StorageSize)
-		}
-		o.StorageSize = &f.StorageSize
-	}
-	if changed("registry-storage-class") {
-		o.StorageClass = &f.StorageClass
-	}
-	if changed("registry-ephemeral") {
-		o.Ephemeral = &f.Ephemeral
-	}
-	if f.Ephemeral && (changed("registry-storage-size") || changed("registry-storage-class")) {
-		return nil, option.Usagef("--registry-ephemeral has no volume: leave out --registry-storage-size and --registry-storage-class")
-	}
-	var err error
-	if f.TektonManifest != "" {
-		if o.TektonManifest, err = manifests.ReadTekton(cmd.Context(), f.TektonManifest); err != nil {
-			return nil, err
-		}
-	}
-	o.Clients, err = kube.New(f.config)
-	return o, err
+	steps.Print(fmt.Sprintf("%s in %s; namespace %s is ready for builds", install.Summary(changes), display.Seconds(time.Since(start)), o.Request.Namespace))
+	return nil
 }
 
-func notEmpty(values []string) []string {
-	return slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })
+func (o *Options) plan(ctx context.Context, steps *display.Steps) (*install.Plan, error) {
+	done := steps.Start("Checking the cluster")
+	plan, err := install.NewPlan(ctx, o.Clients, o.Request)
+	done("Cluster checked", err)
+	var wrong *install.RequestError
+	if errors.As(err, &wrong) {
+		return nil, option.Usage(err)
+	}
+	return plan, err
+}
+
+func (o *Options) install(ctx context.Context, plan *install.Plan, steps *display.Steps) ([]apply.Change, error) {
+	if plan.Warning != "" {
+		steps.Print(plan.Warning)
+	}
+	installer := &install.Installer{Clients: o.Clients, Plan: plan, Progress: steps, Timeout: o.Timeout}
+	return installer.Run(ctx)
+}
+
+// dryRun prints what would be applied, for the server strategy as the API server
+// would store it.
+func (o *Options) dryRun(ctx context.Context, plan *install.Plan) error {
+	objects := plan.Objects()
+	changes := make([]apply.Change, len(objects))
+	for i, object := range objects {
+		changes[i] = apply.Change{Object: object}
+	}
+	var rejected error
+	if o.DryRun == option.DryRunServer {
+		applier := &apply.Applier{Dynamic: o.Clients.Dynamic, Mapper: o.Clients.Mapper, FieldManager: manifests.FieldManager}
+		changes, rejected = applier.Preview(ctx, objects)
+	}
+	for _, change := range changes {
+		if err := o.print(change); err != nil {
+			return err
+		}
+	}
+	return rejected
+}
+
+// print prints the outcome for one object.
+func (o *Options) print(change apply.Change) error {
+	if o.Printer != nil {
+		return o.Printer.PrintObj(change.Object, o.Streams.Out)
+	}
+	_, err := fmt.Fprintf(o.Streams.Out, "%s %s (server dry run)\n", kube.Describe(change.Object), change.Result)
+	return err
 }

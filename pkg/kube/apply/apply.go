@@ -1,9 +1,10 @@
-// Package apply brings objects into the cluster by server-side apply and keeps
-// an inventory of them.
+// Package apply applies objects to the cluster by server-side apply, keeps an
+// inventory of them as an ApplySet, and removes them.
 package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 )
 
-// Result says what happened to an object.
+// Result is what happened to an object.
 type Result string
 
 // The results, in the words of kubectl.
@@ -30,6 +31,11 @@ const (
 	Configured Result = "configured"
 	Unchanged  Result = "unchanged"
 	Pruned     Result = "pruned"
+	// Rejected is the result of a dry run for an object that the API server rejects.
+	Rejected Result = "rejected"
+	// NotChecked is the result of a dry run for an object whose kind or namespace the
+	// cluster does not have yet.
+	NotChecked Result = "not checked: its kind or namespace does not exist yet"
 )
 
 // Change is the outcome for one object.
@@ -41,22 +47,21 @@ type Change struct {
 // Applier applies objects to one cluster.
 type Applier struct {
 	Dynamic dynamic.Interface
-	// Mapper is reset when a kind is not known yet.
+	// Mapper is reset if it does not know a kind.
 	Mapper meta.RESTMapper
-	// FieldManager owns the applied fields; conflicts are settled in its favor.
+	// FieldManager owns the applied fields. It wins conflicts.
 	FieldManager string
-	// WebhookPatience bounds the retries while a webhook is not answering yet.
+	// WebhookPatience bounds the retries while a webhook does not answer.
 	WebhookPatience time.Duration
 }
 
-// parallel is how many requests are under way at once: enough to hide the
-// round trip, too few to trouble an API server.
+// parallel is the number of concurrent requests: enough to hide the round trip, few
+// enough for a small API server.
 const parallel = 8
 
-// Apply applies the objects: namespaces and CustomResourceDefinitions first,
-// which have to be established before the rest goes, side by side, in any
-// order. The changes come in the order of the objects. The first error ends it;
-// applying again continues where it stopped.
+// Apply applies the objects concurrently: Namespaces and CustomResourceDefinitions
+// first, and the rest when those are established. The changes are in the order of
+// objects. Apply stops at the first error; applying again continues from there.
 func (a *Applier) Apply(ctx context.Context, objects []*unstructured.Unstructured) ([]Change, error) {
 	changes := make([]Change, len(objects))
 	apply := func(first bool) error {
@@ -67,7 +72,7 @@ func (a *Applier) Apply(ctx context.Context, objects []*unstructured.Unstructure
 				continue
 			}
 			group.Go(func() error {
-				change, err := a.applyOne(ctx, object)
+				change, err := a.applyOne(ctx, object, nil)
 				changes[i] = change
 				return err
 			})
@@ -87,13 +92,38 @@ func (a *Applier) Apply(ctx context.Context, objects []*unstructured.Unstructure
 	return changes, apply(false)
 }
 
-// isFoundation says whether other objects live in, or are instances of, one of
-// this kind.
+// Preview applies the objects in a server-side dry run, which changes nothing. The
+// changes hold the objects as the API server would store them, in the order of
+// objects. The error joins what the API server rejects; a rejected object is
+// returned as it is.
+func (a *Applier) Preview(ctx context.Context, objects []*unstructured.Unstructured) ([]Change, error) {
+	changes, rejected := make([]Change, len(objects)), make([]error, len(objects))
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for i, object := range objects {
+		group.Go(func() error {
+			change, err := a.applyOne(ctx, object, []string{metav1.DryRunAll})
+			switch {
+			case isNoMatch(err), apierrors.IsNotFound(err):
+				change = Change{object, NotChecked}
+			case err != nil:
+				change, rejected[i] = Change{object, Rejected}, err
+			}
+			changes[i] = change
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return changes, errors.Join(rejected...)
+}
+
+// isFoundation reports whether other objects live in objects of this kind, or are
+// instances of them.
 func isFoundation(kind string) bool {
 	return kind == "Namespace" || kind == "CustomResourceDefinition"
 }
 
-func (a *Applier) applyOne(ctx context.Context, object *unstructured.Unstructured) (Change, error) {
+func (a *Applier) applyOne(ctx context.Context, object *unstructured.Unstructured, dryRun []string) (Change, error) {
 	resource, err := a.resource(object)
 	if err != nil {
 		return Change{}, err
@@ -105,7 +135,7 @@ func (a *Applier) applyOne(ctx context.Context, object *unstructured.Unstructure
 	var after *unstructured.Unstructured
 	err = kube.UntilWebhookAnswers(ctx, a.WebhookPatience, func(ctx context.Context) error {
 		var err error
-		after, err = resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: a.FieldManager, Force: true})
+		after, err = resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: a.FieldManager, Force: true, DryRun: dryRun})
 		return err
 	})
 	if err != nil {
@@ -121,15 +151,15 @@ func (a *Applier) applyOne(ctx context.Context, object *unstructured.Unstructure
 	}
 }
 
-// content is an object as JSON without what changes though nobody changed it: the
-// API server may put managed fields in another order when it is given the same
-// again, and a controller may write a status in between.
+// content returns an object as JSON without the parts that change without a change
+// of the configuration: the API server may reorder managed fields, and a controller
+// may write a status.
 func content(object *unstructured.Unstructured) string {
 	bare := object.DeepCopy()
 	bare.SetResourceVersion("")
 	bare.SetManagedFields(nil)
 	delete(bare.Object, "status")
-	// A map that came from JSON goes back into it.
+	// An object that came from JSON can be marshaled.
 	text, _ := bare.MarshalJSON()
 	return string(text)
 }
@@ -138,7 +168,7 @@ func (a *Applier) resource(object *unstructured.Unstructured) (dynamic.ResourceI
 	gvk := object.GroupVersionKind()
 	mapping, err := a.Mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 	if meta.IsNoMatchError(err) {
-		// The definition may be seconds old.
+		// The definition may be new.
 		meta.MaybeResetRESTMapper(a.Mapper)
 		mapping, err = a.Mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 	}
@@ -151,7 +181,7 @@ func (a *Applier) resource(object *unstructured.Unstructured) (dynamic.ResourceI
 	return a.Dynamic.Resource(mapping.Resource), nil
 }
 
-// waitEstablished returns once instances of the definition can be made.
+// waitEstablished returns when instances of the definition can be created.
 func (a *Applier) waitEstablished(ctx context.Context, object *unstructured.Unstructured) error {
 	resource, err := a.resource(object)
 	if err != nil {

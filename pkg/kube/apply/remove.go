@@ -25,17 +25,17 @@ import (
 
 const (
 	removePoll = 500 * time.Millisecond
-	// askWhyLimit bounds the questions of why something is still there, which are
-	// asked when the time for the removal itself is over.
+	// askWhyLimit bounds the requests for the reasons why objects are left, which
+	// start when the deadline of the removal has passed.
 	askWhyLimit = 10 * time.Second
 )
 
-// Remove deletes objects, side by side, and returns when they are gone, the pods
-// of workloads with them. An object that has been replaced by another of the same
-// name since it was read is gone, and the other one stays. progress, which may be
-// nil, is told how many are left. When the deadline of ctx comes before that, the
-// error is a LeftError; what has been deleted by then goes on disappearing by itself, and
-// removing again continues.
+// Remove deletes objects concurrently and returns when they are gone, including the
+// pods of workloads. An object that was replaced by another one of the same name
+// counts as gone, and the other one stays. Remove calls progress, which may be nil,
+// with the number of objects that are left. If the deadline of ctx passes first, the
+// error is a *LeftError; deletions continue in the cluster, and removing again
+// resumes.
 func (a *Applier) Remove(ctx context.Context, objects []*unstructured.Unstructured, progress func(left int)) error {
 	group, deleting := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
@@ -68,8 +68,8 @@ func (a *Applier) Remove(ctx context.Context, objects []*unstructured.Unstructur
 	return a.why(asking, left)
 }
 
-// propagation lets a workload go after its pods. For everything else that would
-// only be one more finalizer.
+// propagation deletes a workload after its pods. Other objects need no such
+// finalizer.
 func propagation(object *unstructured.Unstructured) metav1.DeletionPropagation {
 	if object.GroupVersionKind().Group == "apps" {
 		return metav1.DeletePropagationForeground
@@ -77,8 +77,8 @@ func propagation(object *unstructured.Unstructured) metav1.DeletionPropagation {
 	return metav1.DeletePropagationBackground
 }
 
-// delete asks for the deletion of exactly this object. That it is gone, being
-// deleted or replaced by another is no error.
+// delete deletes exactly this object. It is no error if the object is gone, is being
+// deleted or was replaced.
 func (a *Applier) delete(ctx context.Context, object *unstructured.Unstructured, policy metav1.DeletionPropagation) error {
 	resource, err := a.resource(object)
 	if isNoMatch(err) {
@@ -97,13 +97,13 @@ func (a *Applier) delete(ctx context.Context, object *unstructured.Unstructured,
 	return fmt.Errorf("delete %s: %w", kube.Describe(object), err)
 }
 
-// isNoMatch says whether a kind is unknown to the cluster.
+// isNoMatch reports whether the cluster does not know a kind.
 func isNoMatch(err error) bool {
 	var kind *meta.NoKindMatchError
 	return errors.As(err, &kind)
 }
 
-// stillThere returns those of objects that are, as they are now.
+// stillThere returns the current state of those objects that still exist.
 func (a *Applier) stillThere(ctx context.Context, objects []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
 	current := make([]*unstructured.Unstructured, len(objects))
 	group, ctx := errgroup.WithContext(ctx)
@@ -134,14 +134,14 @@ func (a *Applier) stillThere(ctx context.Context, objects []*unstructured.Unstru
 	return slices.DeleteFunc(current, func(object *unstructured.Unstructured) bool { return object == nil }), nil
 }
 
-// Left is an object that should be gone and is not.
+// Left is an object that is not gone.
 type Left struct {
 	Object *unstructured.Unstructured
-	// Reason says in one line what it waits for.
+	// Reason is one line about what it waits for.
 	Reason string
 }
 
-// LeftError lists what was still there when the time for a removal was over.
+// LeftError lists what was left when the deadline of a removal passed.
 type LeftError struct{ Left []Left }
 
 func (e *LeftError) Error() string {
@@ -152,7 +152,7 @@ func (e *LeftError) Error() string {
 	return "still there: " + strings.Join(texts, "; ")
 }
 
-// why makes a LeftError of objects.
+// why returns a *LeftError for objects.
 func (a *Applier) why(ctx context.Context, objects []*unstructured.Unstructured) error {
 	err := &LeftError{}
 	for _, object := range objects {
@@ -161,10 +161,10 @@ func (a *Applier) why(ctx context.Context, objects []*unstructured.Unstructured)
 	return err
 }
 
-// reason says why an object is still there, as far as the cluster tells.
+// reason returns why an object is still there, as far as the cluster reports it.
 func (a *Applier) reason(ctx context.Context, object *unstructured.Unstructured) string {
 	if object.GetDeletionTimestamp() == nil {
-		return "its deletion has not begun"
+		return "its deletion has not started"
 	}
 	var reasons []string
 	switch object.GetKind() {
@@ -192,8 +192,8 @@ func waitsFor(finalizers []string) string {
 	return "it waits for the finalizer " + strings.Join(finalizers, ", ")
 }
 
-// conditions returns the messages of an object's conditions that are true, of
-// the given types, in that order.
+// conditions returns the messages of an object's true conditions of the given types,
+// in that order.
 func conditions(object *unstructured.Unstructured, types ...string) []string {
 	items, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
 	var messages []string
@@ -209,8 +209,7 @@ func conditions(object *unstructured.Unstructured, types ...string) []string {
 	return messages
 }
 
-// stuckInstances names the instances of a definition that wait for a finalizer:
-// they hold it.
+// stuckInstances returns the instances of a definition that wait for a finalizer.
 func (a *Applier) stuckInstances(ctx context.Context, object *unstructured.Unstructured) []string {
 	instances, err := a.Instances(ctx, object)
 	if err != nil {
@@ -234,7 +233,7 @@ func (a *Applier) Instances(ctx context.Context, object *unstructured.Unstructur
 	served := slices.IndexFunc(definition.Spec.Versions, func(version apiextensionsv1.CustomResourceDefinitionVersion) bool {
 		return version.Served
 	})
-	// The stored version needs no conversion, and so no webhook.
+	// The stored version needs no conversion webhook.
 	if stored := slices.IndexFunc(definition.Spec.Versions, func(version apiextensionsv1.CustomResourceDefinitionVersion) bool {
 		return version.Served && version.Storage
 	}); stored >= 0 {
@@ -256,10 +255,10 @@ func (a *Applier) Instances(ctx context.Context, object *unstructured.Unstructur
 	return list.Items, nil
 }
 
-// Release takes the set's label off objects, which makes them members no more,
-// and every other of labels whose value they still have. Nothing else of them is
-// changed. Objects are released in order, one after the other; one that is gone
-// or was replaced is passed over.
+// Release removes the set's label from objects, so that they are no longer members,
+// and each of labels that still has its value. It changes nothing else. It releases
+// objects one after the other, in order, and skips those that are gone or were
+// replaced.
 func (a *Applier) Release(ctx context.Context, objects []*unstructured.Unstructured, labels map[string]string) error {
 	for _, object := range objects {
 		resource, err := a.resource(object)
@@ -281,7 +280,7 @@ func (a *Applier) Release(ctx context.Context, objects []*unstructured.Unstructu
 			return err
 		})
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-			return fmt.Errorf("take the labels off %s: %w", kube.Describe(object), err)
+			return fmt.Errorf("remove the labels of %s: %w", kube.Describe(object), err)
 		}
 	}
 	return nil

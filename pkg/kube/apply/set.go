@@ -27,11 +27,11 @@ const (
 	namespacesAnnotation = "applyset.kubernetes.io/additional-namespaces"
 )
 
-// Set is an inventory after the ApplySet specification (KEP-3659): its parent
-// object lists the kinds and namespaces in use, and every member carries the
-// parent's ID as a label. Tools that know ApplySets recognize it.
+// Set is an inventory as the ApplySet specification (KEP-3659) defines it: its parent
+// object lists kinds and namespaces, and every member has the parent's ID as a
+// label.
 type Set struct {
-	// Parent is the object that the set hangs on; it has to be a member too.
+	// Parent is the object with the inventory. It is a member, too.
 	Parent *unstructured.Unstructured
 	// Tooling is <tool>/<version>.
 	Tooling string
@@ -45,9 +45,8 @@ func (s Set) ID() string {
 	return fmt.Sprintf("applyset-%s-v1", base64.RawURLEncoding.EncodeToString(sum[:]))
 }
 
-// Mark labels the objects as members and writes the inventory of all of them to
-// the parent, which has to be among them. The objects of a rendering that was
-// marked are exactly what Apply sends.
+// Mark labels the objects as members and writes their inventory to the parent, which
+// is one of them.
 func (s Set) Mark(objects []*unstructured.Unstructured) {
 	kinds, namespaces := map[string]bool{}, map[string]bool{}
 	for _, object := range objects {
@@ -68,9 +67,8 @@ func (s Set) Mark(objects []*unstructured.Unstructured) {
 	s.Parent.SetAnnotations(annotations)
 }
 
-// Extend adds to the inventory of a marked parent what the parent in the
-// cluster lists: until the prune is done, the set is the union of both, so that
-// an interrupted upgrade still finds everything.
+// Extend returns the marked parent with the inventory of current, the parent in the
+// cluster, added: until the prune, an interrupted upgrade has to find both.
 func (s Set) Extend(current *unstructured.Unstructured) *unstructured.Unstructured {
 	union := s.Parent.DeepCopy()
 	annotations := union.GetAnnotations()
@@ -102,8 +100,8 @@ func setLabel(object *unstructured.Unstructured, key, value string) {
 	object.SetLabels(labels)
 }
 
-// Include adds objects that Prune has kept to the inventory of the marked parent:
-// what is still there has to stay in it, so that a later removal finds it.
+// Include adds objects that Prune has kept to the inventory of the marked parent, so
+// that a later removal finds them.
 func (s Set) Include(objects []*unstructured.Unstructured) {
 	kinds, namespaces := []string{}, []string{}
 	for _, object := range objects {
@@ -118,15 +116,15 @@ func (s Set) Include(objects []*unstructured.Unstructured) {
 	s.Parent.SetAnnotations(annotations)
 }
 
-// Has says whether object carries the label of a member.
+// Has reports whether object is labeled as a member.
 func (s Set) Has(object *unstructured.Unstructured) bool {
 	return object.GetLabels()[partOfLabel] == s.ID()
 }
 
-// Inventory says where the members of a set are looked for.
+// Inventory is where to look for the members of a set.
 type Inventory struct {
 	Kinds []schema.GroupKind
-	// Namespaces are those to look in; metav1.NamespaceAll stands for all of them.
+	// Namespaces are the namespaces to look in; metav1.NamespaceAll is all of them.
 	Namespaces []string
 }
 
@@ -140,9 +138,8 @@ func ReadInventory(parent *unstructured.Unstructured) Inventory {
 	return inventory
 }
 
-// Members lists every object that carries the set's label, by kind and namespace
-// in the order of the inventory. A kind that the cluster does not know any more
-// has no objects.
+// Members lists every object with the set's label, by kind and namespace in the order
+// of the inventory. A kind that the cluster no longer knows has no objects.
 func (a *Applier) Members(ctx context.Context, set Set, inventory Inventory) ([]*unstructured.Unstructured, error) {
 	var places []dynamic.ResourceInterface
 	for _, kind := range inventory.Kinds {
@@ -168,7 +165,7 @@ func (a *Applier) Members(ctx context.Context, set Set, inventory Inventory) ([]
 		group.Go(func() error {
 			list, err := place.List(ctx, metav1.ListOptions{LabelSelector: partOfLabel + "=" + set.ID()})
 			if apierrors.IsNotFound(err) {
-				return nil // The kind has gone since the cluster was asked for its kinds.
+				return nil // The kind is gone since discovery.
 			}
 			if err != nil {
 				return fmt.Errorf("list members of the inventory: %w", err)
@@ -185,9 +182,8 @@ func (a *Applier) Members(ctx context.Context, set Set, inventory Inventory) ([]
 	return slices.Concat(found...), nil
 }
 
-// Prune deletes every member of the set that parent, as it was before, lists
-// kinds and namespaces for and that keep does not hold, but those whose kind is
-// never pruned: it returns them as kept. Changes come in no order.
+// Prune deletes the members in the inventory of parent that are not in keep. It
+// returns members whose kind is never pruned as kept. The changes are in no order.
 func (a *Applier) Prune(ctx context.Context, set Set, parent *unstructured.Unstructured, keep []*unstructured.Unstructured) (changes []Change, kept []*unstructured.Unstructured, err error) {
 	wanted := map[string]bool{}
 	for _, object := range keep {
@@ -212,13 +208,13 @@ func (a *Applier) Prune(ctx context.Context, set Set, parent *unstructured.Unstr
 	return changes, kept, nil
 }
 
-// isPruned says whether members of a kind are deleted just because they are no
-// longer wanted. With the others, things would be lost that nobody has asked about.
+// isPruned reports whether members of a kind are deleted because they are no longer
+// wanted. The other kinds may hold data or objects of other owners.
 func isPruned(kind schema.GroupKind) bool {
 	switch kind {
-	case schema.GroupKind{Kind: "Namespace"}, // what is in it may not be ours
-		schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}, // its instances may not be ours
-		schema.GroupKind{Kind: "PersistentVolumeClaim"}:                                   // what is stored on it can not be made again
+	case schema.GroupKind{Kind: "Namespace"}, // may contain objects of others
+		schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}, // may have instances of others
+		schema.GroupKind{Kind: "PersistentVolumeClaim"}:                                   // stores data
 		return false
 	}
 	return true

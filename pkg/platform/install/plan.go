@@ -1,0 +1,196 @@
+// Package install installs the platform in ordered steps over a plan that does not
+// change while they run.
+package install
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/nodeaccess"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
+)
+
+// maxNames bounds the names in a warning.
+const maxNames = 10
+
+// Plan is what an installation applies. NewPlan computes it once, and it does not
+// change: the steps render it for the node access mode that they try.
+type Plan struct {
+	// Warning is a line for the user about the change of registry; empty if there is
+	// nothing to warn about.
+	Warning string
+
+	namespace string
+	// config has no node access yet.
+	config manifests.Config
+	// previous is the configuration of the previous run; nil on the first one.
+	previous *manifests.Config
+	secrets  secrets
+	build    manifests.BuildEnv
+	tekton   []byte
+	hosting  bool
+	access   nodeaccess.Candidates
+	// proven reports that an earlier run proved the first mode, and that the user
+	// did not ask for a new proof.
+	proven bool
+	// initial is the rendering for the first mode.
+	initial *rendering
+}
+
+// rendering is the platform's objects for one node access mode.
+type rendering struct {
+	config   manifests.Config
+	platform *manifests.Platform
+	set      apply.Set
+}
+
+// NewPlan inspects the cluster and decides what to install. It checks everything
+// that can be checked without a change, including the user's permissions.
+func NewPlan(ctx context.Context, clients *kube.Clients, request Request) (*Plan, error) {
+	if err := checkNamespaceName(request.Namespace); err != nil {
+		return nil, err
+	}
+	cluster, err := platform.Inspect(ctx, clients.Kube, request.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkServer(cluster.Version); err != nil {
+		return nil, err
+	}
+	if err := checkNamespace(cluster); err != nil {
+		return nil, err
+	}
+	p := &Plan{namespace: request.Namespace, previous: cluster.Config, hosting: !cluster.HostingTaken}
+	if p.config, err = configure(request, cluster); err != nil {
+		return nil, err
+	}
+	if p.config.Tekton, p.tekton, err = decideTekton(cluster, request.TektonManifest); err != nil {
+		return nil, err
+	}
+	if p.build, err = buildEnv(ctx, clients, request, cluster); err != nil {
+		return nil, err
+	}
+	p.build.Describe(&p.config)
+	if p.config.Registry.External {
+		p.secrets, err = externalCredentials(ctx, clients, request, cluster, p.config)
+	} else {
+		p.secrets, err = ownCredentials(request, cluster, p.config)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p.Warning, err = registryWarning(ctx, clients, cluster, p.config.Registry); err != nil {
+		return nil, err
+	}
+	remembered := p.config.NodeAccess
+	p.access = nodeaccess.NewCandidates(request.NodeAccess, remembered, p.config.Registry.External, len(p.secrets.CACertificate) == 0)
+	p.access.Fallback = fallback(cluster.Config, p.config.Registry)
+	first := p.access.Modes[0]
+	known := remembered.Proven && remembered.Mode == first
+	p.proven = known && request.NodeAccess == ""
+	if p.initial, err = p.render(manifests.NodeAccessConfig{Mode: first, Auto: p.access.Auto, Proven: known}); err != nil {
+		return nil, err
+	}
+	return p, access.Check(ctx, clients.Kube, permissions(p.Objects()))
+}
+
+// Objects returns the objects that the plan applies, for the first node access mode,
+// in order.
+func (p *Plan) Objects() []*unstructured.Unstructured { return p.initial.platform.Objects() }
+
+// render returns the objects for a node access mode. It is pure.
+func (p *Plan) render(access manifests.NodeAccessConfig) (*rendering, error) {
+	config := p.config
+	config.NodeAccess = access
+	config.Registry.NodeHost = nodeaccess.Host(access.Mode, config.Registry.Host)
+	rendered, err := manifests.Render(manifests.Options{
+		Config: config, Credentials: p.secrets.Credentials, BuildEnv: p.build, TektonManifest: p.tekton, Hosting: p.hosting,
+	})
+	if err != nil {
+		return nil, err
+	}
+	set := apply.Set{Parent: rendered.Parent(), Tooling: manifests.FieldManager + "/" + version.Version()}
+	set.Mark(rendered.Objects())
+	return &rendering{config: config, platform: rendered, set: set}, nil
+}
+
+// fallback returns the proven node access of the previous run to the same registry,
+// or the zero value.
+func fallback(previous *manifests.Config, registry manifests.RegistryConfig) manifests.NodeAccessConfig {
+	if previous == nil || previous.Removed || !previous.NodeAccess.Proven || isAnother(previous.Registry, registry) {
+		return manifests.NodeAccessConfig{}
+	}
+	return previous.NodeAccess
+}
+
+// buildEnv merges the request into the environment that builds have had so far.
+func buildEnv(ctx context.Context, clients *kube.Clients, request Request, cluster *platform.Cluster) (manifests.BuildEnv, error) {
+	build := cluster.BuildEnv
+	if request.BuildCA != nil {
+		build.CA = request.BuildCA
+	}
+	if request.BuildVariables != nil {
+		build.Variables = request.BuildVariables
+	}
+	if !build.Proxied() {
+		return build, nil
+	}
+	networks, err := platform.ServiceNetworks(ctx, clients.Kube)
+	if err != nil {
+		return manifests.BuildEnv{}, err
+	}
+	build.Direct = networks
+	return build, nil
+}
+
+// registryWarning names the workloads whose images stay in the previous registry.
+// It is empty if there are none.
+func registryWarning(ctx context.Context, clients *kube.Clients, cluster *platform.Cluster, registry manifests.RegistryConfig) (string, error) {
+	if cluster.Config == nil || !isAnother(cluster.Config.Registry, registry) {
+		return "", nil
+	}
+	before := cluster.Config.Registry
+	repositories := make([]string, len(cluster.Config.Namespaces))
+	for i, namespace := range cluster.Config.Namespaces {
+		repositories[i] = before.NodeRepository(namespace, "")
+	}
+	workloads, err := platform.ImageUsers(ctx, clients.Kube, repositories...)
+	if err != nil || len(workloads) == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("  warning: the images of these workloads stay in %s; they keep running, but nodes cannot pull them again until you build again: %s",
+		strings.TrimSuffix(before.Host+"/"+before.Prefix, "/"), display.JoinMax(workloads, maxNames)), nil
+}
+
+// permissions returns what applying the objects takes.
+func permissions(objects []*unstructured.Unstructured) []access.Permission {
+	var needed []access.Permission
+	for _, object := range objects {
+		resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
+		for _, verb := range []string{"get", "create", "patch"} {
+			permission := access.Permission{Verb: verb, Group: resource.Group, Resource: resource.Resource, Namespace: object.GetNamespace()}
+			if !slices.Contains(needed, permission) {
+				needed = append(needed, permission)
+			}
+		}
+	}
+	return append(needed,
+		access.Permission{Verb: "create", Resource: "pods", Subresource: "portforward", Namespace: manifests.SystemNamespace},
+		// The proof that nodes can pull.
+		access.Permission{Verb: "list", Resource: "nodes"},
+		access.Permission{Verb: "create", Resource: "pods", Namespace: manifests.SystemNamespace},
+		access.Permission{Verb: "delete", Resource: "pods", Namespace: manifests.SystemNamespace},
+		access.Permission{Verb: "deletecollection", Resource: "pods", Namespace: manifests.SystemNamespace},
+	)
+}
