@@ -17,7 +17,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/initialize"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
@@ -89,7 +88,7 @@ func hints() []hint {
 		{is(detect.ErrNoProject), "name the folder of the service; a new one is made by kubectl pyflow init DIR"},
 		{is(logs.ErrGone), "a log lives as long as its pod; what the run itself says: kubectl pyflow runs -o wide; to have the log anew, build again"},
 		{is(gather.ErrExists), "replace it with --force, or name another file with --file"},
-		{is(initialize.ErrNotEmpty), "name an empty or a new directory for a new service, or start one between these files with --template fastapi"},
+		{is(scaffold.ErrNotEmpty), "name an empty or a new directory for a new service, or start one between these files with --template fastapi"},
 		{as[*detect.PythonError], "choose another Python with --python, or in the file that is named"},
 		{func(err error) bool {
 			var failed *scaffold.WriteError

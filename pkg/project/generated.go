@@ -12,11 +12,16 @@ import (
 
 const ignoreFile = ".dockerignore"
 
+// Recipe returns the options that the Dockerfile of the detected project is generated with.
+func (p *Project) Recipe() generate.Options {
+	return generate.Options{
+		Project: p.Detected, Variant: p.Variant.Value, Port: p.Port.Value, Test: p.Test.IsSet(), Name: p.Name.Value,
+	}
+}
+
 // generate writes the Dockerfile of the detected project and its ignore file.
 func (p *Project) generate() error {
-	text, err := generate.Dockerfile(generate.Options{
-		Project: p.Detected, Variant: p.Variant.Value, Port: p.Port.Value, Test: p.Test.IsSet(), Name: p.Name.Value,
-	})
+	text, err := generate.Dockerfile(p.Recipe())
 	if err != nil {
 		return err
 	}

@@ -79,8 +79,8 @@ func optionErrorf(format string, args ...any) error {
 	return &OptionError{fmt.Errorf(format, args...)}
 }
 
-// check refuses values that no folder can have.
-func (o *Options) check() error {
+// Check refuses values that no folder can have. The error is an *OptionError.
+func (o *Options) Check() error {
 	if o.Port < 0 || o.Port > math.MaxUint16 {
 		return optionErrorf("--port %d is not a port", o.Port)
 	}
@@ -123,7 +123,7 @@ func (o *Options) CheckManifests(directory string) error {
 // Deployment returns the default Deployment of what has no settings, such as a git
 // repository: the flags over the defaults.
 func (o *Options) Deployment() (*Deployment, error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
 	return newDeployment(o, &settings.Settings{})

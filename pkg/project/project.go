@@ -4,6 +4,7 @@ package project
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -45,6 +46,8 @@ type Project struct {
 
 	// Detected is the Python project, nil if the folder has its own Dockerfile.
 	Detected *detect.Project
+	// dropped are the warnings about processes that are not deployed.
+	dropped []string
 	// Entrypoint, Python and Variant are those of a generated Dockerfile; they are not set
 	// for the folder's own. Entrypoint is module:attribute, with () for a factory.
 	Entrypoint Value[string]
@@ -127,11 +130,10 @@ func (p *Project) originOf(evidence detect.Evidence) Origin {
 // Warnings returns what the user probably did not intend: a sentence without a period for
 // each.
 func (p *Project) Warnings() []string {
-	warnings := p.Settings.Warnings()
-	if p.Detected != nil {
-		warnings = append(warnings, p.Detected.Warnings...)
+	if p.Detected == nil {
+		return p.Settings.Warnings()
 	}
-	return warnings
+	return slices.Concat(p.Settings.Warnings(), p.Detected.Warnings, p.dropped)
 }
 
 // Summary returns one line about a generated Dockerfile, and nothing about the folder's own.

@@ -24,7 +24,7 @@ import (
 // dockerfile.ErrNotFound for a Dockerfile that is named and missing, *settings.Error,
 // *dockerfile.ParseError, or those of detect.Read and generate.Dockerfile.
 func Resolve(dir string, options Options) (*Project, error) {
-	if err := options.check(); err != nil {
+	if err := options.Check(); err != nil {
 		return nil, err
 	}
 	p, err := open(dir)
@@ -176,6 +176,7 @@ func (p *Project) detect(options *Options) error {
 	if err != nil {
 		return err
 	}
+	p.dropped = droppedProcesses(p.Dir)
 	if app := p.Detected.App; app != nil {
 		p.Entrypoint = first(entrypoint, Value[string]{reference(app), p.evidence("app")})
 	}

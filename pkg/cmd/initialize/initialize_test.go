@@ -14,10 +14,9 @@ import (
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/scaffold"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 )
 
 // run is the verb on a command line; %s is the directory.
@@ -100,17 +99,14 @@ func TestNewService(t *testing.T) {
 					write(t, bare, map[string]string{name: content})
 				}
 			}
-			found, err := detect.Read(bare, options(table))
+			resolved, err := project.Resolve(bare, project.Options{NoDeploy: true})
 			if err != nil {
 				t.Fatal(err)
 			}
-			dockerfile, err := generate.Dockerfile(generate.Options{Project: found, Name: table.Name, Test: table.Test != ""})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if files["Dockerfile"] != string(dockerfile) || files[".dockerignore"] != string(generate.Ignore(found)) {
+			if dockerfile := resolved.Dockerfile.Value.Content; files["Dockerfile"] != string(dockerfile) || files[".dockerignore"] != string(resolved.Ignore()) {
 				t.Errorf("the Dockerfile is\n%s\nand a build makes\n%s", files["Dockerfile"], dockerfile)
 			}
+			found := resolved.Detected
 			if found.App == nil || found.App.Object != object || found.App.Server != "uvicorn" ||
 				found.Python != "3.12" || found.Port != 9000 || !found.Dependencies.Hashed || len(found.Extra) > 0 || len(found.Warnings) > 0 {
 				t.Errorf("found is %+v, %+v", found, found.App)
@@ -141,7 +137,7 @@ func TestNewServiceInARepository(t *testing.T) {
 			t.Errorf("%s holds %q", name, files[name])
 		}
 	}
-	if !strings.Contains(stderr, "note: README.md is there and stays") || strings.Contains(stdout, "README.md") || files["src/shop/main.py"] == "" {
+	if !strings.Contains(stderr, "note: README.md exists and stays") || strings.Contains(stdout, "README.md") || files["src/shop/main.py"] == "" {
 		t.Errorf("the output is\n%s%s", stdout, stderr)
 	}
 }
@@ -203,13 +199,23 @@ func TestAdopt(t *testing.T) {
 		"an own .dockerignore": {
 			map[string]string{".dockerignore": "*.md\n"},
 			nil, "Dockerfile pyproject.toml", service()["pyproject.toml"] + "\n" + table,
-			[]string{"note: .dockerignore is there and stays; --force"},
+			[]string{"note: .dockerignore exists and stays; --force"},
 		},
 		"another Dockerfile": {
 			map[string]string{"pyproject.toml": "[tool.kubectl-pyflow]\nbuild.dockerfile = \"docker/prod\"\n", "docker/prod": "FROM mine\n"},
 			nil, "",
 			"[tool.kubectl-pyflow]\nbuild.dockerfile = \"docker/prod\"\n",
-			[]string{"note: docker/prod is what is built", "Nothing to do"},
+			[]string{"note: the settings name the Dockerfile: docker/prod", "Nothing to do"},
+		},
+		"settings in the table of another tool": {
+			map[string]string{"pyproject.toml": "[tool.pyflow]\nport = 9000\n"},
+			nil, ".dockerignore Dockerfile pyproject.toml", "[tool.pyflow]\nport = 9000\n\n" + table,
+			[]string{"warning: [tool.pyflow] in pyproject.toml is not read: rename it to [tool.kubectl-pyflow]\n"},
+		},
+		"a Procfile": {
+			map[string]string{"Procfile": "web: uvicorn main:app\nworker: celery -A main worker\n"},
+			nil, ".dockerignore Dockerfile pyproject.toml", service()["pyproject.toml"] + "\n" + table,
+			[]string{"warning: Procfile:2: the process worker is not deployed: only web is\n"},
 		},
 		"no app, an own Dockerfile": {
 			map[string]string{"main.py": "print(1)\n", "Dockerfile": "FROM mine\n"},
@@ -303,9 +309,9 @@ func TestRefuses(t *testing.T) {
 		"two apps":                   {map[string]string{"a.py": service()["main.py"], "b.py": service()["main.py"]}, ".", []string{"--name", "shop"}, "there are 2 apps, name one with --entrypoint"},
 		"not TOML":                   {map[string]string{"pyproject.toml": "[project]\nname = \n"}, ".", nil, "pyproject.toml:2:"},
 		"a wrong setting":            {map[string]string{"pyproject.toml": "[tool.kubectl-pyflow]\nprot = 1\n"}, ".", nil, "pyproject.toml:2:"},
-		"another port":               {map[string]string{"pyproject.toml": "[tool.kubectl-pyflow]\nport = 1234\n"}, ".", []string{"--port", "9000"}, "--port 9000 is not what the settings say: set port = 9000 in pyproject.toml:2"},
+		"another port":               {map[string]string{"pyproject.toml": "[tool.kubectl-pyflow]\nport = 1234\n"}, ".", []string{"--port", "9000"}, "--port 9000 contradicts the settings: set port = 9000 in pyproject.toml:2"},
 		"an app beside the table":    {map[string]string{"pyproject.toml": "[tool.kubectl-pyflow]\nport = 1234\n"}, ".", []string{"--entrypoint", "a:b"}, `set entrypoint = "a:b" in [tool.kubectl-pyflow] of pyproject.toml`},
-		"no such Dockerfile":         {map[string]string{"main.py": service()["main.py"], "pyproject.toml": "[tool.kubectl-pyflow]\nname = \"shop\"\nbuild.dockerfile = \"prod/Dockerfile\"\n"}, ".", nil, "pyproject.toml:3: the Dockerfile prod/Dockerfile is not there"},
+		"no such Dockerfile":         {map[string]string{"main.py": service()["main.py"], "pyproject.toml": "[tool.kubectl-pyflow]\nname = \"shop\"\nbuild.dockerfile = \"prod/Dockerfile\"\n"}, ".", nil, "pyproject.toml:3: the Dockerfile prod/Dockerfile does not exist"},
 		"no place for the table":     {map[string]string{"pyproject.toml": "tool = {}\n", "main.py": service()["main.py"]}, ".", []string{"--name", "shop"}, "write it there by hand"},
 		"a Dockerfile as directory":  {map[string]string{"main.py": service()["main.py"], "Dockerfile/x": ""}, ".", []string{"--force", "--name", "shop"}, "Dockerfile: it is not a file: move it away"},
 	} {

@@ -9,42 +9,42 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 )
 
-// introduce says what is going to be done, and from what.
-func (o *Options) introduce(w *work) {
+// introduce prints what was detected, warnings and notes.
+func (o *Options) introduce(w *scaffold.Work) {
 	out := o.Streams.ErrOut
-	if o.New {
-		fmt.Fprintf(out, "%s: a new service from the template %s, Python %s, port %d\n", w.name, o.Template, w.project.Python, w.project.Port)
+	if o.Template != "" {
+		fmt.Fprintf(out, "%s: a new service from the template %s, Python %s, port %d\n", w.Name, o.Template, w.Project.Python, w.Project.Port)
 	} else {
-		fmt.Fprintf(out, "%s: the project in %s\n\n", w.name, o.Dir)
+		fmt.Fprintf(out, "%s: the project in %s\n\n", w.Name, o.Dir)
 		fmt.Fprintln(out, display.Table([]display.Column[detect.Evidence]{
 			{Header: "WHAT", Cell: func(e detect.Evidence) string { return e.What }},
 			{Header: "VALUE", Cell: func(e detect.Evidence) string { return e.Value }},
 			{Header: "FROM", Cell: func(e detect.Evidence) string { return e.Source }},
-		}, w.project.Evidence))
+		}, w.Project.Evidence))
 	}
-	for _, warning := range w.project.Warnings {
+	for _, warning := range w.Warnings {
 		fmt.Fprintln(out, "warning: "+warning)
 	}
-	for _, note := range w.notes {
+	for _, note := range w.Notes {
 		fmt.Fprintln(out, "note: "+note)
 	}
-	for _, change := range w.plan.Changes {
+	for _, change := range w.Plan.Changes {
 		if change.Action == scaffold.Keep {
-			fmt.Fprintf(out, "note: %s is there and stays; --force writes it anew, and keeps it as %s\n", change.Path, change.Path+scaffold.OrigSuffix)
+			fmt.Fprintf(out, "note: %s exists and stays; --force replaces it and keeps it as %s\n", change.Path, change.Path+scaffold.OrigSuffix)
 		}
 	}
 }
 
 // show prints what would be written.
-func (o *Options) show(w *work) error {
+func (o *Options) show(w *scaffold.Work) error {
 	out := o.Streams.ErrOut
-	if !w.plan.Writes() {
-		fmt.Fprintln(out, "Nothing would be written: all is there")
+	if !w.Plan.Writes() {
+		fmt.Fprintln(out, "Dry run. Nothing to write: all files exist")
 	} else {
-		fmt.Fprintln(out, "Would be written; nothing is, as this is a dry run:")
+		fmt.Fprintln(out, "Dry run. Would write:")
 	}
 	var paths []string
-	for _, change := range w.plan.Changes {
+	for _, change := range w.Plan.Changes {
 		if !change.Writes() {
 			continue
 		}
@@ -52,35 +52,35 @@ func (o *Options) show(w *work) error {
 			paths = append(paths, change.Path+scaffold.OrigSuffix)
 		}
 		paths = append(paths, change.Path)
-		// A new service is too much to be read here.
-		if !o.New || change.Action == scaffold.Replace {
+		// A new service is too long to print.
+		if o.Template == "" || change.Action == scaffold.Replace {
 			fmt.Fprint(out, "\n", scaffold.Diff(change))
 		}
 	}
 	return o.print(w, paths)
 }
 
-// conclude says what was done.
-func (o *Options) conclude(w *work, written []string) error {
+// conclude prints what was written and the next command.
+func (o *Options) conclude(w *scaffold.Work, written []string) error {
 	out := o.Streams.ErrOut
 	switch {
-	case !w.plan.Writes():
-		fmt.Fprintln(out, "Nothing to do: all is there")
+	case !w.Plan.Writes():
+		fmt.Fprintln(out, "Nothing to do: all files exist")
 	case len(written) > 0:
 		fmt.Fprintf(out, "Wrote %s\n", display.Count(len(written), "file"))
 	}
 	if err := o.print(w, written); err != nil {
 		return err
 	}
-	if o.New && len(written) > 0 {
-		fmt.Fprintf(out, "README.md says how to run and test it; build and deliver it: %s\n", o.build())
+	if o.Template != "" && len(written) > 0 {
+		fmt.Fprintf(out, "README.md explains how to run and test it. Build and deploy it: %s\n", o.build())
 	} else if len(written) > 0 {
-		fmt.Fprintf(out, "Build and deliver it: %s\n", o.build())
+		fmt.Fprintf(out, "Build and deploy it: %s\n", o.build())
 	}
 	return nil
 }
 
-// build is the next command.
+// build returns the next command.
 func (o *Options) build() string {
 	if o.Dir == "." {
 		return "kubectl pyflow build"
@@ -88,8 +88,8 @@ func (o *Options) build() string {
 	return display.QuoteCommand("kubectl", "pyflow", "build", o.Dir)
 }
 
-// print writes the result to standard output.
-func (o *Options) print(w *work, paths []string) error {
+// print prints the result on standard output.
+func (o *Options) print(w *scaffold.Work, paths []string) error {
 	if !o.JSON {
 		for _, name := range paths {
 			if _, err := fmt.Fprintln(o.Streams.Out, o.file(name)); err != nil {

@@ -9,21 +9,21 @@ import (
 type Report struct {
 	Kind       string `json:"kind"`
 	APIVersion string `json:"apiVersion"`
-	// Name is the app's, and Dir as the user named it.
+	// Name is the name of the app. Dir is the directory as the user named it.
 	Name string `json:"name"`
 	Dir  string `json:"dir"`
-	// Template is what a new service is made from; a project that was there has none.
+	// Template is that of a new service, empty for an existing project.
 	Template string  `json:"template,omitempty"`
 	DryRun   bool    `json:"dryRun"`
 	Files    []File  `json:"files"`
 	Project  Project `json:"project"`
 }
 
-// File is what became of one.
+// File is a file and what init does with it.
 type File struct {
 	Path   string          `json:"path"`
 	Action scaffold.Action `json:"action"`
-	// Content is all of it, in a dry run, when it would be written.
+	// Content is the whole new content, in a dry run only.
 	Content string `json:"content,omitempty"`
 }
 
@@ -76,19 +76,16 @@ type Evidence struct {
 	Source string `json:"source"`
 }
 
-func (o *Options) report(w *work) Report {
-	p := w.project
+func (o *Options) report(w *scaffold.Work) Report {
+	p := w.Project
 	report := Report{
-		Kind: "Init", APIVersion: "pyflow.dev/v1", Name: w.name, Dir: o.Dir, DryRun: o.DryRun, Files: []File{},
+		Kind: "Init", APIVersion: "pyflow.dev/v1", Name: w.Name, Dir: o.Dir, Template: o.Template, DryRun: o.DryRun, Files: []File{},
 		Project: Project{
 			Name: p.Name, Python: p.Python, Port: p.Port, Root: p.Root, Code: list(p.Code), Package: p.Package,
 			Dependencies: dependencies(p.Dependencies), Dev: dependencies(p.Dev), Extra: list(p.Extra),
 			Libraries: Libraries{Build: list(p.Libraries.Build), Run: list(p.Libraries.Run)},
-			Evidence:  []Evidence{}, Warnings: list(p.Warnings),
+			Evidence:  []Evidence{}, Warnings: list(w.Warnings),
 		},
-	}
-	if o.New {
-		report.Template = o.Template
 	}
 	if app := p.App; app != nil {
 		report.Project.App = &App{Object: app.Object, Factory: app.Factory, Framework: app.Framework, Server: app.Server, File: app.File}
@@ -96,7 +93,7 @@ func (o *Options) report(w *work) Report {
 	for _, evidence := range p.Evidence {
 		report.Project.Evidence = append(report.Project.Evidence, Evidence(evidence))
 	}
-	for _, change := range w.plan.Changes {
+	for _, change := range w.Plan.Changes {
 		file := File{Path: change.Path, Action: change.Action}
 		if o.DryRun && change.Writes() {
 			file.Content = string(change.After)
@@ -112,7 +109,7 @@ func dependencies(d detect.Dependencies) Dependencies {
 	}
 }
 
-// list is an empty list in the place of null.
+// list returns an empty list instead of nil.
 func list(words []string) []string {
 	if words == nil {
 		return []string{}

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 )
 
 // The templates: projects that work as they stand, with the names, the port and the
@@ -27,9 +26,6 @@ const (
 	placeholderPort    = "8000"
 	placeholderPython  = "3.13"
 )
-
-// DefaultPort is where a new service listens when nothing else is said.
-const DefaultPort = detect.DefaultPort
 
 // DefaultTemplate is the one of Templates for a service that is to grow.
 const DefaultTemplate = "fastapi"

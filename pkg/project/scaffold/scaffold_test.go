@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 )
@@ -107,7 +108,7 @@ func TestNewPutsOptionsInPlace(t *testing.T) {
 func TestTemplatesAreLocked(t *testing.T) {
 	pin := regexp.MustCompile(`(?m)^([a-z0-9-]+)==[^ \\]+(?: ;[^\\\n]+)? \\\n    --hash=sha256:[0-9a-f]{64}`)
 	for _, template := range Templates() {
-		files := newService(t, Options{Template: template, Name: "shop", Port: DefaultPort, Python: DefaultPython})
+		files := newService(t, Options{Template: template, Name: "shop", Port: project.DefaultPort, Python: DefaultPython})
 		var manifest struct {
 			Project struct {
 				Dependencies []string `toml:"dependencies"`
