@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job, as a user does it: set the cluster up, build and deliver the
+# The main job, as a user does it: set the cluster up, build and deploy the
 # example, look at it. Run by `make demo`, on the cluster of $KUBECONFIG.
 set -euo pipefail
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Locks what the templates of `kubectl pyflow init` need, anew, at the newest
+# Locks what the templates of `kubectl pyflow init` need again, at the newest
 # versions: run it now and then, and whenever a template's pyproject.toml changes;
-# make test-example then says whether they still work.
+# make test-example then shows whether they still work.
 #
 # The locks hold for Python 3.11 and newer on any platform, as --python may choose
 # one. Which package index they came from does not matter, and is not in them.

@@ -19,7 +19,7 @@ if [[ ! -d $directory ]]; then
   part=$(mktemp -d "$directory.XXXXXX")
   trap 'rm -rf "$part"' EXIT
   CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOWORK=off go build -mod=readonly -o "$part/" tool
-  # Somebody else may have been faster; theirs is as good.
+  # Another process may have been faster; its result is as good.
   mv -T "$part" "$directory" 2>/dev/null || [[ -d $directory ]]
   log "built $name"
 fi

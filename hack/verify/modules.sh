@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The module files are tidy. A tree that can not be resolved, for want of a
+# The module files are tidy. A tree that cannot be resolved, for want of a
 # network, is not reported.
 set -euo pipefail
 
@@ -15,7 +15,7 @@ for module in . hack/cluster; do
       printf '%s\nerror: %s/go.mod is not tidy: run go mod tidy there\n' "$diff" "$module" >&2
       failed=1
     else
-      printf 'not checked, as it can not be resolved here: %s: %s\n' "$module" "$(grep . "$complaints" | tail -n 1)" >&2
+      printf 'not checked, as it cannot be resolved here: %s: %s\n' "$module" "$(grep . "$complaints" | tail -n 1)" >&2
     fi
   fi
 done

@@ -35,8 +35,8 @@ type (
 type attack struct {
 	what string
 	request
-	// logins are sent in place of A's; an empty one sends none.
-	logins []string
+	// authorizations are sent in place of A's; an empty one sends none.
+	authorizations []string
 	// want is the code of the first answer; zero is any refusal, and own any
 	// answer about what A has itself.
 	want int
@@ -109,11 +109,11 @@ func (v victim) try(t *testing.T, a attack) {
 	t.Helper()
 	text := a.text
 	if text == "" {
-		logins := a.logins
-		if logins == nil {
-			logins = []string{registrytest.Basic(v.a.Name, v.a.Password)}
+		authorizations := a.authorizations
+		if authorizations == nil {
+			authorizations = []string{registrytest.Basic(v.a.Name, v.a.Password)}
 		}
-		text = a.request.Text(slices.DeleteFunc(slices.Clone(logins), func(login string) bool { return login == "" })...)
+		text = a.request.Text(slices.DeleteFunc(slices.Clone(authorizations), func(login string) bool { return login == "" })...)
 	}
 	line, _, _ := strings.Cut(text, "\r\n")
 	answers := v.Send(t, text)
@@ -211,7 +211,7 @@ func (v victim) plain() []attack {
 		{Method: "POST", Target: "/v2/pyflow-system/probe/blobs/uploads/"},
 	} {
 		attacks = append(attacks, attack{what: "the repository of another", request: r, want: http.StatusForbidden},
-			attack{what: "the repository of another without a login", request: r, logins: []string{""}, want: http.StatusUnauthorized})
+			attack{what: "the repository of another without credentials", request: r, authorizations: []string{""}, want: http.StatusUnauthorized})
 	}
 	for _, method := range []string{"OPTIONS", "TRACE", "PROPFIND", "get", "LINK"} {
 		attacks = append(attacks, attack{what: "another method", request: request{Method: method, Target: repository + "tags/list"}})
@@ -320,11 +320,11 @@ func (v victim) headers() []attack {
 	mine, theirs := "/v2/"+v.own+"/tags/list", "/v2/"+v.other+"/tags/list"
 	login, stranger := registrytest.Basic(v.a.Name, v.a.Password), registrytest.Basic(v.b.Name, "wrong")
 	attacks := []attack{
-		{what: "Authorization twice, A and then B", request: request{Method: "GET", Target: theirs}, logins: []string{login, stranger}, want: http.StatusForbidden},
-		{what: "Authorization twice, B and then A", request: request{Method: "GET", Target: theirs}, logins: []string{stranger, login}, want: http.StatusUnauthorized},
-		{what: "two logins in one Authorization", request: request{Method: "GET", Target: theirs}, logins: []string{login + ", " + stranger}, want: http.StatusUnauthorized},
+		{what: "Authorization twice, A and then B", request: request{Method: "GET", Target: theirs}, authorizations: []string{login, stranger}, want: http.StatusForbidden},
+		{what: "Authorization twice, B and then A", request: request{Method: "GET", Target: theirs}, authorizations: []string{stranger, login}, want: http.StatusUnauthorized},
+		{what: "two credentials in one Authorization", request: request{Method: "GET", Target: theirs}, authorizations: []string{login + ", " + stranger}, want: http.StatusUnauthorized},
 		{what: "Connection: Authorization", request: request{Method: "GET", Target: theirs, Headers: []string{"Connection: Authorization"}}, want: http.StatusForbidden},
-		{what: "Proxy-Authorization alone", request: request{Method: "GET", Target: theirs, Headers: []string{"Proxy-Authorization: " + login}}, logins: []string{""}, want: http.StatusUnauthorized},
+		{what: "Proxy-Authorization alone", request: request{Method: "GET", Target: theirs, Headers: []string{"Proxy-Authorization: " + login}}, authorizations: []string{""}, want: http.StatusUnauthorized},
 	}
 	for _, header := range []string{
 		"X-Original-URL: " + theirs, "X-Rewrite-URL: " + theirs, "X-Forwarded-User: " + v.b.Name,
@@ -356,7 +356,7 @@ func (v victim) smuggling() []attack {
 	}
 	inner, stolen := hidden.Text(login), hidden.Text()
 	return []attack{
-		{what: "pipelined, the second without a login", want: own, text: request{Method: "GET", Target: "/v2/" + v.own + "/tags/list"}.Text(login) + stolen},
+		{what: "pipelined, the second without credentials", want: own, text: request{Method: "GET", Target: "/v2/" + v.own + "/tags/list"}.Text(login) + stolen},
 		{what: "pipelined, the second to B", want: own, text: request{Method: "GET", Target: "/v2/" + v.own + "/tags/list"}.Text(login) + inner},
 		{what: "length and chunks, chunks end first", text: outer([]string{fmt.Sprintf("Content-Length: %d", 5+len(inner)), "Transfer-Encoding: chunked"}, "0\r\n\r\n"+inner)},
 		{what: "chunks and length, length ends first", text: outer([]string{"Transfer-Encoding: chunked", "Content-Length: 4"}, fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(inner), inner))},
@@ -470,37 +470,37 @@ func (v victim) mounts() []attack {
 	return attacks
 }
 
-// users are logins that resemble one.
+// users are credentials that resemble valid ones.
 func (v victim) users() []attack {
 	a, b := v.a, v.b
 	var attacks []attack
 	for what, login := range map[string]string{
-		"B's name with A's password":          registrytest.Basic(b.Name, a.Password),
-		"B's name with no password":           registrytest.Basic(b.Name, ""),
-		"B's name alone":                      "Basic " + base64.StdEncoding.EncodeToString([]byte(b.Name)),
-		"the platform's with A's password":    registrytest.Basic(manifests.SystemNamespace, a.Password),
-		"a generation of B that nobody has":   registrytest.Basic(b.Name+".ffff", a.Password),
-		"a generation of A that nobody has":   registrytest.Basic(a.Name+".ffff", a.Password),
-		"a generation of A with B's name":     registrytest.Basic(a.Name+"."+b.Name, a.Password),
-		"A's name with a colon and B's":       registrytest.Basic(a.Name+":"+b.Name, a.Password),
-		"A's name with B's after a null byte": registrytest.Basic(a.Name+"\x00"+b.Name, a.Password),
-		"A's name with B's on another line":   registrytest.Basic(a.Name+"\n"+b.Name, a.Password),
-		"A's name in capitals":                registrytest.Basic(strings.ToUpper(a.Name), a.Password),
-		"A's name with a space":               registrytest.Basic(a.Name+" ", a.Password),
-		"A's name with a slash":               registrytest.Basic(a.Name+"/", a.Password),
-		"A's password with a space":           registrytest.Basic(a.Name, a.Password+" "),
-		"no name with A's password":           registrytest.Basic("", a.Password),
-		"neither":                             registrytest.Basic("", ""),
-		"an exclamation mark":                 registrytest.Basic("!", a.Password),
-		"a placeholder":                       registrytest.Basic("{http.auth.user.id}", a.Password),
-		"a pattern":                           registrytest.Basic(".*", a.Password),
-		"a token":                             "Bearer " + a.Password,
-		"a digest":                            `Digest username="` + b.Name + `"`,
-		"no base64":                           "Basic !!!!",
-		"no kind":                             base64.StdEncoding.EncodeToString([]byte(a.Name + ":" + a.Password)),
+		"B's name with A's password":            registrytest.Basic(b.Name, a.Password),
+		"B's name with no password":             registrytest.Basic(b.Name, ""),
+		"B's name alone":                        "Basic " + base64.StdEncoding.EncodeToString([]byte(b.Name)),
+		"the platform's with A's password":      registrytest.Basic(manifests.SystemNamespace, a.Password),
+		"a generation of B that does not exist": registrytest.Basic(b.Name+".ffff", a.Password),
+		"a generation of A that does not exist": registrytest.Basic(a.Name+".ffff", a.Password),
+		"a generation of A with B's name":       registrytest.Basic(a.Name+"."+b.Name, a.Password),
+		"A's name with a colon and B's":         registrytest.Basic(a.Name+":"+b.Name, a.Password),
+		"A's name with B's after a null byte":   registrytest.Basic(a.Name+"\x00"+b.Name, a.Password),
+		"A's name with B's on another line":     registrytest.Basic(a.Name+"\n"+b.Name, a.Password),
+		"A's name in capitals":                  registrytest.Basic(strings.ToUpper(a.Name), a.Password),
+		"A's name with a space":                 registrytest.Basic(a.Name+" ", a.Password),
+		"A's name with a slash":                 registrytest.Basic(a.Name+"/", a.Password),
+		"A's password with a space":             registrytest.Basic(a.Name, a.Password+" "),
+		"no name with A's password":             registrytest.Basic("", a.Password),
+		"neither":                               registrytest.Basic("", ""),
+		"an exclamation mark":                   registrytest.Basic("!", a.Password),
+		"a placeholder":                         registrytest.Basic("{http.auth.user.id}", a.Password),
+		"a pattern":                             registrytest.Basic(".*", a.Password),
+		"a token":                               "Bearer " + a.Password,
+		"a digest":                              `Digest username="` + b.Name + `"`,
+		"no base64":                             "Basic !!!!",
+		"no kind":                               base64.StdEncoding.EncodeToString([]byte(a.Name + ":" + a.Password)),
 	} {
 		for _, target := range []string{"/v2/", "/v2/" + v.other + "/tags/list"} {
-			attacks = append(attacks, attack{what: "login: " + what, request: request{Method: "GET", Target: target}, logins: []string{login}, want: http.StatusUnauthorized})
+			attacks = append(attacks, attack{what: "credentials: " + what, request: request{Method: "GET", Target: target}, authorizations: []string{login}, want: http.StatusUnauthorized})
 		}
 	}
 	return attacks
@@ -532,11 +532,11 @@ func (v victim) overHTTP2(t *testing.T) {
 // uploads tries to take over an upload of B, which then goes on.
 func (v victim) uploads(t *testing.T) {
 	t.Helper()
-	begun := v.Wants(t, "B begins an upload", v.b, http.StatusAccepted, request{Method: "POST", Target: "/v2/" + v.other + "/blobs/uploads/"})
-	location := strings.TrimPrefix(begun.Header.Get("Location"), "https://"+manifests.RegistryHost)
+	started := v.Wants(t, "B begins an upload", v.b, http.StatusAccepted, request{Method: "POST", Target: "/v2/" + v.other + "/blobs/uploads/"})
+	location := strings.TrimPrefix(started.Header.Get("Location"), "https://"+manifests.RegistryHost)
 	content := "first of B,"
-	begun = v.Wants(t, "B sends a first part", v.b, http.StatusAccepted, request{Method: "PATCH", Target: location, Body: content, Headers: []string{"Content-Range: 0-10"}})
-	location = strings.TrimPrefix(begun.Header.Get("Location"), "https://"+manifests.RegistryHost)
+	started = v.Wants(t, "B sends a first part", v.b, http.StatusAccepted, request{Method: "PATCH", Target: location, Body: content, Headers: []string{"Content-Range: 0-10"}})
+	location = strings.TrimPrefix(started.Header.Get("Location"), "https://"+manifests.RegistryHost)
 	stolen := strings.Replace(location, "/v2/"+v.other+"/", "/v2/"+v.own+"/", 1)
 	address, state, _ := strings.Cut(stolen, "?")
 	if stolen == location || !strings.Contains(state, "_state=") {
@@ -570,7 +570,7 @@ func (v victim) uploads(t *testing.T) {
 	v.Wants(t, "B ends its upload", v.b, http.StatusCreated, request{Method: "PUT", Target: location + "&digest=" + registrytest.Sum(content)})
 }
 
-// storageDoor knocks at the storage without the front's certificate.
+// storageDoor connects to the storage without the front's certificate.
 func storageDoor(t *testing.T, ns *env.NS, v victim, ca []byte) {
 	t.Helper()
 	roots := x509.NewCertPool()
@@ -587,7 +587,7 @@ func storageDoor(t *testing.T, ns *env.NS, v victim, ca []byte) {
 	env.Check(t, err)
 	foreign, err := tls.X509KeyPair(stranger.Client.Certificate, stranger.Client.Key)
 	env.Check(t, err)
-	for _, knock := range []struct {
+	for _, try := range []struct {
 		what         string
 		certificates []tls.Certificate
 		opens        bool
@@ -603,19 +603,19 @@ func storageDoor(t *testing.T, ns *env.NS, v victim, ca []byte) {
 				RootCAs: roots, ServerName: manifests.StorageHost, MaxVersion: version,
 				// Whatever the storage says it takes, this is what it gets.
 				GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-					if len(knock.certificates) == 0 {
+					if len(try.certificates) == 0 {
 						return &tls.Certificate{}, nil
 					}
-					return &knock.certificates[0], nil
+					return &try.certificates[0], nil
 				},
 			})
 			body, err := storage.Read(t.Context(), request{Method: "GET", Target: "/v2/" + v.other + "/tags/list"}.Text())
-			t.Logf("%-60s %s: %v", knock.what, tls.VersionName(version), err)
-			if opened := err == nil && strings.Contains(body, v.secret); opened != knock.opens {
-				t.Errorf("%s: got %q, %v", knock.what, body, err)
+			t.Logf("%-60s %s: %v", try.what, tls.VersionName(version), err)
+			if opened := err == nil && strings.Contains(body, v.secret); opened != try.opens {
+				t.Errorf("%s: got %q, %v", try.what, body, err)
 			}
-			if err == nil && !knock.opens {
-				t.Errorf("%s: it answers %q", knock.what, body)
+			if err == nil && !try.opens {
+				t.Errorf("%s: it answers %q", try.what, body)
 			}
 		}
 	}
@@ -626,7 +626,7 @@ func storageDoor(t *testing.T, ns *env.NS, v victim, ca []byte) {
 	}
 }
 
-// nodeDoor tries what nodes may not.
+// nodeDoor tries what nodes may not do.
 func nodeDoor(t *testing.T, ns *env.NS, v victim) {
 	t.Helper()
 	pods, err := ns.Kube.CoreV1().Pods(manifests.SystemNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + manifests.NodeAccessName})
@@ -637,26 +637,26 @@ func nodeDoor(t *testing.T, ns *env.NS, v victim) {
 	port := pods.Items[0].Spec.Containers[0].Ports[0].ContainerPort
 	front := v.Door
 	v.Door = registrytest.Open(t, ns.Cluster, pods.Items[0].Name, int(port), nil)
-	nobody := credentials.User{Name: "nobody", Password: "none"}
+	unknown := credentials.User{Name: "nobody", Password: "none"}
 	mine, theirs := "/v2/"+v.own+"/manifests/v1", "/v2/"+v.other+"/manifests/"+v.manifest
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "get"} {
-		v.Wants(t, "the nodes' door: writing", v.a, http.StatusMethodNotAllowed, request{Method: method, Target: mine})
+		v.Wants(t, "the node-access proxy: writing", v.a, http.StatusMethodNotAllowed, request{Method: method, Target: mine})
 	}
-	v.Wants(t, "the nodes' door: another method by header", v.a, http.StatusOK, request{Method: "GET", Target: mine, Headers: []string{"X-HTTP-Method-Override: DELETE"}})
-	v.Wants(t, "the nodes' door: a wrong login", nobody, http.StatusUnauthorized, request{Method: "GET", Target: mine})
+	v.Wants(t, "the node-access proxy: another method by header", v.a, http.StatusOK, request{Method: "GET", Target: mine, Headers: []string{"X-HTTP-Method-Override: DELETE"}})
+	v.Wants(t, "the node-access proxy: wrong credentials", unknown, http.StatusUnauthorized, request{Method: "GET", Target: mine})
 	if answers := v.Send(t, request{Method: "GET", Target: mine}.Text()); len(answers) == 0 || answers[0].Code != http.StatusUnauthorized {
-		t.Errorf("the nodes' door without a login: %+v", answers)
+		t.Errorf("the node-access proxy without credentials: %+v", answers)
 	}
-	v.Wants(t, "the nodes' door: the repository of another", v.a, http.StatusForbidden, request{Method: "GET", Target: theirs})
-	v.Wants(t, "the nodes' door: dot segments", v.a, http.StatusForbidden, request{Method: "GET", Target: "/v2/" + v.own + "/../../" + v.other + "/manifests/" + v.manifest})
-	v.Wants(t, "the nodes' door: catalog", v.a, http.StatusForbidden, request{Method: "GET", Target: "/v2/_catalog"})
-	v.Wants(t, "the nodes' door: own image", v.a, http.StatusOK, request{Method: "GET", Target: mine})
+	v.Wants(t, "the node-access proxy: the repository of another", v.a, http.StatusForbidden, request{Method: "GET", Target: theirs})
+	v.Wants(t, "the node-access proxy: dot segments", v.a, http.StatusForbidden, request{Method: "GET", Target: "/v2/" + v.own + "/../../" + v.other + "/manifests/" + v.manifest})
+	v.Wants(t, "the node-access proxy: catalog", v.a, http.StatusForbidden, request{Method: "GET", Target: "/v2/_catalog"})
+	v.Wants(t, "the node-access proxy: own image", v.a, http.StatusOK, request{Method: "GET", Target: mine})
 	v.Door = front
-	v.unchanged(t, "the nodes' door")
+	v.unchanged(t, "the node-access proxy")
 	v.Wants(t, "A's image is still there", v.a, http.StatusOK, request{Method: "GET", Target: mine})
 }
 
-// mirror is for all to read, and for the platform's login to write.
+// mirror checks that everyone reads the mirror, and only the platform writes to it.
 func mirror(t *testing.T, ns *env.NS, v victim) {
 	t.Helper()
 	platform, _ := registrytest.Credentials(t, ns.Cluster, manifests.SystemNamespace)
@@ -692,19 +692,19 @@ func mirror(t *testing.T, ns *env.NS, v victim) {
 func (v victim) legitimate(t *testing.T) {
 	t.Helper()
 	a, repository := v.a, "/v2/"+v.own
-	v.Wants(t, "the login is good", a, http.StatusOK, request{Method: "GET", Target: "/v2/"})
-	begun := v.Wants(t, "an upload in parts", a, http.StatusAccepted, request{Method: "POST", Target: repository + "/blobs/uploads/"})
+	v.Wants(t, "the credentials are valid", a, http.StatusOK, request{Method: "GET", Target: "/v2/"})
+	started := v.Wants(t, "an upload in parts", a, http.StatusAccepted, request{Method: "POST", Target: repository + "/blobs/uploads/"})
 	location := func(got answer) string {
 		return strings.TrimPrefix(got.Header.Get("Location"), "https://"+manifests.RegistryHost)
 	}
 	const content = "first,second"
-	begun = v.Wants(t, "its first part", a, http.StatusAccepted, request{Method: "PATCH", Target: location(begun), Body: content[:6], Headers: []string{"Content-Range: 0-5", "Content-Type: application/octet-stream"}})
-	state := v.Wants(t, "where it stands", a, http.StatusNoContent, request{Method: "GET", Target: location(begun)})
+	started = v.Wants(t, "its first part", a, http.StatusAccepted, request{Method: "PATCH", Target: location(started), Body: content[:6], Headers: []string{"Content-Range: 0-5", "Content-Type: application/octet-stream"}})
+	state := v.Wants(t, "where it stands", a, http.StatusNoContent, request{Method: "GET", Target: location(started)})
 	if got := state.Header.Get("Range"); got != "0-5" {
 		t.Errorf("the upload stands at %s", got)
 	}
-	begun = v.Wants(t, "its second part, in chunks", a, http.StatusAccepted, request{Method: "PATCH", Target: location(state), Body: "6\r\n" + content[6:] + "\r\n0\r\n\r\n", Headers: []string{"Transfer-Encoding: chunked", "Content-Type: application/octet-stream"}})
-	v.Wants(t, "its end", a, http.StatusCreated, request{Method: "PUT", Target: location(begun) + "&digest=" + registrytest.Sum(content)})
+	started = v.Wants(t, "its second part, in chunks", a, http.StatusAccepted, request{Method: "PATCH", Target: location(state), Body: "6\r\n" + content[6:] + "\r\n0\r\n\r\n", Headers: []string{"Transfer-Encoding: chunked", "Content-Type: application/octet-stream"}})
+	v.Wants(t, "its end", a, http.StatusCreated, request{Method: "PUT", Target: location(started) + "&digest=" + registrytest.Sum(content)})
 	if got := v.Wants(t, "what was uploaded", a, http.StatusOK, request{Method: "GET", Target: repository + "/blobs/" + registrytest.Sum(content)}); got.Body != content {
 		t.Errorf("what was uploaded is %q", got.Body)
 	}
@@ -713,8 +713,8 @@ func (v victim) legitimate(t *testing.T) {
 	for _, mount := range []string{"?mount=" + registrytest.Sum(content) + "&from=" + v.own, "?from=" + strings.ReplaceAll(v.own, "/", "%2F") + "&mount=" + strings.Replace(registrytest.Sum(content), ":", "%3A", 1)} {
 		v.Wants(t, "a mount of one's own", a, http.StatusCreated, request{Method: "POST", Target: other + "/blobs/uploads/" + mount})
 	}
-	begun = v.Wants(t, "an upload that is given up", a, http.StatusAccepted, request{Method: "POST", Target: repository + "/blobs/uploads/"})
-	v.Wants(t, "its end", a, http.StatusNoContent, request{Method: "DELETE", Target: location(begun)})
+	started = v.Wants(t, "an upload that is given up", a, http.StatusAccepted, request{Method: "POST", Target: repository + "/blobs/uploads/"})
+	v.Wants(t, "its end", a, http.StatusNoContent, request{Method: "DELETE", Target: location(started)})
 
 	page := v.Wants(t, "a page of tags", a, http.StatusOK, request{Method: "GET", Target: repository + "/tags/list?n=1"})
 	next, _, ok := strings.Cut(strings.TrimPrefix(page.Header.Get("Link"), "<"), ">")

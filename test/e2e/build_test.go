@@ -23,7 +23,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
 )
 
-// TestUnchanged builds what is built, and what runs.
+// TestUnchanged builds a folder again that has not changed, and repairs what runs.
 func TestUnchanged(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
@@ -49,7 +49,7 @@ func TestUnchanged(t *testing.T) {
 		}
 	}
 	if got := strings.Join(instructions, " "); got != "1 2 3 4 5" {
-		t.Errorf("instructions of the lines %s were told", got)
+		t.Errorf("instructions of the lines %s were reported", got)
 	}
 	env.Serves(t, result.URL, "the same")
 
@@ -65,13 +65,13 @@ func TestUnchanged(t *testing.T) {
 		t.Errorf("%d runs were created for nothing", after-before)
 	}
 
-	// What somebody has changed in the cluster is delivered again, and not built.
+	// What was changed in the cluster is deployed again, and not built.
 	env.Check(t, ns.Kube.CoreV1().Services(ns.Name).Delete(t.Context(), "same", metav1.DeleteOptions{}))
 	repaired := ns.Build(t, dir)
 	repaired.Says(t, "delivered again")
 	digest, url := repaired.Released(t)
 	if digest != result.Digest || strings.Contains(repaired.Stderr, "Uploaded") {
-		t.Errorf("the image %s should have been delivered again\n%s", result.Digest, repaired)
+		t.Errorf("the image %s should have been deployed again\n%s", result.Digest, repaired)
 	}
 	env.Serves(t, url, "the same")
 	if run := ns.RunsOf(t, "same")[0]; pipelinerun.Pipeline(&run) != manifests.DeliverPipelineName || pipelinerun.Verdict(&run).Digest != digest {
@@ -89,7 +89,7 @@ func TestUnchanged(t *testing.T) {
 	}
 }
 
-// TestBuildSettings are those of a build that show in its pod and its image.
+// TestBuildSettings wants the settings of a build in its pod and its image.
 func TestBuildSettings(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
@@ -103,7 +103,7 @@ func TestBuildSettings(t *testing.T) {
 	pods, err := ns.Kube.CoreV1().Pods(ns.Name).List(t.Context(), metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + run.Name})
 	env.Check(t, err)
 	if len(pods.Items) != 1 {
-		t.Fatalf("a build without a delivery has %d pods", len(pods.Items))
+		t.Fatalf("a build without a deployment has %d pods", len(pods.Items))
 	}
 	pod := pods.Items[0]
 	i := slices.IndexFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == "step-build" })
@@ -112,11 +112,11 @@ func TestBuildSettings(t *testing.T) {
 		t.Errorf("the build has %v on %v", limits, pod.Spec.NodeSelector)
 	}
 	if _, err := ns.Kube.AppsV1().Deployments(ns.Name).Get(t.Context(), "settings", metav1.GetOptions{}); err == nil {
-		t.Error("--no-deploy delivers")
+		t.Error("--no-deploy deploys")
 	}
 }
 
-// TestCommits are those that the source is of.
+// TestCommits wants the commit of the source in the result and on the run.
 func TestCommits(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
@@ -138,8 +138,8 @@ func TestCommits(t *testing.T) {
 			env.Check(t, os.WriteFile(filepath.Join(dir, "app.py"), []byte("# changed"), 0o600))
 		}
 		r := ns.Build(t, dir, "--no-deploy", "-o", "json").Succeeded(t)
-		told := env.Events(t, r)
-		if result := told[len(told)-1].Result; result.Commit != head || result.Dirty != dirty {
+		printed := env.Events(t, r)
+		if result := printed[len(printed)-1].Result; result.Commit != head || result.Dirty != dirty {
 			t.Errorf("the result has commit %s, dirty %t\n%s", result.Commit, result.Dirty, r)
 		}
 		if run := ns.RunList(t, "versioned")[0]; run.Commit != head || run.Dirty != dirty {
@@ -163,8 +163,8 @@ func TestFailedBuild(t *testing.T) {
 		t.Errorf("the run should have failed: %+v", run.Status.Conditions)
 	}
 	snapshot, r := ns.Status(t)
-	delivered := slices.ContainsFunc(snapshot.Apps, func(app status.App) bool { return app.Name == "broken" })
-	if !snapshot.Healthy || delivered || snapshot.Runs[0].State != status.RunFailed {
+	deployed := slices.ContainsFunc(snapshot.Apps, func(app status.App) bool { return app.Name == "broken" })
+	if !snapshot.Healthy || deployed || snapshot.Runs[0].State != status.RunFailed {
 		t.Errorf("a failed build is a failed run and nothing more\n%s", r)
 	}
 }
@@ -209,7 +209,7 @@ func TestCrashingApp(t *testing.T) {
 	}
 }
 
-// TestBrokenBuilds fail, and say where and why.
+// TestBrokenBuilds wants builds that fail to report where and why.
 func TestBrokenBuilds(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)

@@ -24,7 +24,7 @@ import (
 )
 
 // TestCompare measures a Dockerfile of a service's own and one that is made for it, with the
-// rights of a developer, and leaves nothing but a picture.
+// permissions of a developer, and leaves nothing but a picture.
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)

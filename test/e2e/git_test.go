@@ -255,7 +255,7 @@ func ended(t *testing.T, ns *env.NS, name string) (*tektonv1.PipelineRun, pipeli
 
 const gitApp = "from-git"
 
-// TestGit builds from repositories over https and ssh, with right and wrong logins.
+// TestGit builds from repositories over https and ssh, with right and wrong credentials.
 func TestGit(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
@@ -290,7 +290,7 @@ func TestGit(t *testing.T) {
 		"branch":          {git: pipelinerun.Git{URL: public, Revision: "old", Path: "./service/", Secret: "token"}, commit: g.first},
 		"tag by token":    {git: pipelinerun.Git{URL: private, Revision: "v1", Path: "service", Secret: "token"}, commit: g.first},
 		"commit by ssh":   {git: pipelinerun.Git{URL: byKey, Revision: g.first, Path: "service", Secret: "key"}, commit: g.first},
-		"no login":        {git: pipelinerun.Git{URL: private, Secret: "trust"}, words: "authentication failed"},
+		"no credentials":  {git: pipelinerun.Git{URL: private, Secret: "trust"}, words: "authentication failed"},
 		"wrong token":     {git: pipelinerun.Git{URL: private, Secret: "wrong-token"}, words: "authentication failed"},
 		"unknown CA":      {git: pipelinerun.Git{URL: public}, words: "unknown certificate"},
 		"no repository":   {git: pipelinerun.Git{URL: g.https + "absent.git", Secret: "trust"}, words: "repository not found"},
@@ -300,7 +300,7 @@ func TestGit(t *testing.T) {
 		"no Dockerfile":   {git: pipelinerun.Git{URL: public, Secret: "trust"}, words: "no Dockerfile"},
 		"no known_hosts":  {git: pipelinerun.Git{URL: byKey, Secret: "key-only"}, words: "no key known_hosts"},
 		"wrong host key":  {git: pipelinerun.Git{URL: byKey, Secret: "wrong-host"}, words: "unknown host key"},
-		"another program": {git: pipelinerun.Git{URL: "ext::sh -c date", Secret: "key"}, words: "git can not fetch"},
+		"another program": {git: pipelinerun.Git{URL: "ext::sh -c date", Secret: "key"}, words: "git cannot fetch"},
 	}
 	for _, test := range tests {
 		spec := runSpec(t, ns, gitApp)
@@ -339,7 +339,7 @@ func TestGit(t *testing.T) {
 				t.Errorf("the second commit has submodules, the first one has none:\n%s", log)
 			}
 			if _, ok := logs["deploy/apply"]; ok {
-				t.Error("the image is delivered")
+				t.Error("the image is deployed")
 			}
 			want := map[string]string{g.first: "first\n", g.second: "second\n"}[test.commit]
 			files := registrytest.Files(t, ns, gitApp, outcome.Digest)
@@ -364,14 +364,14 @@ func TestGitCommandLine(t *testing.T) {
 	wrong := ns.Secret(t, "wrong-token", map[string]string{"ca.crt": string(g.ca), "username": "me", "password": "wrong"})
 	args := []string{"--git", g.https + "public.git", "--path", "service", "--git-secret", trust, "--name", gitApp, "--no-deploy"}
 	built := ns.Build(t, append(args, "--revision", "old", "-o", "json")...).Succeeded(t)
-	told := env.Events(t, built)
+	printed := env.Events(t, built)
 	var lines []int
-	for _, e := range told {
+	for _, e := range printed {
 		if e.Type == event.InstructionStarted {
 			lines = append(lines, e.Instruction.Line)
 		}
 	}
-	if result := told[len(told)-1].Result; result.Commit != g.first || slices.Contains(told[0].Phases, event.Upload) || !slices.Equal(lines, []int{1, 2}) {
+	if result := printed[len(printed)-1].Result; result.Commit != g.first || slices.Contains(printed[0].Phases, event.Upload) || !slices.Equal(lines, []int{1, 2}) {
 		t.Errorf("want commit %s, no upload and the instructions of the lines 1 and 2\n%s", g.first, built)
 	}
 	// A commit in full says what the source is, a branch does not.
@@ -379,8 +379,8 @@ func TestGitCommandLine(t *testing.T) {
 	ns.Build(t, append(args, "--revision", g.first)...).Succeeded(t).Says(t, "Nothing has changed")
 	// The same commit, wherever the branch is by now.
 	again := ns.Pyflow(t, "rerun", gitApp, "-o", "json").Succeeded(t)
-	told = env.Events(t, again)
-	if result := told[len(told)-1].Result; result.Commit != g.first {
+	printed = env.Events(t, again)
+	if result := printed[len(printed)-1].Result; result.Commit != g.first {
 		t.Errorf("want commit %s\n%s", g.first, again)
 	}
 	ns.Build(t, "--git", g.https+"private.git", "--git-secret", wrong, "--name", gitApp, "--no-deploy").Failed(t, "step clone: authentication failed")

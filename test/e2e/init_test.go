@@ -35,7 +35,7 @@ func TestInit(t *testing.T) {
 			t.Errorf("the settings are not those of the Deployment: %+v", container)
 		}
 	})
-	t.Run("a project that is there", func(t *testing.T) {
+	t.Run("an existing project", func(t *testing.T) {
 		dir := env.Example(t, "mountains", "src/mountains/main.py", `title="Mountains"`, `title="Adopted"`)
 		for _, name := range []string{"Dockerfile", ".dockerignore"} {
 			env.Check(t, os.Remove(filepath.Join(dir, name)))

@@ -26,7 +26,7 @@ func TestBadInput(t *testing.T) {
 	empty := env.Project(t, "empty", map[string]string{"README": ""})
 	python := env.Project(t, "python", map[string]string{"pyproject.toml": "[project]\nname = \"x\"\n"})
 	fresh := ns.EmptyNamespace(t)
-	nobody := "--as=e2e-nobody"
+	stranger := "--as=e2e-nobody"
 	absent := filepath.Join(t.TempDir(), "absent")
 	stale := staleKubeconfig(t, ns)
 	// No config of the home directory, none of the environment.
@@ -84,11 +84,11 @@ func TestBadInput(t *testing.T) {
 		{"the platform's namespace", "", []string{"setup", "-n", manifests.SystemNamespace}, []string{manifests.SystemNamespace}},
 	}
 	for _, verb := range []struct {
-		name, directory string
-		withoutRights   []string
+		name, directory    string
+		withoutPermissions []string
 	}{
 		{"setup", "", []string{"e2e-nobody", `cannot get resource "namespaces"`}},
-		{"build", mountains, []string{"missing permissions", "get secrets pyflow-registry in namespace " + ns.Name, "ask an admin"}},
+		{"build", mountains, []string{"missing permissions", "get secrets pyflow-registry in namespace " + ns.Name, "ask a cluster administrator"}},
 		// Whoever is logged in may see what there is of the platform.
 		{"status", "", nil},
 	} {
@@ -106,8 +106,8 @@ func TestBadInput(t *testing.T) {
 			input{verb.name + " with a server that does not answer", "", with("--server", "https://127.0.0.1:1"), []string{"127.0.0.1:1", "does not answer"}},
 			input{verb.name + " with a token that has expired", "KUBECONFIG=" + stale, with(), []string{"credentials"}},
 		)
-		if verb.withoutRights != nil {
-			inputs = append(inputs, input{verb.name + " without rights", "", with(nobody, "-n", ns.Name), verb.withoutRights})
+		if verb.withoutPermissions != nil {
+			inputs = append(inputs, input{verb.name + " without permissions", "", with(stranger, "-n", ns.Name), verb.withoutPermissions})
 		}
 	}
 
@@ -140,7 +140,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// staleKubeconfig is the real one with a login that nobody knows.
+// staleKubeconfig returns the kubeconfig with a token that the cluster does not know.
 func staleKubeconfig(t *testing.T, ns *env.NS) string {
 	t.Helper()
 	config, err := clientcmd.LoadFromFile(ns.Kubeconfig)

@@ -103,7 +103,7 @@ func TestTogether(t *testing.T) {
 	if app := env.App(t, status, name); app.Digest != digest {
 		t.Errorf("the newer one should run\n%s", report)
 	}
-	// Nothing is lost: the older one is in the registry, and can be delivered.
+	// Nothing is lost: the older one is in the registry, and can be deployed.
 	for _, run := range ns.RunsOf(t, name) {
 		if run.Name != newer {
 			if pipelinerun.Verdict(&run).Digest == "" {

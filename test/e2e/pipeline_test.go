@@ -39,11 +39,11 @@ func release(ns *env.NS, text string) map[string][]byte {
 	}
 }
 
-// TestDeploymentSequence delivers in the wrong order: what a later run has delivered stays.
+// TestDeploymentSequence deploys in the wrong order: what a later run deployed stays.
 func TestDeploymentSequence(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
-	deliver := func() pipelinerun.Spec {
+	unordered := func() pipelinerun.Spec {
 		spec := runSpec(t, ns, sequenceApp)
 		spec.Digest = "sha256:" + strings.Repeat("a", 64)
 		return spec
@@ -59,13 +59,13 @@ func TestDeploymentSequence(t *testing.T) {
 		object, err := configMaps.Get(t.Context(), sequenceApp, metav1.GetOptions{})
 		env.Check(t, err)
 		if object.Data["text"] != want {
-			t.Errorf("the delivered text is %q, want %q", object.Data["text"], want)
+			t.Errorf("the deployed text is %q, want %q", object.Data["text"], want)
 		}
 	}
-	// older is a run that began before all others and gets to its delivery last.
+	// older is a run that began before all others and deploys last.
 	older := func(sequence string, files map[string][]byte) (pipelinerun.Outcome, string) {
 		t.Helper()
-		spec := deliver()
+		spec := unordered()
 		data := map[string]string{}
 		for name, content := range files {
 			data[name] = string(content)
@@ -84,7 +84,7 @@ func TestDeploymentSequence(t *testing.T) {
 		return outcome, logs["deploy/apply"]
 	}
 
-	later := createRun(t, ns, deliver(), release(ns, "later"))
+	later := createRun(t, ns, unordered(), release(ns, "later"))
 	run, outcome := ended(t, ns, later)
 	if !outcome.Succeeded || outcome.Digest != "sha256:"+strings.Repeat("a", 64) {
 		logs, _ := ns.Traces(t, later)
@@ -97,7 +97,7 @@ func TestDeploymentSequence(t *testing.T) {
 		t.Errorf("the deployment has the sequence %q, the run is %q", got, pipelinerun.Sequence(run))
 	}
 	if annotations := deployment.Spec.Template.Annotations; len(annotations) != 0 {
-		t.Errorf("the pods get the annotations %v, with which every delivery would restart them", annotations)
+		t.Errorf("the pods get the annotations %v, with which every deployment would restart them", annotations)
 	}
 
 	outcome, log := older("2020-01-01T00:00:00Z sequence-older", release(ns, "earlier"))
@@ -106,8 +106,8 @@ func TestDeploymentSequence(t *testing.T) {
 	}
 	wantText("later")
 
-	// Others than deliveries are free.
-	byHand := `{"metadata": {"annotations": {"` + manifests.AnnotationSequence + `": "2019-01-01T00:00:00Z somebody"}}, "data": {"text": "by hand"}}`
+	// Other changes than deployments are free.
+	byHand := `{"metadata": {"annotations": {"` + manifests.AnnotationSequence + `": "2019-01-01T00:00:00Z others"}}, "data": {"text": "by hand"}}`
 	_, err = configMaps.Patch(t.Context(), sequenceApp, types.MergePatchType, []byte(byHand), metav1.PatchOptions{})
 	env.Check(t, err)
 	wantText("by hand")

@@ -67,7 +67,7 @@ func TestLogs(t *testing.T) {
 		t.Errorf("it should be one line, with its time, of the push\n%s", r)
 	}
 	ns.Pyflow(t, "logs", "no-such-thing").Failed(t, `"no-such-thing"`, "hint: ", "looked-back", name)
-	ns.Pyflow(t, "logs", name, "--stage", "queue").Failed(t, "fetch, build, push, test, deliver")
+	ns.Pyflow(t, "logs", name, "--stage", "queue").FailedWith(t, 2, "fetch, build, push, test, deliver")
 	completed := ns.Run(t, nil, "kubectl-pyflow", "__complete", "-n", ns.Name, "logs", "").Succeeded(t)
 	for _, word := range []string{"looked-back\t", name + "\tlooked-back, Succeeded"} {
 		if !strings.Contains(completed.Stdout, word) {
@@ -115,7 +115,7 @@ func TestCancel(t *testing.T) {
 		t.Errorf("the exit code should have been 130\n%s", r)
 	}
 	if run := ns.RunList(t, "sleeper")[0]; run.State != status.RunRunning {
-		t.Errorf("the run should go on when nobody looks: %+v", run)
+		t.Errorf("the run should go on when the log is not followed: %+v", run)
 	}
 	cmd, _ = follow()
 	r := ns.Pyflow(t, "cancel", name).Succeeded(t)
@@ -148,7 +148,7 @@ func TestRetention(t *testing.T) {
 		name := ns.Detached(t, dir, secret)
 		ns.Pyflow(t, "cancel", name).Succeeded(t)
 		names = append(names, name)
-		// Of two runs of one second nobody knows the order.
+		// Two runs of the same second have no order.
 		created := ns.RunsOf(t, "kept")[0].CreationTimestamp
 		env.Eventually(t, "wait for another second", func(context.Context) error {
 			if now := metav1.Now().Rfc3339Copy(); !created.Before(&now) {

@@ -31,7 +31,7 @@ import (
 )
 
 // TestExposure checks what of the platform can be reached from where, and what its
-// pods could do if somebody took them over.
+// pods could do if an attacker took them over.
 func TestExposure(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
@@ -173,7 +173,7 @@ func processes(t *testing.T) {
 	}
 	switch {
 	case len(seen) == 0:
-		t.Log("the nodes' processes can not be seen from here")
+		t.Log("the nodes' processes cannot be seen from here")
 	case len(seen) < 3:
 		t.Errorf("the processes of front, storage and nodes' door are %v", seen)
 	}
@@ -194,7 +194,7 @@ func processState(directory string) (map[string]string, error) {
 	return state, lines.Err()
 }
 
-// developerOf makes a login to the cluster that may do in the journey's namespace
+// developerOf creates an account of the cluster that may do in the namespace
 // what an admin gives developers, and nothing more, and returns a kubeconfig.
 func developerOf(t *testing.T, ns *env.NS) string {
 	t.Helper()
@@ -224,7 +224,7 @@ func developerOf(t *testing.T, ns *env.NS) string {
 	return file
 }
 
-// TestDeveloper does all that developers do with the rights that docs give them, and
+// TestDeveloper does all that developers do with the permissions that the docs give them, and
 // then what they may not.
 func TestDeveloper(t *testing.T) {
 	t.Parallel()
@@ -347,7 +347,7 @@ func developerForwards(t *testing.T, ns *env.NS, kubeconfig string) {
 			reached := errors.New("it answers")
 			connection, err := dial(t.Context(), "", "")
 			if err == nil {
-				// Whether somebody listens is known with the first byte.
+				// The first byte shows whether something listens.
 				env.Check(t, connection.SetDeadline(time.Now().Add(env.SettleLimit)))
 				_, err = connection.Write([]byte("GET / HTTP/1.0\r\n\r\n"))
 				if err == nil {

@@ -27,7 +27,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/servers"
 )
 
-// TestSetupAgain that are not named again keep their value.
+// TestSetupAgain runs setup without flags: settings keep their values.
 func TestSetupAgain(t *testing.T) {
 	ns := env.KeptNamespace(t)
 	before := ns.Inventory(t)
@@ -96,8 +96,8 @@ func TestBadBuildEnvironment(t *testing.T) {
 	ns.Unchanged(t, before)
 }
 
-// TestRegistryHosting holds what other tools are told of the registry to KEP-1755, and to
-// leaving somebody else's alone.
+// TestRegistryHosting checks the ConfigMap that tells other tools of the registry
+// (KEP-1755). Setup leaves the ConfigMap of another registry alone.
 func TestRegistryHosting(t *testing.T) {
 	ns := env.KeptNamespace(t)
 	configMaps := ns.Kube.CoreV1().ConfigMaps(manifests.HostingNamespace)
@@ -109,7 +109,7 @@ func TestRegistryHosting(t *testing.T) {
 	want := ns.Hosting(t)
 	// No field "host": there is no address from outside of the cluster.
 	if len(want) != 3 || want["hostFromContainerRuntime"] != manifests.NodeHost || want["hostFromClusterNetwork"] != manifests.RegistryHost || !strings.HasPrefix(want["help"], "https://") {
-		t.Errorf("other tools are told %v", want)
+		t.Errorf("other tools read %v", want)
 	}
 	ns.AfterFailure(t, "setup", "-n", ns.Name)
 	t.Cleanup(func() {
@@ -128,7 +128,7 @@ func TestRegistryHosting(t *testing.T) {
 	after, err := configMaps.Get(t.Context(), manifests.HostingName, metav1.GetOptions{})
 	env.Check(t, err)
 	if after.UID != foreign.UID || after.ResourceVersion != foreign.ResourceVersion {
-		t.Errorf("somebody else's was changed: %+v", after)
+		t.Errorf("the ConfigMap of another registry was changed: %+v", after)
 	}
 
 	env.Check(t, configMaps.Delete(t.Context(), manifests.HostingName, metav1.DeleteOptions{}))
@@ -188,12 +188,12 @@ func TestBadRegistryFlags(t *testing.T) {
 	refused := closed.Addr().String()
 	env.Check(t, closed.Close())
 
-	for name, login := range map[string]struct{ host, user, password string }{
+	for name, secret := range map[string]struct{ host, user, password string }{
 		"e2e-wrong": {good, "writer", "e2e-wrong-password"}, "e2e-reader": {good, "reader", password}, "e2e-elsewhere": {"ghcr.io", "writer", password},
 		"e2e-expired": {expired, "writer", password}, "e2e-plain": {plain, "writer", password}, "e2e-page": {page, "writer", password},
 		"e2e-lost": {lost, "writer", password}, "e2e-refused": {refused, "writer", password}, "e2e-unknown": {"registry.e2e-no-such-host.invalid", "writer", password},
 	} {
-		registrytest.LoginSecret(t, ns, name, login.host, login.user, login.password)
+		registrytest.LoginSecret(t, ns, name, secret.host, secret.user, secret.password)
 	}
 	_, err = ns.Kube.CoreV1().Secrets(ns.Name).Create(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "e2e-opaque"}, StringData: map[string]string{"password": password},
@@ -218,7 +218,7 @@ func TestBadRegistryFlags(t *testing.T) {
 	}
 	usage := []input{
 		{"no TLS, said so", to("http://"+plain, "e2e-plain"), []string{"only registries with TLS"}},
-		{"no login named", []string{"--registry", good}, []string{"--registry-secret"}},
+		{"no credentials named", []string{"--registry", good}, []string{"--registry-secret"}},
 		{"no such CA file", []string{"--registry", good, "--registry-secret", "e2e-wrong", "--registry-ca", caFile + ".absent"}, []string{"--registry-ca", ".absent"}},
 		{"CA is not PEM", []string{"--registry", good, "--registry-secret", "e2e-wrong", "--registry-ca", notPEM}, []string{notPEM, "no PEM certificate"}},
 		{"CA is a key", []string{"--registry", good, "--registry-secret", "e2e-wrong", "--registry-ca", keyFile}, []string{keyFile, "private key"}},
@@ -226,8 +226,8 @@ func TestBadRegistryFlags(t *testing.T) {
 		{"the machine itself", to("localhost:5000", "e2e-wrong"), []string{"localhost:5000", "on themselves"}},
 		{"bad prefix", []string{"--registry", good + "/My-Org"}, []string{"My-Org", "no repository"}},
 		{"size of a foreign volume", to(good, "e2e-wrong", "--registry-storage-size", "5Gi"), []string{"--registry-storage-size", "leave out"}},
-		{"login for our own", []string{"--registry-secret", "e2e-wrong"}, []string{"--registry-secret", "--registry"}},
-		{"back with a login", []string{"--registry", "", "--registry-secret", "e2e-wrong"}, []string{"goes back"}},
+		{"credentials for our own registry", []string{"--registry-secret", "e2e-wrong"}, []string{"--registry-secret", "--registry"}},
+		{"back with credentials", []string{"--registry", "", "--registry-secret", "e2e-wrong"}, []string{"goes back"}},
 		{"unknown node access", []string{"--node-access", "tunnel"}, []string{"tunnel", "auto, hostport, hostnetwork, nodeport, none"}},
 		{"no size", []string{"--registry-storage-size", "much"}, []string{"much", "20Gi"}},
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
 )
 
-// A test program that writes what pytest does, where pytest is told to, without an
+// testProgram writes what pytest writes, where PYTEST_ADDOPTS asks for it, without an
 // index that has it.
 const testProgram = `import os, re, sys
 import main
@@ -38,7 +38,7 @@ if __name__ == "__main__":
     http.server.test(http.server.SimpleHTTPRequestHandler, port=8080)
 `
 
-// TestTests are a stage between build and delivery.
+// TestTests runs a test between build and deployment.
 func TestTests(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
@@ -49,11 +49,11 @@ func TestTests(t *testing.T) {
 	results := filepath.Join(t.TempDir(), "results.xml")
 	test := []string{dir, "--test", "python checks/run.py", "--junit", results}
 	green := ns.Build(t, append(test, "-o", "json")...).Succeeded(t)
-	told := env.Events(t, green)
-	if !slices.Equal(told[0].Phases, event.Phases()) {
-		t.Errorf("planned are %v", told[0].Phases)
+	printed := env.Events(t, green)
+	if !slices.Equal(printed[0].Phases, event.Phases()) {
+		t.Errorf("planned are %v", printed[0].Phases)
 	}
-	result := told[len(told)-1].Result
+	result := printed[len(printed)-1].Result
 	if result.Tests == nil || *result.Tests != (event.Tests{Total: 2, DurationSeconds: 0.5}) {
 		t.Errorf("the tests are %+v\n%s", result.Tests, green)
 	}
@@ -61,7 +61,7 @@ func TestTests(t *testing.T) {
 	ns.Build(t, dir, "--test", "python checks/run.py").Succeeded(t).Says(t, "runs already")
 
 	env.Check(t, os.WriteFile(filepath.Join(dir, "main.py"), []byte(strings.Replace(testServer, "good", "bad", 1)), 0o600))
-	// The second time the image is there, and still not delivered.
+	// The second time the image is there, and still not deployed.
 	for range 2 {
 		ns.Build(t, test...).Failed(t, "1 of 2 tests failed: checks.word", "[test] the word is bad")
 		content, err := os.ReadFile(results)

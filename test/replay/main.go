@@ -21,7 +21,7 @@ func main() {
 	mode := flag.String("progress", string(buildview.Auto), "auto, tty, plain, json or quiet")
 	speed := flag.Float64("speed", 1, "how many times as fast as it was")
 	hold := flag.Bool("hold", false, "go on after the first Ctrl-C, as a build does that cancels its run")
-	repeat := flag.Int("repeat", 1, "how often each line of log is told")
+	repeat := flag.Int("repeat", 1, "how often each line of the log is repeated")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: replay [flags] events.jsonl")
 		flag.PrintDefaults()

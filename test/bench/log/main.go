@@ -58,15 +58,15 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	steps, told := display.NewSteps(io.Discard), 0
+	steps, reported := display.NewSteps(io.Discard), 0
 	for event := range events {
 		if event.Kind == follow.Log {
-			told++
+			reported++
 			steps.Log(event.Step, event.Text)
 		}
 	}
-	if told != lines {
-		return fmt.Errorf("%d of %d lines were told", told, lines)
+	if reported != lines {
+		return fmt.Errorf("%d of %d lines were reported", reported, lines)
 	}
 	return json.NewEncoder(out).Encode(map[string]float64{"follow": time.Since(start).Seconds()})
 }

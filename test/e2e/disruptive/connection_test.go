@@ -70,14 +70,14 @@ func followedLog(t *testing.T, ns *app) {
 		ns.Machine(t).Run(t, "restart-apiserver").Succeeded(t)
 	}
 	r := env.Finish(t, cmd, cmd.Wait).Succeeded(t)
-	told := regexp.MustCompile(`\[build\] line (\d+) of it`).FindAllStringSubmatch(r.Stderr, -1)
-	for i, line := range told {
+	printed := regexp.MustCompile(`\[build\] line (\d+) of it`).FindAllStringSubmatch(r.Stderr, -1)
+	for i, line := range printed {
 		if line[1] != strconv.Itoa(i+1) {
 			t.Fatalf("line %s comes where %d should\n%s", line[1], i+1, r)
 		}
 	}
-	if len(told) != lines {
-		t.Errorf("%d of %d lines were told\n%s", len(told), lines, r)
+	if len(printed) != lines {
+		t.Errorf("%d of %d lines were printed\n%s", len(printed), lines, r)
 	}
 }
 
@@ -147,7 +147,7 @@ func sentContext(t *testing.T, ns *app) {
 	if !env.DigestPattern.MatchString(r.Stdout) {
 		t.Errorf("stdout should have a digest\n%s", r)
 	}
-	// Beginning anew after any of the breaks would be half of it more at least.
+	// A new upload after any of the breaks would send at least half of it again.
 	if up := way.Up.Load(); up > randomBytes*13/10 {
 		t.Errorf("%d bytes were sent for a context of %d\n%s", up, randomBytes, r)
 	}

@@ -32,12 +32,12 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/registrytest"
 )
 
-// logins are those of all namespaces that are set up, and of the platform.
-func logins(t *testing.T, ns *app) map[string]credentials.User {
+// users returns the credentials of all prepared namespaces and of the platform.
+func allUsers(t *testing.T, ns *app) map[string]credentials.User {
 	t.Helper()
 	config, err := platform.Config(t.Context(), ns.Kube)
 	env.Check(t, err)
-	logins := map[string]credentials.User{}
+	users := map[string]credentials.User{}
 	for _, namespace := range append([]string{manifests.SystemNamespace}, config.Namespaces...) {
 		object, err := ns.Kube.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) || (err == nil && object.DeletionTimestamp != nil) {
@@ -46,31 +46,31 @@ func logins(t *testing.T, ns *app) map[string]credentials.User {
 		env.Check(t, err)
 		secret, err := ns.Kube.CoreV1().Secrets(namespace).Get(t.Context(), manifests.RegistrySecret, metav1.GetOptions{})
 		env.Check(t, err)
-		logins[namespace], err = manifests.ParseDockerConfig(secret.Data, manifests.RegistryHost)
+		users[namespace], err = manifests.ParseDockerConfig(secret.Data, manifests.RegistryHost)
 		env.Check(t, err)
 	}
-	return logins
+	return users
 }
 
-// opens checks which logins the registry takes.
-func opens(t *testing.T, d registrytest.Door, what string, logins map[string]credentials.User, code int) {
+// opens checks which credentials the registry takes.
+func opens(t *testing.T, d registrytest.Door, what string, users map[string]credentials.User, code int) {
 	t.Helper()
-	for namespace, user := range logins {
+	for namespace, user := range users {
 		got := d.Do(t, user, registrytest.Request{Method: "GET", Target: "/v2/"})
-		t.Logf("%s: the login of %s (%s): %d", what, namespace, user.Name, got.Code)
+		t.Logf("%s: the credentials of %s (%s): %d", what, namespace, user.Name, got.Code)
 		if got.Code != code {
-			t.Errorf("%s: the login of %s (%s): got %d, want %d", what, namespace, user.Name, got.Code, code)
+			t.Errorf("%s: the credentials of %s (%s): got %d, want %d", what, namespace, user.Name, got.Code, code)
 		}
 	}
 }
 
-// shut waits until the registry takes none of logins any more.
-func shut(t *testing.T, d registrytest.Door, logins map[string]credentials.User) {
+// shut waits until the registry takes none of the credentials any more.
+func shut(t *testing.T, d registrytest.Door, users map[string]credentials.User) {
 	t.Helper()
 	env.Eventually(t, "wait for the registry to forget the old passwords", func(context.Context) error {
-		for namespace, user := range logins {
+		for namespace, user := range users {
 			if got := d.Do(t, user, registrytest.Request{Method: "GET", Target: "/v2/"}); got.Code != http.StatusUnauthorized {
-				return fmt.Errorf("the login of %s: %d", namespace, got.Code)
+				return fmt.Errorf("the credentials of %s: %d", namespace, got.Code)
 			}
 		}
 		return nil
@@ -87,15 +87,15 @@ func samePods(t *testing.T, what string, before, after map[string]int32) {
 	}
 }
 
-// TestRotateCredentials replaces all passwords while a build needs the old ones: interrupted, to
-// its end, and once more with nothing in the way.
+// TestRotateCredentials replaces all passwords while a build needs the old ones:
+// interrupted, to the end, and again when no build runs.
 func TestRotateCredentials(t *testing.T) {
 	ns := theApp(t)
 	var printed bytes.Buffer
 	apps, front := ns.RunningPods(t, ns.Name, pods), ns.RunningPods(t, manifests.SystemNamespace, "app.kubernetes.io/name="+manifests.RegistryName)
 	_, ca := registrytest.Credentials(t, ns.Cluster, ns.Name)
 	d := registrytest.Front(t, ns.Cluster, ca)
-	first := logins(t, ns)
+	first := allUsers(t, ns)
 	build := ns.Start(t, nil, "build", "--no-deploy", env.Page(t, "held", "", env.HeldInstruction))
 	ns.Held(t, "held")
 
@@ -107,11 +107,11 @@ func TestRotateCredentials(t *testing.T) {
 	if r.Code != 130 || !strings.Contains(r.Stderr, "old passwords are still good") {
 		t.Errorf("the exit code should have been 130, with a word on the old passwords\n%s", r)
 	}
-	second := logins(t, ns)
+	second := allUsers(t, ns)
 	for namespace, user := range second {
 		old, ok := first[namespace]
 		if ok && (old.Name == user.Name || old.Password == user.Password || !strings.HasPrefix(user.Name, namespace+".")) {
-			t.Errorf("the login of %s was %s and is %s", namespace, old.Name, user.Name)
+			t.Errorf("the credentials of %s was %s and is %s", namespace, old.Name, user.Name)
 		}
 	}
 	opens(t, d, "interrupted, old", first, http.StatusOK)
@@ -127,15 +127,15 @@ func TestRotateCredentials(t *testing.T) {
 	built := build.Ends(t)
 	fmt.Fprintln(&printed, built)
 	built.Succeeded(t)
-	if kept := logins(t, ns); kept[ns.Name] != second[ns.Name] {
-		t.Errorf("a setup that ends a rotation makes other logins: %s and then %s", second[ns.Name].Name, kept[ns.Name].Name)
+	if kept := allUsers(t, ns); kept[ns.Name] != second[ns.Name] {
+		t.Errorf("a setup that ends a rotation makes other credentials: %s and then %s", second[ns.Name].Name, kept[ns.Name].Name)
 	}
 	shut(t, d, first)
 	opens(t, d, "set up again", second, http.StatusOK)
 	ns.Pyflow(t, "setup").Succeeded(t).Says(t, "nothing changed")
 
 	fmt.Fprintln(&printed, ns.Pyflow(t, "setup", "--rotate-credentials").Succeeded(t))
-	third := logins(t, ns)
+	third := allUsers(t, ns)
 	opens(t, d, "after the second rotation, old", map[string]credentials.User{ns.Name: second[ns.Name]}, http.StatusUnauthorized)
 	shut(t, d, second)
 	opens(t, d, "after the second rotation, new", third, http.StatusOK)
@@ -144,8 +144,8 @@ func TestRotateCredentials(t *testing.T) {
 	samePods(t, "front", front, ns.RunningPods(t, manifests.SystemNamespace, "app.kubernetes.io/name="+manifests.RegistryName))
 	replaced(t, ns)
 	ns.Pulls(t, ns.image)
-	for _, logins := range []map[string]credentials.User{first, second, third} {
-		for namespace, user := range logins {
+	for _, users := range []map[string]credentials.User{first, second, third} {
+		for namespace, user := range users {
 			for _, secret := range []string{user.Password, base64.StdEncoding.EncodeToString([]byte(user.Name + ":" + user.Password))} {
 				if strings.Contains(printed.String(), secret) {
 					t.Errorf("the password of %s was printed", namespace)
@@ -174,8 +174,8 @@ func replaced(t *testing.T, ns *app) {
 	})
 }
 
-// TestRenewCertificates leaves certificates that are about to end, or that another CA has signed,
-// and then a CA that is. The step after it builds, which takes all of them.
+// TestRenewCertificates puts in certificates that are about to end or that another CA
+// signed, and then a CA that is about to end. Setup replaces them.
 func TestRenewCertificates(t *testing.T) {
 	ns := theApp(t)
 	ca := pair(t, ns, manifests.CAName, "tls.crt", "tls.key")
@@ -239,7 +239,7 @@ func TestRenewCertificates(t *testing.T) {
 	ns.Pyflow(t, "setup").Succeeded(t).Says(t, "nothing changed")
 }
 
-// works proves that the registry takes the namespace's login and that nodes pull.
+// works proves that the registry takes the namespace's credentials and that nodes pull.
 func works(t *testing.T, ns *app) {
 	t.Helper()
 	user, ca := registrytest.Credentials(t, ns.Cluster, ns.Name)

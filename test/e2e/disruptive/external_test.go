@@ -43,7 +43,7 @@ const (
 )
 
 // external is a registry of a company: TLS by a CA that neither this machine nor
-// a node trusts, and a login.
+// a node trusts, and a password.
 type external struct {
 	registrytest.Reader
 	// host is IP:port, which this machine, pods and nodes reach.

@@ -66,7 +66,7 @@ CMD ["python", "-m", "http.server", "8000", "--directory", "/srv"]
 	builds, err := ns.Kube.CoreV1().Pods(ns.Name).List(t.Context(), metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + run})
 	env.Check(t, err)
 	if len(builds.Items) != 2 {
-		t.Errorf("run %s has %d pods, not one that builds and one that delivers", run, len(builds.Items))
+		t.Errorf("run %s has %d pods, not one that builds and one that deploys", run, len(builds.Items))
 	}
 
 	used, fetched := map[string]bool{}, map[string]bool{}

@@ -34,7 +34,7 @@ func proxyMode(t *testing.T, m *env.Machine, mode, before string) {
 // withoutHostPorts takes the plugin that serves host ports out of the first node's
 // CNI configuration, which the container runtime watches. It counts for pods that
 // start from now on, until the function that is returned is called, or the test
-// ends. No pod with a host port may end meanwhile: nobody would clean up after it.
+// ends. No pod with a host port may end meanwhile: its rules would stay.
 func withoutHostPorts(t *testing.T, m *env.Machine) (restore func()) {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(m.Files, "etc", "cni", "*.conflist"))
@@ -113,7 +113,7 @@ func wantAccess(t *testing.T, ns *app, host, message string) {
 
 // TestNodeAccessModes goes through the ways in which nodes can reach the registry, with both
 // kinds of kube-proxy. The order is such that a pod with a host port never ends
-// while nobody serves host ports.
+// while no plugin serves host ports.
 func TestNodeAccessModes(t *testing.T) {
 	ns := theApp(t)
 	cluster := ns.Machine(t)
@@ -137,7 +137,7 @@ func TestNodeAccessModes(t *testing.T) {
 		"warning: nodes pull from "+manifests.NodePortHost+" now", ns.workload())
 	wantAccess(t, ns, manifests.NodePortHost, "nodeport")
 	if hosting := ns.Hosting(t); hosting["hostFromContainerRuntime"] != manifests.NodePortHost {
-		t.Errorf("other tools are told %v", hosting)
+		t.Errorf("other tools read %v", hosting)
 	}
 
 	restore := withoutHostPorts(t, cluster)
@@ -188,7 +188,7 @@ func TestNodeJoinsAndLeaves(t *testing.T) {
 		t.Fatalf("%d nodes have joined", len(joined.Items))
 	}
 	second := joined.Items[0].Name
-	// Nobody runs setup for a node that joins.
+	// No setup runs for a node that joins.
 	wantNodes(t, ns, 2)
 	ns.PullsOn(t, second, image)
 

@@ -19,8 +19,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/registrytest"
 )
 
-// TestRegistryMoves takes the registry's pods away while a node pulls, and then the node's
-// door.
+// TestRegistryMoves deletes the registry's pods while a node pulls, and then the
+// node-access pods. Nothing of the app is disturbed.
 func TestRegistryMoves(t *testing.T) {
 	ns := theApp(t)
 	image := ns.image
@@ -54,7 +54,7 @@ func TestRegistryMoves(t *testing.T) {
 	before, err := system.List(t.Context(), doors)
 	env.Check(t, err)
 	env.Check(t, system.DeleteCollection(t.Context(), metav1.DeleteOptions{}, doors))
-	env.Eventually(t, "wait for the nodes' doors to be replaced", func(ctx context.Context) error {
+	env.Eventually(t, "wait for the node-access pods to be replaced", func(ctx context.Context) error {
 		for _, pod := range before.Items {
 			if _, err := system.Get(ctx, pod.Name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 				return errors.Join(errors.New("pod "+pod.Name+" is still there"), err)

@@ -17,7 +17,7 @@ const second = 1
 
 // ErrOtherVersions is returned when the cluster that runs is not the one that
 // these sources make.
-var ErrOtherVersions = errors.New("the cluster runs other versions: start it anew with `make cluster`")
+var ErrOtherVersions = errors.New("the cluster runs other versions: restart it with `make cluster`")
 
 // Join starts the second node and waits until it is ready and its kube-proxy
 // has done its work. When it is there and ready nothing is done.

@@ -11,7 +11,7 @@ import (
 )
 
 // RestartAPIServer ends the API server as a crash would, with every watch and
-// every request that is under way, and returns when the one that is started in its
+// every request in progress, and returns when the one that is started in its
 // place answers.
 func (c *Cluster) RestartAPIServer(ctx context.Context) error {
 	if err := host.CheckPrivilege(); err != nil {

@@ -76,7 +76,7 @@ func (c *Cluster) Up(ctx context.Context) error {
 	return c.builder.Prune()
 }
 
-// upToDate tells whether there is nothing to do, and otherwise clears the way.
+// upToDate reports whether there is nothing to do, and otherwise clears the way.
 func (c *Cluster) upToDate(ctx context.Context) (bool, error) {
 	state, err := c.state(0)
 	if err != nil {
@@ -84,11 +84,11 @@ func (c *Cluster) upToDate(ctx context.Context) (bool, error) {
 	}
 	switch {
 	case state.Alive() && state.Key != c.builder.Key():
-		c.log.Printf("the cluster runs other versions: starting it anew")
+		c.log.Printf("the cluster runs other versions: restarting it")
 	case state.Alive() && c.healthy(ctx):
 		return true, nil
 	case state != nil || enclosure.Leftovers():
-		c.log.Printf("an earlier run left a cluster that does not work: starting it anew")
+		c.log.Printf("an earlier run left a cluster that does not work: restarting it")
 	default:
 		return false, c.removeRun()
 	}

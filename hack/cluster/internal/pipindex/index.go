@@ -33,7 +33,7 @@ type Index struct {
 	Dir string
 	// Client reaches the upstream index.
 	Client *http.Client
-	// Log receives what upstream failed to deliver.
+	// Log receives what upstream failed to send.
 	Log *slog.Logger
 }
 

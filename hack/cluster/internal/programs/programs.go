@@ -62,7 +62,7 @@ func (b *Builder) Path(name string) string { return filepath.Join(b.dir(), name)
 
 func (b *Builder) dir() string { return filepath.Join(b.Dir, b.key) }
 
-// Built tells whether the programs are there.
+// Built reports whether the programs are there.
 func (b *Builder) Built() bool {
 	_, err := os.Stat(b.dir())
 	return err == nil
