@@ -1,6 +1,7 @@
 package dockerfile
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -28,6 +29,13 @@ func (s Script) Position(offset int) (line, column int) {
 		return s.line[last], s.column[last] + 1
 	}
 	return s.line[max(offset, 0)], s.column[max(offset, 0)]
+}
+
+// Join returns the script with another one behind it.
+func (s Script) Join(other Script) Script {
+	return Script{
+		Text: s.Text + other.Text, line: slices.Concat(s.line, other.line), column: slices.Concat(s.column, other.column),
+	}
 }
 
 // Script returns the part of a step that a shell or an exec runs.

@@ -3,7 +3,6 @@ package lint
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,25 +10,27 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/frontend/dockerfile/dockerfile2llb"
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerui"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint/baseimage"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint/secret"
 )
 
-// noRegistry is an image about which nothing is known but which variables the images
-// of Python set.
+// noRegistry knows of an image only which variables the images of Python set.
 type noRegistry struct{}
 
-// ResolveImageConfig returns the configuration of an image for the platform that is
-// asked for.
+// ResolveImageConfig returns the configuration of an image for the requested platform.
 func (noRegistry) ResolveImageConfig(_ context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
 	environment := ""
-	if base := parseReference(ref); base.official("python") {
-		environment = `"LANG=C.UTF-8","PYTHON_VERSION=` + base.python() + `","PYTHON_SHA256=","GPG_KEY="`
+	if base := baseimage.Parse(ref); base.Official("python") {
+		environment = `"LANG=C.UTF-8","PYTHON_VERSION=` + base.Python() + `","PYTHON_SHA256=","GPG_KEY="`
 	}
 	platform := ocispecs.Platform{OS: "linux", Architecture: "amd64"}
 	if opt.ImageOpt != nil && opt.ImageOpt.Platform != nil {
@@ -38,65 +39,53 @@ func (noRegistry) ResolveImageConfig(_ context.Context, ref string, opt sourcere
 	return ref, "", []byte(`{"architecture":` + strconv.Quote(platform.Architecture) + `,"os":` + strconv.Quote(platform.OS) + `,"config":{"Env":[` + environment + `]},"rootfs":{"type":"layers","diff_ids":["sha256:` + strings.Repeat("0", 64) + `"]}}`), nil
 }
 
-// buildkit adds the findings of BuildKit's own checks.
-func (c *checker) buildkit(ctx context.Context, parsed *dockerfile.Dockerfile) error {
+// checkBuildKit returns the findings of BuildKit's own checks.
+func checkBuildKit(ctx context.Context, file *dockerfile.Dockerfile, target string, in *inputs) ([]Finding, error) {
 	platform := ocispecs.Platform{OS: "linux", Architecture: "amd64"}
-	source := llb.NewSourceMap(nil, parsed.Path, "Dockerfile", parsed.Content)
-	source.Definition = &llb.Definition{} // how to fetch it, which nobody does
-	results, err := dockerfile2llb.DockerfileLint(ctx, parsed.Content, dockerfile2llb.ConvertOpt{
+	source := llb.NewSourceMap(nil, file.Path, "Dockerfile", file.Content)
+	source.Definition = &llb.Definition{} // how to fetch the file, which nothing does
+	results, err := dockerfile2llb.DockerfileLint(ctx, file.Content, dockerfile2llb.ConvertOpt{
 		Config: dockerui.Config{
-			Target:         c.options.Target,
+			Target:         target,
 			BuildPlatforms: []ocispecs.Platform{platform},
 		},
 		SourceMap:      source,
 		TargetPlatform: &platform,
 		MetaResolver:   noRegistry{},
 	})
+	if err == nil {
+		err = ctx.Err()
+	}
 	if err != nil {
-		return fmt.Errorf("check %s: %w", parsed.Path, err)
+		return nil, fmt.Errorf("check %s: %w", file.Path, err)
 	}
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("check %s: %w", parsed.Path, err)
-	}
+	var findings []Finding
 	for _, warning := range results.Warnings {
-		at := c.ranges(parsed.Path, warning.Location.GetRanges())
-		c.findings = append(c.findings, Finding{
-			Rule: warning.RuleName, Severity: severityOf(warning.RuleName), Message: maskTokens(strings.TrimSuffix(warning.Detail, ".")), URL: warning.URL,
-			Path: at.path, Line: at.line, Column: at.column, EndLine: at.endLine, EndColumn: at.endColumn,
-		})
+		at := in.ranges(warning.Location.GetRanges())
+		found := findRule(warning.RuleName).stamp(finding(at, strings.TrimSuffix(warning.Detail, "."), ""))
+		found[0].URL = warning.URL
+		findings = append(findings, found...)
 	}
 	if results.Error != nil {
-		at := c.ranges(parsed.Path, results.Error.Location.GetRanges())
-		found := func(rule string) bool {
-			return slices.ContainsFunc(c.findings, func(finding Finding) bool { return finding.Rule == rule && finding.Line == at.line })
-		}
-		// A base that an argument of the build is to name is found already, and can be built.
-		if !found(linter.RuleInvalidDefaultArgInFrom.Name) || found(linter.RuleUndefinedArgInFrom.Name) {
-			c.find("dockerfile-invalid", at, results.Error.Message, "")
-		}
+		findings = append(findings, buildError(in.ranges(results.Error.Location.GetRanges()), results.Error.Message, findings)...)
 	}
-	return nil
+	return findings, nil
 }
 
-// variables leaves out what BuildKit says of variables that the base image may set: its
-// configuration is not known here. A name that is nearly another one is misspelled.
-func (c *checker) variables(image *image) {
-	c.findings = slices.DeleteFunc(c.findings, func(finding Finding) bool {
-		if finding.Rule != linter.RuleUndefinedVar.Name || strings.Contains(finding.Message, "did you mean") {
-			return false
-		}
-		for _, stage := range slices.Backward(image.stages) {
-			if stage.at.line <= finding.Line {
-				base := parseReference(stage.root().base)
-				return base.path != "scratch" && !slices.ContainsFunc([]string{"python", "debian", "ubuntu", "alpine"}, base.official)
-			}
-		}
-		return false
-	})
+// buildError returns the finding of an error that keeps the Dockerfile from being built. A
+// base that an argument of the build names is found already, and can be built.
+func buildError(at place, message string, findings []Finding) []Finding {
+	has := func(rule string) bool {
+		return slices.ContainsFunc(findings, func(finding Finding) bool { return finding.Rule == rule && finding.Line == at.line })
+	}
+	if has(linter.RuleInvalidDefaultArgInFrom.Name) && !has(linter.RuleUndefinedArgInFrom.Name) {
+		return nil
+	}
+	return findRule("dockerfile-invalid").stamp(finding(at, message, ""))
 }
 
-// ranges is the place of all of them together: BuildKit knows lines only.
-func (c *checker) ranges(path string, ranges []*pb.Range) place {
+// ranges returns the place of all ranges together: BuildKit knows only lines.
+func (in *inputs) ranges(ranges []*pb.Range) place {
 	first, last := 0, 0
 	for _, one := range ranges {
 		start, end := int(one.GetStart().GetLine()), int(one.GetEnd().GetLine())
@@ -105,11 +94,113 @@ func (c *checker) ranges(path string, ranges []*pb.Range) place {
 		}
 		last = max(last, end)
 	}
-	return c.lines(path, first, last)
+	return in.sources.lines(in.dockerfile, first, last)
 }
 
-// buildkitRules are the rules of BuildKit: all that it has but for those that need
-// the registry. Casing is a matter of taste.
+// withoutDoubtful removes the findings of BuildKit of which the rules of this package know
+// more: variables that the base image can set, secrets, and shells around the server.
+func withoutDoubtful(findings []Finding, image *image, in *inputs) []Finding {
+	better := append(betterSecrets(image, in), betterShells(image, in)...)
+	return slices.DeleteFunc(findings, func(finding Finding) bool {
+		return isOfBase(finding, image.file) || slices.ContainsFunc(better, func(known known) bool {
+			return finding.Rule == known.rule && known.at.covers(finding) && strings.Contains(finding.Message, known.name)
+		})
+	})
+}
+
+// known is a finding of BuildKit to remove: of a rule, in the lines of a place, with a name
+// in its message.
+type known struct {
+	rule string
+	at   place
+	name string
+}
+
+// isOfBase reports whether a finding is about a variable that the base image can set. A
+// name that is nearly that of another variable is misspelled.
+func isOfBase(finding Finding, file *dockerfile.Dockerfile) bool {
+	if finding.Rule != linter.RuleUndefinedVar.Name || strings.Contains(finding.Message, "did you mean") {
+		return false
+	}
+	for i := range slices.Backward(file.Stages) {
+		if file.Stages[i].Line <= finding.Line {
+			base := baseimage.Parse(file.Stages[i].Lineage()[0].Base)
+			return base.Path != "scratch" && !slices.ContainsFunc([]string{"python", "debian", "ubuntu", "alpine"}, base.Official)
+		}
+	}
+	return false
+}
+
+// betterSecrets returns the variables about which the rule secret-in-arg-or-env decides.
+func betterSecrets(image *image, in *inputs) []known {
+	var better []known
+	add := func(step *dockerfile.Step, name string, value *string) {
+		if secret.IsName(name) || secret.IsAbout(name) || value != nil && secret.IsHarmless(*value) {
+			better = append(better, known{linter.RuleSecretsUsedInArgOrEnv.Name, in.at(step), strconv.Quote(name)})
+		}
+	}
+	steps := image.neededSteps()
+	for i := range image.file.Global {
+		steps = append(steps, &image.file.Global[i])
+	}
+	for _, step := range steps {
+		switch command := step.Command.(type) {
+		case *instructions.ArgCommand:
+			for _, pair := range command.Args {
+				add(step, pair.Key, pair.Value)
+			}
+		case *instructions.EnvCommand:
+			for _, pair := range command.Env {
+				add(step, pair.Key, &pair.Value)
+			}
+		}
+	}
+	return better
+}
+
+// betterShells returns the instructions about which the rule shell-form-entrypoint decides.
+func betterShells(image *image, in *inputs) []known {
+	var better []known
+	for _, process := range processes(image) {
+		better = append(better, known{linter.RuleJSONArgsRecommended.Name, in.at(process.Step), ""})
+	}
+	return better
+}
+
+// copiedIgnored returns the findings of BuildKit's check that needs the ignore file: what is
+// copied and ignored.
+func copiedIgnored(image *image, in *inputs) []Finding {
+	if in.ignore == nil || skipsCopyIgnored(image.file.Content) {
+		return nil
+	}
+	var findings []Finding
+	for _, step := range image.neededSteps() {
+		for _, source := range copied(step) {
+			name := contextPath(source)
+			if isRemote(source) || wholeContext(source) || strings.ContainsAny(name, "*?[$") || !in.ignore(name) ||
+				isSecretFile(name) && image.inImage(step) {
+				continue
+			}
+			message := linter.RuleCopyIgnoredFile.Format(strings.ToUpper(step.Command.Name()), source)
+			findings = append(findings, finding(in.sources.within(in.at(step), source), message, ""))
+		}
+	}
+	return findRule(linter.RuleCopyIgnoredFile.Name).stamp(findings...)
+}
+
+// skipsCopyIgnored reports whether the check directive of the Dockerfile turns that check
+// off.
+func skipsCopyIgnored(content []byte) bool {
+	value, _, _, ok := parser.ParseDirective("check", content)
+	if !ok {
+		return false
+	}
+	config, err := linter.ParseLintOptions(value)
+	return err == nil && (config.SkipAll || slices.Contains(config.SkipRules, linter.RuleCopyIgnoredFile.Name))
+}
+
+// buildkitRules returns the rules of BuildKit, without those that need the registry. Rules
+// about casing are notes, as casing is a matter of taste.
 func buildkitRules() []Rule {
 	var rules []Rule
 	add := func(severity Severity, name, description, url string) {
@@ -138,15 +229,3 @@ func buildkitRules() []Rule {
 	add(Warning, linter.RuleExposeInvalidFormat.Name, linter.RuleExposeInvalidFormat.Description, linter.RuleExposeInvalidFormat.URL)
 	return rules
 }
-
-// byID returns rules by their ids.
-func byID(rules []Rule) map[string]Rule {
-	index := map[string]Rule{}
-	for _, rule := range rules {
-		index[rule.ID] = rule
-	}
-	return index
-}
-
-// names returns the ids, sorted.
-func names(rules []Rule) []string { return slices.Sorted(maps.Keys(byID(rules))) }

@@ -1,341 +1,164 @@
 package lint
 
 import (
-	"bytes"
-	"fmt"
-	"maps"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
-	"github.com/moby/buildkit/frontend/dockerfile/parser"
-	"github.com/moby/buildkit/frontend/dockerfile/shell"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint/command"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/shell"
 )
 
-// image is what a Dockerfile makes of its target.
+// image is what a Dockerfile makes of its target: what the rules look at.
 type image struct {
-	stages []*stage
-	// arguments are those before the first FROM.
-	arguments []instructions.ArgCommand
-	// chain are the stages whose layers are in the image: the target is the last
-	// one, each starts from the one before it.
-	chain []*stage
+	file *dockerfile.Dockerfile
+	// target is the stage that is built, chain are the stages whose layers are in the
+	// image: the target is the last one.
+	target *dockerfile.Stage
+	chain  []*dockerfile.Stage
+	// needed reports of every stage whether the target needs it.
+	needed []bool
+	// stages are the stages that run the steps.
+	stages map[*dockerfile.Step]*dockerfile.Stage
+	// calls are the commands of RUN, CMD and ENTRYPOINT, and installs those of them that
+	// install Python packages.
+	calls    map[*dockerfile.Step][]call
+	installs map[*dockerfile.Step][]install
 }
 
-// stage is one FROM and what follows it.
-type stage struct {
-	index int
-	name  string
-	// base is the image it starts from with variables replaced, of which known says
-	// whether all have a value, and written as it is in the file; parent is the stage
-	// instead.
-	base    string
-	written string
-	known   bool
-	parent  *stage
-	at      place
-	steps   []*step
-	// needed says that the target needs it, inImage that its layers are in it.
-	needed, inImage bool
-	// environment is what the steps leave.
-	environment map[string]string
-	onbuild     []*instructions.OnbuildCommand
+// call is a command of a step.
+type call struct {
+	shell.Command
+	located
 }
 
-// step is one instruction of a stage.
-type step struct {
-	command instructions.Command
-	at      place
-	stage   *stage
-	// calls are the commands of RUN, CMD and ENTRYPOINT.
-	calls []call
-	// environment is what ENV and ARG say before it.
-	environment map[string]string
-	mounts      []*instructions.Mount
-	// installs are what installsOf has found; nil before.
-	installs []install
+// install is a command of a step that installs Python packages.
+type install struct {
+	command.Install
+	located
+	step *dockerfile.Step
 }
 
-// lineage are the stages from the first one on to this one.
-func (s *stage) lineage() []*stage {
-	if s.parent == nil {
-		return []*stage{s}
+// set reports whether a variable in the environment of the command has a value.
+func (i *install) set(name string) bool {
+	if value, set := i.Sets(name); set {
+		return value
 	}
-	return append(s.parent.lineage(), s)
+	return i.step.Env[name] != ""
 }
 
-// root is the stage at whose start an image is.
-func (s *stage) root() *stage { return s.lineage()[0] }
-
-// reader turns a Dockerfile into an image.
-type reader struct {
-	*checker
-	path   string
-	image  *image
-	global map[string]string
-}
-
-// read parses a Dockerfile that project.ParseDockerfile has parsed before.
-func (c *checker) read(parsed *dockerfile.Dockerfile) (*image, error) {
-	result, err := parser.Parse(bytes.NewReader(parsed.Content))
-	if err != nil {
-		return nil, fmt.Errorf("parse %s: %w", parsed.Path, err)
+// newImage reads the commands of a Dockerfile for a target that exists.
+func newImage(file *dockerfile.Dockerfile, target string) *image {
+	i := &image{
+		file: file, chain: file.Lineage(target), needed: file.Needed(target),
+		stages: map[*dockerfile.Step]*dockerfile.Stage{}, calls: map[*dockerfile.Step][]call{}, installs: map[*dockerfile.Step][]install{},
 	}
-	stages, global, err := instructions.Parse(result.AST, nil)
-	if err != nil {
-		return nil, fmt.Errorf("parse %s: %w", parsed.Path, err)
-	}
-	c.escape = result.EscapeToken
-	r := &reader{checker: c, path: parsed.Path, image: &image{arguments: global}, global: map[string]string{}}
-	for i := range global {
-		r.declare(r.global, nil, &global[i])
-	}
-	for i := range stages {
-		r.addStage(i, &stages[i])
-	}
-	if len(r.image.stages) == 0 {
-		return nil, fmt.Errorf("parse %s: there is no FROM instruction", parsed.Path)
-	}
-	target := r.image.source(c.options.Target, len(r.image.stages))
-	if target == nil {
-		target = r.image.stages[len(r.image.stages)-1]
-	}
-	r.image.chain = target.lineage()
-	for _, stage := range r.image.chain {
-		stage.inImage = true
-	}
-	r.need(target)
-	return r.image, nil
-}
-
-// find returns the last stage before number that has the name, or is that number.
-func (i *image) find(name string, number int) *stage {
-	for ; number > 0 && name != ""; number-- {
-		if stage := i.stages[number-1]; strings.EqualFold(stage.name, name) {
-			return stage
+	i.target = i.chain[len(i.chain)-1]
+	for number := range file.Stages {
+		for _, step := range file.Stages[number].Steps {
+			i.stages[step] = &file.Stages[number]
+			i.calls[step] = readCalls(file, step)
+			i.installs[step] = readInstalls(step, i.calls[step])
 		}
 	}
-	return nil
+	return i
 }
 
-// source returns the stage that a --from names, nil when it is an image.
-func (i *image) source(name string, number int) *stage {
-	if stage := i.find(name, number); stage != nil {
-		return stage
+// readCalls returns the commands of a step.
+func readCalls(file *dockerfile.Dockerfile, step *dockerfile.Step) []call {
+	commands, script := file.Commands(step)
+	calls := make([]call, 0, len(commands))
+	for _, command := range commands {
+		calls = append(calls, call{command, located{file.Path, script}})
 	}
-	if index, err := strconv.Atoi(name); err == nil && index >= 0 && index < number {
-		return i.stages[index]
-	}
-	return nil
+	return calls
 }
 
-// need marks what a stage is made of.
-func (r *reader) need(stage *stage) {
-	if stage == nil || stage.needed {
-		return
-	}
-	stage.needed = true
-	r.need(stage.parent)
-	for _, step := range stage.steps {
-		if copied, ok := step.command.(*instructions.CopyCommand); ok {
-			r.need(r.image.source(copied.From, stage.index))
+// readInstalls returns the commands of a step that install packages, with the variables
+// that are exported before them.
+func readInstalls(step *dockerfile.Step, calls []call) []install {
+	var installs []install
+	var exported []shell.Word
+	for _, one := range calls {
+		if one.Name() == "export" {
+			exported = append(exported, one.Words[1:]...)
 		}
-		for _, mount := range step.mounts {
-			r.need(r.image.source(mount.From, stage.index))
+		if found, ok := command.ParseInstall(one.Command); ok {
+			found.Assigns = slices.Concat(found.Assigns, exported)
+			installs = append(installs, install{found, one.located, step})
 		}
 	}
+	return installs
 }
 
-func (r *reader) addStage(index int, parsed *instructions.Stage) {
-	at := r.place(parsed.Location)
-	base, known := r.expand(parsed.BaseName, r.global)
-	stage := &stage{index: index, name: parsed.Name, base: base, written: parsed.BaseName, known: known, at: at, environment: map[string]string{}}
-	if parent := r.image.find(base, index); parent != nil {
-		stage.parent = parent
-		maps.Copy(stage.environment, parent.environment)
-	}
-	r.image.stages = append(r.image.stages, stage)
-	arguments := map[string]string{}
-	if stage.parent != nil {
-		for _, trigger := range stage.parent.onbuild {
-			if command := parseOnbuild(trigger); command != nil {
-				r.addStep(stage, command, r.place(trigger.Location()), arguments, 2)
-			}
+// at returns the place of a step.
+func (in *inputs) at(step *dockerfile.Step) place {
+	return in.sources.lines(in.dockerfile, step.Line, step.End)
+}
+
+// inImage reports whether the layers of the step's stage are in the image.
+func (i *image) inImage(step *dockerfile.Step) bool {
+	return slices.Contains(i.chain, i.stages[step])
+}
+
+// steps returns the steps of the stages that are in the image, in order.
+func (i *image) steps() []*dockerfile.Step { return stepsOf(i.chain) }
+
+// neededSteps returns the steps of all stages that the target needs.
+func (i *image) neededSteps() []*dockerfile.Step { return stepsOf(i.neededStages()) }
+
+// neededStages returns the stages that the target needs.
+func (i *image) neededStages() []*dockerfile.Stage {
+	var stages []*dockerfile.Stage
+	for number, needed := range i.needed {
+		if needed {
+			stages = append(stages, &i.file.Stages[number])
 		}
 	}
-	for _, command := range parsed.Commands {
-		if trigger, ok := command.(*instructions.OnbuildCommand); ok {
-			stage.onbuild = append(stage.onbuild, trigger)
-			continue
-		}
-		r.addStep(stage, command, r.place(command.Location()), arguments, 1)
-	}
+	return stages
 }
 
-// parseOnbuild returns the instruction that a trigger is, nil when it is none.
-func parseOnbuild(trigger *instructions.OnbuildCommand) instructions.Command {
-	result, err := parser.Parse(strings.NewReader(trigger.Expression))
-	if err != nil || len(result.AST.Children) != 1 {
-		return nil
-	}
-	parsed, err := instructions.ParseInstruction(result.AST.Children[0])
-	if err != nil {
-		return nil
-	}
-	command, _ := parsed.(instructions.Command)
-	return command
-}
-
-// step adds an instruction to a stage; keywords are the words that it begins with.
-func (r *reader) addStep(stage *stage, command instructions.Command, at place, arguments map[string]string, keywords int) {
-	environment := maps.Clone(arguments)
-	maps.Copy(environment, stage.environment)
-	step := &step{command: command, at: at, stage: stage, environment: environment}
-	stage.steps = append(stage.steps, step)
-	switch command := command.(type) {
-	case *instructions.ArgCommand:
-		r.declare(arguments, environment, command)
-	case *instructions.EnvCommand:
-		for _, pair := range command.Env {
-			value, _ := r.expand(pair.Value, environment)
-			stage.environment[pair.Key] = value
-		}
-	case *instructions.RunCommand:
-		_ = command.Expand(func(word string) (string, error) {
-			expanded, _ := r.expand(word, environment)
-			return expanded, nil
-		})
-		step.mounts = instructions.GetMounts(command)
-		step.calls = r.calls(at, keywords, command.PrependShell)
-	case *instructions.CmdCommand:
-		step.calls = r.calls(at, keywords, command.PrependShell)
-	case *instructions.EntrypointCommand:
-		step.calls = r.calls(at, keywords, command.PrependShell)
-	}
-}
-
-// calls returns the commands of an instruction.
-func (r *reader) calls(at place, keywords int, shellForm bool) []call {
-	chars := r.instruction(r.path, at.line, at.endLine, r.escape)
-	for range keywords {
-		chars = skipWord(chars)
-	}
-	for startsWith(chars, "--") {
-		chars = skipWord(chars)
-	}
-	if shellForm {
-		return scanShell(r.path, chars, 0)
-	}
-	return scanJSON(r.path, chars)
-}
-
-// place is that of an instruction.
-func (r *reader) place(ranges []parser.Range) place {
-	first, last := 0, 0
-	for _, one := range ranges {
-		if first == 0 || one.Start.Line < first {
-			first = one.Start.Line
-		}
-		last = max(last, one.End.Line)
-	}
-	return r.lines(r.path, first, last)
-}
-
-// declare sets what an ARG says: its default, or the value from before the first
-// FROM.
-func (r *reader) declare(arguments, environment map[string]string, command *instructions.ArgCommand) {
-	for _, pair := range command.Args {
-		if pair.Value == nil {
-			if value, ok := r.global[pair.Key]; ok {
-				arguments[pair.Key] = value
-			}
-			continue
-		}
-		known := maps.Clone(arguments)
-		maps.Copy(known, environment)
-		if value, ok := r.expand(*pair.Value, known); ok {
-			arguments[pair.Key] = value
-		}
-	}
-}
-
-// expandIn replaces the variables in a word of a step.
-func (c *checker) expandIn(step *step, word string) (string, bool) {
-	return expand(word, step.environment, c.escape)
-}
-
-func (r *reader) expand(word string, environment map[string]string) (string, bool) {
-	return expand(word, environment, r.escape)
-}
-
-// expand replaces variables, and reports whether all had a value.
-func expand(word string, environment map[string]string, escape rune) (string, bool) {
-	list := make([]string, 0, len(environment))
-	for _, key := range slices.Sorted(maps.Keys(environment)) {
-		list = append(list, key+"="+environment[key])
-	}
-	result, err := shell.NewLex(escape).ProcessWordWithMatches(word, shell.EnvsFromSlice(list))
-	if err != nil {
-		return word, false
-	}
-	return result.Result, len(result.Unmatched) == 0
-}
-
-// steps are those of the stages that are in the image, from the first one on.
-func (i *image) steps() []*step {
-	var steps []*step
-	for _, stage := range i.chain {
-		steps = append(steps, stage.steps...)
-	}
-	return steps
-}
-
-// needed are the steps of all stages that the target needs.
-func (i *image) needed() []*step {
-	var steps []*step
-	for _, stage := range i.stages {
-		if stage.needed {
-			steps = append(steps, stage.steps...)
-		}
-	}
-	return steps
-}
-
-// target is the stage that is built.
-func (i *image) target() *stage { return i.chain[len(i.chain)-1] }
-
-// installed are the steps of the stages whose packages are in the image: its own,
-// and those from which it copies where packages are.
-func (i *image) installed() []*step {
+// installedSteps returns the steps of the stages whose packages are in the image: its own,
+// and those from which it copies a directory that holds packages.
+func (i *image) installedSteps() []*dockerfile.Step {
 	stages := slices.Clone(i.chain)
 	for _, step := range i.steps() {
-		copied, ok := step.command.(*instructions.CopyCommand)
+		copied, ok := step.Command.(*instructions.CopyCommand)
 		if !ok || copied.From == "" {
 			continue
 		}
-		from := i.source(copied.From, step.stage.index)
+		from := i.file.Source(copied.From, i.stages[step].Number)
 		if from == nil || !slices.ContainsFunc(copied.SourcePaths, holdsPackages) {
 			continue
 		}
-		for _, stage := range from.lineage() {
+		for _, stage := range from.Lineage() {
 			if !slices.Contains(stages, stage) {
 				stages = append(stages, stage)
 			}
 		}
 	}
-	var steps []*step
+	return stepsOf(stages)
+}
+
+// before returns the steps that run before a step in its image.
+func (i *image) before(step *dockerfile.Step) []*dockerfile.Step {
+	all := stepsOf(i.stages[step].Lineage())
+	return all[:slices.Index(all, step)]
+}
+
+func stepsOf(stages []*dockerfile.Stage) []*dockerfile.Step {
+	var steps []*dockerfile.Step
 	for _, stage := range stages {
-		steps = append(steps, stage.steps...)
+		steps = append(steps, stage.Steps...)
 	}
 	return steps
 }
 
-// holdsPackages says whether a path of a build stage is one where installed
-// packages are.
+// holdsPackages reports whether a path of a build stage is one that holds installed
+// packages.
 func holdsPackages(source string) bool {
 	source = path.Clean("/" + source)
 	for _, mark := range []string{"venv", "env", "site-packages", ".local"} {
@@ -343,5 +166,27 @@ func holdsPackages(source string) bool {
 			return true
 		}
 	}
-	return slices.Contains([]string{"/", "/install", "/usr", "/usr/local", "/usr/local/lib", "/app", "/opt", "/deps", "/packages", "/python"}, source)
+	return oneOf(source, "/", "/install", "/usr", "/usr/local", "/usr/local/lib", "/app", "/opt", "/deps", "/packages", "/python")
 }
+
+// copied returns what COPY or ADD copies from the build context; none for any other
+// instruction.
+func copied(step *dockerfile.Step) []string {
+	switch command := step.Command.(type) {
+	case *instructions.CopyCommand:
+		if command.From == "" {
+			return command.SourcePaths
+		}
+	case *instructions.AddCommand:
+		return command.SourcePaths
+	}
+	return nil
+}
+
+// wholeContext reports whether a source is the whole build context.
+func wholeContext(source string) bool {
+	return path.Clean("/"+source) == "/" || source == "*" || source == "./*"
+}
+
+// isDevelopment reports whether a name says that something is for development or tests.
+func isDevelopment(name string) bool { return developmentPattern.MatchString(name) }

@@ -1,6 +1,9 @@
-// Package lint checks a Dockerfile and the requirements that it installs: by
-// BuildKit's own checks, and by rules for images of Python services. It reads
-// files and runs nothing, and it asks no registry.
+// Package lint checks a Dockerfile and the requirements that it installs, with BuildKit's
+// own checks and with rules for images of Python services. It reads files. It runs nothing,
+// and asks no registry.
+//
+// A run is a chain of passes: read the image and its inputs, check the rules of the table,
+// check with BuildKit, suppress what comments ignore, and report.
 package lint
 
 import (
@@ -16,22 +19,23 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint/secret"
 )
 
-// Severity says how sure it is that a finding has to be put right.
+// Severity is how certain it is that a finding has to be fixed.
 type Severity string
 
 // The severities.
 const (
-	// Error is what is surely wrong.
+	// Error is certainly wrong.
 	Error Severity = "error"
-	// Warning is what is wrong but for a good reason.
+	// Warning is wrong unless there is a good reason.
 	Warning Severity = "warning"
-	// Note is what could be better.
+	// Note could be better.
 	Note Severity = "note"
 )
 
-// Options say what is checked.
+// Options select what is checked.
 type Options struct {
 	// Dir is the build context.
 	Dir string
@@ -41,23 +45,23 @@ type Options struct {
 	// Content is the text of the Dockerfile when it is not in Dir.
 	Content []byte
 	// Ignore is the text of the ignore file when it is not in Dir, as with Content; nil
-	// means the one that is there.
+	// means the one in Dir.
 	Ignore []byte
-	// Target is the stage that is built; empty means the last one. Stages that it
-	// does not need are not looked at by the rules for Python images.
+	// Target is the stage that is built; empty means the last one. The rules for Python
+	// images ignore the stages that it does not need.
 	Target string
 	// Now is the day for which support of base images is judged; zero is today.
 	Now time.Time
 }
 
-// Finding is one thing to put right, and where.
+// Finding is one thing to fix, and its place.
 type Finding struct {
-	// Rule is the id of the rule, see Rules.
+	// Rule is the ID of the rule, see Rules.
 	Rule     string   `json:"rule"`
 	Severity Severity `json:"severity"`
 	// Message is one sentence without a period. It holds no secret.
 	Message string `json:"message"`
-	// Path is the file's, relative to the build context, with slashes.
+	// Path is that of the file, relative to the build context, with slashes.
 	Path string `json:"path"`
 	// Line and Column are where it starts, EndLine and EndColumn where it ends:
 	// lines and characters from 1, the end column is the one after the last. All
@@ -66,13 +70,13 @@ type Finding struct {
 	Column    int `json:"column,omitempty"`
 	EndLine   int `json:"endLine,omitempty"`
 	EndColumn int `json:"endColumn,omitempty"`
-	// Fix is what to do, in one line; BuildKit's checks have none.
+	// Fix is the remedy, in one line; BuildKit's checks have none.
 	Fix string `json:"fix,omitempty"`
-	// URL is the page that says more.
+	// URL is the page of the rule.
 	URL string `json:"url,omitempty"`
 }
 
-// Report is what was found.
+// Report is the result of a run.
 type Report struct {
 	// Findings are sorted by path, line and rule.
 	Findings []Finding
@@ -80,7 +84,7 @@ type Report struct {
 	Dockerfile string
 
 	// sources are the lines of the files with findings.
-	sources map[string][]string
+	sources sources
 }
 
 // Count returns how many findings there are of each severity.
@@ -98,7 +102,7 @@ func (r *Report) Count() (errors, warnings, notes int) {
 	return errors, warnings, notes
 }
 
-// Summary is one line: 3 errors, 2 warnings in Dockerfile.
+// Summary returns one line, such as 3 errors, 2 warnings in Dockerfile.
 func (r *Report) Summary() string {
 	if len(r.Findings) == 0 {
 		return "no findings in " + r.Dockerfile
@@ -128,13 +132,12 @@ func (r *Report) Line(path string, line int) string {
 	if line < 1 || line > len(lines) {
 		return ""
 	}
-	return mask(lines[line-1])
+	return secret.MaskLine(lines[line-1])
 }
 
-// Run checks the Dockerfile and the files of requirements that its target installs.
-// One that does not parse is a finding. Errors are those of project.ReadDockerfile,
-// and of a target that the Dockerfile does not have; they hold project.ErrNoDockerfile
-// when there is none.
+// Run checks the Dockerfile and the requirements files that its target installs. A
+// Dockerfile that does not parse is a finding. Errors are those of dockerfile.Read and
+// Dockerfile.Target; without a Dockerfile they hold dockerfile.ErrNotFound.
 func Run(ctx context.Context, options Options) (*Report, error) {
 	if options.Now.IsZero() {
 		options.Now = time.Now()
@@ -150,31 +153,17 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if options.Target != "" {
-		if _, err := file.Target(options.Target); err != nil {
-			return nil, err
-		}
-	}
-	check := &checker{options: options, sources: map[string]*text{}}
-	check.add(file.Path, file.Content)
-	check.suppress(file)
-	if err := check.buildkit(ctx, file); err != nil {
+	if _, err := file.Target(options.Target); err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("check %s: %w", file.Path, err)
-	}
-	parsed, err := check.read(file)
+	image := newImage(file, options.Target)
+	in := newInputs(options, image)
+	theirs, err := checkBuildKit(ctx, file, options.Target, in)
 	if err != nil {
 		return nil, err
 	}
-	for _, rules := range []func(*image){
-		check.variables, check.bases, check.users, check.caches, check.pins, check.order, check.development,
-		check.system, check.servers, check.secrets, check.copies,
-	} {
-		rules(parsed)
-	}
-	return check.report(file), nil
+	findings := slices.Concat(checkRules(image, in), withoutDoubtful(theirs, image, in), copiedIgnored(image, in))
+	return newReport(file.Path, suppress(findings, file, in), in.sources), nil
 }
 
 // read returns the Dockerfile.
@@ -188,24 +177,29 @@ func read(options Options) (*dockerfile.Dockerfile, error) {
 	return dockerfile.Read(options.Dir, options.Dockerfile)
 }
 
-// invalid is the report of a Dockerfile that does not parse.
+// invalid returns the report of a Dockerfile that does not parse.
 func invalid(failure *dockerfile.ParseError) *Report {
-	finding := newFinding("dockerfile-invalid", failure.Path, failure.Err.Error(), "")
-	report := &Report{Dockerfile: failure.Path, sources: map[string][]string{}}
+	at := place{path: failure.Path}
+	files := sources{}
 	if failure.Line > 0 {
-		finding.Line, finding.EndLine, finding.Column = failure.Line, failure.Line, 1
-		finding.EndColumn = len([]rune(failure.Text)) + 1
-		report.sources[failure.Path] = append(make([]string, failure.Line-1), failure.Text)
+		files[failure.Path] = append(make([]string, failure.Line-1), failure.Text)
+		at = place{failure.Path, failure.Line, 1, failure.Line, len([]rune(failure.Text)) + 1}
 	}
-	report.Findings = []Finding{finding}
-	return report
+	return newReport(failure.Path, findRule("dockerfile-invalid").stamp(finding(at, failure.Err.Error(), "")), files)
 }
 
-// sorted puts findings in their order, each once.
-func sorted(findings []Finding) []Finding {
+// newReport returns the report of findings, each once, with the lines of their files.
+func newReport(path string, findings []Finding, files sources) *Report {
 	slices.SortStableFunc(findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Rule, b.Rule),
 			cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
 	})
-	return slices.Compact(findings)
+	report := &Report{Dockerfile: path, Findings: slices.Compact(findings), sources: sources{}}
+	for i := range report.Findings {
+		path := report.Findings[i].Path
+		if lines, ok := files[path]; ok {
+			report.sources[path] = lines
+		}
+	}
+	return report
 }

@@ -341,11 +341,6 @@ func TestEndOfSupport(t *testing.T) {
 			}
 		}
 	}
-	for what, day := range endOfSupport() {
-		if _, err := time.Parse(time.DateOnly, day); err != nil {
-			t.Errorf("%s: %v", what, err)
-		}
-	}
 }
 
 // FuzzRun holds that no Dockerfile and no requirements make it panic, and that each

@@ -6,366 +6,323 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
-	"github.com/moby/buildkit/frontend/dockerfile/linter"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint/command"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/shell"
 )
 
-// servers checks what the image starts.
-func (c *checker) servers(image *image) {
-	entrypoint, command := image.process()
-	c.shellForm(entrypoint, command)
-	if isDevelopment(image.target().name) {
-		return
-	}
-	c.debugVariables(image)
-	for _, call := range processCalls(entrypoint, command) {
-		if found, ok := parseServer(call); ok {
-			found.environment = image.target().environment
-			c.reload(&found)
-			c.host(&found)
-			c.workers(&found)
-		}
-	}
+// server is a server that the image starts.
+type server struct {
+	command.Server
+	located
+	env map[string]string
 }
 
-// process returns the ENTRYPOINT and the CMD of the image; nil is none.
-func (i *image) process() (entrypoint, command *step) {
-	for _, step := range i.steps() {
-		switch step.command.(type) {
-		case *instructions.EntrypointCommand:
-			entrypoint = step
-			// One that is inherited does not count for another ENTRYPOINT.
-			if command != nil && command.stage != step.stage {
-				command = nil
-			}
-		case *instructions.CmdCommand:
-			command = step
-		}
-	}
-	return entrypoint, command
+// sets reports whether one of the variables is set for the server.
+func (s *server) sets(names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return s.env[name] != "" || s.SetsVariable(name) })
 }
 
-// processCalls returns the commands that may be the server.
-func processCalls(entrypoint, command *step) []call {
-	switch {
-	case entrypoint == nil && command == nil:
+// servers returns the servers that the image starts; none for an image for development.
+func servers(image *image) []server {
+	if isDevelopment(image.target.Name) {
 		return nil
-	case entrypoint == nil:
-		return command.calls
-	case command == nil || len(command.calls) == 0 || len(entrypoint.calls) == 0 || len(entrypoint.calls) > 1 || isShellForm(entrypoint):
-		calls := slices.Clone(entrypoint.calls)
-		if command != nil && len(entrypoint.calls) == 0 {
-			calls = command.calls
+	}
+	var servers []server
+	for _, call := range processCalls(image) {
+		if found, ok := command.ParseServer(call.Command); ok {
+			servers = append(servers, server{found, call.located, image.target.Env})
 		}
-		return calls
 	}
-	if isShellForm(command) || len(command.calls) > 1 {
-		return command.calls
-	}
-	joined := entrypoint.calls[0]
-	joined.words = slices.Concat(joined.words, command.calls[0].words)
-	if _, ok := parseServer(joined); ok {
-		return []call{joined}
-	}
-	return command.calls // the ENTRYPOINT is a script around it
+	return servers
 }
 
-func isShellForm(step *step) bool {
-	switch command := step.command.(type) {
-	case *instructions.CmdCommand:
-		return command.PrependShell
-	case *instructions.EntrypointCommand:
-		return command.PrependShell
+// processCalls returns the commands that can be the server.
+func processCalls(image *image) []call {
+	entrypoint, cmd := callsOf(image, image.target.Entrypoint), callsOf(image, image.target.Cmd)
+	switch {
+	case len(entrypoint) == 0:
+		return cmd
+	case len(cmd) == 0 || len(entrypoint) > 1 || image.target.Entrypoint.ShellForm:
+		return entrypoint
+	case image.target.Cmd.ShellForm || len(cmd) > 1:
+		return cmd
 	}
-	return false
+	// The CMD is the arguments of the ENTRYPOINT.
+	joined := entrypoint[0]
+	joined.Words = slices.Clone(joined.Words)
+	for _, word := range cmd[0].Words {
+		joined.Words = append(joined.Words, word.Moved(len(joined.script.Text)))
+	}
+	joined.script = joined.script.Join(cmd[0].script)
+	if _, ok := command.ParseServer(joined.Command); !ok {
+		return cmd // the ENTRYPOINT is a script around it
+	}
+	return []call{joined}
+}
+
+func callsOf(image *image, process *dockerfile.Process) []call {
+	if process == nil {
+		return nil
+	}
+	return image.calls[process.Step]
 }
 
 // shellForm finds a shell that stays between Kubernetes and the server.
-func (c *checker) shellForm(entrypoint, command *step) {
-	for _, step := range []*step{entrypoint, command} {
-		if step == nil || len(step.calls) == 0 || step == command && entrypoint != nil && isShellForm(entrypoint) {
+func shellForm(image *image, in *inputs) []Finding {
+	var findings []Finding
+	for _, process := range processes(image) {
+		calls := image.calls[process.Step]
+		_, script := calls[0].Script()
+		if !process.ShellForm && !script || slices.ContainsFunc(calls, func(call call) bool { return call.Exec }) {
 			continue
 		}
-		c.replace(linter.RuleJSONArgsRecommended.Name, step.at, "")
-		_, script := step.calls[0].script()
-		if !isShellForm(step) && !script || slices.ContainsFunc(step.calls, func(call call) bool { return call.exec }) {
-			continue
-		}
-		name := strings.ToUpper(step.command.Name())
-		c.find("shell-form-entrypoint", step.at, name+" starts a shell, which does not pass SIGTERM on: the server is killed in the end, with the requests that it has",
-			"write "+name+` ["program", "argument"], or begin the shell's last command with exec`)
+		name := strings.ToUpper(process.Step.Command.Name())
+		findings = append(findings, finding(in.at(process.Step),
+			name+" starts a shell, which does not pass SIGTERM on: at each stop the server runs until it is killed, with its open requests",
+			"write "+name+` ["program", "argument"], or start the shell's last command with exec`))
 	}
+	return findings
 }
 
-// debugVariables finds variables that switch debugging on.
-func (c *checker) debugVariables(image *image) {
+// processes returns the ENTRYPOINT and the CMD that the image runs. A CMD behind an
+// ENTRYPOINT in shell form is not run.
+func processes(image *image) []*dockerfile.Process {
+	var processes []*dockerfile.Process
+	entrypoint, cmd := image.target.Entrypoint, image.target.Cmd
+	if len(callsOf(image, entrypoint)) > 0 {
+		processes = append(processes, entrypoint)
+	}
+	if len(callsOf(image, cmd)) > 0 && (entrypoint == nil || !entrypoint.ShellForm) {
+		processes = append(processes, cmd)
+	}
+	return processes
+}
+
+// developmentServers finds development servers, reloaders and debug modes.
+func developmentServers(image *image, in *inputs) []Finding {
+	if isDevelopment(image.target.Name) {
+		return nil
+	}
+	findings := debugVariables(image, in)
+	for _, server := range servers(image) {
+		findings = append(findings, developmentServer(&server)...)
+		for _, argument := range server.Arguments {
+			switch argument.Text {
+			case "--reload":
+				findings = append(findings, finding(server.at(argument), "--reload watches the files and restarts when the code changes, which it never does in an image", "remove --reload"))
+			case "--debug":
+				findings = append(findings, finding(server.at(argument), "--debug shows code and variables to everyone who causes an error", "remove --debug"))
+			}
+		}
+	}
+	return findings
+}
+
+// developmentServer finds that a server is one for development.
+func developmentServer(s *server) []Finding {
+	verb, ok := s.Verb()
+	if !ok {
+		return nil
+	}
+	for _, known := range []struct{ kind, verb, message, fix string }{
+		{
+			"flask", "run", "flask run is a development server: it is not hardened, and not made for load",
+			"start gunicorn, as in gunicorn --threads 8 --bind 0.0.0.0:8000 app:app",
+		},
+		{"fastapi", "dev", "fastapi dev restarts when the code changes, and listens on localhost only", "write fastapi run, or start uvicorn"},
+		{
+			"django", "runserver", "runserver is a development server: it has had no security audits and no load tests",
+			"start gunicorn PROJECT.wsgi, or uvicorn PROJECT.asgi:application",
+		},
+	} {
+		if s.Kind == known.kind && strings.TrimSuffix(verb.Text, "_plus") == known.verb {
+			return []Finding{finding(s.at(s.Program, verb), known.message, known.fix)}
+		}
+	}
+	return nil
+}
+
+// debugVariables finds variables that turn debugging on.
+func debugVariables(image *image, in *inputs) []Finding {
+	var findings []Finding
 	for _, step := range image.steps() {
-		command, ok := step.command.(*instructions.EnvCommand)
+		command, ok := step.Command.(*instructions.EnvCommand)
 		if !ok {
 			continue
 		}
 		for _, pair := range command.Env {
-			value, ok := image.target().environment[pair.Key]
-			if !ok || !isDebug(pair.Key, strings.ToLower(strings.Trim(value, `"' `))) {
-				continue
+			value, known := image.target.Env[pair.Key]
+			if known && isDebug(pair.Key, strings.ToLower(strings.Trim(value, `"' `))) {
+				findings = append(findings, finding(in.sources.within(in.at(step), pair.Key),
+					pair.Key+" turns debugging on: errors show code and variables to everyone who causes one",
+					"remove it here, and set it where you develop"))
 			}
-			c.find("reload-in-production", c.within(step.at, pair.Key), pair.Key+" switches debugging on: errors show code and variables to whoever asks",
-				"leave it out here, and set it where you develop")
 		}
 	}
+	return findings
 }
 
+// isDebug reports whether a variable turns debugging on.
 func isDebug(name, value string) bool {
-	on := slices.Contains([]string{"1", "true", "yes", "on"}, value)
-	switch name {
-	case "FLASK_ENV":
+	if name == "FLASK_ENV" {
 		return value == "development"
-	case "FLASK_DEBUG", "DEBUG", "DJANGO_DEBUG", "APP_DEBUG", "UVICORN_RELOAD", "LITESTAR_DEBUG", "STARLETTE_DEBUG", "QUART_DEBUG":
-		return on
 	}
-	return false
+	return oneOf(value, "1", "true", "yes", "on") &&
+		oneOf(name, "FLASK_DEBUG", "DEBUG", "DJANGO_DEBUG", "APP_DEBUG", "UVICORN_RELOAD", "LITESTAR_DEBUG", "STARLETTE_DEBUG", "QUART_DEBUG")
 }
 
-// server is a command line that starts one.
-type server struct {
-	// name is uvicorn, gunicorn, hypercorn, daphne, granian, flask, fastapi,
-	// litestar or django.
-	name string
-	call call
-	// program is the word that names it, arguments are those behind it.
-	program     word
-	arguments   []word
-	environment map[string]string
+// addressing is how a server gets the address that it listens on.
+type addressing struct {
+	options, variables []string
+	// verb reports whether only its commands run and dev listen.
+	verb bool
 }
 
-// parseServer reads a command line, also behind the wrappers that are common.
-func parseServer(call call) (server, bool) {
-	for at := range call.words {
-		rest := call
-		rest.words = call.words[at:]
-		name := rest.name()
-		if isPython(name) {
-			if module, i := pythonModule(rest); module != "" {
-				name, _, _ = strings.Cut(module, ".")
-				rest.words = rest.words[i:]
-			} else if script := slices.IndexFunc(rest.words, func(word word) bool { return strings.HasSuffix(word.text, "manage.py") }); script > 0 {
-				rest.words = rest.words[script:]
-				name = "manage.py"
-			}
-		}
-		found := server{name: name, call: call, program: rest.words[0], arguments: rest.words[1:]}
-		switch name {
-		case "uvicorn", "gunicorn", "hypercorn", "daphne", "granian", "flask", "fastapi", "litestar":
-			return found, true
-		case "manage.py", "django-admin", "django":
-			found.name = "django"
-			return found, true
-		case "tini", "dumb-init", "--", "opentelemetry-instrument", "ddtrace-run", "newrelic-admin", "run-program", "uv", "poetry", "pipenv", "pdm", "run",
-			"gosu", "su-exec", "catchsegv", "sentry", "doppler", "infisical", "wait-for-it", "chamber", "python", "python3",
-			"conda", "mamba", "micromamba":
+// addressings returns how the servers get their addresses, by kind.
+func addressings() map[string]addressing {
+	return map[string]addressing{
+		"uvicorn":   {options: []string{"--host", "--uds", "--fd"}, variables: []string{"UVICORN_HOST"}},
+		"gunicorn":  {options: []string{"--bind", "-b", "--config", "-c"}, variables: []string{"GUNICORN_CMD_ARGS", "PORT"}},
+		"hypercorn": {options: []string{"--bind", "-b", "--config", "-c", "--quic-bind", "--insecure-bind"}},
+		"daphne":    {options: []string{"-b", "--bind", "-u", "-e", "--endpoint", "--fd"}},
+		"granian":   {options: []string{"--host", "--uds"}, variables: []string{"GRANIAN_HOST"}},
+		"flask":     {options: []string{"--host", "-h"}, variables: []string{"FLASK_RUN_HOST"}, verb: true},
+		"litestar":  {options: []string{"--host", "-H", "--uds", "-U", "--fd", "-F"}, variables: []string{"LITESTAR_HOST"}, verb: true},
+		"fastapi":   {options: []string{"--host"}, verb: true},
+	}
+}
+
+// localhostServers finds servers that only their own pod reaches.
+func localhostServers(image *image, in *inputs) []Finding {
+	var findings []Finding
+	for _, server := range servers(image) {
+		if server.HasUnknown() {
 			continue
 		}
-		before := ""
-		if at > 0 {
-			before = call.words[at-1].text
-		}
-		// The user of gosu, the environment of conda, a script around it, the options of a wrapper.
-		if slices.Contains([]string{"gosu", "su-exec", "-n", "--name", "-p", "--prefix"}, before) || strings.HasSuffix(name, ".sh") || strings.HasPrefix(name, "-") || strings.HasSuffix(name, "entrypoint") {
+		if server.Kind == "django" {
+			findings = append(findings, localRunserver(&server)...)
 			continue
 		}
-		// What a wrapper like wait-for-it.sh starts is behind two hyphens.
-		if !slices.ContainsFunc(call.words[at:], func(word word) bool { return word.text == "--" }) {
-			return server{}, false
-		}
+		findings = append(findings, localhostServer(&server, in.folder)...)
 	}
-	return server{}, false
+	return findings
 }
 
-// option returns the value of an option and its place; the value of a flag is
-// empty.
-func (s *server) option(names ...string) (string, word, bool) {
-	for i, argument := range s.arguments {
-		for _, name := range names {
-			if argument.text == name {
-				if i+1 < len(s.arguments) {
-					return s.arguments[i+1].text, argument, true
-				}
-				return "", argument, true
-			}
-			value, ok := strings.CutPrefix(argument.text, name+"=")
-			if !ok && !strings.HasPrefix(name, "--") && len(argument.text) > len(name) {
-				value, ok = strings.CutPrefix(argument.text, name)
-			}
-			if ok {
-				return value, argument, true
-			}
-		}
+const unreachable = ": neither probes nor other pods reach it"
+
+func localhostServer(s *server, context folder) []Finding {
+	const fix = "let it listen on 0.0.0.0"
+	by := addressings()[s.Kind]
+	if _, ok := s.Verb(); by.verb && !ok {
+		return nil
 	}
-	return "", word{}, false
+	value, option, given := s.Option(by.options...)
+	switch {
+	case given && isLocalhost(value):
+		return []Finding{finding(s.at(option), s.Kind+" listens on "+value+unreachable, fix)}
+	case given || s.sets(by.variables...):
+		return nil
+	case s.Kind == "fastapi": // fastapi run listens on all addresses, fastapi dev is another rule's
+		return nil
+	case s.Kind == "gunicorn" && hasGunicornConfig(context):
+		return nil
+	}
+	return []Finding{finding(s.at(s.Program), s.Kind+" listens on 127.0.0.1 by default"+unreachable, fix)}
 }
 
-// unknown says whether a variable holds arguments, about which nothing is known: one
-// that is not the value of an option.
-func (s *server) unknown() bool {
-	for i, argument := range s.arguments {
-		if strings.HasPrefix(argument.text, "$") &&
-			(i == 0 || !slices.Contains([]string{"--port", "-p", "--workers", "-w", "--threads", "--timeout", "--log-level", "--root-path"}, s.arguments[i-1].text)) {
-			return true
-		}
+// localRunserver finds a runserver of Django that listens on localhost.
+func localRunserver(s *server) []Finding {
+	verb, ok := s.Verb()
+	if !ok {
+		return nil
 	}
-	return false
+	behind := false
+	for _, argument := range s.Arguments {
+		host, _, hasPort := strings.Cut(argument.Text, ":")
+		if behind && hasPort && !strings.HasPrefix(argument.Text, "-") && !oneOf(host, "localhost", "127.0.0.1") {
+			return nil
+		}
+		behind = behind || argument.Start == verb.Start
+	}
+	return []Finding{finding(s.at(verb), "runserver listens on 127.0.0.1 by default"+unreachable, "add 0.0.0.0:8000")}
 }
 
-// set says whether a variable of the image is.
-func (s *server) set(names ...string) bool {
-	return slices.ContainsFunc(names, func(name string) bool {
-		return s.environment[name] != "" || slices.ContainsFunc(s.call.assigns, func(word word) bool { return strings.HasPrefix(word.text, name+"=") })
+// hasGunicornConfig reports whether the build context has the file that gunicorn reads by
+// itself, at the top or one directory below.
+func hasGunicornConfig(context folder) bool {
+	return slices.ContainsFunc([]string{"", "src/", "app/"}, func(directory string) bool { return context.has(directory + "gunicorn.conf.py") })
+}
+
+// isLocalhost reports whether only the pod itself reaches an address.
+func isLocalhost(address string) bool {
+	return slices.ContainsFunc([]string{"127.0.0.1", "localhost", "[::1]", "::1"}, func(local string) bool {
+		return address == local || strings.HasPrefix(address, local+":")
 	})
 }
 
-// command returns what a program with several commands is to do.
-func (s *server) command() (word, bool) {
-	for _, argument := range s.arguments {
-		if slices.Contains([]string{"run", "dev", "runserver", "runserver_plus"}, argument.text) {
-			return argument, true
+// workers are the processes that answer requests, as a command line sets them.
+type workers struct {
+	// count is the number of processes as it is written, number the same if it is one.
+	count  string
+	number int
+	// option is the word that sets it; given reports whether there is one.
+	option shell.Word
+	given  bool
+	// class is the worker class of gunicorn.
+	class string
+}
+
+// workersOf returns the processes of a server; ok is false if other settings can decide.
+func workersOf(s *server, context folder) (found workers, ok bool) {
+	gunicorn := s.Kind == "gunicorn"
+	if s.HasUnknown() || gunicorn && (s.sets("GUNICORN_CMD_ARGS") || hasGunicornConfig(context)) {
+		return found, false
+	}
+	if _, _, configured := s.Option("--config", "-c"); configured && oneOf(s.Kind, "gunicorn", "hypercorn") {
+		return found, false
+	}
+	names := []string{"--workers", "-w"}
+	if oneOf(s.Kind, "uvicorn", "granian", "fastapi") {
+		names = names[:1]
+	}
+	found.count, found.option, found.given = s.Option(names...)
+	found.class, _, _ = s.Option("--worker-class", "-k")
+	found.number, _ = strconv.Atoi(found.count)
+	return found, true
+}
+
+// manyWorkers finds ASGI servers with several processes.
+func manyWorkers(image *image, in *inputs) []Finding {
+	var findings []Finding
+	for _, server := range servers(image) {
+		found, ok := workersOf(&server, in.folder)
+		isASGI := oneOf(server.Kind, "uvicorn", "hypercorn", "fastapi") || server.Kind == "gunicorn" && strings.Contains(strings.ToLower(found.class), "uvicorn")
+		if ok && isASGI && found.number > 1 {
+			findings = append(findings, finding(server.at(found.option),
+				found.count+" processes take the memory of "+found.count+", and Kubernetes sees and restarts them as one",
+				"remove "+found.option.Text+", and set replicas, or an autoscaler, in the Deployment"))
 		}
 	}
-	return word{}, false
+	return findings
 }
 
-// reload finds development servers and what restarts on a change of the code.
-func (c *checker) reload(s *server) {
-	const rule = "reload-in-production"
-	command, ok := s.command()
-	at := s.program.at
-	at.endLine, at.endColumn = command.at.endLine, command.at.endColumn
-	switch {
-	case ok && s.name == "flask" && command.text == "run":
-		c.find(rule, at, "flask run is a server for development: one that is not hardened, and not made for load", "start gunicorn, as in gunicorn --threads 8 --bind 0.0.0.0:8000 app:app")
-	case ok && s.name == "fastapi" && command.text == "dev":
-		c.find(rule, at, "fastapi dev restarts on changes of the code, and listens on localhost only", "write fastapi run, or start uvicorn")
-	case ok && s.name == "django" && strings.HasPrefix(command.text, "runserver"):
-		c.find(rule, at, "runserver is a server for development: it went through no security audit and no load tests", "start gunicorn PROJECT.wsgi, or uvicorn PROJECT.asgi:application")
-	}
-	for _, argument := range s.arguments {
-		switch argument.text {
-		case "--reload":
-			c.find(rule, argument.at, "--reload watches the files and restarts on changes of the code, which an image has none of", "leave --reload out")
-		case "--debug":
-			c.find(rule, argument.at, "--debug shows code and variables to whoever asks", "leave --debug out")
-		}
-	}
-}
-
-// host finds servers that only their own pod reaches.
-func (c *checker) host(s *server) {
-	if s.unknown() {
-		return
-	}
-	var options []string
-	var variables []string
-	switch s.name {
-	case "uvicorn":
-		options, variables = []string{"--host", "--uds", "--fd"}, []string{"UVICORN_HOST"}
-	case "gunicorn":
-		options, variables = []string{"--bind", "-b", "--config", "-c"}, []string{"GUNICORN_CMD_ARGS", "PORT"}
-	case "hypercorn":
-		options = []string{"--bind", "-b", "--config", "-c", "--quic-bind", "--insecure-bind"}
-	case "daphne":
-		options = []string{"-b", "--bind", "-u", "-e", "--endpoint", "--fd"}
-	case "granian":
-		options, variables = []string{"--host", "--uds"}, []string{"GRANIAN_HOST"}
-	case "flask":
-		options, variables = []string{"--host", "-h"}, []string{"FLASK_RUN_HOST"}
-	case "litestar":
-		options, variables = []string{"--host", "-H", "--uds", "-U", "--fd", "-F"}, []string{"LITESTAR_HOST"}
-	case "fastapi":
-		options = []string{"--host"}
-	case "django":
-		c.djangoHost(s)
-		return
-	}
-	_, hasCommand := s.command()
-	if slices.Contains([]string{"flask", "fastapi", "litestar"}, s.name) && !hasCommand {
-		return
-	}
-	const rule, fix = "listens-on-localhost", "let it listen on 0.0.0.0"
-	value, at, ok := s.option(options...)
-	switch {
-	case ok && isLocalhost(value):
-		c.find(rule, at.at, s.name+" listens on "+value+": neither probes nor other pods reach it", fix)
-	case ok || s.set(variables...) || s.name == "fastapi": // fastapi run listens on all, of fastapi dev reload says it
-	case s.name == "gunicorn" && c.hasFile("gunicorn.conf.py"):
-	default:
-		c.find(rule, s.program.at, s.name+" listens on 127.0.0.1 when it is not told otherwise: neither probes nor other pods reach it", fix)
-	}
-}
-
-func (c *checker) djangoHost(s *server) {
-	command, ok := s.command()
-	if !ok {
-		return
-	}
-	for i, argument := range s.arguments {
-		if argument.text != command.text {
+// singleWorker finds gunicorn with one synchronous worker.
+func singleWorker(image *image, in *inputs) []Finding {
+	var findings []Finding
+	for _, server := range servers(image) {
+		found, ok := workersOf(&server, in.folder)
+		if !ok || server.Kind != "gunicorn" || !oneOf(found.class, "", "sync") || found.given && found.number != 1 {
 			continue
 		}
-		for _, address := range s.arguments[i+1:] {
-			if !strings.HasPrefix(address.text, "-") {
-				host, _, hasPort := strings.Cut(address.text, ":")
-				if hasPort && host != "localhost" && host != "127.0.0.1" {
-					return
-				}
-			}
+		threads, _, _ := server.Option("--threads")
+		number, err := strconv.Atoi(threads)
+		if threads != "" && (err != nil || number > 1) || server.sets("WEB_CONCURRENCY") {
+			continue
 		}
-		c.find("listens-on-localhost", argument.at, "runserver listens on 127.0.0.1 when it is not told otherwise: neither probes nor other pods reach it", "add 0.0.0.0:8000")
-		return
+		findings = append(findings, finding(server.at(server.Program),
+			"one synchronous worker answers one request at a time: while it waits, others wait too, and so do probes", "add --threads 8"))
 	}
-}
-
-// hasFile says whether a file is in the build context, at the top or one below.
-func (c *checker) hasFile(name string) bool {
-	for _, directory := range []string{"", "src/", "app/"} {
-		if _, ok := c.file(directory + name); ok {
-			return true
-		}
-	}
-	return false
-}
-
-// isLocalhost says whether an address is one of the pod itself.
-func isLocalhost(address string) bool {
-	for _, local := range []string{"127.0.0.1", "localhost", "[::1]", "::1"} {
-		if address == local || strings.HasPrefix(address, local+":") {
-			return true
-		}
-	}
-	return false
-}
-
-// workers checks how many processes answer requests.
-func (c *checker) workers(s *server) {
-	if s.unknown() || s.name == "gunicorn" && (s.set("GUNICORN_CMD_ARGS") || c.hasFile("gunicorn.conf.py")) {
-		return
-	}
-	if _, _, configured := s.option("--config", "-c"); configured && (s.name == "gunicorn" || s.name == "hypercorn") {
-		return
-	}
-	count, at, given := s.option("--workers", "-w")
-	if s.name == "uvicorn" || s.name == "granian" || s.name == "fastapi" {
-		count, at, given = s.option("--workers")
-	}
-	class, _, _ := s.option("--worker-class", "-k")
-	number, err := strconv.Atoi(count)
-	asgi := slices.Contains([]string{"uvicorn", "hypercorn", "fastapi"}, s.name) || s.name == "gunicorn" && strings.Contains(strings.ToLower(class), "uvicorn")
-	switch {
-	case asgi && given && err == nil && number > 1:
-		c.find("workers-in-container", at.at, count+" processes take the memory of "+count+", and Kubernetes sees and restarts them as one",
-			"leave "+at.text+" out, and set replicas, or an autoscaler, in the Deployment")
-	case s.name == "gunicorn" && (class == "" || class == "sync") && (!given || err == nil && number == 1):
-		threads, _, _ := s.option("--threads")
-		if n, err := strconv.Atoi(threads); threads != "" && (err != nil || n > 1) || s.set("WEB_CONCURRENCY") {
-			return
-		}
-		c.find("single-worker", s.program.at, "one synchronous worker answers one request at a time: a slow one, or a probe, waits for the other", "add --threads 8")
-	}
+	return findings
 }

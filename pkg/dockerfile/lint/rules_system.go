@@ -7,36 +7,21 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint/command"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/shell"
 )
 
-// system checks what distributions' package managers, and downloads, leave.
-func (c *checker) system(image *image) {
-	recommends := false
-	for _, step := range image.steps() {
-		c.aptLists(step)
-		c.buildTools(step)
-		for _, call := range step.calls {
-			recommends = recommends || slices.ContainsFunc(call.words, func(word word) bool { return strings.Contains(word.text, "Install-Recommends") })
-			command, at, ok := packageCommand(call)
-			if !ok || command != "install" || call.name() != "apt-get" && call.name() != "apt" || recommends || call.has("--no-install-recommends") {
-				continue
-			}
-			c.find("apt-recommends", call.upto(at+1), "apt installs what the packages recommend as well", "add --no-install-recommends")
-		}
-	}
-	for _, step := range image.needed() {
-		c.pipes(step)
-	}
-}
-
-// packageCommand returns what a package manager is to do, and which word says so.
-func packageCommand(call call) (string, int, bool) {
-	if !slices.Contains([]string{"apt-get", "apt", "aptitude", "apk", "dnf", "yum", "microdnf"}, call.name()) {
+// packageCommand returns what a package manager is to do, and the index of the word that
+// says so.
+func packageCommand(call call) (verb string, at int, ok bool) {
+	if !oneOf(call.Name(), "apt-get", "apt", "aptitude", "apk", "dnf", "yum", "microdnf") {
 		return "", 0, false
 	}
-	for i := 1; i < len(call.words); i++ {
-		text := call.words[i].text
-		if slices.Contains([]string{"-o", "-c", "-t", "--option"}, text) {
+	for i := 1; i < len(call.Words); i++ {
+		text := call.Words[i].Text
+		if oneOf(text, "-o", "-c", "-t", "--option") {
 			i++
 			continue
 		}
@@ -47,93 +32,146 @@ func packageCommand(call call) (string, int, bool) {
 	return "", 0, false
 }
 
-// aptLists finds package lists that stay in the layer that has fetched them.
-func (c *checker) aptLists(step *step) {
-	mounted := slices.ContainsFunc(step.mounts, func(mount *instructions.Mount) bool {
-		target := path.Clean(mount.Target)
-		return mount.Type != instructions.MountTypeBind && (target == "/var/lib/apt" || target == "/var/lib/apt/lists")
-	})
-	removed := slices.ContainsFunc(step.calls, func(call call) bool {
-		return call.name() == "rm" && slices.ContainsFunc(call.words, func(word word) bool { return strings.HasPrefix(word.text, "/var/lib/apt") }) ||
-			call.name() == "find" && call.has("/var/lib/apt/lists", "/var/lib/apt/lists/", "/var/lib/apt")
-	})
-	if mounted || removed {
-		return
-	}
-	for _, call := range step.calls {
-		if command, at, ok := packageCommand(call); ok && command == "update" && (call.name() == "apt-get" || call.name() == "apt") {
-			c.find("apt-lists-kept", call.upto(at+1), "the package lists stay in the layer, and get old there", "end the same RUN with && rm -rf /var/lib/apt/lists/*")
-			return
-		}
-	}
-}
+// isApt reports whether a command is one of apt.
+func isApt(call call) bool { return oneOf(call.Name(), "apt-get", "apt") }
 
-// buildTools finds compilers and headers in the image.
-func (c *checker) buildTools(step *step) {
-	removed := slices.ContainsFunc(step.calls, func(call call) bool {
-		command, at, ok := packageCommand(call)
-		if command == "autoremove" { // of what was not asked for, unless it is named
-			return slices.ContainsFunc(call.words[at+1:], func(word word) bool { return !strings.HasPrefix(word.text, "-") })
-		}
-		return ok && slices.Contains([]string{"purge", "remove", "del", "erase"}, command)
-	})
-	if removed {
-		return
-	}
-	for _, call := range step.calls {
-		command, at, ok := packageCommand(call)
-		if !ok || !slices.Contains([]string{"install", "add"}, command) {
+// keptAptLists finds package lists that stay in the layer that has fetched them.
+func keptAptLists(image *image, _ *inputs) []Finding {
+	var findings []Finding
+	for _, step := range image.steps() {
+		if removesAptLists(step, image.calls[step]) {
 			continue
 		}
-		var tools []string
-		var first word
-		for i := at + 1; i < len(call.words); i++ {
-			text := call.words[i].text
-			if text == "-t" || text == "--virtual" {
-				i++
+		for _, call := range image.calls[step] {
+			if verb, at, ok := packageCommand(call); ok && verb == "update" && isApt(call) {
+				findings = append(findings, finding(call.at(call.Words[:at+1]...), "the package lists stay in the layer and become outdated there",
+					"end the same RUN with && rm -rf /var/lib/apt/lists/*"))
+				break
+			}
+		}
+	}
+	return findings
+}
+
+// removesAptLists reports whether a step leaves no package lists in its layer.
+func removesAptLists(step *dockerfile.Step, calls []call) bool {
+	mounted := slices.ContainsFunc(step.Mounts, func(mount *instructions.Mount) bool {
+		return mount.Type != instructions.MountTypeBind && oneOf(path.Clean(mount.Target), "/var/lib/apt", "/var/lib/apt/lists")
+	})
+	return mounted || slices.ContainsFunc(calls, func(call call) bool {
+		switch call.Name() {
+		case "rm":
+			return slices.ContainsFunc(call.Words, func(word shell.Word) bool { return strings.HasPrefix(word.Text, "/var/lib/apt") })
+		case "find":
+			return call.Has("/var/lib/apt/lists", "/var/lib/apt/lists/", "/var/lib/apt")
+		}
+		return false
+	})
+}
+
+// aptRecommends finds installations of recommended packages.
+func aptRecommends(image *image, _ *inputs) []Finding {
+	var findings []Finding
+	for _, step := range image.steps() {
+		for _, call := range image.calls[step] {
+			if slices.ContainsFunc(call.Words, func(word shell.Word) bool { return strings.Contains(word.Text, "Install-Recommends") }) {
+				return findings // configured for all that follow
+			}
+			if verb, at, ok := packageCommand(call); ok && verb == "install" && isApt(call) && !call.Has("--no-install-recommends") {
+				findings = append(findings, finding(call.at(call.Words[:at+1]...), "apt installs recommended packages as well", "add --no-install-recommends"))
+			}
+		}
+	}
+	return findings
+}
+
+// buildTools finds compilers and headers in the image that runs.
+func buildTools(image *image, _ *inputs) []Finding {
+	var findings []Finding
+	for _, step := range image.steps() {
+		if slices.ContainsFunc(image.calls[step], removesPackages) {
+			continue
+		}
+		for _, call := range image.calls[step] {
+			tools := installedTools(call)
+			if len(tools) == 0 {
 				continue
 			}
-			// gcc=4:12.2, libpq-dev:amd64
-			if name, _, _ := strings.Cut(strings.Replace(text, "=", ":", 1), ":"); isBuildTool(name) {
-				if tools = append(tools, name); len(tools) == 1 {
-					first = call.words[i]
-				}
+			var names []string
+			for _, tool := range tools {
+				names = append(names, packageName(tool.Text))
 			}
-		}
-		if len(tools) > 0 {
-			c.find("build-tools-left", first.at, strings.Join(tools, ", ")+" in the image that runs: a service needs no compiler and no headers",
-				"build in a stage of its own, and copy the virtual environment from there")
+			findings = append(findings, finding(call.at(tools[0]), strings.Join(names, ", ")+" in the image that runs: a service needs no compiler and no headers",
+				"build in a stage of its own, and copy the virtual environment from there"))
 		}
 	}
+	return findings
 }
 
-// isBuildTool says whether a package of Debian, Alpine or Fedora is for compiling.
-func isBuildTool(name string) bool {
-	switch name {
-	case "build-essential", "build-base", "gcc", "g++", "clang", "make", "cmake", "ninja-build", "ninja", "cargo", "rustc", "rust", "golang",
-		"pkg-config", "pkgconf", "autoconf", "automake", "libtool", "gfortran", "dpkg-dev", "gcc-c++", "swig":
-		return true
+// removesPackages reports whether a command removes packages that were installed by name.
+func removesPackages(call call) bool {
+	verb, at, ok := packageCommand(call)
+	if verb == "autoremove" { // it removes only dependencies, unless a package is named
+		return slices.ContainsFunc(call.Words[at+1:], func(word shell.Word) bool { return !strings.HasPrefix(word.Text, "-") })
 	}
-	return !strings.HasPrefix(name, "-") && (strings.HasSuffix(name, "-dev") || strings.HasSuffix(name, "-devel"))
+	return ok && oneOf(verb, "purge", "remove", "del", "erase")
 }
 
-// pipes finds what is downloaded and run in one go.
-func (c *checker) pipes(step *step) {
-	const rule, message = "installer-piped-to-shell", "what the server sends today runs as root, unseen and without a version"
-	const fix = "install a version: pip install NAME==VERSION, COPY --from an image with a tag, or ADD --checksum"
-	for i, call := range step.calls {
-		if script, ok := call.script(); ok && regexp.MustCompile("^(\\$\\(|`)\\s*(curl|wget)\\s").MatchString(script.text) {
-			c.find(rule, call.at(), message, fix)
-		}
-		if i == 0 || !call.piped {
+// installedTools returns the packages for compiling that a command installs.
+func installedTools(call call) []shell.Word {
+	verb, at, ok := packageCommand(call)
+	if !ok || !oneOf(verb, "install", "add") {
+		return nil
+	}
+	var tools []shell.Word
+	for i := at + 1; i < len(call.Words); i++ {
+		word := call.Words[i]
+		if oneOf(word.Text, "-t", "--virtual") {
+			i++
 			continue
 		}
-		from := step.calls[i-1]
-		if name := call.name(); (from.name() == "curl" || from.name() == "wget") &&
-			(isPython(name) || slices.Contains([]string{"sh", "bash", "dash", "ash"}, name)) {
-			at := from.at()
-			at.endLine, at.endColumn = call.at().endLine, call.at().endColumn
-			c.find(rule, at, message, fix)
+		if isBuildTool(packageName(word.Text)) {
+			tools = append(tools, word)
 		}
 	}
+	return tools
+}
+
+// packageName returns a package without its version and architecture: gcc=4:12.2,
+// libpq-dev:amd64.
+func packageName(text string) string {
+	name, _, _ := strings.Cut(strings.Replace(text, "=", ":", 1), ":")
+	return name
+}
+
+// isBuildTool reports whether a package of Debian, Alpine or Fedora is for compiling.
+func isBuildTool(name string) bool {
+	return !strings.HasPrefix(name, "-") && (strings.HasSuffix(name, "-dev") || strings.HasSuffix(name, "-devel")) ||
+		oneOf(name, "build-essential", "build-base", "gcc", "g++", "clang", "make", "cmake", "ninja-build", "ninja", "cargo", "rustc", "rust", "golang",
+			"pkg-config", "pkgconf", "autoconf", "automake", "libtool", "gfortran", "dpkg-dev", "gcc-c++", "swig")
+}
+
+// downloadPattern matches a script that is a download.
+var downloadPattern = regexp.MustCompile("^(\\$\\(|`)\\s*(curl|wget)\\s")
+
+// pipedInstallers finds scripts that a shell runs straight from a download.
+func pipedInstallers(image *image, _ *inputs) []Finding {
+	const message = "what the server sends today runs as root, unseen and without a version"
+	const fix = "install a version: pip install NAME==VERSION, COPY --from an image with a tag, or ADD --checksum"
+	var findings []Finding
+	for _, step := range image.neededSteps() {
+		calls := image.calls[step]
+		for _, call := range calls {
+			if script, ok := call.Script(); ok && downloadPattern.MatchString(script.Text) {
+				findings = append(findings, finding(call.at(call.Words...), message, fix))
+			}
+			if call.PipedFrom < 0 || !command.IsPython(call.Name()) && !shell.IsShell(call.Name()) {
+				continue
+			}
+			if from := calls[call.PipedFrom]; oneOf(from.Name(), "curl", "wget") {
+				findings = append(findings, finding(call.at(from.Words[0], call.Words[len(call.Words)-1]), message, fix))
+			}
+		}
+	}
+	return findings
 }

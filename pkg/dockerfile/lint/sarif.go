@@ -11,18 +11,18 @@ import (
 
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 
-	pages "github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint/pages"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint/pages"
 )
 
-// Page returns the page of a rule, in Markdown: reason and fix. BuildKit's rules have
-// theirs on the web.
+// Page returns the page of a rule, in Markdown: reason and fix. The pages of BuildKit's
+// rules are on the web.
 func Page(rule string) (string, bool) { return pages.Read(rule) }
 
 // sourceRoot is what the paths are relative to: the build context, wherever it is.
 const sourceRoot = "%SRCROOT%"
 
 // SARIF returns the report as SARIF 2.1.0, with the rules that have findings. version
-// is the program's.
+// is that of the program.
 func (r *Report) SARIF(version string) ([]byte, error) {
 	run := sarif.NewRunWithInformationURI("kubectl-pyflow lint", "https://github.com/pyflow-dev/kubectl-pyflow/blob/main/pkg/dockerfile/lint/pages/README.md")
 	run.Tool.Driver.WithVersion(version)
@@ -30,7 +30,6 @@ func (r *Report) SARIF(version string) ([]byte, error) {
 	run.WithOriginalUriBaseIds(map[string]sarif.ArtifactLocation{
 		sourceRoot: *sarif.NewArtifactLocation().WithDescription(sarif.NewMessage().WithText("The build context")),
 	})
-	rules := byID(Rules())
 	var used []string
 	for i := range r.Findings {
 		if id := r.Findings[i].Rule; !slices.Contains(used, id) {
@@ -39,18 +38,14 @@ func (r *Report) SARIF(version string) ([]byte, error) {
 	}
 	slices.Sort(used)
 	for _, id := range used {
-		rule, ok := rules[id]
-		if !ok {
-			rule = Rule{ID: id, Severity: severityOf(id), Summary: id}
-		}
-		run.Tool.Driver.AddRule(describe(rule))
+		run.Tool.Driver.AddRule(describe(findRule(id)))
 	}
 	seen := map[string]int{}
 	for i := range r.Findings {
 		run.AddResult(r.result(&r.Findings[i], slices.Index(used, r.Findings[i].Rule), seen))
 	}
 	if run.Results == nil {
-		run.Results = []*sarif.Result{} // none, as opposed to not looked for
+		run.Results = []*sarif.Result{} // null would mean that nothing was checked
 	}
 	var text bytes.Buffer
 	if err := sarif.NewReport().AddRun(run).PrettyWrite(&text); err != nil {
@@ -59,7 +54,7 @@ func (r *Report) SARIF(version string) ([]byte, error) {
 	return append(bytes.TrimRight(text.Bytes(), "\n"), '\n'), nil
 }
 
-// describe is a rule as SARIF has it.
+// describe returns a rule in SARIF.
 func describe(rule Rule) *sarif.ReportingDescriptor {
 	described := sarif.NewRule(rule.ID).
 		WithShortDescription(sarif.NewMultiformatMessageString().WithText(rule.Summary)).
@@ -76,7 +71,7 @@ func describe(rule Rule) *sarif.ReportingDescriptor {
 	return described
 }
 
-// result is one finding. Its fingerprint holds when lines are added above it.
+// result returns a finding in SARIF. Its fingerprint stays when lines are added above it.
 func (r *Report) result(finding *Finding, index int, seen map[string]int) *sarif.Result {
 	text := finding.Message
 	if finding.Fix != "" {

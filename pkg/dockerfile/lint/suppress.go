@@ -8,41 +8,90 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 )
 
-// suppressions are what the comments of a file say to leave out.
-type suppressions struct {
-	file  []string
-	spans []span
-}
-
-// span are the lines for which rules are ignored.
-type span struct {
-	first, last int
-	rules       []string
-}
-
-func (s *suppressions) covers(rule string, line int) bool {
-	if slices.Contains(s.file, rule) {
-		return true
+// suppress removes the findings that comments in the files ignore, and adds those about the
+// comments themselves.
+func suppress(findings []Finding, file *dockerfile.Dockerfile, in *inputs) []Finding {
+	ignores := map[string][]directive{file.Path: dockerfileDirectives(file, in.sources[file.Path])}
+	paths := slices.Clone(in.files)
+	for i := range findings {
+		paths = append(paths, findings[i].Path)
 	}
-	return slices.ContainsFunc(s.spans, func(span span) bool {
-		return span.first <= line && line <= span.last && slices.Contains(span.rules, rule)
+	for _, path := range paths {
+		if _, ok := ignores[path]; !ok {
+			ignores[path] = requirementsDirectives(in.sources[path])
+		}
+	}
+	known := ruleIDs()
+	var wrong []Finding
+	for path, directives := range ignores {
+		for _, one := range directives {
+			wrong = append(wrong, one.check(path, known)...)
+		}
+	}
+	findings = append(findings, findRule("ignore-unknown").stamp(wrong...)...)
+	return slices.DeleteFunc(findings, func(finding Finding) bool {
+		return slices.ContainsFunc(ignores[finding.Path], func(one directive) bool { return one.covers(finding) })
 	})
+}
+
+// ruleIDs returns the IDs of all rules.
+func ruleIDs() []string {
+	var ids []string
+	for _, rule := range Rules() {
+		ids = append(ids, rule.ID)
+	}
+	return ids
 }
 
 // directive is one comment that ignores rules.
 type directive struct {
 	line  int
-	file  bool
 	rules []string
-	// column is where the list of rules begins, from 1.
+	// column is where the list of rules starts, from 1.
 	column int
+	// wholeFile reports that it is for the whole file; else it is for the lines from first
+	// to last.
+	wholeFile   bool
+	first, last int
+	// misplaced reports that it is at the end of an instruction, where it ignores nothing.
+	misplaced bool
+}
+
+// covers reports whether the comment ignores a finding.
+func (d directive) covers(finding Finding) bool {
+	inLines := d.wholeFile || d.first <= finding.Line && finding.Line <= d.last
+	return !d.misplaced && inLines && slices.Contains(d.rules, finding.Rule)
+}
+
+// check returns the findings about the comment itself.
+func (d directive) check(path string, known []string) []Finding {
+	if d.misplaced {
+		list := len([]rune(strings.Join(d.rules, ",")))
+		return []Finding{finding(place{path, d.line, d.column, d.line, d.column + list},
+			"a comment at the end of an instruction ignores nothing", "write it on a line of its own, above the instruction")}
+	}
+	var findings []Finding
+	column := d.column
+	for _, rule := range d.rules {
+		end := column + len([]rune(rule))
+		if !slices.Contains(known, rule) {
+			message := "there is no rule " + rule + " to ignore"
+			if rule == "" {
+				message = "the comment names no rule to ignore"
+			}
+			findings = append(findings, finding(place{path, d.line, column, d.line, end}, message,
+				"write # pyflow: ignore=RULE, with a rule that kubectl pyflow lint --rules lists"))
+		}
+		column = end + 1
+	}
+	return findings
 }
 
 var directivePattern = regexp.MustCompile(`(?:^|\s)#\s*pyflow:\s*(ignore-file|ignore)\b\s*((?:=\s*)?)(\S*)`)
 
 // parseDirective reads "# pyflow: ignore=RULE,RULE" and "# pyflow: ignore-file=RULE"
-// in a line, alone on it or behind something. What follows the rules after a space is
-// for people; without an equals sign the one rule has no name.
+// in a line, alone or behind something else. Text behind the rules, after a space, is for
+// people. Without an equals sign the list is one rule without a name.
 func parseDirective(line string, number int) (directive, bool) {
 	match := directivePattern.FindStringSubmatchIndex(line)
 	if match == nil {
@@ -53,119 +102,89 @@ func parseDirective(line string, number int) (directive, bool) {
 		rules = ""
 	}
 	return directive{
-		line: number, file: line[match[2]:match[3]] == "ignore-file",
+		line: number, wholeFile: line[match[2]:match[3]] == "ignore-file", first: number, last: number,
 		rules: strings.Split(rules, ","), column: len([]rune(line[:match[6]])) + 1,
 	}, true
 }
 
-// suppress reads the comments of the Dockerfile. One counts for the instruction
-// that it is above of, with nothing but comments between them, or inside of.
-func (c *checker) suppress(parsed *dockerfile.Dockerfile) {
-	source := c.sources[parsed.Path]
-	for i, line := range source.lines {
+// dockerfileDirectives returns the comments of the Dockerfile. One is for the instruction
+// that it is in, or that follows it with nothing but comments between them.
+func dockerfileDirectives(file *dockerfile.Dockerfile, lines []string) []directive {
+	var directives []directive
+	for i, line := range lines {
 		found, ok := parseDirective(line, i+1)
-		if !ok || !c.isComment(parsed, i+1) {
+		if !ok || inHeredoc(file, lines, i+1) {
 			continue
 		}
-		if !strings.HasPrefix(strings.TrimSpace(line), "#") {
-			c.find("ignore-unknown", place{parsed.Path, i + 1, found.column, i + 1, found.column + len([]rune(strings.Join(found.rules, ",")))},
-				"a comment at the end of an instruction ignores nothing", "put it into a line of its own, above the instruction")
-			continue
-		}
-		c.checkDirective(parsed.Path, found)
-		if found.file {
-			source.suppress.file = append(source.suppress.file, found.rules...)
-			continue
-		}
-		first, last := found.line, found.line
-		for _, instruction := range parsed.Instructions {
-			if instruction.End >= found.line {
-				if source.commentsOnly(found.line, instruction.Line) {
-					first, last = instruction.Line, instruction.End
-				}
-				break
+		found.misplaced = !isComment(line)
+		for _, instruction := range file.Instructions {
+			if instruction.End < found.line {
+				continue
 			}
+			if onlyComments(lines, found.line, instruction.Line) {
+				found.first, found.last = instruction.Line, instruction.End
+			}
+			break
 		}
-		source.suppress.spans = append(source.suppress.spans, span{first, last, found.rules})
+		directives = append(directives, found)
 	}
+	return directives
 }
 
-// isComment says whether a line that begins with # is one, and not part of a
-// heredoc.
-func (c *checker) isComment(parsed *dockerfile.Dockerfile, line int) bool {
-	for _, instruction := range parsed.Instructions {
-		if instruction.Line < line && line <= instruction.End {
-			return !strings.Contains(instruction.Text, "<<") || !c.inHeredoc(parsed, instruction, line)
+// isComment reports whether a line is a comment.
+func isComment(line string) bool { return strings.HasPrefix(strings.TrimSpace(line), "#") }
+
+// inHeredoc reports whether a line belongs to a heredoc. Those of an instruction follow the
+// line on which the instruction itself ends.
+func inHeredoc(file *dockerfile.Dockerfile, lines []string, line int) bool {
+	for _, instruction := range file.Instructions {
+		if line <= instruction.Line || instruction.End < line {
+			continue
 		}
+		return strings.Contains(instruction.Text, "<<") && line > headerEnd(instruction, lines)
 	}
-	return true
+	return false
 }
 
-// inHeredoc says whether a line of an instruction belongs to its heredocs, which
-// follow the line on which the instruction itself ends.
-func (c *checker) inHeredoc(parsed *dockerfile.Dockerfile, instruction dockerfile.Instruction, line int) bool {
-	lines := c.sources[parsed.Path].lines
+// headerEnd returns the last line of an instruction without its heredocs.
+func headerEnd(instruction dockerfile.Instruction, lines []string) int {
 	end := instruction.Line
 	for end < instruction.End && end < len(lines) {
-		trimmed := strings.TrimRight(lines[end-1], " \t")
-		if end > instruction.Line && strings.HasPrefix(strings.TrimSpace(trimmed), "#") || strings.HasSuffix(trimmed, `\`) || strings.HasSuffix(trimmed, "`") {
-			end++
-			continue
+		line := strings.TrimRight(lines[end-1], " \t")
+		isContinued := strings.HasSuffix(line, `\`) || strings.HasSuffix(line, "`")
+		if !isContinued && (end == instruction.Line || !isComment(line)) {
+			break
 		}
-		break
+		end++
 	}
-	return line > end
+	return end
 }
 
-// commentsOnly says whether nothing but comments is in the lines from first up to
-// the one before last; it is true when last is not behind first.
-func (t *text) commentsOnly(first, last int) bool {
+// onlyComments reports whether the lines from first up to the one before last are comments.
+func onlyComments(lines []string, first, last int) bool {
 	for i := first; i < last; i++ {
-		if !strings.HasPrefix(strings.TrimSpace(t.lines[i-1]), "#") {
+		if !isComment(lines[i-1]) {
 			return false
 		}
 	}
 	return true
 }
 
-// suppressRequirements reads the comments of a file of requirements. One counts for
-// its line, or when it is alone on it for the next one.
-func (c *checker) suppressRequirements(path string) {
-	source := c.sources[path]
-	for i, line := range source.lines {
+// requirementsDirectives returns the comments of a requirements file. One is for its line
+// or, if it is alone there, for the next line that is no comment.
+func requirementsDirectives(lines []string) []directive {
+	var directives []directive
+	for i, line := range lines {
 		found, ok := parseDirective(line, i+1)
 		if !ok {
 			continue
 		}
-		c.checkDirective(path, found)
-		if found.file {
-			source.suppress.file = append(source.suppress.file, found.rules...)
-			continue
-		}
-		next := i + 1
-		if strings.HasPrefix(strings.TrimSpace(line), "#") {
-			for next < len(source.lines) && strings.HasPrefix(strings.TrimSpace(source.lines[next]), "#") {
-				next++
+		if isComment(line) {
+			for found.last++; found.last <= len(lines) && isComment(lines[found.last-1]); {
+				found.last++
 			}
-			next++
 		}
-		source.suppress.spans = append(source.suppress.spans, span{i + 1, next, found.rules})
+		directives = append(directives, found)
 	}
-}
-
-// checkDirective finds rules that do not exist.
-func (c *checker) checkDirective(path string, found directive) {
-	known := names(append(ownRules(), buildkitRules()...))
-	column := found.column
-	for _, rule := range found.rules {
-		if !slices.Contains(known, rule) {
-			message := "there is no rule " + rule + " to ignore"
-			if rule == "" {
-				message = "the comment names no rule to ignore"
-			}
-			c.find("ignore-unknown", place{path, found.line, column, found.line, column + len([]rune(rule))}, message,
-				"write # pyflow: ignore=RULE, with a rule that kubectl pyflow lint --rules lists")
-		}
-		column += len([]rune(rule)) + 1
-	}
+	return directives
 }

@@ -282,7 +282,7 @@ func shifted(commands []Command, script string, offset int) []Command {
 	for i := range commands {
 		for _, words := range [][]Word{commands[i].Assigns, commands[i].Words} {
 			for j := range words {
-				words[j] = words[j].shifted(offset)
+				words[j] = words[j].Moved(offset)
 			}
 		}
 		commands[i].Line = line(script, first(commands[i]))

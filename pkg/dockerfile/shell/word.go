@@ -44,8 +44,9 @@ func (w Word) offset(i int) int {
 	}
 }
 
-// shifted returns the word at a place that is further behind.
-func (w Word) shifted(by int) Word {
+// Moved returns the word with its place moved by a number of bytes, for a script that starts
+// with something else.
+func (w Word) Moved(by int) Word {
 	at := make([]int, len(w.at))
 	for i := range w.at {
 		at[i] = w.at[i] + by

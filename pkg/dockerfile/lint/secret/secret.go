@@ -1,4 +1,6 @@
-package lint
+// Package secret recognizes secrets in the lines of a file: by the formats of tokens, by
+// passwords in URLs, and by the names of variables.
+package secret
 
 import (
 	"regexp"
@@ -6,10 +8,10 @@ import (
 	"strings"
 )
 
-// secretPattern matches what is a secret whatever it is called: a password inside of
-// an URL, and the formats in which well-known services issue tokens. The secret is
-// the one group that is not empty.
-var secretPattern = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s:/@"']*:([^\s/@"'$]{2,}[^\s/@"']*)@` + // a URL's password
+// pattern matches what is a secret whatever its name is: a password in a URL, and the
+// formats in which well-known services issue tokens. The secret is the one group that is
+// not empty.
+var pattern = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s:/@"']*:([^\s/@"'$]{2,}[^\s/@"']*)@` + // a URL's password
 	`|\b(gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})` +
 	`|\b(glpat-[A-Za-z0-9_-]{16,})` +
 	`|\b((?:AKIA|ASIA)[A-Z0-9]{16})\b` +
@@ -22,9 +24,9 @@ var secretPattern = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s:/@"']*:([
 	`|\b(eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+)` +
 	`|(-----BEGIN [A-Z ]*PRIVATE KEY-----.*)`)
 
-// secretIn returns where in a line of text a secret is, as byte offsets.
-func secretIn(line string) (start, end int, found bool) {
-	match := secretPattern.FindStringSubmatchIndex(line)
+// Find returns where a secret is in a line of text, as byte offsets.
+func Find(line string) (start, end int, found bool) {
+	match := pattern.FindStringSubmatchIndex(line)
 	for i := 2; i+1 < len(match); i += 2 {
 		if match[i] >= 0 {
 			return match[i], match[i+1], true
@@ -33,31 +35,35 @@ func secretIn(line string) (start, end int, found bool) {
 	return 0, 0, false
 }
 
-// secretName says whether a variable of that name holds a secret by what it is
-// called: one of its words says so, and none that it is about one only.
-func secretName(name string) bool {
+// IsName reports whether a variable of that name holds a secret: one of its words says so,
+// and none says that it is only about a secret.
+func IsName(name string) bool {
 	words := nameWords(name)
-	secret := false
+	return !IsAbout(name) && slices.ContainsFunc(secretWords(words), func(word string) bool {
+		// PWD alone is the working directory.
+		return len(words) > 1 || word != "pwd" && word != "pat" && word != "pass"
+	})
+}
+
+// secretWords returns the words of a name that stand for a secret.
+func secretWords(words []string) []string {
+	var secrets []string
 	for i, word := range words {
 		switch word {
 		case "password", "passwd", "passphrase", "pwd", "pass", "secret", "secrets", "token", "apikey", "credential", "credentials", "pat":
-			// PWD alone is the working directory.
-			secret = secret || len(words) > 1 || word != "pwd" && word != "pat" && word != "pass"
+			secrets = append(secrets, word)
 		case "key":
-			if i > 0 {
-				switch words[i-1] {
-				case "api", "access", "secret", "private", "encryption", "signing", "auth":
-					secret = true
-				}
+			if i > 0 && slices.Contains([]string{"api", "access", "secret", "private", "encryption", "signing", "auth"}, words[i-1]) {
+				secrets = append(secrets, word)
 			}
 		}
 	}
-	return secret && !aboutSecret(name)
+	return secrets
 }
 
-// aboutSecret says whether a variable of that name is about a secret only, which
-// another one holds: where it is, or for how long it is valid.
-func aboutSecret(name string) bool {
+// IsAbout reports whether a variable of that name is only about a secret that is somewhere
+// else: where it is, or how long it is valid.
+func IsAbout(name string) bool {
 	return slices.ContainsFunc(nameWords(name), func(word string) bool {
 		switch word {
 		case "file", "path", "dir", "name", "id", "public", "url", "uri", "host", "header", "prefix", "algorithm", "length",
@@ -74,14 +80,15 @@ func nameWords(name string) []string {
 	return strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return r == '_' || r == '-' || r == '.' })
 }
 
-// maybeSecret says whether BuildKit takes the name for that of a secret where
-// secretName does not: its value is not shown either.
-func maybeSecret(name string) bool {
-	return !aboutSecret(name) && slices.ContainsFunc(nameWords(name), func(word string) bool { return word == "key" || word == "auth" || word == "pword" })
+// isMaybeName reports whether BuildKit takes the name for that of a secret where IsName does
+// not. Its value is not shown either.
+func isMaybeName(name string) bool {
+	return !IsAbout(name) && slices.ContainsFunc(nameWords(name), func(word string) bool { return word == "key" || word == "auth" || word == "pword" })
 }
 
-// noSecret says whether a value is none, whatever the name: nothing, or a switch.
-func noSecret(value string) bool {
+// IsHarmless reports whether a value is no secret, whatever its name is: empty, or a
+// switch.
+func IsHarmless(value string) bool {
 	return slices.Contains([]string{"", "true", "false", "yes", "no", "on", "off", "0", "1"}, strings.ToLower(strings.Trim(value, `"'`)))
 }
 
@@ -89,10 +96,10 @@ func noSecret(value string) bool {
 var assignmentPattern = regexp.MustCompile(`(?:^\s*(?i:env)\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s"']+)` +
 	`|^\s*(?i:env)\s+([A-Za-z_][A-Za-z0-9_.-]*)\s+(\S.*)`)
 
-// mask returns a line with asterisks in place of the secrets in it: what looks
-// like one, and what is assigned to a name that says so.
-func mask(line string) string {
-	line = maskTokens(line)
+// MaskLine returns a line with asterisks in place of the secrets in it: of what looks like
+// one, and of what is assigned to a variable that holds one.
+func MaskLine(line string) string {
+	line = Mask(line)
 	var masked strings.Builder
 	for _, match := range assignmentPattern.FindAllStringSubmatchIndex(line, -1) {
 		group := 2
@@ -100,7 +107,7 @@ func mask(line string) string {
 			group = 6
 		}
 		name, value := line[match[group]:match[group+1]], line[match[group+2]:match[group+3]]
-		if !secretName(name) && !maybeSecret(name) || strings.HasPrefix(strings.Trim(value, `"'`), "$") {
+		if !IsName(name) && !isMaybeName(name) || strings.HasPrefix(strings.Trim(value, `"'`), "$") {
 			continue
 		}
 		masked.WriteString(line[masked.Len():match[group+2]] + stars(value))
@@ -108,11 +115,11 @@ func mask(line string) string {
 	return masked.String() + line[masked.Len():]
 }
 
-// maskTokens returns a text with asterisks in place of what looks like a secret.
-func maskTokens(text string) string {
+// Mask returns a text with asterisks in place of what looks like a secret.
+func Mask(text string) string {
 	var masked strings.Builder
 	for {
-		start, end, found := secretIn(text)
+		start, end, found := Find(text)
 		if !found {
 			return masked.String() + text
 		}
@@ -121,5 +128,5 @@ func maskTokens(text string) string {
 	}
 }
 
-// stars has as many bytes as text, so that what follows stays in its place.
+// stars returns as many asterisks as text has bytes, so that what follows stays in its place.
 func stars(text string) string { return strings.Repeat("*", len(text)) }
