@@ -11,6 +11,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/completion"
 )
 
 // memoryLimit is soft: above it the garbage collector works harder, at most half
@@ -33,7 +34,7 @@ func main() {
 		cancel()
 	}()
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
-	code := cmd.Run(ctx, streams, os.Args[1:])
+	code := cmd.Run(ctx, streams, completion.Args(os.Args))
 	cancel()
 	os.Exit(code)
 }

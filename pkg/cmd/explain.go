@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,8 +18,10 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
@@ -33,10 +36,10 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
 
-// explain is what a person reads of an error: what went wrong, and below it what
-// to do. It is the one place with such advice.
+// explain returns the message of an error and, below it, what to do about it. It is
+// the one place with such advice.
 func explain(err error) string {
-	// Some know what to do from what they have seen.
+	// Some errors carry advice that depends on what was seen.
 	var advised interface {
 		error
 		Advice() []string
@@ -48,98 +51,165 @@ func explain(err error) string {
 	if errors.As(err, &failure) && failure.Advice != "" {
 		return err.Error() + "\nhint: " + failure.Advice
 	}
-	for _, row := range hints() {
-		if row.matches(err) {
-			return err.Error() + "\nhint: " + row.hint
+	for _, hint := range hints() {
+		if text := hint(err); text != "" {
+			return err.Error() + "\nhint: " + text
 		}
 	}
 	return err.Error()
 }
 
-type hint struct {
-	matches func(error) bool
-	hint    string
+// hint returns what to do about an error; empty for an error of another kind.
+type hint func(error) string
+
+// is gives the text for errors that wrap target.
+func is(target error, text string) hint {
+	return when(func(err error) bool { return errors.Is(err, target) }, text)
 }
 
-func is(target error) func(error) bool {
-	return func(err error) bool { return errors.Is(err, target) }
+// as gives the text for errors that wrap a T.
+func as[T error](text string) hint {
+	return with(func(T) string { return text })
 }
 
-func as[T error](err error) bool {
-	var target T
-	return errors.As(err, &target)
-}
-
-// hints returns one row per kind of error; the first that matches counts.
-func hints() []hint {
-	return []hint{
-		{is(platform.ErrNotSetUp), "run: kubectl pyflow setup"},
-		{as[*platform.NamespaceNotSetUpError], "run: kubectl pyflow setup --namespace NAMESPACE, with the rights of an admin"},
-		{as[*platform.IncompatibleTektonError], "bring that Tekton Pipelines to a supported version (" + platform.MinTekton + " or newer, with the cluster resolver), or use another cluster"},
-		{as[*access.MissingError], "ask an admin of the cluster for them, or to run it for you"},
-		{is(teardown.ErrNobodyToAsk), "see what would go with --dry-run=client, then pass --yes"},
-		{is(teardown.ErrTektonInUse), "--dry-run=client lists it; pass --keep-tekton to leave Tekton as it is, or --keep-tekton=false to delete all of it"},
-		{as[*apply.LeftError], "what holds a finalizer goes when the controller that set it takes it off; run kubectl pyflow teardown again to go on, with a longer --timeout if it only needs time"},
-		{as[*images.StrandedError], "start it: kubectl --namespace " + manifests.SystemNamespace + " scale statefulset " + manifests.StorageName + " --replicas=1, or run setup or the prune again"},
-		{is(inspect.ErrNoTask), "an older kubectl-pyflow has set the cluster up: run kubectl pyflow setup again, with the rights of an admin"},
-		{is(images.ErrExternal), "use that registry's own retention or lifecycle rules"},
-		{as[*pipelinerun.EndedError], "there is nothing to cancel; what came of it: kubectl pyflow runs, kubectl pyflow logs RUN"},
-		{is(build.ErrSourceGone), "build it again from its folder: kubectl pyflow build DIR"},
-		{is(detect.ErrNoProject), "name the folder of the service; a new one is made by kubectl pyflow init DIR"},
-		{is(logs.ErrGone), "a log lives as long as its pod; what the run itself says: kubectl pyflow runs -o wide; to have the log anew, build again"},
-		{is(gather.ErrExists), "replace it with --force, or name another file with --file"},
-		{is(scaffold.ErrNotEmpty), "name an empty or a new directory for a new service, or start one between these files with --template fastapi"},
-		{as[*detect.PythonError], "choose another Python with --python, or in the file that is named"},
-		{func(err error) bool {
-			var failed *scaffold.WriteError
-			return errors.As(err, &failed) && len(failed.Written) > 0
-		}, "what was written is complete: run it again to write the rest"},
-		{is(dockerfile.ErrNotFound), "add a Dockerfile to the directory, or name it with --file"},
-		{as[*buildcontext.ContextError], "leave out what the build does not need with a line in .dockerignore, or put it right: all of the build context travels to the cluster"},
-		{is(registry.ErrFull), "make room with kubectl pyflow images prune, or enlarge the volume with kubectl pyflow setup --registry-storage-size SIZE"},
-		{is(registry.ErrUnreachable), "check the address, and the network, VPN or proxy between you and the registry: this machine, the nodes and the pods of builds all have to reach it"},
-		{
-			func(err error) bool {
-				return errors.Is(err, registry.ErrCertificate) && as[x509.CertificateInvalidError](err)
-			},
-			"the registry's certificate has to be renewed where it was made; check the clock as well",
-		},
-		{
-			func(err error) bool { return errors.Is(err, registry.ErrCertificate) && as[x509.HostnameError](err) },
-			"the registry's certificate is for another name: name the registry by the one that is in it",
-		},
-		{is(registry.ErrCertificate), "name the CA that signed it with kubectl pyflow setup --registry-ca FILE; the registry in the cluster gets its own from kubectl pyflow setup"},
-		{is(registry.ErrNoTLS), "give the registry a certificate: passwords and images do not go over the network in the clear"},
-		{is(registry.ErrNoRegistry), "check host, port and prefix of --registry: it is the address that images are pulled from, not that of the registry's web page"},
-		{is(registry.ErrUnauthorized), "put the right login into a Secret and name it with kubectl pyflow setup --registry-secret; the registry in the cluster gets its logins from kubectl pyflow setup"},
-		{is(registry.ErrDenied), "the login needs the right to push there: give it that right, or choose another --registry HOST/PREFIX with kubectl pyflow setup"},
-		{is(kube.ErrNoKubeconfig), "set KUBECONFIG or --kubeconfig to the file that your cluster's admin or provider gave you"},
-		{
-			clientcmd.IsContextNotFound,
-			"list the contexts there are: kubectl config get-contexts",
-		},
-		{
-			func(err error) bool {
-				return errors.Is(err, os.ErrNotExist) && strings.Contains(err.Error(), "kubeconfig")
-			},
-			"check KUBECONFIG and --kubeconfig",
-		},
-		{
-			apierrors.IsUnauthorized,
-			"the API server does not accept your credentials, they may have expired: log in again as your cluster's provider describes",
-		},
-		{as[x509.UnknownAuthorityError], "the kubeconfig's certificate-authority-data is not the one of this server: fetch the kubeconfig anew"},
-		{as[x509.CertificateInvalidError], "a certificate has expired or is not valid yet: fetch the kubeconfig anew, and check the clock"},
-		{as[x509.HostnameError], "the server's certificate is for another name: check the kubeconfig's server"},
-		{isUnreachable, "the API server does not answer: check that the cluster is running, and the network, VPN or proxy between you and it"},
-		{
-			apierrors.IsForbidden,
-			"your user lacks that right; what you may do: kubectl auth can-i --list",
-		},
+// with gives the text that advise makes of the T that an error wraps.
+func with[T error](advise func(T) string) hint {
+	return func(err error) string {
+		var target T
+		if errors.As(err, &target) {
+			return advise(target)
+		}
+		return ""
 	}
 }
 
-// isUnreachable says whether no answer came from the server at all.
+// when gives the text for errors that match.
+func when(matches func(error) bool, text string) hint {
+	return func(err error) string {
+		if matches(err) {
+			return text
+		}
+		return ""
+	}
+}
+
+// both gives the text of hint for errors that wrap target as well.
+func both(target error, hint hint) hint {
+	return func(err error) string {
+		if errors.Is(err, target) {
+			return hint(err)
+		}
+		return ""
+	}
+}
+
+// pyflow returns a command that can be pasted.
+func pyflow(args ...string) string {
+	return display.QuoteCommand(append([]string{"kubectl", "pyflow"}, args...)...)
+}
+
+// hints returns a hint for each kind of error; the first that applies counts.
+func hints() []hint {
+	return slices.Concat(usageHints(), platformHints(), projectHints(), registryHints(), kubeconfigHints())
+}
+
+func usageHints() []hint {
+	return []hint{
+		with(func(missing *usage.MissingArgumentError) string {
+			switch {
+			case strings.HasPrefix(missing.Argument, "RUN"):
+				return "list the runs: kubectl pyflow runs"
+			case strings.HasPrefix(missing.Argument, "APP"):
+				return "list the apps: kubectl pyflow status"
+			}
+			return ""
+		}),
+	}
+}
+
+func platformHints() []hint {
+	return []hint{
+		is(platform.ErrNotSetUp, "a cluster administrator installs it: kubectl pyflow setup"),
+		with(func(missing *platform.NamespaceNotSetUpError) string {
+			return "a cluster administrator sets it up: " + pyflow("setup", "--namespace", missing.Namespace)
+		}),
+		as[*platform.IncompatibleTektonError]("upgrade Tekton Pipelines to " + platform.MinTekton + " or newer with the cluster resolver, or use another cluster"),
+		as[*access.MissingError]("ask a cluster administrator for these permissions, or to run the command"),
+		is(teardown.ErrNobodyToAsk, "check what would be deleted with --dry-run=client, then pass --yes"),
+		is(teardown.ErrTektonInUse, "list it with --dry-run=client; pass --keep-tekton to keep Tekton, or --keep-tekton=false to delete all of it"),
+		as[*apply.LeftError]("an object with a finalizer is deleted when its controller removes the finalizer; to continue, run kubectl pyflow teardown again, if it only needs time with a longer --timeout"),
+		as[*images.StrandedError](display.QuoteCommand("kubectl", "--namespace", manifests.SystemNamespace, "scale", "statefulset", manifests.StorageName, "--replicas=1") + ", or run setup or the prune again"),
+		is(inspect.ErrNoTask, "an older version of the plugin set the cluster up; a cluster administrator upgrades it: kubectl pyflow setup"),
+		is(images.ErrExternal, "use the retention or lifecycle rules of that registry"),
+		with(func(ended *pipelinerun.EndedError) string {
+			return "read its log: " + pyflow("logs", ended.Name)
+		}),
+		is(build.ErrSourceGone, "build it again from its directory: kubectl pyflow build DIR"),
+		is(logs.ErrGone, "a log is deleted with its pod; for the result see kubectl pyflow runs -o wide, for a new log build again"),
+		is(gather.ErrExists, "replace it with --force, or choose another file with --file"),
+	}
+}
+
+func projectHints() []hint {
+	return []hint{
+		is(detect.ErrNoProject, "name the directory of the service, or start a new one: kubectl pyflow init DIR"),
+		is(scaffold.ErrNotEmpty, "choose an empty or new directory, or add a service to these files with --template fastapi"),
+		as[*detect.PythonError]("choose another Python with --python, or in the file above"),
+		with(func(failed *scaffold.WriteError) string {
+			if len(failed.Written) == 0 {
+				return ""
+			}
+			return "the files written so far are complete; run it again to write the rest"
+		}),
+		is(dockerfile.ErrNotFound, "add a Dockerfile to the directory, or name it with --file"),
+		as[*buildcontext.ContextError]("exclude what the build does not need in .dockerignore, or fix it: the whole build context is uploaded"),
+	}
+}
+
+func registryHints() []hint {
+	return []hint{
+		is(registry.ErrFull, "free space with kubectl pyflow images prune, or enlarge the volume with kubectl pyflow setup --registry-storage-size SIZE"),
+		is(registry.ErrUnreachable, "check the address, and the network, VPN or proxy: this machine, the nodes and the pods of builds all need to reach the registry"),
+		both(registry.ErrCertificate, as[x509.CertificateInvalidError]("renew the certificate of the registry; check the clock as well")),
+		both(registry.ErrCertificate, as[x509.HostnameError]("the certificate of the registry has another name: use a name that is in it")),
+		is(registry.ErrCertificate, "name the CA that signed it with kubectl pyflow setup --registry-ca FILE; the registry in the cluster gets its CA from kubectl pyflow setup"),
+		is(registry.ErrNoTLS, "give the registry a certificate: passwords and images are not sent unencrypted"),
+		is(registry.ErrNoRegistry, "check host, port and prefix of --registry: it is the address that images are pulled from, not the registry's web page"),
+		is(registry.ErrUnauthorized, "put valid credentials into a Secret and name it with kubectl pyflow setup --registry-secret SECRET; the registry in the cluster gets its credentials from kubectl pyflow setup"),
+		is(registry.ErrDenied, "these credentials need permission to push there: grant it, or choose another address with kubectl pyflow setup --registry HOST/PREFIX"),
+	}
+}
+
+func kubeconfigHints() []hint {
+	return []hint{
+		is(kube.ErrNoKubeconfig, "set KUBECONFIG or --kubeconfig to the file that your cluster's administrator or provider gave you"),
+		when(clientcmd.IsContextNotFound, "list your contexts: kubectl config get-contexts"),
+		when(func(err error) bool {
+			return errors.Is(err, os.ErrNotExist) && strings.Contains(err.Error(), "kubeconfig")
+		}, "check KUBECONFIG and --kubeconfig"),
+		missingNamespace,
+		when(apierrors.IsUnauthorized, "the API server does not accept your credentials; they may have expired: log in again as your cluster's provider describes"),
+		as[x509.UnknownAuthorityError]("the kubeconfig's certificate-authority-data does not match this server: fetch the kubeconfig again"),
+		as[x509.CertificateInvalidError]("a certificate has expired or is not valid yet: fetch the kubeconfig again, and check the clock"),
+		as[x509.HostnameError]("the server's certificate has another name: check the kubeconfig's server"),
+		when(isUnreachable, "the API server does not answer: check that the cluster is running, and the network, VPN or proxy between you and it"),
+		when(apierrors.IsForbidden, "list what you are allowed to do: kubectl auth can-i --list"),
+	}
+}
+
+// missingNamespace tells how to create a namespace that does not exist.
+func missingNamespace(err error) string {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || !apierrors.IsNotFound(err) {
+		return ""
+	}
+	if details := status.Status().Details; details != nil && details.Kind == "namespaces" && details.Name != "" {
+		return display.QuoteCommand("kubectl", "create", "namespace", details.Name)
+	}
+	return ""
+}
+
+// isUnreachable reports whether the server did not answer at all.
 func isUnreachable(err error) bool {
 	var (
 		operation *net.OpError

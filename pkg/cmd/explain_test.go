@@ -16,6 +16,8 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
@@ -34,31 +36,33 @@ func TestExplain(t *testing.T) {
 		want string
 	}{
 		"not set up":         {platform.ErrNotSetUp, "kubectl pyflow setup"},
-		"namespace":          {&platform.NamespaceNotSetUpError{Namespace: "team-a"}, "setup --namespace"},
-		"tekton":             {&platform.IncompatibleTektonError{}, "supported version"},
-		"rights":             {&access.MissingError{}, "ask an admin"},
+		"namespace":          {&platform.NamespaceNotSetUpError{Namespace: "team-a"}, "kubectl pyflow setup --namespace team-a"},
+		"tekton":             {&platform.IncompatibleTektonError{}, "upgrade Tekton"},
+		"rights":             {&access.MissingError{}, "ask a cluster administrator"},
 		"nobody to ask":      {teardown.ErrNobodyToAsk, "--yes"},
 		"others' Tekton":     {teardown.ErrTektonInUse, "--keep-tekton=false"},
 		"left over":          {&apply.LeftError{}, "teardown again"},
 		"no such run":        {&pipelinerun.NotFoundError{Name: "x", Apps: []string{"web"}, Runs: []string{"web-1"}}, "apps: web; newest runs: web-1"},
 		"no runs":            {&pipelinerun.NotFoundError{}, "--all-namespaces"},
-		"run has ended":      {&pipelinerun.EndedError{}, "kubectl pyflow runs"},
+		"run has ended":      {&pipelinerun.EndedError{Name: "web-1"}, "kubectl pyflow logs web-1"},
 		"logs are gone":      {logs.ErrGone, "build again"},
 		"bundle is there":    {gather.ErrExists, "--force"},
 		"half of a service":  {&scaffold.WriteError{Written: []string{"main.py"}, Err: syscall.ENOSPC}, "run it again to write the rest"},
 		"context":            {&buildcontext.ContextError{Problems: []*buildcontext.FileError{{Path: "x", Err: buildcontext.ErrOutside}}}, ".dockerignore"},
 		"full registry":      {registry.ErrFull, "images prune"},
-		"no registry there":  {fmt.Errorf("%w: %w", registry.ErrUnreachable, refused), "the registry: this machine"},
+		"no registry there":  {fmt.Errorf("%w: %w", registry.ErrUnreachable, refused), "this machine, the nodes"},
 		"registry's CA":      {fmt.Errorf("%w: %w", registry.ErrCertificate, &url.Error{Err: x509.UnknownAuthorityError{}}), "--registry-ca"},
-		"registry expired":   {fmt.Errorf("%w: %w", registry.ErrCertificate, x509.CertificateInvalidError{Reason: x509.Expired, Cert: &x509.Certificate{}}), "renewed"},
-		"registry's name":    {fmt.Errorf("%w: %w", registry.ErrCertificate, x509.HostnameError{Certificate: &x509.Certificate{}, Host: "x"}), "by the one that is in it"},
+		"registry expired":   {fmt.Errorf("%w: %w", registry.ErrCertificate, x509.CertificateInvalidError{Reason: x509.Expired, Cert: &x509.Certificate{}}), "renew the certificate"},
+		"registry's name":    {fmt.Errorf("%w: %w", registry.ErrCertificate, x509.HostnameError{Certificate: &x509.Certificate{}, Host: "x"}), "use a name that is in it"},
 		"plain HTTP":         {registry.ErrNoTLS, "certificate"},
 		"another service":    {registry.ErrNoRegistry, "--registry"},
 		"wrong login":        {registry.ErrUnauthorized, "--registry-secret"},
-		"no right to push":   {registry.ErrDenied, "right to push"},
+		"no right to push":   {registry.ErrDenied, "permission to push"},
 		"no kubeconfig":      {kube.ErrNoKubeconfig, "set KUBECONFIG"},
 		"wrong context":      {errors.New("context was not found for specified context: x"), "get-contexts"},
 		"expired":            {apierrors.NewUnauthorized("Unauthorized"), "log in again"},
+		"no such namespace":  {apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "team a"), "kubectl create namespace 'team a'"},
+		"no run named":       {option.Usage(&usage.MissingArgumentError{Command: "kubectl pyflow cancel RUN...", Argument: "RUN"}), "kubectl pyflow runs"},
 		"forbidden":          {apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "x", errors.New("no")), "auth can-i"},
 		"foreign CA":         {&url.Error{Err: x509.UnknownAuthorityError{}}, "certificate-authority-data"},
 		"certificate is old": {&url.Error{Err: x509.CertificateInvalidError{Reason: x509.Expired, Cert: &x509.Certificate{}}}, "expired"},

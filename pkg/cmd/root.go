@@ -17,6 +17,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/cancel"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/compare"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/completion"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/initialize"
@@ -28,6 +29,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/setup"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
+	versionverb "github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/version"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
@@ -68,38 +70,40 @@ func Run(ctx context.Context, streams genericiooptions.IOStreams, args []string)
 	}
 }
 
-// New makes the command tree.
+// New returns the command tree.
 func New(streams genericiooptions.IOStreams) *cobra.Command {
 	flags := genericclioptions.NewConfigFlags(true)
 	flags.WrapConfigFn = func(config *rest.Config) *rest.Config {
 		config.UserAgent = "kubectl-pyflow/" + version.Version()
-		// Deprecation warnings of the server are for those who write the
-		// manifests, and these are ours.
+		// The server warns about deprecated manifests, and these are ours.
 		config.WarningHandlerWithContext = rest.NoWarnings{}
 		return config
 	}
 	root := &cobra.Command{
 		Use:   "kubectl-pyflow",
-		Short: "Build a Python service in the cluster and deliver it there",
-		Long: `Take a Python service from a folder to running replicas on Kubernetes, with
-nothing but a kubeconfig: the image is built in the cluster by a Tekton pipeline
-with Kaniko, pushed to a private registry there, and delivered by digest.`,
-		Example: `  # Once per cluster
+		Short: "Build and deploy Python services in the cluster",
+		Long: `Build and deploy Python services on any Kubernetes cluster.
+
+You need a kubeconfig. You do not need Docker, a registry account or a CI server: a
+Tekton pipeline builds the image in the cluster with Kaniko, pushes it to a private
+registry there, and deploys it by digest.`,
+		Example: `  # Install the platform, once per cluster
   kubectl pyflow setup
 
-  # A new service, or a project that is there, ready to be built
+  # Start a new service, or prepare an existing project
   kubectl pyflow init shop
 
-  # Build and deliver the service in this directory
+  # Build and deploy the service in the current directory
   kubectl pyflow build
 
-  # See the platform, the last runs and the apps
+  # Show the platform, the last runs and the apps
   kubectl pyflow status`,
-		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl pyflow"},
-		Version:       version.Version(),
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl pyflow"},
+		Version:           version.Version(),
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
@@ -111,24 +115,66 @@ with Kaniko, pushed to a private registry there, and delivered by digest.`,
 		return usage.CheckFlags(cmd)
 	}
 	flags.AddFlags(root.PersistentFlags())
-	root.AddCommand(
-		setup.NewCommand(flags, streams),
-		initialize.NewCommand(streams),
-		build.NewCommand(flags, streams),
-		build.NewRerunCommand(flags, streams),
-		lint.NewCommand(streams),
-		runs.NewCommand(flags, streams),
-		logs.NewCommand(flags, streams),
-		cancel.NewCommand(flags, streams),
-		status.NewCommand(flags, streams),
-		images.NewCommand(flags, streams),
-		compare.NewCommand(flags, streams),
-		gather.NewCommand(flags, streams),
-		teardown.NewCommand(flags, streams),
-	)
+	usage.Describe(root, "docs/output.md", "KUBECONFIG")
+	usage.Help(root)
+	for _, group := range groups(flags, streams) {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, verb := range group.verbs {
+			verb.command.GroupID = group.title
+			usage.Describe(verb.command, verb.page, verb.environment...)
+			root.AddCommand(verb.command)
+		}
+	}
 	registerCompletions(root, flags)
 	usage.Strict(root)
 	return root
+}
+
+// group is the verbs that root's help lists under one title.
+type group struct {
+	title string
+	verbs []verb
+}
+
+// verb is a command with the page that explains it and the environment
+// variables that it reads.
+type verb struct {
+	command     *cobra.Command
+	page        string
+	environment []string
+}
+
+func groups(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) []group {
+	cluster := []string{"KUBECONFIG"}
+	terminal := []string{"KUBECONFIG", "TERM"}
+	view := []string{"KUBECONFIG", "CI", "NO_COLOR", "TERM"}
+	return []group{
+		{"Start", []verb{
+			{setup.NewCommand(flags, streams), "docs/cluster.md", terminal},
+			{initialize.NewCommand(streams), "docs/init.md", nil},
+		}},
+		{"Build and run", []verb{
+			{build.NewCommand(flags, streams), "docs/build.md", view},
+			{build.NewRerunCommand(flags, streams), "docs/runs.md", view},
+			{cancel.NewCommand(flags, streams), "docs/runs.md", cluster},
+			{compare.NewCommand(flags, streams), "docs/compare.md", []string{"KUBECONFIG", "LC_ALL", "LC_CTYPE", "LANG", "TERM"}},
+		}},
+		{"Inspect", []verb{
+			{status.NewCommand(flags, streams), "docs/cluster.md", terminal},
+			{runs.NewCommand(flags, streams), "docs/runs.md", cluster},
+			{logs.NewCommand(flags, streams), "docs/runs.md", cluster},
+			{lint.NewCommand(streams), "pkg/dockerfile/lint/pages/README.md", []string{"NO_COLOR", "TERM"}},
+			{gather.NewCommand(flags, streams), "docs/runs.md", terminal},
+		}},
+		{"Clean up", []verb{
+			{images.NewCommand(flags, streams), "docs/images.md", terminal},
+		}},
+		{"Administer", []verb{
+			{teardown.NewCommand(flags, streams), "docs/cluster.md", terminal},
+			{versionverb.NewCommand(flags, streams), "docs/output.md", cluster},
+			{completion.NewCommand(streams), "docs/output.md", []string{"PATH"}},
+		}},
+	}
 }
 
 // quietClient keeps client-go's own log off the terminal unless it is asked for.

@@ -37,6 +37,8 @@ func (e *MissingArgumentError) Error() string {
 func Strict(root *cobra.Command) {
 	root.SetFlagErrorFunc(flagError)
 	Walk(root, func(cmd *cobra.Command) {
+		cmd.InitDefaultHelpFlag()
+		cmd.Flags().Lookup("help").Usage = "Print this help"
 		if check := cmd.Args; check != nil {
 			cmd.Args = func(cmd *cobra.Command, args []string) error { return checkArgs(cmd, args, check) }
 		}
@@ -83,8 +85,10 @@ func DidYouMean(suggestions []string) string {
 
 // checkArgs rewords the errors of cobra's checks.
 func checkArgs(cmd *cobra.Command, args []string, check cobra.PositionalArgs) error {
-	if check(cmd, args) == nil {
-		return nil
+	err := check(cmd, args)
+	var usage *option.UsageError
+	if err == nil || errors.As(err, &usage) {
+		return err
 	}
 	for n := len(args) - 1; n >= 0; n-- {
 		if check(cmd, args[:n]) != nil {

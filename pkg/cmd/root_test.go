@@ -1,0 +1,82 @@
+package cmd
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
+)
+
+// firstSentence is a capitalized verb with what it acts on, at the start of a help.
+var firstSentence = regexp.MustCompile(`^[A-Z][a-z]+ [^.]+\.(\s|$)`)
+
+// banned are phrases that help does not use.
+var banned = regexp.MustCompile(`(?i)\b(can not|anew|mend|put right|in the end|told|begun|says whether|that is there|nobody|somebody|deliver\w*|carried out|under way|rights|logins?)\b`)
+
+// unchecked reports whether the wording of a verb is not held to the list yet.
+func unchecked(cmd *cobra.Command) bool {
+	for ; cmd != nil; cmd = cmd.Parent() {
+		switch cmd.Name() {
+		case "build", "rerun", "cancel", "compare", "logs", "init", "setup", "teardown", "images", "gather":
+			return true
+		}
+	}
+	return false
+}
+
+func TestHelp(t *testing.T) {
+	root := New(genericiooptions.NewTestIOStreamsDiscard())
+	usage.Walk(root, func(cmd *cobra.Command) {
+		name := cmd.CommandPath()
+		if page := usage.Page(cmd); page == "" {
+			t.Errorf("%s has no page", name)
+		} else if _, err := os.Stat(filepath.Join("..", "..", page)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !strings.HasPrefix(cmd.Example, "  # ") {
+			t.Errorf("%s has no example with a comment", name)
+		}
+		if !firstSentence.MatchString(cmd.Long) {
+			t.Errorf("%s: the help does not open with a sentence: %.80q", name, cmd.Long)
+		}
+		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
+			t.Errorf("%s: the summary is empty or ends with a period: %q", name, cmd.Short)
+		}
+		if cmd.HasParent() && cmd.Parent() == root && cmd.GroupID == "" && cmd.Name() != "help" && cmd.Name() != "options" {
+			t.Errorf("%s is in no group", name)
+		}
+		if unchecked(cmd) {
+			return
+		}
+		text := cmd.Short + "\n" + cmd.Long + "\n" + cmd.Example
+		cmd.LocalNonPersistentFlags().VisitAll(func(flag *pflag.Flag) { text += "\n--" + flag.Name + ": " + flag.Usage })
+		for line := range strings.SplitSeq(text, "\n") {
+			if phrase := banned.FindString(line); phrase != "" && !strings.Contains(line, "git-login") {
+				t.Errorf("%s: %q in the help: %s", name, phrase, strings.TrimSpace(line))
+			}
+		}
+	})
+}
+
+// The help of every command ends with what scripts and readers look for.
+func TestHelpEnds(t *testing.T) {
+	streams, _, out, _ := genericiooptions.NewTestIOStreams()
+	if code := Run(t.Context(), streams, []string{"images", "prune", "--help"}); code != exitOK {
+		t.Fatalf("exit code %d", code)
+	}
+	want := `Run "kubectl pyflow options" for the flags that every command takes.
+Learn more: https://github.com/pyflow-dev/kubectl-pyflow/blob/main/docs/images.md
+Environment: KUBECONFIG, TERM
+Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted
+`
+	if !strings.HasSuffix(out.String(), want) || strings.Contains(out.String(), "--kubeconfig") {
+		t.Errorf("got\n%s\nwant the end\n%s", out, want)
+	}
+}
