@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
@@ -90,7 +90,7 @@ func fill(deployment *appsv1.Deployment, service *corev1.Service, options Option
 	labels := map[string]string{manifests.LabelApp: options.App, nameLabel: options.App}
 	port := options.Port
 	if port == 0 {
-		port = detect.DefaultPort
+		port = python.DefaultPort
 	}
 	replicas := options.Replicas
 

@@ -45,7 +45,7 @@ type Options struct {
 	// Directory holds the user's kustomization; empty takes a Deployment and a
 	// Service of our own, which the fields from Port to Expose are for.
 	Directory string
-	// Port is the port that the app listens on; zero is detect.DefaultPort.
+	// Port is the port that the app listens on; zero is python.DefaultPort.
 	Port int32
 	// Replicas is the number of pods.
 	Replicas int32

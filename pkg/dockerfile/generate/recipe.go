@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 )
 
@@ -84,7 +85,7 @@ func Dockerfile(options Options) ([]byte, error) {
 	project := unhashed(options.Project)
 	w := &writer{
 		project: project, variant: variant, test: options.Test,
-		port: cmp.Or(options.Port, project.Port, detect.DefaultPort),
+		port: cmp.Or(options.Port, project.Port, python.DefaultPort),
 		name: cmp.Or(options.Name, project.Name, "the service"),
 	}
 	if err := w.check(); err != nil {

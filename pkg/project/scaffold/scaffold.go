@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python"
 )
 
 // The templates: projects that work as they stand, with the names, the port and the
@@ -35,10 +36,10 @@ func Templates() []string { return []string{DefaultTemplate, "minimal"} }
 
 // Pythons are the versions of Python that a new service may have, ascending; its
 // locks hold for all of them.
-func Pythons() []string { return []string{"3.11", "3.12", "3.13", "3.14"} }
+func Pythons() []string { return python.Supported() }
 
 // DefaultPython is the version of a new service when nothing else is said.
-const DefaultPython = placeholderPython
+const DefaultPython = python.DefaultVersion
 
 // File is one to be written.
 type File struct {

@@ -1,522 +1,259 @@
 package detect
 
 import (
+	"cmp"
+	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
-
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/syntax"
+	"unicode/utf8"
 )
 
-// value is an app, or a function that returns one.
-type value struct {
-	framework string
-	// asgi says which of the two protocols it speaks.
-	asgi bool
-	// factory says that it is the function, and arguments that the function can not be
-	// called without some, which the project's code does and a server does not.
-	factory, arguments bool
-	// file and name are where it is made: for what a function returned, the function.
-	file, name string
-	// called says that a function of the project made it.
-	called bool
-	// from are the apps that it holds, or the functions that made it, and seen the
-	// names that it was found by: as file:name.
-	from, seen []string
+// foundApp is the app of a project; App is nil if it has none.
+type foundApp struct {
+	*App
+	// root is the directory from which its module is imported.
+	root string
+	notes
 }
 
-// copy lets the caller change what it got.
-func (v *value) copy() *value {
+// findApp returns the app that the user names, else the one that a file of the project
+// names, else that of a Django project, else the only one of the code.
+func findApp(r *resolver, m *manifest, packages installed, hints []hint, options Options) (*foundApp, error) {
+	if options.App != "" {
+		return namedApp(r, packages, options)
+	}
+	found, passedOver := hintedApp(r, packages, hints)
+	if found == nil {
+		c, err := searchApp(r, packages)
+		if err != nil {
+			return nil, err
+		}
+		if found = r.take(c); found == nil {
+			if err := explainNoApp(r, m); err != nil {
+				return nil, err
+			}
+			found = &foundApp{root: r.root}
+		}
+	}
+	found.warnings = append(passedOver, found.warnings...)
+	return found, nil
+}
+
+// newFoundApp returns an app with the evidence of it.
+func newFoundApp(app *App, root, source string) *foundApp {
+	found := &foundApp{App: app, root: root}
+	text := app.Object
+	if app.Factory {
+		text += "()"
+	}
+	found.found("app", text, source)
+	found.found("framework", app.Framework, app.File)
+	return found
+}
+
+// newApp returns the app of a value, with the server for its protocol.
+func newApp(v *value, file, object string, factory bool) *App {
+	app := &App{Object: object, Factory: factory, Framework: v.framework.name, File: file, Server: "gunicorn"}
+	if v.asgi {
+		app.Server = "uvicorn"
+	}
+	return app
+}
+
+// take returns the app of a candidate; nil for nil.
+func (r *resolver) take(c *candidate) *foundApp {
+	if c == nil {
+		return nil
+	}
+	root := r.rootOf(c.file)
+	app := newApp(c.value, c.file, objectName(root, c.file, c.name), c.factory)
+	return newFoundApp(app, root, place(c.file, c.line))
+}
+
+// namedApp returns the app that the user names.
+func namedApp(r *resolver, packages installed, options Options) (*foundApp, error) {
+	source := cmp.Or(options.AppSource, "--entrypoint")
+	h := hint{}
+	h.setApp(options.App)
+	module, attribute, ok := strings.Cut(h.app, ":")
+	if !ok || !isDotted(module) || !isDotted(attribute) {
+		return nil, &NoSuchAppError{App: options.App, Source: source, Problem: "it has to be module:attribute, such as main:app"}
+	}
+	app, root, problem := verify(r, packages, h)
+	if problem != "" {
+		return nil, &NoSuchAppError{App: options.App, Source: source, Problem: problem}
+	}
+	return newFoundApp(app, root, source), nil
+}
+
+// hintedApp returns the first app that a hint names and that exists, or nil, and
+// warnings of the others.
+func hintedApp(r *resolver, packages installed, hints []hint) (found *foundApp, warnings []string) {
+	n := notes{}
+	for _, h := range hints {
+		if h.app == "" {
+			continue
+		}
+		app, root, problem := verify(r, packages, h)
+		if problem == "" {
+			return newFoundApp(app, root, h.source), n.warnings
+		}
+		n.warn("%s names the app %s, which is passed over: %s", h.source, h.app, problem)
+	}
+	return nil, n.warnings
+}
+
+// searchApp returns the app of a Django project, or the only app of the code; nil if
+// there is none.
+func searchApp(r *resolver, packages installed) (*candidate, error) {
+	if c := djangoApp(r, packages); c != nil {
+		return c, nil
+	}
+	switch left := r.search(); len(left) {
+	case 0:
+		return nil, nil //nolint:nilnil // a project without an app is no error
+	case 1:
+		c := r.completed(left[0])
+		return &c, nil
+	default:
+		failure := &ManyAppsError{}
+		for _, c := range left {
+			failure.Apps = append(failure.Apps, r.objectOf(c))
+			failure.Files = append(failure.Files, place(c.file, c.line))
+		}
+		return nil, failure
+	}
+}
+
+// explainNoApp returns why a project without an app cannot be built, or nil if it is
+// only a project without one.
+func explainNoApp(r *resolver, m *manifest) error {
+	hasApp := func(dir string) bool {
+		return slices.ContainsFunc(r.modules, func(file string) bool {
+			return strings.HasPrefix(file, dir+"/") && !isAside(file) && len(r.candidates(file)) > 0
+		})
+	}
+	isProject := r.isProject()
+	if len(r.projects) > 0 && (!isProject || m.isWorkspace(r.tree) || slices.ContainsFunc(r.projects, hasApp)) {
+		return &MonorepoError{Dir: r.dir, Projects: r.projects}
+	}
+	if c := r.needsArguments(); c != nil {
+		return &NoSuchAppError{App: r.objectOf(*c), Source: place(c.file, c.line), Problem: withoutArguments(c.name)}
+	}
+	if !isProject {
+		return ErrNoProject
+	}
+	return nil
+}
+
+// withoutArguments explains why a server cannot call a function.
+func withoutArguments(function string) string {
+	return fmt.Sprintf("a server calls %s without arguments, and it needs some: assign what it returns to a name, such as app = %s(...), and use that", function, function)
+}
+
+// verify returns the app that a hint names with its root, or a problem.
+func verify(r *resolver, packages installed, h hint) (app *App, root, problem string) {
+	module, attribute, ok := strings.Cut(h.app, ":")
+	if !isDotted(module) || ok && !isDotted(attribute) {
+		return nil, "", "it is not module:attribute"
+	}
+	file, root := r.hintedModule(module, attribute, h.dir)
+	if file == "" {
+		return nil, "", fmt.Sprintf("there is no module %s", module)
+	}
+	if !ok {
+		if attribute = r.defaultName(file, h.server); attribute == "" {
+			return nil, "", fmt.Sprintf("%s has no app", file)
+		}
+	}
+	v := r.lookup(file, attribute, 0)
 	if v == nil {
-		return nil
+		if !r.module(file).defines(firstName(attribute)) {
+			return nil, "", fmt.Sprintf("%s does not define %s", file, attribute)
+		}
+		v = &value{framework: assumedFramework(packages, h.server), factory: h.factory}
 	}
-	other := *v
-	return &other
+	if v.factory && v.arguments {
+		return nil, "", withoutArguments(attribute)
+	}
+	app = newApp(v, file, objectName(root, file, attribute), v.factory || h.factory)
+	if v.asgi && h.server == "hypercorn" {
+		app.Server = h.server
+	}
+	return app, root, ""
 }
 
-// kindOf knows the classes and functions that make an app, by the name under which they
-// are imported.
-func kindOf(dotted string) (framework string, asgi, ok bool) {
-	switch dotted {
-	case "fastapi.FastAPI", "fastapi.applications.FastAPI":
-		return "fastapi", true, true
-	case "starlette.applications.Starlette":
-		return "starlette", true, true
-	case "litestar.Litestar", "litestar.app.Litestar":
-		return "litestar", true, true
-	case "quart.Quart", "quart.app.Quart":
-		return "quart", true, true
-	case "flask.Flask", "flask.app.Flask", "apiflask.APIFlask", "flask_openapi3.OpenAPI":
-		return "flask", false, true
-	case "django.core.wsgi.get_wsgi_application":
-		return "django", false, true
-	case "django.core.asgi.get_asgi_application", "channels.routing.ProtocolTypeRouter":
-		return "django", true, true
-	case "falcon.asgi.App", "blacksheep.Application", "sanic.Sanic",
-		"connexion.App", "connexion.AsyncApp", "connexion.FlaskApp", //nolint:misspell // a framework's name
-		"socketio.ASGIApp", "fasthtml.common.FastHTML", "fasthtml.FastHTML", "esmerald.Esmerald":
-		return "asgi", true, true
-	case "falcon.App", "bottle.Bottle", "socketio.WSGIApp":
-		return "wsgi", false, true
+// assumedFramework returns the framework of an app that is named and whose code does not
+// show one.
+func assumedFramework(packages installed, server string) framework {
+	if server == "gunicorn" || server == "" && packages.has("flask", "django", "gunicorn") {
+		return framework{name: "wsgi"}
 	}
-	return "", false, false
+	return framework{name: "asgi", asgi: true}
 }
 
-// wraps says whether a call of that name around an app is an app again.
-func wraps(callee string) bool {
-	last := callee[strings.LastIndex(callee, ".")+1:]
-	switch last {
-	case "ASGIApp", "WSGIApp", "ProxyFix", "WhiteNoise", "SharedDataMiddleware", "WsgiToAsgi", "AsgiToWsgi", "DispatcherMiddleware":
-		return true
-	}
-	return strings.HasSuffix(last, "Middleware")
-}
-
-// maxSteps is how many modules and functions a name is followed through.
-const maxSteps = 12
-
-// maxEvaluated is how many expressions are looked into at all.
-const maxEvaluated = 100_000
-
-// lookup returns the app that a name of a module stands for.
-func (t *tree) lookup(file, name string, steps int) *value {
-	m := t.module(file)
-	if m == nil || steps > maxSteps {
-		return nil
-	}
-	key := file + ":" + name
-	if known, ok := t.values[key]; ok {
-		return known.copy()
-	}
-	t.values[key] = nil
-	found := t.define(m, file, name, steps)
-	if found != nil {
-		found.seen = append(slices.Clone(found.seen), key)
-	}
-	t.values[key] = found
-	return found.copy()
-}
-
-// define is lookup for a name that was not looked up yet.
-func (t *tree) define(m *module, file, name string, steps int) *value {
-	var found *value
-	for _, one := range m.assigned[name] {
-		if v := t.evaluate(m, m, name, one.value, steps+1); v != nil {
-			found = v
+// hintedModule returns the file of a module that a hint names, and the directory from
+// which it is imported: the first that defines the attribute, else the first with such
+// a module. It returns nothing if there is none.
+func (r *resolver) hintedModule(module, attribute, dir string) (file, root string) {
+	defines := func(file string) bool { return attribute == "" || r.module(file).defines(firstName(attribute)) }
+	top, below := r.hintedRoots(dir)
+	for i, one := range slices.Concat(top, below) {
+		found, ok := r.moduleFile(one, module)
+		// Far below the top, only a directory counts from which the search would import
+		// the file.
+		if !ok || i >= len(top) && r.rootOf(found) != one {
+			continue
+		}
+		if defines(found) {
+			return found, one
+		}
+		if file == "" {
+			file, root = found, one
 		}
 	}
-	if found != nil {
-		return found
-	}
-	if function, ok := m.functions[name]; ok && !m.decorated[name] {
-		return t.factory(m, function.read(), name, steps+1)
-	}
-	if of, ok := m.imports[name]; ok {
-		return t.lookupImported(file, of, steps+1)
-	}
-	if len(m.assigned[name]) == 0 {
-		for _, star := range m.stars {
-			if target, ok := t.find(file, star); ok {
-				if v := t.lookup(target, name, steps+1); v != nil {
-					return v
-				}
-			}
-		}
-	}
-	return nil
+	return file, root
 }
 
-// lookupImported is lookup for a name that a file imports.
-func (t *tree) lookupImported(file string, of imported, steps int) *value {
-	if of.name == "" {
-		return nil
+// hintedRoots returns the directories from which the module of a hint may be imported:
+// those at the top, and those below.
+func (r *resolver) hintedRoots(dir string) (top, below []string) {
+	if clean := path.Clean(dir); dir != "" && clean != "." && fs.ValidPath(clean) {
+		top = append(top, clean)
 	}
-	target, ok := t.find(file, imported{level: of.level, module: of.module})
-	if !ok {
-		return nil
-	}
-	return t.lookup(target, of.name, steps)
-}
-
-// names are those that a scope knows: a module's, or a function's own before them.
-type names interface {
-	stands(name string) (imported, bool)
-}
-
-func (m *module) stands(name string) (imported, bool) {
-	of, ok := m.imports[name]
-	return of, ok
-}
-
-// evaluate returns the app that an expression makes; name is the one that it is
-// assigned to.
-func (t *tree) evaluate(m *module, scope names, name string, tokens []syntax.Token, steps int) *value {
-	if t.evaluated++; steps > maxSteps || t.evaluated > maxEvaluated {
-		return nil
-	}
-	if len(tokens) > 2 && tokens[0].Is("(") && syntax.Close(tokens, 0) == len(tokens)-1 {
-		return t.evaluate(m, scope, name, tokens[1:len(tokens)-1], steps+1)
-	}
-	call, ok := syntax.ParseCall(tokens)
-	if !ok {
-		dotted, n := syntax.Dotted(tokens)
+	top = append(top, r.root, ".", "src")
+	for _, one := range r.dirs {
 		switch {
-		case n == 0 || n != len(tokens) || dotted == name:
-			return nil
-		case !strings.Contains(dotted, "."):
-			return t.lookup(m.file, dotted, steps+1)
-		}
-		return t.resolve(m, scope, dotted, steps+1)
-	}
-	if len(call.Rest) > 0 && !call.Rest[0].Is("if") {
-		return nil
-	}
-	if wraps(call.Name) {
-		if v := t.wrapped(m, scope, name, call, steps); v != nil {
-			return v
+		case !strings.Contains(one, "/"):
+			top = append(top, one)
+		case !isAside(one + "/"):
+			below = append(below, one)
 		}
 	}
-	if framework, asgi, ok := t.class(m, scope, call.Name, steps+1); ok {
-		return &value{framework: framework, asgi: asgi, file: m.file, name: name}
-	}
-	if made := t.resolve(m, scope, call.Name, steps+1); made != nil && made.factory {
-		made.factory, made.arguments, made.called = false, false, true
-		return made
-	}
-	if strings.HasSuffix(call.Name, ".make_wsgi_app") {
-		return &value{framework: "wsgi", file: m.file, name: name}
-	}
-	return t.wrapped(m, scope, name, call, steps)
+	return top, below
 }
 
-// wrapped is evaluate for a call around another app.
-func (t *tree) wrapped(m *module, scope names, name string, call *syntax.Call, steps int) *value {
-	for _, argument := range call.Arguments {
-		inner, n := syntax.Dotted(argument.Value)
-		if n == 0 || n != len(argument.Value) || inner != name && !wraps(call.Name) {
-			continue
-		}
-		var made *value
-		if inner == name {
-			// The value that it had before, which is any other assignment of the name.
-			for _, before := range m.assigned[name] {
-				if outer, ok := syntax.ParseCall(before.value); !ok || outer.Name == call.Name && outer.Line == call.Line {
-					continue
-				}
-				if v := t.evaluate(m, scope, name, before.value, steps+1); v != nil {
-					made = v
-					break
-				}
-			}
-		} else {
-			made = t.resolve(m, scope, inner, steps+1)
-		}
-		if made == nil || made.factory {
-			continue
-		}
-		result := &value{framework: made.framework, asgi: made.asgi, file: m.file, name: name}
-		for _, key := range append(slices.Clone(made.from), made.seen...) {
-			if key != m.file+":"+name {
-				result.from = append(result.from, key)
-			}
-		}
-		switch last := call.Name[strings.LastIndex(call.Name, ".")+1:]; last {
-		case "WsgiToAsgi", "ASGIApp", "WSGIMiddleware":
-			result.asgi = true
-		case "AsgiToWsgi":
-			result.asgi = false
-		}
-		return result
-	}
-	return nil
+// firstName returns the first part of a dotted name.
+func firstName(dotted string) string {
+	first, _, _ := strings.Cut(dotted, ".")
+	return first
 }
 
-// absolute returns the full name of a dotted name in a module.
-func absolute(scope names, dotted string) (imported, string, bool) {
-	first, rest, _ := strings.Cut(dotted, ".")
-	of, ok := scope.stands(first)
-	return of, rest, ok
+// isDotted reports whether a text is a name such as a.b.c.
+func isDotted(text string) bool {
+	return !slices.ContainsFunc(strings.Split(text, "."), func(part string) bool { return !isIdentifier(part) })
 }
 
-// class says what a call of that name makes: an app of a framework's class, or of a
-// class of the project that is derived from one.
-func (t *tree) class(m *module, scope names, dotted string, steps int) (string, bool, bool) {
-	if steps > maxSteps {
-		return "", false, false
+// isIdentifier reports whether a text is a name of Python. Every character outside of
+// ASCII counts as a letter.
+func isIdentifier(text string) bool {
+	if text == "" || text[0] >= '0' && text[0] <= '9' {
+		return false
 	}
-	if of, rest, ok := absolute(scope, dotted); ok {
-		full := of.dotted()
-		if rest != "" {
-			full += "." + rest
-		}
-		if of.level == 0 {
-			if framework, asgi, ok := kindOf(full); ok {
-				return framework, asgi, true
-			}
-		}
-		if of.name == "" || rest != "" {
-			return "", false, false
-		}
-		target, ok := t.find(m.file, imported{level: of.level, module: of.module})
-		if !ok {
-			return "", false, false
-		}
-		if other := t.module(target); other != nil {
-			return t.class(other, other, of.name, steps+1)
-		}
-		return "", false, false
-	}
-	if header := m.classes[dotted]; len(header) > 2 && header[2].Is("(") {
-		for _, base := range syntax.Split(inside(header, 2), ",") {
-			name, n := syntax.Dotted(base)
-			if n == 0 || n != len(base) || name == dotted {
-				continue
-			}
-			if framework, asgi, ok := t.class(m, m, name, steps+1); ok {
-				return framework, asgi, true
-			}
-		}
-	}
-	for _, star := range m.stars {
-		if framework, asgi, ok := kindOf(star.module + "." + dotted); ok && star.level == 0 {
-			return framework, asgi, true
-		}
-	}
-	return "", false, false
-}
-
-// inside are the tokens between the bracket at open and the one that closes it.
-func inside(tokens []syntax.Token, open int) []syntax.Token {
-	end := syntax.Close(tokens, open)
-	if end < 0 {
-		return nil
-	}
-	return tokens[open+1 : end]
-}
-
-// resolve returns the app that a dotted name stands for in a module.
-func (t *tree) resolve(m *module, scope names, dotted string, steps int) *value {
-	if steps > maxSteps {
-		return nil
-	}
-	if local, ok := scope.(*locals); ok {
-		if v := local.value(t, dotted, steps+1); v != nil || local.parameters[dotted] {
-			return v
-		}
-	}
-	if !strings.Contains(dotted, ".") {
-		if of, ok := scope.stands(dotted); ok {
-			return t.lookupImported(m.file, of, steps+1)
-		}
-		return t.lookup(m.file, dotted, steps+1)
-	}
-	of, rest, ok := absolute(scope, dotted)
-	if !ok {
-		return nil
-	}
-	// The longest part of the name that is a module; what follows is in it.
-	parts := append(strings.Split(of.dotted(), "."), strings.Split(rest, ".")...)
-	for i := len(parts) - 1; i > 0; i-- {
-		if file, ok := t.find(m.file, imported{level: of.level, module: strings.Join(parts[:i], ".")}); ok && i == len(parts)-1 {
-			return t.lookup(file, parts[i], steps+1)
-		}
-	}
-	return nil
-}
-
-// locals are the names of a function.
-type locals struct {
-	module  *module
-	imports *module
-	values  map[string][]syntax.Token
-	// parameters are names of which only a call of the function knows the value.
-	parameters map[string]bool
-}
-
-func (l *locals) stands(name string) (imported, bool) {
-	if of, ok := l.imports.imports[name]; ok {
-		return of, true
-	}
-	return l.module.stands(name)
-}
-
-// value is the app that a local name holds.
-func (l *locals) value(t *tree, name string, steps int) *value {
-	tokens, ok := l.values[name]
-	if !ok || steps > maxSteps {
-		return nil
-	}
-	return t.evaluate(l.module, l, name, tokens, steps+1)
-}
-
-// factory returns the value of a function that returns an app.
-func (t *tree) factory(m *module, function *syntax.Statement, name string, steps int) *value {
-	if steps > maxSteps || function.Tokens[0].Is("async") {
-		return nil
-	}
-	open := slices.IndexFunc(function.Tokens, func(token syntax.Token) bool { return token.Is("(") })
-	if open < 0 {
-		return nil
-	}
-	parameters, arguments := parametersOf(inside(function.Tokens, open))
-	result := func(framework string, asgi bool) *value {
-		return &value{framework: framework, asgi: asgi, factory: true, arguments: arguments, file: m.file, name: name}
-	}
-	if end := syntax.Close(function.Tokens, open); end >= 0 && end+2 < len(function.Tokens) && function.Tokens[end+1].Is("->") {
-		annotation := function.Tokens[end+2:]
-		dotted, n := syntax.Dotted(annotation)
-		if text, ok := syntax.Text(annotation); ok {
-			dotted, n = text, len(annotation)
-		}
-		if n == len(annotation) {
-			if framework, asgi, ok := t.class(m, m, dotted, steps+1); ok {
-				return result(framework, asgi)
-			}
-		}
-	}
-	scope := &locals{module: m, imports: newModule(m.file, nil), values: map[string][]syntax.Token{}, parameters: parameters}
-	var returned [][]syntax.Token
-	var walk func(body []*syntax.Statement)
-	walk = func(body []*syntax.Statement) {
-		for _, statement := range body {
-			switch statement.Keyword() {
-			case "def", "class":
-				continue
-			case "import":
-				scope.imports.importModules(statement.Tokens)
-			case "from":
-				scope.imports.importNames(statement.Tokens)
-			case "return":
-				returned = append(returned, statement.Tokens[1:])
-			default:
-				for name, value := range assignments(statement.Tokens) {
-					if _, known := scope.values[name]; !known {
-						scope.values[name] = value
-					}
-				}
-			}
-			walk(statement.Body)
-		}
-	}
-	walk(function.Body)
-	for _, tokens := range returned {
-		dotted, n := syntax.Dotted(tokens)
-		var v *value
-		if n > 0 && n == len(tokens) {
-			if v = scope.value(t, dotted, steps+1); v == nil && !strings.Contains(dotted, ".") && !parameters[dotted] {
-				v = t.lookup(m.file, dotted, steps+1)
-			}
-		} else {
-			v = t.evaluate(m, scope, "", tokens, steps+1)
-		}
-		if v != nil && !v.factory {
-			made := result(v.framework, v.asgi)
-			made.from = slices.Clone(v.from)
-			if v.called {
-				made.from = append(made.from, v.file+":"+v.name)
-			}
-			return made
-		}
-	}
-	return nil
-}
-
-// parametersOf are the names of a function's parameters, and whether one of them has
-// no default.
-func parametersOf(tokens []syntax.Token) (names map[string]bool, arguments bool) {
-	names = map[string]bool{}
-	for _, part := range syntax.Split(tokens, ",") {
-		several := len(part) > 0 && part[0].Kind == syntax.Op // *, *args, **kwargs and /
-		if several {
-			part = part[1:]
-		}
-		if len(part) > 0 {
-			names[part[0].Text] = true
-			arguments = arguments || !several && len(syntax.Split(part, "=")) < 2
-		}
-	}
-	return names, arguments
-}
-
-// candidate is an app that servers can be told of.
-type candidate struct {
-	file, name string
-	line       int
-	value      *value
-}
-
-// candidates are the apps of a module: what it assigns, and its factories.
-func (t *tree) candidates(file string) []candidate {
-	m := t.module(file)
-	if m == nil {
-		return nil
-	}
-	var found []candidate
-	for _, name := range m.order {
-		if strings.HasPrefix(name, "_") {
-			continue
-		}
-		if v := t.lookup(file, name, 0); v != nil && !v.factory {
-			found = append(found, candidate{file, name, m.assigned[name][0].line, v})
-		}
-	}
-	for name, function := range m.functions {
-		if strings.HasPrefix(name, "_") || len(m.assigned[name]) > 0 {
-			continue
-		}
-		if v := t.lookup(file, name, 0); v != nil && v.factory && !v.arguments {
-			found = append(found, candidate{file, name, function.line, v})
-		}
-	}
-	slices.SortFunc(found, func(a, b candidate) int { return a.line - b.line })
-	return found
-}
-
-// mounted are the apps that others hold, as file:name.
-func (t *tree) mounted(file string) []string {
-	m := t.module(file)
-	if m == nil {
-		return nil
-	}
-	var found []string
-	for _, call := range m.calls {
-		last := call.Name[strings.LastIndex(call.Name, ".")+1:]
-		switch last {
-		case "Mount", "DispatcherMiddleware":
-		case "mount", "include_router", "add_sub_application":
-			if last == call.Name {
-				continue
-			}
-		default:
-			continue
-		}
-		for i, argument := range call.Arguments {
-			if last == "DispatcherMiddleware" && i == 0 {
-				continue
-			}
-			for j, token := range argument.Value {
-				if token.Kind != syntax.Name || j > 0 && argument.Value[j-1].Is(".") {
-					continue
-				}
-				dotted, _ := syntax.Dotted(argument.Value[j:])
-				if v := t.resolve(m, m, dotted, 0); v != nil {
-					found = append(found, v.seen...)
-				}
-				found = append(found, file+":"+dotted)
-			}
-		}
-	}
-	return found
-}
-
-// object is module:attribute of a name in a file, from a directory on Python's path.
-func object(root, file, name string) string {
-	relative := strings.TrimSuffix(file, ".py")
-	if root != "." {
-		relative = strings.TrimPrefix(relative, root+"/")
-	}
-	if path.Base(relative) == "__init__" {
-		relative = path.Dir(relative)
-	}
-	return strings.ReplaceAll(relative, "/", ".") + ":" + name
+	return !strings.ContainsFunc(text, func(char rune) bool {
+		isLetter := char >= 'a' && char <= 'z' || char >= 'A' && char <= 'Z' || char >= utf8.RuneSelf
+		return !isLetter && char != '_' && (char < '0' || char > '9')
+	})
 }

@@ -7,13 +7,14 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
-// ManyAppsError says that a project has several apps, and none of them is the one.
+// ManyAppsError reports a project with several apps, none of which is more likely than
+// the others.
 type ManyAppsError struct {
 	// Apps are module:attribute, sorted, and Files where each is.
 	Apps, Files []string
 }
 
-// Error lists them.
+// Error lists the apps.
 func (e *ManyAppsError) Error() string {
 	lines := make([]string, len(e.Apps))
 	for i := range e.Apps {
@@ -22,7 +23,7 @@ func (e *ManyAppsError) Error() string {
 	return fmt.Sprintf("there are %d apps, name one with --entrypoint: %s", len(e.Apps), strings.Join(lines, ", "))
 }
 
-// NoSuchAppError says that the app that was named is not there.
+// NoSuchAppError reports an app that is named and cannot be served.
 type NoSuchAppError struct {
 	// App is module:attribute as it was given, and Source where; it may be empty.
 	App, Source string
@@ -39,8 +40,8 @@ func (e *NoSuchAppError) Error() string {
 	return text
 }
 
-// MonorepoError says that the directory holds projects, each of which is built by
-// itself.
+// MonorepoError reports a directory that holds several projects, each of which is built
+// by itself.
 type MonorepoError struct {
 	// Dir is the directory as it was given, Projects those below it: relative to it,
 	// with slashes, sorted.
@@ -62,7 +63,7 @@ func (e *MonorepoError) command() string {
 	return display.QuoteCommand("kubectl", "pyflow", "build", join(e.Dir, e.Projects[0]))
 }
 
-// PythonError says that there is no image for the Python that a project wants.
+// PythonError reports a version of Python that there is no base image of.
 type PythonError struct {
 	// Source is where the project says so, as file:line, and Wanted what it says.
 	Source, Wanted string
@@ -75,37 +76,10 @@ func (e *PythonError) Error() string {
 	return fmt.Sprintf("%s: there is no image of Python %s, only of the newest releases of %s", e.Source, e.Wanted, strings.Join(e.Available, ", "))
 }
 
-// LockError says that a lock is not that of its project.
-type LockError struct {
-	// Project and Lock are the two files.
-	Project, Lock string
-	// Problem is the first difference, as a clause.
-	Problem string
-	// Command makes the lock anew.
-	Command string
-}
-
-// Error names both files, the difference and the command.
-func (e *LockError) Error() string {
-	return fmt.Sprintf("%s does not match %s: %s; run %s", e.Lock, e.Project, e.Problem, e.Command)
-}
-
-// FileError says that a file can not be understood.
-type FileError struct {
-	// Path is the file, and Line where, from 1, or 0.
-	Path string
-	Line int
-	// Err is what is wrong.
-	Err error
-}
-
-// Error is path:line: and the cause.
-func (e *FileError) Error() string {
-	if e.Line == 0 {
-		return fmt.Sprintf("%s: %v", e.Path, e.Err)
+// join returns a path below a directory as the user named it.
+func join(dir, name string) string {
+	if dir == "" || dir == "." {
+		return name
 	}
-	return fmt.Sprintf("%s:%d: %v", e.Path, e.Line, e.Err)
+	return strings.TrimSuffix(dir, "/") + "/" + name
 }
-
-// Unwrap returns the cause.
-func (e *FileError) Unwrap() error { return e.Err }

@@ -1,161 +1,67 @@
 package detect
 
 import (
-	"slices"
-	"strings"
+	"path"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/packaging"
 )
 
-// manifest is what is read of pyproject.toml.
+// manifest is what the files say in which a project declares itself. A file that does
+// not exist declares nothing.
 type manifest struct {
-	Project struct {
-		Name           string              `toml:"name"`
-		RequiresPython string              `toml:"requires-python"`
-		Dependencies   []string            `toml:"dependencies"`
-		Optional       map[string][]string `toml:"optional-dependencies"`
-		Dynamic        []string            `toml:"dynamic"`
-		EntryPoints    map[string]any      `toml:"entry-points"`
-	} `toml:"project"`
-	BuildSystem *struct {
-		Requires []string `toml:"requires"`
-		Backend  string   `toml:"build-backend"`
-	} `toml:"build-system"`
-	// Groups hold strings, and tables that include another group.
-	Groups map[string][]any `toml:"dependency-groups"`
-	Tool   struct {
-		FastAPI struct {
-			Entrypoint string `toml:"entrypoint"`
-		} `toml:"fastapi"`
-		Poetry poetryTable `toml:"poetry"`
-		UV     struct {
-			DevDependencies []string       `toml:"dev-dependencies"`
-			DefaultGroups   any            `toml:"default-groups"`
-			Sources         map[string]any `toml:"sources"`
-			Workspace       struct {
-				Members []string `toml:"members"`
-			} `toml:"workspace"`
-		} `toml:"uv"`
-		Setuptools struct {
-			PackageDir map[string]string `toml:"package-dir"`
-			ExtModules []any             `toml:"ext-modules"`
-			Packages   any               `toml:"packages"`
-		} `toml:"setuptools"`
-	} `toml:"tool"`
+	*packaging.Pyproject
+	pipfile *packaging.Pipfile
+	setup   *packaging.Setup
 }
 
-// poetryTable is [tool.poetry].
-type poetryTable struct {
-	Name            string         `toml:"name"`
-	Dependencies    map[string]any `toml:"dependencies"`
-	DevDependencies map[string]any `toml:"dev-dependencies"`
-	Groups          map[string]struct {
-		Optional     bool           `toml:"optional"`
-		Dependencies map[string]any `toml:"dependencies"`
-	} `toml:"group"`
-	Packages []struct {
-		Include string `toml:"include"`
-		From    string `toml:"from"`
-	} `toml:"packages"`
-	Build any `toml:"build"`
-}
-
-// name is the project's.
-func (m *manifest) name() string {
-	if m.Project.Name != "" {
-		return m.Project.Name
+// readManifest reads pyproject.toml, Pipfile, setup.cfg and setup.py.
+func readManifest(t *tree) (*manifest, error) {
+	content, _ := t.read(packaging.PyprojectFile)
+	pyproject, err := packaging.ParsePyproject(content)
+	if err != nil {
+		return nil, err
 	}
-	return m.Tool.Poetry.Name
-}
-
-// normalize is the form of a package's name that PEP 503 compares.
-func normalize(name string) string {
-	return strings.ToLower(strings.Join(strings.FieldsFunc(name, func(char rune) bool { return char == '-' || char == '_' || char == '.' }), "-"))
-}
-
-// requirement is one dependency as PEP 508 writes it.
-type requirement struct {
-	// Name is normalized, and so are the extras, which are sorted.
-	Name   string
-	Extras []string
-	// Specifier is the version's, such as >=1,<2, or empty; URL is what comes after @.
-	Specifier, URL string
-	// Marker is the condition.
-	Marker string
-	// Source is where it is written.
-	Source string
-}
-
-// parseRequirement reads a PEP 508 requirement; ok is false when it is none.
-func parseRequirement(text string) (requirement, bool) {
-	r := requirement{}
-	text = strings.TrimSpace(text)
-	end := 0
-	for end < len(text) && (text[end] == '-' || text[end] == '_' || text[end] == '.' || isAlphanumeric(text[end])) {
-		end++
+	content, _ = t.read(packaging.PipfileFile)
+	pipfile, err := packaging.ParsePipfile(content)
+	if err != nil {
+		return nil, err
 	}
-	if end == 0 || !isAlphanumeric(text[0]) {
-		return r, false
+	cfg, _ := t.read(packaging.SetupCfgFile)
+	script, _ := t.read(packaging.SetupPyFile)
+	return &manifest{pyproject, pipfile, packaging.ParseSetup(cfg, script)}, nil
+}
+
+// root returns the directory from which the modules of the project are imported, as
+// far as its manifest and its layout show.
+func (m *manifest) root(t *tree) string {
+	declared := []string{m.Tool.Setuptools.PackageDir[""], findWhere(m.Tool.Setuptools.Packages)}
+	for _, one := range m.Tool.Poetry.Packages {
+		declared = append(declared, one.From)
 	}
-	r.Name = normalize(text[:end])
-	rest := strings.TrimSpace(text[end:])
-	if strings.HasPrefix(rest, "[") {
-		inner, after, ok := strings.Cut(rest[1:], "]")
-		if !ok {
-			return r, false
+	for _, dir := range declared {
+		if dir != "" && t.isDir(path.Clean(dir)) {
+			return path.Clean(dir)
 		}
-		for _, extra := range strings.Split(inner, ",") {
-			if extra = normalize(strings.TrimSpace(extra)); extra != "" {
-				r.Extras = append(r.Extras, extra)
-			}
-		}
-		slices.Sort(r.Extras)
-		r.Extras = slices.Compact(r.Extras)
-		rest = strings.TrimSpace(after)
 	}
-	if strings.HasPrefix(rest, "@") {
-		r.URL, r.Marker, _ = strings.Cut(strings.TrimSpace(rest[1:]), " ;")
-		r.URL, r.Marker = strings.TrimSpace(r.URL), strings.TrimSpace(r.Marker)
-		return r, true
+	if t.isDir("src") && !t.has("src/__init__.py") {
+		return "src"
 	}
-	specifier, marker, _ := strings.Cut(rest, ";")
-	r.Specifier = strings.Trim(strings.TrimSpace(specifier), "()")
-	r.Marker = strings.TrimSpace(marker)
-	if r.Specifier != "" && !strings.ContainsAny(r.Specifier[:1], "<>=!~") {
-		return r, false
-	}
-	return r, true
+	return "."
 }
 
-func isAlphanumeric(char byte) bool {
-	return char >= 'a' && char <= 'z' || char >= 'A' && char <= 'Z' || char >= '0' && char <= '9'
-}
-
-// pinned is the exact version that the requirement asks for, or nothing.
-func (r requirement) pinned() string {
-	version, ok := strings.CutPrefix(r.Specifier, "==")
-	if !ok || strings.ContainsAny(version, ",*") {
+// findWhere returns the first directory of [tool.setuptools.packages.find].
+func findWhere(packages any) string {
+	table, _ := packages.(map[string]any)
+	find, _ := table["find"].(map[string]any)
+	where, _ := find["where"].([]any)
+	if len(where) == 0 {
 		return ""
 	}
-	return strings.TrimSpace(strings.TrimPrefix(version, "="))
+	dir, _ := where[0].(string)
+	return dir
 }
 
-// parseAll reads requirements, without those that are none.
-func parseAll(texts []string, source string) []requirement {
-	var found []requirement
-	for _, text := range texts {
-		if r, ok := parseRequirement(text); ok {
-			r.Source = source
-			found = append(found, r)
-		}
-	}
-	return found
-}
-
-// namesOf are the normalized names, sorted.
-func namesOf(requirements []requirement) []string {
-	var names []string
-	for _, r := range requirements {
-		names = append(names, r.Name)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
+// isWorkspace reports whether the project at the top only holds others.
+func (m *manifest) isWorkspace(t *tree) bool {
+	return m.Name() == "" && t.has(packaging.PyprojectFile) || len(m.Tool.UV.Workspace.Members) > 0
 }

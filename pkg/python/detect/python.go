@@ -1,246 +1,212 @@
 package detect
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
-	pep440 "github.com/aquasecurity/go-pep440-version"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/packaging"
 )
 
-// defaultPython is the version for a project that takes any: the newest but one, for
-// which all packages have wheels.
-const defaultPython = "3.13"
-
-// pythons are the versions that there are images of, ascending.
-func pythons() []string {
-	return []string{"3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14"}
+// chosenPython is the version of Python for the image.
+type chosenPython struct {
+	version string
+	notes
 }
 
-// ended are the versions without security updates, by the month in which those
-// ended: https://devguide.python.org/versions, as of 2026-11.
-func ended(version string) string {
-	return map[string]string{"3.8": "2024-10", "3.9": "2025-10", "3.10": "2026-10"}[version]
-}
-
-// statement is a place that says which Python is wanted.
-type statement struct {
-	// exact is major.minor; specifier is what a range says otherwise, and text how
-	// it is written.
-	exact, specifier, text, source string
-}
-
-// python chooses the version.
-func (f *finder) python() error {
-	if f.options.Python != "" {
-		source := f.options.PythonSource
-		if source == "" {
-			source = "--python"
-		}
-		return f.exactly(statement{exact: majorMinor(f.options.Python), text: f.options.Python, source: source})
+// choosePython chooses the version: that of the user, else the first that a file names,
+// else the newest of a range that is not newer than the default, else the default.
+func choosePython(t *tree, m *manifest, lock *packaging.Lock, options Options) (*chosenPython, error) {
+	if options.Python != "" {
+		return takePython(exactVersion(options.Python), options.Python, cmp.Or(options.PythonSource, "--python"))
 	}
-	statements := f.statements()
+	statements, warnings := pythonStatements(t, m, lock)
+	isRange := func(s packaging.PythonRange) bool { return s.Specifier != "" }
+	ranges, named := partition(statements, isRange)
+	chosen := &chosenPython{version: python.DefaultVersion}
+	var err error
+	switch {
+	case len(named) > 0:
+		chosen, err = takeNamed(named[0], ranges)
+	case len(ranges) > 0:
+		// The first range is the project's own; a lock repeats it.
+		chosen, err = takeRange(ranges[0])
+	default:
+		chosen.found("python", chosen.version, "default")
+	}
+	if err != nil {
+		return nil, err
+	}
+	chosen.warnings = append(warnings, chosen.warnings...)
+	return chosen, nil
+}
+
+// partition separates the statements that satisfy a condition from the others.
+func partition(statements []packaging.PythonRange, condition func(packaging.PythonRange) bool) (yes, no []packaging.PythonRange) {
 	for _, s := range statements {
-		if s.exact != "" {
-			for _, other := range statements {
-				if other.specifier == "" {
-					continue
-				}
-				if fits, err := f.fits(s.exact, other); err != nil {
-					return err
-				} else if !fits {
-					f.warn("%s says Python %s, but %s says %s", s.source, s.text, other.source, other.text)
-				}
-			}
-			return f.exactly(s)
+		if condition(s) {
+			yes = append(yes, s)
+		} else {
+			no = append(no, s)
 		}
 	}
-	var bounds []statement
-	for _, s := range statements {
-		if s.specifier != "" {
-			bounds = append(bounds, s)
-		}
+	return yes, no
+}
+
+// takeNamed takes the version that a statement names, and warns of ranges that do not
+// include it.
+func takeNamed(s packaging.PythonRange, ranges []packaging.PythonRange) (*chosenPython, error) {
+	warnings, err := contradictions(s, ranges)
+	if err != nil {
+		return nil, err
 	}
-	if len(bounds) == 0 {
-		f.project.Python = defaultPython
-		f.found("python", defaultPython, "default")
-		return nil
+	chosen, err := takePython(majorMinor(s.Text), s.Text, s.Position.String())
+	if err != nil {
+		return nil, err
 	}
-	// Only the first range is the project's own; a lock repeats it.
-	bound := bounds[0]
-	var fitting []string
-	for _, version := range pythons() {
-		ok, err := f.fits(version, bound)
+	chosen.warnings = append(warnings, chosen.warnings...)
+	return chosen, nil
+}
+
+// takePython takes a version, if there is an image of it; text is how it is written.
+func takePython(version, text, source string) (*chosenPython, error) {
+	if !slices.Contains(python.Versions(), version) {
+		return nil, &PythonError{Source: source, Wanted: text, Available: python.Versions()}
+	}
+	chosen := &chosenPython{version: version}
+	if python.Ended(version) {
+		month := python.EndOfSupport(version)[:len("2006-01")]
+		chosen.warn("%s asks for Python %s, whose security updates ended in %s", source, version, month)
+	}
+	value := version
+	if text != version {
+		value += " (" + text + ")"
+	}
+	chosen.found("python", value, source)
+	return chosen, nil
+}
+
+// takeRange takes the newest version of a range that is not newer than the default,
+// else the oldest of the newer ones.
+func takeRange(s packaging.PythonRange) (*chosenPython, error) {
+	versions := python.Versions()
+	standard := slices.Index(versions, python.DefaultVersion)
+	best := ""
+	for i, version := range versions {
+		ok, err := includes(s, version)
 		if err != nil {
-			return err
+			return nil, err
+		}
+		if ok && (best == "" || i <= standard) {
+			best = version
+		}
+	}
+	if best == "" {
+		return nil, &PythonError{Source: s.Position.String(), Wanted: s.Text, Available: versions}
+	}
+	return takePython(best, s.Text, s.Position.String())
+}
+
+// contradictions returns warnings of the ranges that do not include a version.
+func contradictions(s packaging.PythonRange, ranges []packaging.PythonRange) ([]string, error) {
+	n := notes{}
+	for _, other := range ranges {
+		ok, err := includes(other, majorMinor(s.Text))
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			n.warn("%s says Python %s, but %s says %s", s.Position, s.Text, other.Position, other.Text)
+		}
+	}
+	return n.warnings, nil
+}
+
+// includes reports whether a range includes some release of major.minor.
+func includes(s packaging.PythonRange, version string) (bool, error) {
+	// The image has a late release; .0 is there for a range such as ==3.12.
+	for _, patch := range []string{".99", ".0"} {
+		ok, err := s.Specifier.Check(version + patch)
+		if err != nil {
+			return false, &packaging.FileError{Position: s.Position, Err: fmt.Errorf("%q is no range of Python versions", s.Text)}
 		}
 		if ok {
-			fitting = append(fitting, version)
-		}
-	}
-	if len(fitting) == 0 {
-		return &PythonError{Source: bound.source, Wanted: bound.text, Available: pythons()}
-	}
-	// The newest that is not newer than the default, else the oldest of the newer.
-	chosen := fitting[0]
-	for _, version := range fitting {
-		if slices.Index(pythons(), version) <= slices.Index(pythons(), defaultPython) {
-			chosen = version
-		}
-	}
-	return f.exactly(statement{exact: chosen, text: bound.text, source: bound.source})
-}
-
-// exactly takes a version, when there is an image of it.
-func (f *finder) exactly(s statement) error {
-	if !slices.Contains(pythons(), s.exact) {
-		return &PythonError{Source: s.source, Wanted: s.text, Available: pythons()}
-	}
-	if month := ended(s.exact); month != "" {
-		f.warn("%s asks for Python %s, whose security updates ended in %s", s.source, s.exact, month)
-	}
-	f.project.Python = s.exact
-	value := s.exact
-	if s.text != s.exact {
-		value += " (" + s.text + ")"
-	}
-	f.found("python", value, s.source)
-	return nil
-}
-
-// fits says whether some release of major.minor satisfies a range.
-func (f *finder) fits(version string, s statement) (bool, error) {
-	specifiers, err := pep440.NewSpecifiers(s.specifier)
-	if err != nil {
-		file, line, _ := strings.Cut(s.source, ":")
-		number, _ := strconv.Atoi(line)
-		return false, &FileError{Path: file, Line: number, Err: fmt.Errorf("%q is no range of Python versions", s.text)}
-	}
-	// The image has a late release of the version; .0 is there for ==3.12 alone.
-	for _, patch := range []string{".99", ".0"} {
-		parsed, err := pep440.Parse(version + patch)
-		if err == nil && specifiers.Check(parsed) {
 			return true, nil
 		}
 	}
 	return false, nil
 }
 
-// statements are what the project's files say, the more exact first.
-func (f *finder) statements() []statement {
-	var found []statement
+// pythonStatements returns what the files of a project say about its Python, the more
+// specific first, and warnings of files that name no version. Text is the version of a
+// statement without a range.
+func pythonStatements(t *tree, m *manifest, lock *packaging.Lock) (found []packaging.PythonRange, warnings []string) {
 	for _, file := range []string{".python-version", "runtime.txt"} {
-		if s, ok := f.versionFile(file); ok {
-			found = append(found, s)
+		content, _ := t.read(file)
+		s, warning := parseVersionFile(file, content)
+		if s != nil {
+			found = append(found, *s)
+		} else if warning != "" {
+			warnings = append(warnings, warning)
 		}
 	}
-	if wanted := f.manifest.Project.RequiresPython; wanted != "" {
-		found = append(found, statement{specifier: wanted, text: wanted, source: f.lineOf("pyproject.toml", "requires-python")})
+	if text := m.Project.RequiresPython; text != "" {
+		found = append(found, packaging.PythonRange{Specifier: packaging.Specifier(text), Text: text, Position: m.Find("requires-python")})
 	}
-	if wanted, ok := f.manifest.Tool.Poetry.Dependencies["python"].(string); ok {
-		found = append(found, statement{
-			specifier: poetrySpecifier(wanted), text: wanted,
-			source: f.keyLine("pyproject.toml", "tool.poetry.dependencies", "python"),
-		})
+	text, _ := m.Tool.Poetry.Dependencies["python"].(string)
+	if specifier := packaging.PoetrySpecifier(text); specifier != "" {
+		found = append(found, packaging.PythonRange{Specifier: specifier, Text: text, Position: m.FindKey("tool.poetry.dependencies", "python")})
 	}
-	return append(found, f.otherPythons()...)
+	for _, one := range m.pipfile.Pythons() {
+		if exactVersion(one.Text) != "" {
+			found = append(found, one)
+		}
+	}
+	found = append(found, m.setup.Pythons...)
+	if lock.Python != nil {
+		found = append(found, *lock.Python)
+	}
+	return found, warnings
 }
 
-// versionLine is a version of CPython as tools write it: 3.12, 3.12.1, cpython-3.12,
-// python3.12, 3.14-dev, 3.13t.
-var versionLine = regexp.MustCompile(`^(?:c?python)?[-@]?(([0-9]+\.[0-9]+)(?:[-.+t]\S*)?)$`)
+// versionLine matches a version of CPython as tools write it: 3.12, 3.12.1,
+// cpython-3.12, python3.12, 3.14-dev, 3.13t.
+var versionLine = regexp.MustCompile(`^(?:c?python)?[-@]?([0-9]+\.[0-9]+(?:[-.+t]\S*)?)$`)
 
-// versionFile is the first line of a file that says which Python; the user is warned
-// when there are lines, and none of them does.
-func (f *finder) versionFile(file string) (statement, bool) {
-	content, _ := f.read(file)
-	problem := ""
+// parseVersionFile returns the first version in a file with one version a line, or nil
+// and a warning if lines of it name other things.
+func parseVersionFile(file string, content []byte) (s *packaging.PythonRange, warning string) {
 	for i, line := range strings.Split(string(content), "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		line = strings.TrimSpace(line)
+		at := packaging.Position{File: file, Line: i + 1}
 		if parts := versionLine.FindStringSubmatch(line); parts != nil {
-			return statement{exact: parts[2], text: parts[1], source: place(file, i+1)}, true
+			return &packaging.PythonRange{Text: parts[1], Position: at}, ""
 		}
 		if line != "" && strings.ContainsAny(line[:1], "<>=!~") {
-			return statement{specifier: line, text: line, source: place(file, i+1)}, true
+			return &packaging.PythonRange{Specifier: packaging.Specifier(line), Text: line, Position: at}, ""
 		}
-		if problem == "" && line != "" && line != "3" {
-			problem = fmt.Sprintf("%s says %q, which is no version of CPython and is passed over", place(file, i+1), line)
+		if warning == "" && line != "" && line != "3" {
+			warning = fmt.Sprintf("%s says %q, which is no version of CPython and is passed over", at, line)
 		}
 	}
-	if problem != "" {
-		f.warn("%s", problem)
-	}
-	return statement{}, false
+	return nil, warning
 }
 
-// majorMinor returns the first two numbers of a version, or nothing.
-func majorMinor(version string) string {
-	parts := strings.Split(strings.TrimSpace(version), ".")
-	if len(parts) < 2 {
+// leadingNumbers matches the first two numbers of a version.
+var leadingNumbers = regexp.MustCompile(`^[0-9]+\.[0-9]+`)
+
+// majorMinor returns the first two numbers of a version, such as 3.14-dev, or nothing.
+func majorMinor(version string) string { return leadingNumbers.FindString(strings.TrimSpace(version)) }
+
+// exactVersion is majorMinor for a version of numbers alone, such as 3.13 or 3.13.2.
+func exactVersion(version string) string {
+	found := majorMinor(version)
+	if rest := strings.TrimPrefix(strings.TrimSpace(version), found); rest != "" && rest[0] != '.' {
 		return ""
 	}
-	for _, part := range parts[:2] {
-		if _, err := strconv.Atoi(part); err != nil {
-			return ""
-		}
-	}
-	return parts[0] + "." + parts[1]
-}
-
-// poetrySpecifier writes a constraint of Poetry's as PEP 440 does: ^1.2 and ~1.2,
-// and a bare version. Alternatives, with | or ||, have the form of go-pep440-version.
-func poetrySpecifier(constraint string) string {
-	var alternatives []string
-	for _, alternative := range strings.Split(strings.ReplaceAll(constraint, "||", "|"), "|") {
-		var parts []string
-		for _, part := range strings.FieldsFunc(alternative, func(char rune) bool { return char == ',' }) {
-			part = strings.TrimSpace(part)
-			switch {
-			case part == "" || part == "*":
-			case strings.HasPrefix(part, "^"):
-				version := strings.TrimSpace(part[1:])
-				parts = append(parts, ">="+version, "<"+next(version, true))
-			case strings.HasPrefix(part, "~") && !strings.HasPrefix(part, "~="):
-				version := strings.TrimSpace(part[1:])
-				parts = append(parts, ">="+version, "<"+next(version, false))
-			case part[0] >= '0' && part[0] <= '9':
-				parts = append(parts, "=="+part)
-			default:
-				parts = append(parts, part)
-			}
-		}
-		if len(parts) == 0 {
-			return ""
-		}
-		alternatives = append(alternatives, strings.Join(parts, ","))
-	}
-	return strings.Join(alternatives, "||")
-}
-
-// next is the first version that ^version, or ~version, leaves out.
-func next(version string, caret bool) string {
-	parts := strings.Split(version, ".")
-	numbers := make([]int, len(parts))
-	for i, part := range parts {
-		numbers[i], _ = strconv.Atoi(part)
-	}
-	at := min(1, len(numbers)-1)
-	if caret {
-		at = 0
-		for at < len(numbers)-1 && numbers[at] == 0 {
-			at++
-		}
-	}
-	out := make([]string, 0, at+1)
-	for i := range at + 1 {
-		number := numbers[i]
-		if i == at {
-			number++
-		}
-		out = append(out, strconv.Itoa(number))
-	}
-	return strings.Join(out, ".")
+	return found
 }

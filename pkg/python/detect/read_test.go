@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/packaging"
 )
 
 const fastapi = "from fastapi import FastAPI\n\napp = FastAPI()\n"
@@ -92,14 +93,14 @@ func TestErrors(t *testing.T) {
 			"uv.lock:1:11: incomplete number",
 		},
 		"wrong type":             {Options{}, []string{"pyproject.toml", "[project]\nname = 3\n"}, as[*settings.Error], ""},
-		"invalid JSON":           {Options{}, []string{"Pipfile", "", "Pipfile.lock", "{\n\n"}, as[*FileError], "Pipfile.lock:3: it is not JSON: unexpected end of JSON input"},
-		"absent include":         {Options{}, []string{"requirements.txt", "flask\n-r more/base.txt\n"}, as[*FileError], `requirements.txt:2: it includes "more/base.txt", which is not in the directory`},
-		"include above":          {Options{}, []string{"requirements.txt", "-r ../base.txt\n"}, as[*FileError], `requirements.txt:1: it includes "../base.txt", which is not in the directory`},
-		"include for a terminal": {Options{}, []string{"requirements.txt", "-r \x1b[31mbase.txt\n"}, as[*FileError], `requirements.txt:1: it includes "\x1b[31mbase.txt", which is not in the directory`},
+		"invalid JSON":           {Options{}, []string{"Pipfile", "", "Pipfile.lock", "{\n\n"}, as[*packaging.FileError], "Pipfile.lock:3: it is not JSON: unexpected end of JSON input"},
+		"absent include":         {Options{}, []string{"requirements.txt", "flask\n-r more/base.txt\n"}, as[*packaging.FileError], `requirements.txt:2: it includes "more/base.txt", which is not in the directory`},
+		"include above":          {Options{}, []string{"requirements.txt", "-r ../base.txt\n"}, as[*packaging.FileError], `requirements.txt:1: it includes "../base.txt", which is not in the directory`},
+		"include for a terminal": {Options{}, []string{"requirements.txt", "-r \x1b[31mbase.txt\n"}, as[*packaging.FileError], `requirements.txt:1: it includes "\x1b[31mbase.txt", which is not in the directory`},
 		"no range": {
 			Options{},
 			[]string{"pyproject.toml", "[project]\nname = 'a'\nrequires-python = 'three'\n"},
-			as[*FileError],
+			as[*packaging.FileError],
 			`pyproject.toml:3: "three" is no range of Python versions`,
 		},
 		"no such Python": {
@@ -112,13 +113,13 @@ func TestErrors(t *testing.T) {
 		"JSON of another type": {
 			Options{},
 			[]string{"Pipfile", "", "Pipfile.lock", "{\n\"_meta\": {\n\"hash\": 3}}"},
-			as[*FileError],
+			as[*packaging.FileError],
 			"Pipfile.lock:3: _meta.hash is of the type number, which is not that of a lock",
 		},
 		"no object of JSON": {
 			Options{},
 			[]string{"Pipfile", "", "Pipfile.lock", "[]"},
-			as[*FileError],
+			as[*packaging.FileError],
 			"Pipfile.lock:1: all of it is of the type array, which is not that of a lock",
 		},
 		"a factory alone": {
@@ -130,13 +131,13 @@ func TestErrors(t *testing.T) {
 		"from git without a lock": {
 			Options{},
 			[]string{"main.py", fastapi, "pyproject.toml", "[project]\nname = 'a'\ndependencies = ['fastapi', 'My.Core']\n[tool.uv.sources]\nmy_core = {git = 'x'}\n"},
-			as[*FileError],
+			as[*packaging.FileError],
 			"pyproject.toml:5: where my-core comes from is read with uv.lock only: run uv lock",
 		},
 		"from an index without a lock, for tests": {
 			Options{},
 			[]string{"main.py", fastapi, "pyproject.toml", "[project]\nname = 'a'\n[dependency-groups]\ndev = ['core']\n[tool.uv.sources]\ncore = [{index = 'x'}]\n"},
-			as[*FileError],
+			as[*packaging.FileError],
 			"pyproject.toml:6: where core comes from is read with uv.lock only: run uv lock",
 		},
 		"no object": {Options{App: "main"}, []string{"main.py", fastapi}, as[*NoSuchAppError], `--entrypoint: the app "main": it has to be module:attribute, such as main:app`},
@@ -156,7 +157,7 @@ func TestErrors(t *testing.T) {
 		"older than its source": {
 			Options{},
 			[]string{"requirements.in", "flask\nredis\n", "requirements.txt", "flask==3.1.3 --hash=sha256:00\n"},
-			as[*LockError],
+			as[*packaging.LockError],
 			"requirements.txt does not match requirements.in: redis is not in it; run uv pip compile --generate-hashes requirements.in -o requirements.txt",
 		},
 	} {
@@ -323,7 +324,7 @@ func TestWarnings(t *testing.T) {
 		"no version of CPython": {[]string{".python-version", "\n# a\npypy3.10\x1b[31m\nother\n"}, `.python-version:3 says "pypy3.10\x1b[31m", which is no version of CPython and is passed over`},
 		"no dependencies":       {[]string{"requirements/app.txt", "fastapi\n"}, "no dependencies are written down, and main.py needs some: name them in requirements.txt, or lock them with uv, Poetry or Pipenv"},
 		"a password":            {[]string{"requirements.txt", "a https://me:secret@host/a\n"}, `requirements.txt:1 is no requirement that can be understood: "a https://…@host/a"`},
-		"a control sequence":    {[]string{"Procfile", "web: uvicorn \x1b[2J:app\n"}, "Procfile:1 names the app  [2J:app, which is passed over: it is not module:attribute"},
+		"a control sequence":    {[]string{"Procfile", "web: uvicorn \x1b[2J:app\n"}, "Procfile:1 names the app :app, which is passed over: it is not module:attribute"},
 		"PDM":                   {[]string{"pyproject.toml", "project.dependencies = ['fastapi']\n", "pdm.lock", ""}, "pdm.lock is not read, so that every build may get other versions: write what it has into requirements.txt, as pdm export --prod -o requirements.txt does"},
 		"a lock of pip":         {[]string{"pylock.toml", ""}, "pylock.toml is not read, so that every build may get other versions: write what it has into requirements.txt"},
 	} {
@@ -398,24 +399,6 @@ func TestLowPort(t *testing.T) {
 	}
 }
 
-func TestParseRequirement(t *testing.T) {
-	for text, want := range map[string]requirement{
-		"Flask":                              {Name: "flask"},
-		"a.b_c--d >=1 , <2":                  {Name: "a-b-c-d", Specifier: ">=1 , <2"},
-		"x[B_a, a] (==1.0) ; python < '3'":   {Name: "x", Extras: []string{"a", "b-a"}, Specifier: "==1.0", Marker: "python < '3'"},
-		"x @ git+https://h.example/r@v1 ; a": {Name: "x", URL: "git+https://h.example/r@v1", Marker: "a"},
-	} {
-		if got, ok := parseRequirement(text); !ok || !cmp.Equal(want, got) {
-			t.Errorf("%q is %+v, %t", text, got, ok)
-		}
-	}
-	for _, text := range []string{"", "-e x", "[a]", "x[a", "x y", "_x", "./x"} {
-		if got, ok := parseRequirement(text); ok {
-			t.Errorf("%q is %+v", text, got)
-		}
-	}
-}
-
 func TestPreference(t *testing.T) {
 	named := "[project]\nname = 'a'\ndependencies = ['fastapi']\n"
 	for name, test := range map[string]struct {
@@ -443,13 +426,6 @@ func TestPreference(t *testing.T) {
 		if test.warn != "" && !strings.Contains(strings.Join(found.Warnings, "\n"), test.warn) {
 			t.Errorf("%s: the warnings are %q", name, found.Warnings)
 		}
-	}
-}
-
-func TestPythonJSON(t *testing.T) {
-	got := pythonJSON(map[string]any{"b": []any{int64(1), 1.0, true, nil}, "a": "ä😀\"\\\n\x01\x7f/"}, ", ", ": ")
-	if want := `{"a": "\u00e4\ud83d\ude00\"\\\n\u0001` + "\x7f" + `/", "b": [1, 1.0, true, null]}`; got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 

@@ -1,170 +1,110 @@
 package detect
 
 import (
-	"path"
+	"cmp"
 	"slices"
 	"strconv"
-	"strings"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/syntax"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python"
 )
 
-// serverVersion is the version of a server that is installed when a project names
-// none: the newest as of 2026-11 that runs on the version of Python.
-func serverVersion(server, python string) string {
-	switch {
-	case server == "uvicorn" && python == "3.8":
-		return "0.33.0"
-	case server == "uvicorn" && python == "3.9":
-		return "0.39.0"
-	case server == "uvicorn":
-		return "0.54.0"
-	case server == "hypercorn" && (python == "3.8" || python == "3.9"):
-		return "0.17.3"
-	case server == "hypercorn":
-		return "0.18.0"
-	case python == "3.8" || python == "3.9":
-		return "23.0.0"
-	}
-	return "27.0.1"
+// serverVersion is the version of a server for some versions of Python.
+type serverVersion struct {
+	server, version string
+	// pythons are the versions of Python that it is for; all others without any.
+	pythons []string
 }
 
-// server chooses the server, and adds it when the project does not name it.
-func (f *finder) server() error {
-	app := f.project.App
+// serverVersions returns the versions of servers that are installed if a project names
+// none: the newest as of 2026-11 for each version of Python.
+func serverVersions() []serverVersion {
+	return []serverVersion{
+		{"uvicorn", "0.33.0", []string{"3.8"}},
+		{"uvicorn", "0.39.0", []string{"3.9"}},
+		{"uvicorn", "0.54.0", nil},
+		{"hypercorn", "0.17.3", []string{"3.8", "3.9"}},
+		{"hypercorn", "0.18.0", nil},
+		{"gunicorn", "23.0.0", []string{"3.8", "3.9"}},
+		{"gunicorn", "27.0.1", nil},
+	}
+}
+
+// versionFor returns the version of a server for a version of Python.
+func versionFor(server, python string) string {
+	versions := serverVersions()
+	at := slices.IndexFunc(versions, func(one serverVersion) bool {
+		return one.server == server && (len(one.pythons) == 0 || slices.Contains(one.pythons, python))
+	})
+	return versions[at].version
+}
+
+// chosenServer is the server of an app.
+type chosenServer struct {
+	name string
+	// extra is the requirement to install as the project does not have the server, or
+	// empty.
+	extra string
+	notes
+}
+
+// chooseServer returns the server of an app; nothing without an app.
+func chooseServer(app *App, packages installed, python string) chosenServer {
+	chosen := chosenServer{}
 	if app == nil {
-		return nil
+		return chosen
 	}
-	if app.Framework == "django" && f.installs("whitenoise") {
-		// It imports the settings, which may ask for what no build has.
-		f.warn("whitenoise serves what collectstatic has collected, and a generated Dockerfile does not run that: have it written by kubectl pyflow init, and add the command")
+	chosen.name = app.Server
+	if app.Framework == "django" && packages.has("whitenoise") {
+		// collectstatic imports the settings, which may ask for what no build has.
+		chosen.warn("whitenoise serves what collectstatic has collected, and a generated Dockerfile does not run that: have it written by kubectl pyflow init, and add the command")
 	}
-	if app.Server == "uvicorn" && !f.installs("uvicorn") && f.installs("hypercorn") {
-		app.Server = "hypercorn"
+	if chosen.name == "uvicorn" && !packages.has("uvicorn") && packages.has("hypercorn") {
+		chosen.name = "hypercorn"
 	}
-	if len(f.installed()) == 0 {
-		f.warn("no dependencies are written down, and %s needs some: name them in requirements.txt, or lock them with uv, Poetry or Pipenv", app.File)
+	if len(packages) == 0 {
+		chosen.warn("no dependencies are written down, and %s needs some: name them in requirements.txt, or lock them with uv, Poetry or Pipenv", app.File)
 	}
-	if source := f.sourceOf(app.Server); source != "" {
-		f.found("server", app.Server, source)
-		return nil
+	one, ok := packages.find(chosen.name)
+	switch {
+	case ok && one.Name == chosen.name:
+		chosen.found("server", chosen.name, one.Position.String())
+	case ok:
+		chosen.found("server", chosen.name, "comes with "+one.Name)
+	default:
+		chosen.extra = chosen.name + "==" + versionFor(chosen.name, python)
+		chosen.found("server", chosen.extra, "default")
+		chosen.warn("%s is not among the dependencies, so %s is installed; add it to have its version locked", chosen.name, chosen.extra)
 	}
-	for _, one := range f.installed() {
-		if one.brings(app.Server) {
-			f.found("server", app.Server, "comes with "+one.Name)
-			return nil
-		}
-	}
-	extra := app.Server + "==" + serverVersion(app.Server, f.project.Python)
-	f.project.Extra = append(f.project.Extra, extra)
-	f.found("server", extra, "default")
-	f.warn("%s is not among the dependencies, so %s is installed; add it to have its version locked", app.Server, extra)
-	return nil
+	return chosen
 }
 
-// sourceOf is where an installed package is named, or nothing.
-func (f *finder) sourceOf(name string) string {
-	for _, one := range f.installed() {
-		if one.Name == name {
-			return one.Source
-		}
-	}
-	return ""
-}
-
-// firstPort is the first one that is open to everybody.
+// firstPort is the first port that needs no root.
 const firstPort = 1024
 
-// port finds where the app listens.
-func (f *finder) port() error {
-	f.project.Port = DefaultPort
+// chosenPort is the port that an app listens on.
+type chosenPort struct {
+	number int
+	notes
+}
+
+// choosePort returns the port of the user, else the first that a file names, else the
+// default.
+func choosePort(hints []hint, options Options) chosenPort {
+	chosen := chosenPort{number: python.DefaultPort}
 	source := "default"
-	if f.options.Port != 0 {
-		f.project.Port, source = f.options.Port, f.options.PortSource
-		if source == "" {
-			source = "--port"
+	hinted := slices.IndexFunc(hints, func(h hint) bool { return h.port != 0 })
+	switch {
+	case options.Port != 0:
+		chosen.number, source = options.Port, cmp.Or(options.PortSource, "--port")
+		if options.Port < firstPort {
+			chosen.warn("%s says port %d, which needs root on some clusters, and the service is not root: choose one from %d on", source, options.Port, firstPort)
 		}
-		if f.project.Port < firstPort {
-			f.warn("%s says port %d, which needs root on some clusters, and the service is not root: choose one from %d on", source, f.project.Port, firstPort)
-		}
-	} else {
-		for _, h := range f.hints(f.manifest) {
-			if h.port == 0 {
-				continue
-			}
-			if h.port < firstPort {
-				f.warn("%s says port %d, which needs root; the service is not root and listens on %d", h.source, h.port, DefaultPort)
-			} else {
-				f.project.Port, source = h.port, h.source
-			}
-			break
-		}
+	case hinted < 0:
+	case hints[hinted].port < firstPort:
+		chosen.warn("%s says port %d, which needs root; the service is not root and listens on %d", hints[hinted].source, hints[hinted].port, chosen.number)
+	default:
+		chosen.number, source = hints[hinted].port, hints[hinted].source
 	}
-	f.found("port", strconv.Itoa(f.project.Port), source)
-	return nil
-}
-
-// django finds a Django project by its manage.py or its settings, whose apps are in
-// wsgi.py and asgi.py.
-func (f *finder) django() bool {
-	var wsgi, asgi []candidate
-	for _, file := range f.modules {
-		if aside(file) || f.below(file) != "" {
-			continue
-		}
-		base := path.Base(file)
-		if base != "wsgi.py" && base != "asgi.py" {
-			continue
-		}
-		found := f.candidates(file)
-		named := func(c candidate) bool { return c.name == "application" }
-		for _, c := range found {
-			// Beside the application are those that it is made of.
-			if c.value.framework != "django" || c.value.factory || !named(c) && slices.ContainsFunc(found, named) {
-				continue
-			}
-			if c.value.asgi {
-				asgi = append(asgi, c)
-			} else {
-				wsgi = append(wsgi, c)
-			}
-		}
-	}
-	if len(wsgi) > 1 {
-		// manage.py says which settings are meant, and so which package.
-		if setting := f.settings(); setting != "" {
-			first, _, _ := strings.Cut(setting, ".")
-			match := func(c candidate) bool { return path.Base(path.Dir(c.file)) != first }
-			if kept := slices.DeleteFunc(slices.Clone(wsgi), match); len(kept) == 1 {
-				wsgi, asgi = kept, slices.DeleteFunc(asgi, match)
-			}
-		}
-	}
-	if len(wsgi) > 1 || len(wsgi) == 0 && len(asgi) != 1 {
-		return false
-	}
-	chosen := wsgi
-	if len(asgi) == 1 && (len(wsgi) == 0 || !f.installs("gunicorn") && (f.installs("uvicorn") || f.installs("daphne") || f.installs("hypercorn"))) {
-		chosen = asgi
-	}
-	f.keepCandidate(chosen[0])
-	return true
-}
-
-// settings is the module that manage.py gives as DJANGO_SETTINGS_MODULE, or nothing.
-func (f *finder) settings() string {
-	for _, file := range f.modules {
-		m := f.module(file)
-		if path.Base(file) != "manage.py" || f.below(file) != "" || m == nil {
-			continue
-		}
-		for _, call := range m.calls {
-			if key, ok := syntax.Text(call.Argument("", 0)); ok && key == "DJANGO_SETTINGS_MODULE" {
-				if value, ok := syntax.Text(call.Argument("", 1)); ok {
-					return value
-				}
-			}
-		}
-	}
-	return ""
+	chosen.found("port", strconv.Itoa(chosen.number), source)
+	return chosen
 }

@@ -1,8 +1,6 @@
 package detect
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -10,13 +8,11 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"unicode/utf16"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/syntax"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/packaging"
 )
 
-// Bounds of what is read: a project with more is no less a project, what is beyond
-// is not looked at.
+// Limits of what is read: a larger project is read in part.
 const (
 	maxFile    = 1 << 20
 	maxLock    = 64 << 20
@@ -25,27 +21,70 @@ const (
 	maxDepth   = 12
 )
 
-// tree is a project's directory.
+// tree is the directory of a project: the names of its code, and the contents of its
+// files, each read once.
 type tree struct {
 	files fs.FS
+	// dir is the directory as the user named it.
+	dir string
 	// modules are the Python files in which an app may be, and dirs the directories
-	// that were walked, both sorted.
+	// that were walked; both are sorted.
 	modules, dirs []string
-	// projects are the directories of projects below the top.
+	// projects are the directories below the top that are projects themselves, sorted.
 	projects []string
+	// contents are the files that were read; nil for one that does not exist.
 	contents map[string][]byte
-	parsed   map[string]*module
-	// values are what lookup found, by file:name, and evaluated counts its steps.
-	values    map[string]*value
-	evaluated int
-	warnings  []string
-	// err is the first file that is there and can not be read.
+	warnings []string
+	// err is about the first file that exists and cannot be read.
 	err error
 }
 
-// passed are the directories without a project's own code, beside those that start
-// with a dot.
-func passed(name string) bool {
+// openTree walks a directory; dir is its name as the user gave it.
+func openTree(files fs.FS, dir string) (*tree, error) {
+	t := &tree{files: files, dir: dir, contents: map[string][]byte{}}
+	entries := 0
+	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
+		switch entries++; {
+		case err != nil && name == ".":
+			return err
+		case err != nil:
+			t.warn("%s cannot be read and is left out", name)
+			return fs.SkipDir
+		case entries > maxEntries:
+			t.warn("the directory has more than %d entries, the others were not looked at", maxEntries)
+			return fs.SkipAll
+		}
+		return t.visit(name, entry)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the directory: %w", err)
+	}
+	slices.Sort(t.projects)
+	t.projects = slices.Compact(t.projects)
+	return t, nil
+}
+
+// visit takes one entry of the directory.
+func (t *tree) visit(name string, entry fs.DirEntry) error {
+	switch {
+	case name == ".":
+	case entry.IsDir():
+		if isGenerated(entry.Name()) || strings.Count(name, "/") >= maxDepth {
+			return fs.SkipDir
+		}
+		t.dirs = append(t.dirs, name)
+	case strings.HasSuffix(name, ".py") && entry.Type().IsRegular() && len(t.modules) < maxModules:
+		t.modules = append(t.modules, name)
+	}
+	if dir := path.Dir(name); dir != "." && !entry.IsDir() && isProjectFile(entry.Name()) && path.Base(dir) != "requirements" && !isAside(dir+"/main.py") {
+		t.projects = append(t.projects, dir)
+	}
+	return nil
+}
+
+// isGenerated reports whether a directory has no code of the project: what tools
+// install or write, and hidden directories.
+func isGenerated(name string) bool {
 	switch name {
 	case "venv", "env", "node_modules", "__pycache__", "__pypackages__", "site-packages", "build", "dist", "htmlcov":
 		return true
@@ -53,109 +92,77 @@ func passed(name string) bool {
 	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".egg-info")
 }
 
-// aside are directories and files whose apps are not the project's.
-func aside(file string) bool {
-	parts := strings.Split(file, "/")
-	for _, dir := range parts[:len(parts)-1] {
-		dir = strings.ToLower(dir)
-		if strings.HasSuffix(dir, "_tests") || strings.HasSuffix(dir, "-tests") {
-			return true
-		}
-		switch dir {
-		case "test", "tests", "e2e", "testing", "example", "examples", "doc", "docs", "script", "scripts", "bench", "benchmark", "benchmarks",
-			"sample", "samples", "demo", "demos", "notebooks", "tools", "hack", "ci", "alembic", "migrations", "versions":
-			return true
-		}
-	}
-	base := parts[len(parts)-1]
-	return strings.HasPrefix(base, "test_") || strings.HasSuffix(base, "_test.py") ||
-		base == "tests.py" || base == "conftest.py" || base == "setup.py" || base == "noxfile.py" || base == "tasks.py" || base == "fabfile.py"
+// isAside reports whether a file is beside the service itself, by its path: tests,
+// examples, documentation, scripts, migrations.
+func isAside(file string) bool {
+	dir, base := path.Split(file)
+	return slices.ContainsFunc(strings.Split(dir, "/"), isAsideDir) || strings.HasPrefix(base, "test_") || strings.HasSuffix(base, "_test.py") ||
+		slices.Contains([]string{"tests.py", "conftest.py", "setup.py", "noxfile.py", "tasks.py", "fabfile.py"}, base)
 }
 
-// newTree walks the directory.
-func newTree(files fs.FS) (*tree, error) {
-	t := &tree{files: files, contents: map[string][]byte{}, parsed: map[string]*module{}, values: map[string]*value{}}
-	entries := 0
-	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
-		switch entries++; {
-		case err != nil && name == ".":
-			return err
-		case err != nil:
-			t.warn("%s can not be read and is left out", name)
-			return fs.SkipDir
-		case entries > maxEntries:
-			t.warn("the directory has more than %d entries, the others were not looked at", maxEntries)
-			return fs.SkipAll
-		case name == ".":
-		case entry.IsDir():
-			if passed(entry.Name()) || strings.Count(name, "/") >= maxDepth {
-				return fs.SkipDir
-			}
-			t.dirs = append(t.dirs, name)
-		case strings.HasSuffix(name, ".py") && entry.Type().IsRegular() && len(t.modules) < maxModules:
-			t.modules = append(t.modules, name)
-		}
-		if isProjectFile(entry.Name()) && !entry.IsDir() && strings.Contains(name, "/") && !aside(path.Dir(name)+"/main.py") {
-			t.projects = append(t.projects, path.Dir(name))
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the directory: %w", err)
-	}
-	slices.Sort(t.projects)
-	t.projects = slices.Compact(t.projects)
-	t.projects = slices.DeleteFunc(t.projects, func(dir string) bool {
-		return path.Base(dir) == "requirements"
-	})
-	return t, nil
-}
-
-// isProjectFile says whether a file makes its directory a project's.
-func isProjectFile(name string) bool {
-	switch name {
-	case "pyproject.toml", "requirements.txt", "setup.cfg", "setup.py", "Pipfile":
+func isAsideDir(dir string) bool {
+	dir = strings.ToLower(dir)
+	switch dir {
+	case "test", "tests", "e2e", "testing", "example", "examples", "doc", "docs", "script", "scripts", "bench", "benchmark", "benchmarks",
+		"sample", "samples", "demo", "demos", "notebooks", "tools", "hack", "ci", "alembic", "migrations", "versions":
 		return true
 	}
-	return false
+	return strings.HasSuffix(dir, "_tests") || strings.HasSuffix(dir, "-tests")
 }
 
-// below returns the project below the top in which a file is, or nothing.
-func (t *tree) below(file string) string {
-	for _, dir := range t.projects {
-		if strings.HasPrefix(file, dir+"/") {
-			return dir
-		}
-	}
-	return ""
+// projectFiles returns the names of the files that make a directory a project.
+func projectFiles() []string {
+	return []string{packaging.PyprojectFile, packaging.SetupPyFile, packaging.SetupCfgFile, "requirements.txt", packaging.PipfileFile}
 }
 
-// read returns a file's content; a file that is not there, is not a regular one, or
-// is a link that leaves the directory has none.
-func (t *tree) read(name string) ([]byte, bool) {
-	if content, known := t.contents[name]; known {
-		return content, content != nil
+func isProjectFile(name string) bool { return slices.Contains(projectFiles(), name) }
+
+// isProject reports whether the top of the directory is a Python project.
+func (t *tree) isProject() bool {
+	return slices.ContainsFunc(projectFiles(), t.has) || t.isDir("requirements") ||
+		slices.ContainsFunc(t.modules, func(file string) bool { return !strings.Contains(file, "/") })
+}
+
+// isOwn reports whether a file is code of the service: it is not aside, and not in a
+// project below the top.
+func (t *tree) isOwn(file string) bool { return !isAside(file) && !t.isBelow(file) }
+
+// isBelow reports whether a file is in a project below the top.
+func (t *tree) isBelow(file string) bool {
+	return slices.ContainsFunc(t.projects, func(dir string) bool { return strings.HasPrefix(file, dir+"/") })
+}
+
+// read returns the content of a file as packaging.Text returns it; ok is false for a
+// file that does not exist, is not a regular one, is too large, or is a link that
+// leaves the directory.
+func (t *tree) read(name string) (content []byte, ok bool) {
+	content, known := t.contents[name]
+	if !known {
+		content = t.load(name)
+		t.contents[name] = content
 	}
-	content := t.load(name)
-	t.contents[name] = content
 	return content, content != nil
+}
+
+// sizeLimit returns the size up to which a file is read.
+func sizeLimit(name string) int64 {
+	if strings.HasSuffix(name, ".lock") || strings.HasSuffix(name, ".txt") {
+		return maxLock
+	}
+	return maxFile
 }
 
 func (t *tree) load(name string) []byte {
 	if !fs.ValidPath(name) {
 		return nil
 	}
-	limit := int64(maxFile)
-	if strings.HasSuffix(name, ".lock") || strings.HasSuffix(name, ".txt") {
-		limit = maxLock
-	}
+	limit := sizeLimit(name)
 	info, err := fs.Stat(t.files, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.Is(err, fs.ErrPermission):
-		t.fail(fmt.Errorf("read %s: %w", name, err))
-		return nil
+		return t.fail(name, err)
 	case err != nil:
 		if linked, lerr := fs.Lstat(t.files, name); lerr == nil && linked.Mode()&fs.ModeSymlink != 0 {
 			t.warn("%s is a link out of the directory, or to nothing, and is not read", name)
@@ -169,97 +176,63 @@ func (t *tree) load(name string) []byte {
 	}
 	file, err := t.files.Open(name)
 	if err != nil {
-		t.fail(fmt.Errorf("read %s: %w", name, err))
-		return nil
+		return t.fail(name, err)
 	}
 	defer file.Close() //nolint:errcheck // nothing was written
 	content, err := io.ReadAll(io.LimitReader(file, limit))
 	if err != nil {
-		t.fail(fmt.Errorf("read %s: %w", name, err))
-		return nil
+		return t.fail(name, err)
 	}
-	return decoded(content)
+	if content = packaging.Text(content); content == nil {
+		content = []byte{} // it exists
+	}
+	return content
 }
 
-// decoded is a text without its byte order mark, in UTF-8 if the mark says UTF-16, as
-// PowerShell writes.
-func decoded(content []byte) []byte {
-	var order binary.ByteOrder
-	switch {
-	case bytes.HasPrefix(content, []byte("\xff\xfe")):
-		order = binary.LittleEndian
-	case bytes.HasPrefix(content, []byte("\xfe\xff")):
-		order = binary.BigEndian
-	default:
-		return bytes.TrimPrefix(content, []byte("\ufeff"))
-	}
-	var units []uint16
-	for i := 2; i+1 < len(content); i += 2 {
-		units = append(units, order.Uint16(content[i:]))
-	}
-	return []byte(string(utf16.Decode(units)))
-}
+// forget frees the content of a file, which still exists.
+func (t *tree) forget(name string) { t.contents[name] = []byte{} }
 
-// has says whether a file is there and can be read.
+// has reports whether a file exists and can be read.
 func (t *tree) has(name string) bool {
 	_, ok := t.read(name)
 	return ok
 }
 
-// isDir says whether a directory is there.
+// present returns those of the files that exist, sorted, each once.
+func (t *tree) present(names ...string) []string {
+	var found []string
+	for _, name := range names {
+		if t.has(name) {
+			found = append(found, name)
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// isDir reports whether a directory exists.
 func (t *tree) isDir(name string) bool {
 	info, err := fs.Stat(t.files, name)
 	return err == nil && info.IsDir()
 }
 
-func (t *tree) fail(err error) {
+// exists reports whether there is anything of that name, readable or not.
+func (t *tree) exists(name string) bool {
+	_, err := fs.Stat(t.files, name)
+	return err == nil
+}
+
+// fail keeps the first error, and returns the content of a file that was not read.
+func (t *tree) fail(name string, err error) []byte {
 	if t.err == nil {
-		t.err = err
+		t.err = fmt.Errorf("read %s: %w", name, err)
 	}
+	return nil
 }
 
 func (t *tree) warn(format string, args ...any) {
 	t.warnings = append(t.warnings, fmt.Sprintf(format, args...))
 }
 
-// module returns a Python file, read; nil when it is not there.
-func (t *tree) module(file string) *module {
-	if m, known := t.parsed[file]; known {
-		return m
-	}
-	t.parsed[file] = nil
-	content, ok := t.read(file)
-	if !ok {
-		return nil
-	}
-	m := newModule(file, syntax.Parse(content))
-	t.parsed[file] = m
-	// It is there, and not needed again.
-	t.contents[file] = []byte{}
-	return m
-}
-
-// lineOf returns file:line of the first line that holds the text, or the file.
-func (t *tree) lineOf(file, text string) string {
-	content, _ := t.read(file)
-	if at := strings.Index(string(content), text); at >= 0 && text != "" {
-		return place(file, 1+strings.Count(string(content[:at]), "\n"))
-	}
-	return file
-}
-
-// place is file:line.
-func place(file string, line int) string {
-	if line == 0 {
-		return file
-	}
-	return fmt.Sprintf("%s:%d", file, line)
-}
-
-// join is a path below the directory as the user named it.
-func join(dir, name string) string {
-	if dir == "" || dir == "." {
-		return name
-	}
-	return strings.TrimSuffix(dir, "/") + "/" + name
-}
+// place returns the position of a line of a file as text.
+func place(file string, line int) string { return packaging.Position{File: file, Line: line}.String() }

@@ -25,6 +25,9 @@ type Position struct {
 	Line int
 }
 
+// IsZero reports whether the place is not known.
+func (p Position) IsZero() bool { return p == Position{} }
+
 // String returns file:line, or the file alone without a line.
 func (p Position) String() string {
 	if p.Line == 0 {

@@ -43,10 +43,14 @@ type RequirementLine struct {
 // Direct reports whether the project itself asks for the requirement, as far as the
 // comments of the tool that wrote the file show.
 func (l RequirementLine) Direct() bool {
-	return len(l.Via) == 0 || slices.ContainsFunc(l.Via, func(via string) bool {
-		return strings.HasPrefix(via, "-r ") || strings.HasPrefix(via, "-e ") || strings.Contains(via, "(") ||
-			strings.Contains(via, ".in") || strings.HasSuffix(via, ".txt")
-	})
+	return len(l.Via) == 0 || slices.ContainsFunc(l.Via, isFile)
+}
+
+// isFile reports whether what needs a requirement is a file: "-r dev.in", "dev.in" or
+// "shop (pyproject.toml)". Constraints, as in "-c base.txt", need nothing.
+func isFile(via string) bool {
+	option, _, _ := strings.Cut(via, " ")
+	return option == "-r" || option == "-e" || option != "-c" && (strings.Contains(via, "(") || strings.Contains(via, ".in") || strings.HasSuffix(via, ".txt"))
 }
 
 // Option is an option of a requirements file.

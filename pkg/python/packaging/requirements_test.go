@@ -116,8 +116,8 @@ func TestRequirementsExactAndHashed(t *testing.T) {
 }
 
 func TestRequirementsDirect(t *testing.T) {
-	got, _ := ReadRequirements(tree("r.txt", "a\nb # via -r x\nc # via b\nd # via x.in\ne # via shop (setup.py)\n"), "r.txt")
-	if diff := cmp.Diff([]string{"a", "b", "d", "e"}, Names(got.Direct())); diff != "" || len(got.All()) != 5 {
+	got, _ := ReadRequirements(tree("r.txt", "a\nb # via -r x\nc # via b\nd # via x.in\ne # via shop (setup.py)\nf # via -c x.txt\n"), "r.txt")
+	if diff := cmp.Diff([]string{"a", "b", "d", "e"}, Names(got.Direct())); diff != "" || len(got.All()) != 6 {
 		t.Error(diff)
 	}
 }

@@ -158,7 +158,7 @@ func (s *Setup) addScript(script *setupScript) {
 		s.Paths = append(s.Paths, joinedPath(call))
 		name := call.Name[strings.LastIndex(call.Name, ".")+1:]
 		compiles := name == "Extension" || name == "cythonize" || name == "setup" && call.Argument("ext_modules", -1) != nil
-		if compiles && s.Extensions == (Position{}) {
+		if compiles && s.Extensions.IsZero() {
 			s.Extensions = at
 		}
 		if python, ok := syntax.Text(call.Argument("python_requires", -1)); ok && name == "setup" {
