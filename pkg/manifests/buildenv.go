@@ -20,30 +20,30 @@ const (
 	// way of the script in the Task. Its dash keeps it from being a variable.
 	wrapRunKey = "wrap-run"
 
-	// maxBuildCA bounds the CA certificates in bytes; a Secret takes twice that,
-	// and the public CAs of all the world are less than half of it.
+	// maxBuildCA limits the CA certificates in bytes; a Secret holds twice that, and
+	// all public CAs are less than half of it.
 	maxBuildCA = 512 << 10
-	// maxBuildValue bounds a variable's value in bytes: what Linux takes in a
-	// program's environment is twice that.
+	// maxBuildValue limits a variable's value in bytes: Linux accepts twice that in a
+	// program's environment.
 	maxBuildValue = 64 << 10
 )
 
-// BuildEnv is what every build gets beside its Dockerfile. It is secret: the URL
-// of a package index often holds a password.
+// BuildEnv is what every build gets in addition to its Dockerfile. It is secret: the
+// URL of a package index often contains a password.
 type BuildEnv struct {
-	// CA are PEM certificates that builds trust beside the public ones.
+	// CA are PEM certificates that builds trust in addition to the public ones.
 	CA []byte
 	// Variables are set for every RUN, and those of a proxy for what the build
 	// engine fetches itself.
 	Variables map[string]string
-	// Direct are hosts and networks that no proxy is asked for, beside those that
-	// the variable NO_PROXY names.
+	// Direct are hosts and networks that are reached without a proxy, in addition to
+	// those in the variable NO_PROXY.
 	Direct []string
 }
 
 // ParseBuildVariables reads variables of the form KEY=VALUE. The names of proxies
-// are returned in upper case, which stands for both. An error says what is wrong
-// with which of them, and never holds a value.
+// are returned in upper case, which stands for both. An error names the variable and
+// the problem, and never contains a value.
 func ParseBuildVariables(args []string) (map[string]string, error) {
 	variables := map[string]string{}
 	for i, arg := range args {
@@ -71,14 +71,14 @@ func ParseBuildVariables(args []string) (map[string]string, error) {
 	return variables, nil
 }
 
-// proxyVariables are those that programs look for in upper or in lower case.
+// proxyVariables are those that programs read in upper or in lower case.
 func proxyVariables() []string {
 	return []string{"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", noProxy}
 }
 
 const noProxy = "NO_PROXY"
 
-// reserved tells variables that a shell refuses to set, and those with which a
+// reserved reports variables that a shell refuses to set, and those with which a
 // command would no longer find its programs, its files or its user.
 func reserved(key string) bool {
 	switch key {
@@ -92,9 +92,8 @@ func reserved(key string) bool {
 	})
 }
 
-// ParseBuildCA checks a file of PEM certificates, and returns them without what
-// else is in it. Each has to be a CA's that is good now; a private key in the
-// file is an error.
+// ParseBuildCA checks a file of PEM certificates, and returns the certificates alone.
+// Each has to be that of a CA, and valid now; a private key in the file is an error.
 func ParseBuildCA(data []byte, now time.Time) ([]byte, error) {
 	var out bytes.Buffer
 	for number := 1; ; number++ {
@@ -116,7 +115,7 @@ func ParseBuildCA(data []byte, now time.Time) ([]byte, error) {
 		if err := checkCA(certificate, now); err != nil {
 			return nil, fmt.Errorf("certificate %d (%s) %w", number, certificate.Subject, err)
 		}
-		// Into memory: there is no error.
+		// A buffer returns no error.
 		_ = pem.Encode(&out, &pem.Block{Type: block.Type, Bytes: block.Bytes})
 	}
 	switch {
@@ -152,7 +151,7 @@ func ParseBuildEnv(data map[string][]byte) BuildEnv {
 	return env
 }
 
-// Empty reports whether there is nothing to give to builds.
+// Empty reports whether builds get nothing.
 func (e BuildEnv) Empty() bool { return len(e.CA) == 0 && len(e.Variables) == 0 }
 
 // Proxied reports whether a variable names a proxy.
@@ -162,8 +161,8 @@ func (e BuildEnv) Proxied() bool {
 	})
 }
 
-// Describe notes in config what of the environment is no secret: the names of the
-// variables and of the CAs.
+// Describe writes into config what is not secret: the names of the variables and of
+// the CAs.
 func (e BuildEnv) Describe(config *Config) {
 	config.BuildEnv, config.BuildCA = slices.Sorted(maps.Keys(e.Variables)), nil
 	for data := e.CA; ; {
@@ -178,7 +177,7 @@ func (e BuildEnv) Describe(config *Config) {
 	}
 }
 
-// remembered is the data from which ParseBuildEnv makes the environment again.
+// remembered returns the data that ParseBuildEnv reads.
 func (e BuildEnv) remembered() map[string][]byte {
 	data := map[string][]byte{}
 	for key, value := range e.Variables {
@@ -190,13 +189,13 @@ func (e BuildEnv) remembered() map[string][]byte {
 	return data
 }
 
-// applied is the data that builds read: with a proxy, the cluster itself stays
-// reachable without.
+// applied returns the data that builds read: with a proxy, the cluster itself is
+// reached directly.
 func (e BuildEnv) applied() map[string][]byte {
 	data := e.remembered()
 	data[wrapRunKey] = []byte("true")
 	named := strings.FieldsFunc(e.Variables[noProxy], func(r rune) bool { return r == ',' || r == ' ' })
-	// Beside others, programs do not take the asterisk for all.
+	// Programs do not understand an asterisk next to other entries.
 	if e.Proxied() && !slices.Contains(named, "*") {
 		var direct []string
 		for _, host := range slices.Concat(named, []string{"localhost", "127.0.0.1", "::1", ".svc", ".cluster.local"}, e.Direct) {
@@ -209,8 +208,8 @@ func (e BuildEnv) applied() map[string][]byte {
 	return data
 }
 
-// buildSecret returns the Secret with what builds in namespace get, or with what
-// setup remembers if that is SystemNamespace; none when there is nothing.
+// buildSecret returns the Secret that builds in namespace read, or, in SystemNamespace,
+// the one that the next setup reads; none if BuildEnv is empty.
 func (r *renderer) buildSecret(namespace string) []*unstructured.Unstructured {
 	if r.BuildEnv.Empty() {
 		return nil

@@ -160,7 +160,7 @@ func TestBuildSecrets(t *testing.T) {
 	remembered := ParseBuildEnv(found[SystemNamespace])
 	remembered.Direct = options.BuildEnv.Direct
 	if diff := cmp.Diff(options.BuildEnv, remembered); diff != "" {
-		t.Errorf("what is remembered is not what was told (-want +got):\n%s", diff)
+		t.Errorf("what setup remembers differs from what it got (-want +got):\n%s", diff)
 	}
 	want := map[string][]byte{
 		"HTTP_PROXY": []byte("http://me:geheim@proxy:3128"), "A": []byte("1"), CAKey: options.BuildEnv.CA, wrapRunKey: []byte("true"),

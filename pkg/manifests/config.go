@@ -11,9 +11,9 @@ import (
 type Config struct {
 	// Version is the plugin version that ran setup last.
 	Version string `json:"version"`
-	// Removed says that teardown took the platform away and left the stored
-	// images: nothing is set up, and the rest of Config is what the next setup
-	// needs to take them over.
+	// Removed reports that teardown uninstalled the platform and kept the stored
+	// images: nothing is set up, and the rest of Config is what the next setup needs
+	// to use them again.
 	Removed bool `json:"removed,omitempty"`
 	// Tekton is the installed or adopted Tekton Pipelines.
 	Tekton TektonConfig `json:"tekton"`
@@ -21,7 +21,7 @@ type Config struct {
 	Registry RegistryConfig `json:"registry"`
 	// NodeAccess is how the nodes reach it.
 	NodeAccess NodeAccessConfig `json:"nodeAccess"`
-	// Namespaces are the namespaces that setup gave what they need, sorted.
+	// Namespaces are the namespaces that setup prepared, sorted.
 	Namespaces []string `json:"namespaces,omitempty"`
 	// ImageMirrors redirect base images, and the platform's own.
 	ImageMirrors []Mirror `json:"imageMirrors,omitempty"`
@@ -30,12 +30,12 @@ type Config struct {
 	// BuildEnv are the names of the variables that every RUN gets, sorted; their
 	// values are in BuildSecret.
 	BuildEnv []string `json:"buildEnv,omitempty"`
-	// BuildCA says whose certificates builds trust beside the public ones, and
-	// until when each is good.
+	// BuildCA describes the CA certificates that builds trust in addition to the public
+	// ones: the subject of each, and until when it is valid.
 	BuildCA []string `json:"buildCA,omitempty"`
 }
 
-// TektonConfig says which Tekton Pipelines serves the cluster.
+// TektonConfig identifies the Tekton Pipelines that runs the builds.
 type TektonConfig struct {
 	Version string `json:"version"`
 	// Namespace is where its controller runs.
@@ -47,9 +47,9 @@ type TektonConfig struct {
 	Sidecars bool `json:"sidecars,omitempty"`
 }
 
-// RegistryConfig is how pods and nodes reach the registry, and how it stores.
+// RegistryConfig describes how pods and nodes reach the registry, and its storage.
 type RegistryConfig struct {
-	// External says that it is somebody else's: setup installs none.
+	// External reports that another party runs it: setup installs none.
 	External bool `json:"external,omitempty"`
 	// Host is the registry for pods.
 	Host string `json:"host"`
@@ -62,7 +62,7 @@ type RegistryConfig struct {
 	StorageSize string `json:"storageSize,omitempty"`
 	// StorageClass is the volume's class; empty is the cluster's default.
 	StorageClass string `json:"storageClass,omitempty"`
-	// Ephemeral says that images live in an emptyDir and die with the pod.
+	// Ephemeral reports that images are in an emptyDir and deleted with the pod.
 	Ephemeral bool `json:"ephemeral,omitempty"`
 }
 
@@ -84,28 +84,28 @@ func (c RegistryConfig) NodeRepository(namespace, app string) string {
 // NodeAccess is a way in which nodes reach the registry.
 type NodeAccess string
 
-// The ways. NodeAccessAuto is what a user asks for; Config holds what came of it.
+// The modes. NodeAccessAuto is a request; Config holds the mode that was chosen.
 const (
-	// NodeAccessAuto tries one way after the other until every node can pull.
+	// NodeAccessAuto tries one mode after the other until every node can pull.
 	NodeAccessAuto NodeAccess = "auto"
 	// NodeAccessHostPort is a pod on each node with a port on its loopback.
 	NodeAccessHostPort NodeAccess = "hostport"
 	// NodeAccessHostNetwork is a pod in each node's own network.
 	NodeAccessHostNetwork NodeAccess = "hostnetwork"
 	// NodeAccessNodePort is a NodePort Service. Its port is open on every address
-	// of the nodes, so it is never chosen by itself.
+	// of the nodes, so setup never chooses it by itself.
 	NodeAccessNodePort NodeAccess = "nodeport"
 	// NodeAccessNone leaves it to the nodes: they pull from Host.
 	NodeAccessNone NodeAccess = "none"
 )
 
-// NodeAccessConfig says how nodes pull.
+// NodeAccessConfig describes how nodes pull.
 type NodeAccessConfig struct {
 	// Mode is any but NodeAccessAuto; empty is NodeAccessHostPort.
 	Mode NodeAccess `json:"mode,omitempty"`
-	// Auto says that setup chose it.
+	// Auto reports that setup chose the mode.
 	Auto bool `json:"auto,omitempty"`
-	// Proven says that every node pulled an image in this way.
+	// Proven reports that every node pulled an image in this mode.
 	Proven bool `json:"proven,omitempty"`
 }
 

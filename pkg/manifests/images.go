@@ -47,7 +47,7 @@ type Mirror struct {
 	// Path is what stands before the rest of the repository on the mirror; may
 	// be empty.
 	Path string `json:"path,omitempty"`
-	// Insecure says that the mirror speaks plain HTTP.
+	// Insecure reports that the mirror speaks plain HTTP.
 	Insecure bool `json:"insecure,omitempty"`
 }
 
@@ -151,8 +151,8 @@ func Images(objects []*unstructured.Unstructured) []string {
 }
 
 // visitImages replaces every image that a workload or a Task names by what visit
-// makes of it: the image fields of containers and steps, and the images that Tekton's
-// controller is told in its arguments, each after a flag that ends in -image or
+// makes of it: the image fields of containers and steps, and the images in the arguments of
+// Tekton's controller, each after a flag that ends in -image or
 // -image-win.
 func visitImages(object *unstructured.Unstructured, visit func(string) (string, error)) error {
 	var walk func(value any, isImage bool) (any, error)
@@ -160,7 +160,7 @@ func visitImages(object *unstructured.Unstructured, visit func(string) (string, 
 		var err error
 		switch value := value.(type) {
 		case string:
-			// A parameter of a Task is whatever image the run says.
+			// A run sets the image that a parameter names.
 			if isImage && !strings.HasPrefix(value, "$(params.") {
 				return visit(value)
 			}

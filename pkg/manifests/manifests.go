@@ -45,8 +45,8 @@ type Options struct {
 	// TektonManifest is Tekton's install manifest, YAML; empty when Tekton is
 	// adopted.
 	TektonManifest []byte
-	// Hosting tells other tools of the registry (KEP-1755): not wanted where
-	// somebody else's registry is told of already.
+	// Hosting announces the registry to other tools (KEP-1755), unless the cluster
+	// announces another one already.
 	Hosting bool
 }
 
@@ -86,7 +86,7 @@ func Render(options Options) (*Platform, error) {
 	for _, namespace := range options.Config.Namespaces {
 		objects := r.read("namespace/access.yaml")
 		r.setNamespace(objects, namespace)
-		platform.Namespaces = append(platform.Namespaces, slices.Concat(objects, r.login(namespace), r.buildSecret(namespace))...)
+		platform.Namespaces = append(platform.Namespaces, slices.Concat(objects, r.pullSecret(namespace), r.buildSecret(namespace))...)
 	}
 	platform.System = append(platform.System, r.buildSecret(SystemNamespace)...)
 	r.setConfig(platform.System)
@@ -199,14 +199,14 @@ func (r *renderer) pipelines() []*unstructured.Unstructured {
 }
 
 // registry are the registry's objects with secrets and storage; an ephemeral one
-// has no claim among them, and an external one nothing but the login and the CA.
+// has no claim among them, and an external one only the credentials and the CA.
 func (r *renderer) registry() []*unstructured.Unstructured {
 	c, registry := r.Credentials, r.Config.Registry
 	secrets := r.read("platform/registry-secrets.yaml")
 	ca := find(secrets, "ConfigMap", CAName)
 	r.set(ca, string(c.CACertificate), "data", CAKey)
 	if registry.External {
-		return append(r.login(SystemNamespace), ca)
+		return append(r.pullSecret(SystemNamespace), ca)
 	}
 	r.setData(find(secrets, "Secret", CAName), map[string][]byte{"tls.crt": c.CACertificate, "tls.key": c.CAKey})
 	r.setData(find(secrets, "Secret", TLSName), map[string][]byte{
@@ -231,7 +231,7 @@ func (r *renderer) registry() []*unstructured.Unstructured {
 	if !registry.Ephemeral && registry.StorageSize != "" {
 		r.set(claim, registry.StorageSize, "spec", "resources", "requests", "storage")
 	}
-	return slices.Concat(secrets, storage, front, r.login(SystemNamespace))
+	return slices.Concat(secrets, storage, front, r.pullSecret(SystemNamespace))
 }
 
 // nodeAccess are the objects of the way in which nodes pull.
@@ -385,8 +385,8 @@ func (r *renderer) setNamespace(objects []*unstructured.Unstructured, namespace 
 	}}, "subjects")
 }
 
-// login is the Secret with which a namespace logs in to the registry.
-func (r *renderer) login(namespace string) []*unstructured.Unstructured {
+// pullSecret returns the Secret with a namespace's credentials for the registry.
+func (r *renderer) pullSecret(namespace string) []*unstructured.Unstructured {
 	user, ok := r.Credentials.Users[namespace]
 	if !ok && r.err == nil {
 		r.err = fmt.Errorf("namespace %s has no registry credentials", namespace)
@@ -414,7 +414,7 @@ type dockerAuth struct {
 	Auth     string `json:"auth"`
 }
 
-// DockerConfig is the config.json with which user logs in to hosts.
+// DockerConfig returns the config.json with user's credentials for hosts.
 func DockerConfig(user credentials.User, hosts ...string) ([]byte, error) {
 	config := dockerConfig{Auths: map[string]dockerAuth{}}
 	for _, host := range hosts {
@@ -427,9 +427,9 @@ func DockerConfig(user credentials.User, hosts ...string) ([]byte, error) {
 	return json.Marshal(config)
 }
 
-// ParseDockerConfig returns the user that the data of a RegistrySecret, or of
-// any Secret of type kubernetes.io/dockerconfigjson, logs in to host with. No
-// error repeats what the Secret contains.
+// ParseDockerConfig returns the credentials for host in the data of a RegistrySecret, or
+// of any Secret of type kubernetes.io/dockerconfigjson. No error repeats what the Secret
+// contains.
 func ParseDockerConfig(data map[string][]byte, host string) (credentials.User, error) {
 	var config struct {
 		Auths map[string]json.RawMessage `json:"auths"`
@@ -445,14 +445,14 @@ func ParseDockerConfig(data map[string][]byte, host string) (credentials.User, e
 		}
 		var auth authn.AuthConfig
 		if err := json.Unmarshal(entry, &auth); err != nil {
-			return credentials.User{}, fmt.Errorf("its login for %s can not be read", host)
+			return credentials.User{}, fmt.Errorf("its credentials for %s cannot be read", host)
 		}
 		if auth.Username == "" || auth.Password == "" {
-			return credentials.User{}, fmt.Errorf("its login for %s has no user and password", host)
+			return credentials.User{}, fmt.Errorf("its credentials for %s have no user and password", host)
 		}
 		return credentials.User{Name: auth.Username, Password: auth.Password}, nil
 	}
-	return credentials.User{}, fmt.Errorf("it has no login for %s, but for %q", host, slices.Sorted(maps.Keys(config.Auths)))
+	return credentials.User{}, fmt.Errorf("it has no credentials for %s, but for %q", host, slices.Sorted(maps.Keys(config.Auths)))
 }
 
 func find(objects []*unstructured.Unstructured, kind, name string) *unstructured.Unstructured {

@@ -8,7 +8,7 @@ const (
 	// TektonNamespace is where setup installs Tekton Pipelines.
 	TektonNamespace = "tekton-pipelines"
 
-	// FieldManager owns every field that setup and the delivery apply.
+	// FieldManager owns every field that setup and deployments apply.
 	FieldManager = "kubectl-pyflow"
 
 	// ConfigName is the ConfigMap in SystemNamespace that holds Config under
@@ -17,17 +17,17 @@ const (
 	// ConfigKey is the key of the YAML form of Config.
 	ConfigKey = "config.yaml"
 
-	// PipelineName is the Pipeline that builds a folder and delivers the image.
+	// PipelineName is the Pipeline that builds a folder and deploys the image.
 	PipelineName = "pyflow"
 	// GitPipelineName does the same for a git repository.
 	GitPipelineName = "pyflow-git"
 	// TestedPipelineName and GitTestedPipelineName do the same and test the image
-	// before they deliver it.
+	// before they deploy it.
 	TestedPipelineName    = "pyflow-tested"
 	GitTestedPipelineName = "pyflow-git-tested"
-	// DeliverPipelineName delivers an image that the registry has.
+	// DeliverPipelineName deploys an image that is in the registry.
 	DeliverPipelineName = "pyflow-deliver"
-	// FetchTask is the task of GitPipelineName that brings the source into the
+	// FetchTask is the task of GitPipelineName that pushes the source to the
 	// registry.
 	FetchTask = "fetch"
 	// BuildTask is the Pipelines' task that builds and pushes the image.
@@ -41,7 +41,7 @@ const (
 	TestStageTask = "test-stage"
 	// InspectTask is the Task that lists what an image is made of.
 	InspectTask = "pyflow-inspect"
-	// DeployTask is the Pipelines' task that delivers it.
+	// DeployTask is the Pipelines' task that deploys the image.
 	DeployTask = "deploy"
 
 	// BuildServiceAccount runs the build pod; it has no token.
@@ -51,11 +51,11 @@ const (
 	// DeployRole is the ClusterRole that DeployServiceAccount is bound to.
 	DeployRole = "pyflow-deploy"
 
-	// RegistryName names the registry's front, which everyone talks to: its
+	// RegistryName names the registry's front, which all clients talk to: its
 	// StatefulSet, Service and ConfigMap. It holds no images.
 	RegistryName = "registry"
-	// RegistryPod is the front's one pod: its name is fixed, so that rights to
-	// reach it name this pod and no other.
+	// RegistryPod is the front's one pod: its name is fixed, so that a Role can name
+	// this pod and no other.
 	RegistryPod = "registry-0"
 	// RegistryHost is the registry for pods: the Service's name as every
 	// cluster's DNS resolves it, whatever the cluster domain.
@@ -69,11 +69,11 @@ const (
 	StorageHost = "registry-storage.pyflow-system.svc"
 	// RegistrySecret is the Secret with a namespace's registry credentials: the
 	// keys of a kubernetes.io/dockerconfigjson Secret, and CAKey. The one in
-	// SystemNamespace holds the platform's own login, which may do everything.
+	// SystemNamespace holds the platform's own credentials, with all permissions.
 	RegistrySecret = "pyflow-registry"
 	// BuildSecret is the Secret with the variables and the CA that setup gives to
-	// builds: in each app namespace what they read, in SystemNamespace what setup
-	// was told. It is absent when there is nothing to give.
+	// builds: in each app namespace the one that builds read, in SystemNamespace the one
+	// that the next setup reads. It is absent if builds get neither.
 	BuildSecret = "pyflow-build"
 	// CAKey is the key of the registry's CA certificate, PEM, in RegistrySecret
 	// and in the ConfigMap CAName; empty when a public CA signed it. In
@@ -91,7 +91,7 @@ const (
 	AuthName    = "registry-auth"
 	AccountsKey = "users"
 	// MirrorRepository is the first segment of the repositories that every
-	// namespace may read and the platform's own login may write.
+	// namespace may read and the platform's own credentials may write.
 	MirrorRepository = "mirror"
 
 	// NodeAccessName names the DaemonSet that lets nodes pull.
@@ -99,11 +99,11 @@ const (
 	// NodeHost is the registry as nodes see it. Never localhost, which can
 	// resolve to ::1, where nothing listens.
 	NodeHost = "127.0.0.1:5180"
-	// NodePortHost is the same in mode NodeAccessNodePort, whose port has to be
-	// one of those that Services may have.
+	// NodePortHost is the same in mode NodeAccessNodePort; its port is in the range of
+	// NodePort Services.
 	NodePortHost = "127.0.0.1:30518"
-	// HostingName is the ConfigMap in HostingNamespace that tells other tools of
-	// the registry (KEP-1755).
+	// HostingName is the ConfigMap in HostingNamespace that announces the registry to
+	// other tools (KEP-1755).
 	HostingName      = "local-registry-hosting"
 	HostingNamespace = "kube-public"
 
@@ -122,14 +122,14 @@ const (
 	// LabelBuildKey marks a run with what its image depends on: equal keys are
 	// equal images.
 	LabelBuildKey = "pyflow.dev/build-key"
-	// AnnotationSequence is on every delivered object: when the run that delivered
-	// it was created, RFC 3339 by the server's clock, a space and its name. Of two
+	// AnnotationSequence is on every deployed object: when the run that deployed it
+	// was created, RFC 3339 by the server's clock, a space and its name. Of two
 	// runs the one with the greater text is the later.
 	AnnotationSequence = "pyflow.dev/sequence"
-	// Superseded is what the API server says, after the later run's name, to the
-	// delivery of a run that another one has overtaken.
-	Superseded = "has delivered it already"
-	// AnnotationManifests is on every delivered object: the hash of the manifests
-	// that it was delivered with.
+	// Superseded is the end of the API server's answer, after the later run's name, to
+	// the deployment of a run that a later one overtook.
+	Superseded = "has deployed it already"
+	// AnnotationManifests is on every deployed object: the hash of the manifests that
+	// it was deployed with.
 	AnnotationManifests = "pyflow.dev/manifests"
 )

@@ -101,7 +101,7 @@ func TestDeploymentSequence(t *testing.T) {
 	}
 
 	outcome, log := older("2020-01-01T00:00:00Z sequence-older", release(ns, "earlier"))
-	if words := "run " + later + ", which began later, " + manifests.Superseded; outcome.Succeeded || strings.Count(log, words) != 2 {
+	if words := "run " + later + ", which started later, " + manifests.Superseded; outcome.Succeeded || strings.Count(log, words) != 2 {
 		t.Errorf("succeeded: %t; the log should say of both objects %q:\n%s", outcome.Succeeded, words, log)
 	}
 	wantText("later")

@@ -388,11 +388,11 @@ type SupersededError struct {
 
 // Error names it.
 func (e *SupersededError) Error() string {
-	return "run " + e.By + ", which began later, was delivered in place of this one"
+	return "run " + e.By + ", which started later, was deployed in place of this one"
 }
 
 // overtaken is how the API server refuses such a delivery.
-var overtaken = regexp.MustCompile(`run (\S+), which began later, ` + manifests.Superseded)
+var overtaken = regexp.MustCompile(`run (\S+), which started later, ` + manifests.Superseded)
 
 // supersededBy is the later run by which the delivery was refused; empty if that
 // is not why it failed.

@@ -322,7 +322,7 @@ func TestSuperseded(t *testing.T) {
 	r.Created("app-x")
 	r.Begin(event.Queue)
 	r.Observe(follow.Event{Kind: follow.StepStarted, Task: "deploy", Step: "apply"})
-	r.Observe(follow.Event{Kind: follow.Log, Task: "deploy", Step: "apply", Text: `Error from server (Invalid): services "app" is forbidden: ValidatingAdmissionPolicy 'pyflow-delivery' with binding 'pyflow-delivery' denied request: run app-y, which began later, ` + manifests.Superseded})
+	r.Observe(follow.Event{Kind: follow.Log, Task: "deploy", Step: "apply", Text: `Error from server (Invalid): services "app" is forbidden: ValidatingAdmissionPolicy 'pyflow-delivery' with binding 'pyflow-delivery' denied request: run app-y, which started later, ` + manifests.Superseded})
 	r.Observe(follow.Event{Kind: follow.StepEnded, Task: "deploy", Step: "apply", ExitCode: 1, Reason: "Error"})
 	ended := run("app-x", corev1.ConditionFalse, "failed")
 	err := r.Verdict(ended)

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# The project's text is plain English: no line uses a phrase of hack/verify/words.txt.
+# Test data, the license and generated manifests are left out.
+set -euo pipefail
+
+# shellcheck source=hack/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+cd "$ROOT"
+
+pattern=$(grep -v '^#' hack/verify/words.txt | cut -f1 | paste -sd '|')
+if git grep -nIiwE "$pattern" -- . \
+  ':!*/testdata/*' ':!LICENSE' ':!*.sum' ':!pkg/manifests/tekton' ':!hack/verify/words.txt'; then
+  printf '\n' >&2
+  die "these lines do not read as plain English; hack/verify/words.txt has what to write instead"
+fi
