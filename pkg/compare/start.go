@@ -86,7 +86,7 @@ func Start(ctx context.Context, client kubernetes.Interface, launch Launch, wait
 	if _, err := pods.Create(ctx, pod, metav1.CreateOptions{FieldManager: manifests.FieldManager}); err != nil {
 		if apierrors.IsForbidden(err) && strings.Contains(err.Error(), "PodSecurity") {
 			found := diagnose.Refused(launch.Namespace, err.Error())
-			return 0, &StartError{Message: found.Message, Hint: diagnose.Advice(found)}
+			return 0, &StartError{Message: found.Message, Hint: found.Remedy}
 		}
 		return 0, fmt.Errorf("create pod %s: %w", pod.Name, err)
 	}
@@ -96,15 +96,15 @@ func Start(ctx context.Context, client kubernetes.Interface, launch Launch, wait
 	watching, stop := context.WithTimeoutCause(ctx, launch.life()+margin, fmt.Errorf("no end of pod %s within %s", pod.Name, launch.life()+margin))
 	defer stop()
 	w := &podWatch{
-		client: client, launch: launch, waiting: waiting, news: watch.New(), began: time.Now(),
-		inquiry: diagnose.NewInquiry(client, launch.Namespace, diagnose.AskEvery), history: diagnose.NewHistory(),
+		client: client, launch: launch, waiting: waiting, signal: watch.New(), began: time.Now(),
+		explainer: diagnose.NewExplainer(client, launch.Namespace, diagnose.AskEvery), tolerance: diagnose.NewTolerance(),
 	}
 	w.informer = coreinformers.NewFilteredPodInformer(client, launch.Namespace, 0, nil, func(options *metav1.ListOptions) {
 		options.FieldSelector = fields.OneTermEqualSelector("metadata.name", pod.Name).String()
 	})
-	w.news.Watch(watching, &group, w.informer, func(err error) {
+	w.signal.Watch(watching, &group, w.informer, func(err error) {
 		if apierrors.IsForbidden(err) {
-			w.news.Change(func() { w.denied = err })
+			w.signal.Update(func() { w.denied = err })
 		}
 	})
 	return w.follow(watching, launch.Namespace+"/"+pod.Name)
@@ -118,22 +118,22 @@ type podWatch struct {
 	client   kubernetes.Interface
 	launch   Launch
 	waiting  func(string)
-	news     *watch.News
+	signal   *watch.Signal
 	informer cache.SharedIndexInformer
 	denied   error
 
-	inquiry *diagnose.Inquiry
-	history *diagnose.History
-	began   time.Time
-	said    string
-	seen    bool
+	explainer *diagnose.Explainer
+	tolerance *diagnose.Tolerance
+	began     time.Time
+	said      string
+	seen      bool
 }
 
 func (w *podWatch) follow(ctx context.Context, key string) (time.Duration, error) {
 	for {
-		changed := w.news.Changed()
+		changed := w.signal.Changed()
 		var denied error
-		w.news.Read(func() { denied = w.denied })
+		w.signal.Read(func() { denied = w.denied })
 		if denied != nil {
 			return 0, fmt.Errorf("watch pod: %w", denied)
 		}
@@ -184,7 +184,7 @@ func (w *podWatch) look(ctx context.Context, pod *corev1.Pod) (took time.Duratio
 // stuck says why a pod does not run. It is an error when waiting does not help.
 func (w *podWatch) stuck(ctx context.Context, pod *corev1.Pod) error {
 	now := time.Now()
-	found := w.inquiry.Pod(ctx, pod, now)
+	found := w.explainer.Pod(ctx, pod, now)
 	late := w.launch.WaitTimeout > 0 && now.Sub(w.began) >= w.launch.WaitTimeout
 	if len(found) == 0 {
 		if late {
@@ -193,8 +193,8 @@ func (w *podWatch) stuck(ctx context.Context, pod *corev1.Pod) error {
 		return nil
 	}
 	text := found[0].Reason + ": " + found[0].Message
-	if no, _ := w.history.Judge(found[0], now); no || late {
-		return &StartError{Message: text, Hint: diagnose.Advice(found[0])}
+	if no, _ := w.tolerance.Exceeded(found[0], now); no || late {
+		return &StartError{Message: text, Hint: found[0].Remedy}
 	}
 	if text != w.said && w.waiting != nil {
 		w.waiting(text)
@@ -220,7 +220,7 @@ func (w *podWatch) ended(ctx context.Context, pod string, ended *corev1.Containe
 	// What can not be read is not explained.
 	log, _ := io.ReadAll(io.LimitReader(stream, logLimit))
 	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
-	said, advice := diagnose.LastWords(lines)
+	said, advice := diagnose.ParseCrash(lines)
 	if said == "" {
 		said = display.Truncate(strings.TrimSpace(lines[len(lines)-1]), maxLine)
 	}

@@ -4,32 +4,33 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
-// PullFailure is a kind of reason for which an image could not be pulled.
+// PullFailure is the kind of cause for which an image could not be pulled.
 type PullFailure string
 
-// What keeps a node from pulling, by the words of container runtimes and of
-// registries.
+// The causes, as container runtimes and registries report them.
 const (
 	PullUnknown       PullFailure = ""
 	PullNoTLS         PullFailure = "NoTLS"         // the registry speaks HTTP, the node TLS
 	PullUntrusted     PullFailure = "Untrusted"     // the node does not know the CA
-	PullRateLimited   PullFailure = "RateLimited"   // asked too often
-	PullNoRegistry    PullFailure = "NoRegistry"    // something else answers there
-	PullUnauthorized  PullFailure = "Unauthorized"  // no login, a wrong one, or no such image
-	PullWrongPlatform PullFailure = "WrongPlatform" // not made for the node's CPU
-	PullNoName        PullFailure = "NoName"        // the host's name is not known
+	PullRateLimited   PullFailure = "RateLimited"   // too many requests
+	PullNoRegistry    PullFailure = "NoRegistry"    // another server answers there
+	PullUnauthorized  PullFailure = "Unauthorized"  // no credentials, wrong ones, or no such image
+	PullWrongPlatform PullFailure = "WrongPlatform" // not built for the CPU of the node
+	PullNoName        PullFailure = "NoName"        // the host name does not resolve
 	PullRefused       PullFailure = "Refused"       // nothing listens there
-	PullGateway       PullFailure = "Gateway"       // what is in front of the registry does not reach it
-	PullTimeout       PullFailure = "Timeout"       // no way there
+	PullGateway       PullFailure = "Gateway"       // a proxy cannot reach the registry
+	PullTimeout       PullFailure = "Timeout"       // no route to the registry
 	PullNotFound      PullFailure = "NotFound"      // the registry has no such image
 )
 
-// OfPull reads the kind from what a node said.
+// OfPull returns the cause in the message of a node.
 func OfPull(message string) PullFailure {
 	message = strings.ToLower(message)
-	// Causes come before what they bring about.
+	// The order matters: causes come before their effects.
 	for _, known := range []struct {
 		failure PullFailure
 		words   []string
@@ -53,45 +54,51 @@ func OfPull(message string) PullFailure {
 	return PullUnknown
 }
 
-// Passes says that the next attempt may well succeed.
+// Passes reports whether the next attempt may succeed.
 func (f PullFailure) Passes() bool {
 	return slices.Contains([]PullFailure{PullRateLimited, PullRefused, PullGateway, PullTimeout}, f)
 }
 
-func (f PullFailure) advice(t Trouble) string {
+// remedy returns what to do about the failed pull of p.
+func (f PullFailure) remedy(p Problem) string {
 	switch f {
 	case PullNotFound:
 		return "there is no such image: correct its name and tag"
 	case PullUnauthorized:
-		return "there is no such image, or its registry wants a login: correct the name, or give the pod a pull secret (" + t.kubectl("create secret docker-registry") + ", imagePullSecrets); that of the registry in the cluster is renewed by kubectl pyflow setup"
+		return "there is no such image, or its registry requires credentials: correct the name, or give the pod a pull secret (" + p.kubectl("create secret docker-registry") + ", imagePullSecrets); kubectl pyflow setup renews the pull secret of the registry in the cluster"
 	case PullUntrusted:
 		return "the node's container runtime does not trust the registry's certificate: install its CA on the nodes, or choose another --node-access with kubectl pyflow setup"
 	case PullNoTLS:
 		return "the node's container runtime insists on TLS for this registry: declare it insecure on the nodes, or choose another --node-access with kubectl pyflow setup"
 	case PullRateLimited:
-		return "the registry limits how often it is asked: wait, log in there, or use a mirror"
+		return "the registry limits the rate of requests: wait, use credentials, or use a mirror"
 	case PullWrongPlatform:
-		return "the image is not made for the CPU or operating system of the node: take one that is, or keep the pod off that node"
+		return "the image is not built for the CPU or operating system of the node: use another image, or keep the pod off that node"
 	case PullNoName:
-		return "the node does not know the registry's name: correct the image's name; nodes do not use the cluster's DNS"
+		return "the node cannot resolve the name of the registry: correct the name of the image; nodes do not use the DNS of the cluster"
 	case PullNoRegistry:
-		return "what answers at this address is no registry: correct the image's name"
+		return "the server at this address is no registry: correct the name of the image"
 	case PullRefused, PullGateway, PullTimeout:
-		return "the node does not reach the registry: look at the network, firewalls and proxies between them, and with kubectl pyflow status at the registry in the cluster"
+		return "the node does not reach the registry: check the network, firewalls and proxies between them, and the registry in the cluster with kubectl pyflow status"
 	case PullUnknown:
 	}
-	return "see what the node says: " + t.describe()
+	return "see the events of the node: " + p.describe()
 }
 
-// IsPull says that a reason is about pulling an image.
+// pullReasons are the reasons of a failed pull.
+//
+//nolint:gochecknoglobals // a constant list
+var pullReasons = []string{
+	errImagePull, imagePullBackOff, "RegistryUnavailable", "ImageInspectError", "SignatureValidationFailed",
+	"PullImageFailed", "TaskRunImagePullFailed",
+}
+
+// IsPull reports whether a reason is that of a failed pull.
 func IsPull(reason string) bool {
-	return slices.Contains([]string{
-		"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError", "SignatureValidationFailed",
-		"PullImageFailed", "TaskRunImagePullFailed",
-	}, reason)
+	return slices.Contains(pullReasons, reason)
 }
 
-// wrapping is what kubelet and container runtimes put before the cause of an error.
+// wrapping matches what the kubelet and container runtimes put before the cause of an error.
 var wrapping = regexp.MustCompile(`^(?:` +
 	`Back-off pulling image "[^"]*"` +
 	`|ErrImagePull|ImagePullBackOff` +
@@ -110,12 +117,34 @@ var wrapping = regexp.MustCompile(`^(?:` +
 	`|(?:Head|Get) "?\S+"?` +
 	`):? `)
 
-// Cause is a message of the kubelet without the words that every failed pull has,
-// in one line.
+// Cause returns a message of the kubelet about a failed pull as one line that starts with the
+// cause.
 func Cause(message string) string {
-	message = strings.Join(strings.Fields(message), " ")
+	message = display.OneLine(message)
 	for {
 		prefix := wrapping.FindString(message)
+		if prefix == "" || len(prefix) == len(message) {
+			return message
+		}
+		message = message[len(prefix):]
+	}
+}
+
+// wrappingStart matches what container runtimes put before the cause of a container that they
+// cannot create or start.
+var wrappingStart = regexp.MustCompile(`^(?:` +
+	`rpc error: code = \w+ desc =` +
+	`|failed to (?:create containerd task|start container "[^"]*"|create shim task)` +
+	`|OCI runtime (?:create|start) failed|container create failed` +
+	`|runc (?:create|start) failed|crun` +
+	`|unable to start container process|error during container init` +
+	`):? `)
+
+// startCause returns a message of a container runtime as one line that starts with the cause.
+func startCause(message string) string {
+	message = strings.TrimSuffix(message, ": unknown")
+	for {
+		prefix := wrappingStart.FindString(message)
 		if prefix == "" || len(prefix) == len(message) {
 			return message
 		}

@@ -144,7 +144,7 @@ func Past(ctx context.Context, clients Clients, namespace, name string) (<-chan 
 	}
 	f := newFollower(clients, snapshot.pipelineRun, snapshot)
 	f.past = true
-	f.inquiry = diagnose.NewInquiry(clients.Kube, namespace, 0)
+	f.explainer = diagnose.NewExplainer(clients.Kube, namespace, 0)
 	go func() {
 		defer close(f.out)
 		f.toEnd(ctx)

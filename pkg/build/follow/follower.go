@@ -51,10 +51,10 @@ type follower struct {
 	waitTimeout time.Duration
 	idle        time.Time         // since when no step is at work
 	waiting     Event             // the last one told
-	blocked     *diagnose.Trouble // what the task under way waited for last, or what took its pod away
-	refused     *diagnose.Trouble // what the API server refused the step under way
-	inquiry     *diagnose.Inquiry
-	history     *diagnose.History
+	blocked     *diagnose.Problem // what the task under way waited for last, or what took its pod away
+	refused     *diagnose.Problem // what the API server refused the step under way
+	explainer   *diagnose.Explainer
+	tolerance   *diagnose.Tolerance
 	lost        string
 	noPods      bool
 }
@@ -94,8 +94,8 @@ func newFollower(clients Clients, run *tektonv1.PipelineRun, state state) *follo
 		run:       run,
 		told:      map[string]bool{},
 		idle:      time.Now(),
-		inquiry:   diagnose.NewInquiry(clients.Kube, run.Namespace, diagnose.AskEvery),
-		history:   diagnose.NewHistory(),
+		explainer: diagnose.NewExplainer(clients.Kube, run.Namespace, diagnose.AskEvery),
+		tolerance: diagnose.NewTolerance(),
 	}
 }
 
@@ -110,7 +110,7 @@ func (f *follower) toEnd(ctx context.Context) {
 		end.Time = completed.Time
 	}
 	if found, ok := diagnose.OfCondition(f.namespace, f.run.Status.GetCondition(apis.ConditionSucceeded)); ok {
-		end.Advice = diagnose.Advice(found)
+		end.Advice = found.Remedy
 	}
 	_ = f.emit(ctx, end)
 }
@@ -335,12 +335,10 @@ func (f *follower) taskEnd(task string, taskRun *tektonv1.TaskRun) Event {
 	if !failed {
 		return end
 	}
-	end.Text, end.Advice = inContainer(found), diagnose.Advice(found)
+	end.Text, end.Advice = inContainer(found), found.Remedy
 	if f.blocked != nil && !strings.Contains(end.Text, f.blocked.Message) {
 		end.Text += ": " + f.blocked.Reason + ": " + inContainer(*f.blocked)
-		if advice := diagnose.Advice(*f.blocked); advice != "" {
-			end.Advice = advice
-		}
+		end.Advice = cmp.Or(f.blocked.Remedy, end.Advice)
 	}
 	return end
 }
@@ -407,7 +405,7 @@ func (f *follower) look(t target) view {
 	v.pod, v.podGone, v.podUnknown = f.watches.pod(t.pod)
 	if v.pod != nil {
 		if ended, ok := diagnose.Ended(v.pod); ok {
-			ended.Build = true
+			ended = ended.ForBuild()
 			f.blocked = &ended // the pod may be gone before anybody asks
 		}
 	}

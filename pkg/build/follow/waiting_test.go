@@ -101,7 +101,7 @@ func TestAdvice(t *testing.T) {
 					pod.Status.ContainerStatuses[0].State.Waiting = &corev1.ContainerStateWaiting{Reason: "InvalidImageName", Message: "words"}
 				})
 			},
-			0, "InvalidImageName", "correct the image's name", 0,
+			0, "InvalidImageName", "correct the name of the image", 0,
 		},
 		"quota": {
 			func(c *cluster) {

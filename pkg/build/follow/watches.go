@@ -27,7 +27,7 @@ type watches struct {
 
 	runs, taskRuns, pods cache.SharedIndexInformer
 
-	news    *watch.News
+	signal  *watch.Signal
 	denied  error // runs or TaskRuns can not be watched: the end
 	noPods  error // pods can not be watched: less to tell
 	lost    error // the latest failure of a watch that is being retried
@@ -39,7 +39,7 @@ func newWatches(clients Clients, run *tektonv1.PipelineRun) *watches {
 		namespace: run.Namespace,
 		name:      run.Name,
 		uid:       run.UID,
-		news:      watch.New(),
+		signal:    watch.New(),
 		sawPods:   map[string]bool{},
 	}
 	byName := func(options *metav1.ListOptions) {
@@ -57,8 +57,8 @@ func newWatches(clients Clients, run *tektonv1.PipelineRun) *watches {
 // start watches until ctx ends; group waits for all that was started.
 func (w *watches) start(ctx context.Context, group *sync.WaitGroup) {
 	for informer, denied := range map[cache.SharedIndexInformer]*error{w.runs: &w.denied, w.taskRuns: &w.denied, w.pods: &w.noPods} {
-		w.news.Watch(ctx, group, informer, func(err error) {
-			w.news.Change(func() {
+		w.signal.Watch(ctx, group, informer, func(err error) {
+			w.signal.Update(func() {
 				if apierrors.IsForbidden(err) {
 					*denied = err
 				} else {
@@ -69,7 +69,7 @@ func (w *watches) start(ctx context.Context, group *sync.WaitGroup) {
 	}
 }
 
-func (w *watches) changed() <-chan struct{} { return w.news.Changed() }
+func (w *watches) changed() <-chan struct{} { return w.signal.Changed() }
 
 func (w *watches) run() (run *tektonv1.PipelineRun, deleted bool) {
 	run = watch.Get[tektonv1.PipelineRun](w.runs, w.namespace+"/"+w.name)
@@ -98,7 +98,7 @@ func isOf(uid types.UID, owners []metav1.OwnerReference) bool {
 
 func (w *watches) pod(name string) (pod *corev1.Pod, gone, unknown bool) {
 	pod = watch.Get[corev1.Pod](w.pods, w.namespace+"/"+name)
-	w.news.Read(func() {
+	w.signal.Read(func() {
 		if pod != nil {
 			w.sawPods[name] = true
 			return
@@ -109,6 +109,6 @@ func (w *watches) pod(name string) (pod *corev1.Pod, gone, unknown bool) {
 }
 
 func (w *watches) trouble() (denied, noPods, lost error) {
-	w.news.Read(func() { denied, noPods, lost = w.denied, w.noPods, w.lost })
+	w.signal.Read(func() { denied, noPods, lost = w.denied, w.noPods, w.lost })
 	return denied, noPods, lost
 }

@@ -18,10 +18,10 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/workload"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/rollout"
 )
 
@@ -414,15 +414,15 @@ func (t *Tracker) rollOut(ctx context.Context, clients Clients, target Target, d
 	ctx, cancel := context.WithTimeoutCause(ctx, target.Timeout, fmt.Errorf("not all replicas are ready after %s", target.Timeout))
 	defer cancel()
 	t.Begin(event.Rollout)
-	delivered, err := live.Find(ctx, clients.Kube, namespace, target.App, target.Repository)
+	delivered, err := release.Current(ctx, clients.Kube, namespace, target.App, target.Repository)
 	if err != nil {
 		return err
 	}
 	sequence := pipelinerun.DeliverySequence(target.Run)
 	if delivered.Sequence > sequence {
-		return &SupersededError{By: live.Run(delivered.Sequence)}
+		return &SupersededError{By: release.RunOf(delivered.Sequence)}
 	}
-	states := map[release.Workload]rollout.State{}
+	states := map[release.Workload]workload.State{}
 	trouble := ""
 	err = rollout.Watch(ctx, clients.Kube, namespace, delivered.Workloads, target.Repository+"@"+digest, func(update rollout.Update) {
 		states[update.Workload] = update.State
@@ -443,8 +443,8 @@ func (t *Tracker) rollOut(ctx context.Context, clients Clients, target Target, d
 		return err
 	}
 	if failure.Reason == rollout.Superseded {
-		if now, err := live.Find(ctx, clients.Kube, namespace, target.App, target.Repository); err == nil && now.Sequence > sequence {
-			return &SupersededError{By: live.Run(now.Sequence)}
+		if now, err := release.Current(ctx, clients.Kube, namespace, target.App, target.Repository); err == nil && now.Sequence > sequence {
+			return &SupersededError{By: release.RunOf(now.Sequence)}
 		}
 	}
 	for _, line := range failure.Log {
@@ -460,7 +460,7 @@ func (t *Tracker) rollOut(ctx context.Context, clients Clients, target Target, d
 }
 
 // replicas says how far the rollouts are.
-func replicas(states map[release.Workload]rollout.State) string {
+func replicas(states map[release.Workload]workload.State) string {
 	var ready, desired, done int32
 	message := ""
 	for _, state := range states {
@@ -481,7 +481,7 @@ func replicas(states map[release.Workload]rollout.State) string {
 }
 
 // stillReady counts the replicas that are ready while new ones are not coming up.
-func stillReady(states map[release.Workload]rollout.State) int32 {
+func stillReady(states map[release.Workload]workload.State) int32 {
 	var ready int32
 	for workload, state := range states {
 		if workload.Built && !state.Done {

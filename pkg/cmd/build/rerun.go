@@ -22,7 +22,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/live"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
 
 // ErrSourceGone says that a run can not be repeated: the registry has its source no
@@ -157,7 +157,7 @@ func (o *RerunOptions) check(ctx context.Context, b *begun, old *tektonv1.Pipeli
 		}
 	}
 	var err error
-	b.before, err = live.Find(ctx, o.clients.Kube, o.clients.Namespace, b.app, b.config.Registry.NodeRepository(o.clients.Namespace, b.app))
+	b.before, err = release.Current(ctx, o.clients.Kube, o.clients.Namespace, b.app, b.config.Registry.NodeRepository(o.clients.Namespace, b.app))
 	return err
 }
 

@@ -23,7 +23,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/live"
 )
 
 // registryPatience is how long the registry may be away: as long as its front
@@ -51,7 +50,7 @@ type prepared struct {
 	// secret is known to those who may build in the namespace, and to no others.
 	secret   string
 	manifest *release.Manifests
-	before   live.App
+	before   release.Deployed
 	commit   project.Commit
 }
 
@@ -75,7 +74,7 @@ func (o *Options) prepare(ctx context.Context) (*prepared, error) {
 			return nil, err
 		}
 	}
-	if p.before, err = live.Find(ctx, o.clients.Kube, o.clients.Namespace, o.App, config.Registry.NodeRepository(o.clients.Namespace, o.App)); err != nil {
+	if p.before, err = release.Current(ctx, o.clients.Kube, o.clients.Namespace, o.App, config.Registry.NodeRepository(o.clients.Namespace, o.App)); err != nil {
 		return nil, err
 	}
 	if o.Git == nil {
@@ -248,7 +247,7 @@ func (o *Options) reuse(ctx context.Context, tracker *track.Tracker, p *prepared
 		tracker.Notice("Nothing has changed since this image was built (--force builds it again)")
 		return b, nil
 	}
-	runs, err := live.Has(ctx, live.Clients{Dynamic: o.clients.Dynamic, Mapper: o.clients.Mapper}, spec.Namespace, p.manifest, b.result.Image)
+	runs, err := release.UpToDate(ctx, release.Clients{Dynamic: o.clients.Dynamic, Mapper: o.clients.Mapper}, spec.Namespace, p.manifest, b.result.Image)
 	if err != nil {
 		return b, err
 	}

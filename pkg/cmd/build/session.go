@@ -26,7 +26,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/live"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
 
 const (
@@ -128,7 +128,7 @@ type begun struct {
 	// delivers says that the app is delivered, or was already.
 	delivers bool
 	// before is what the cluster ran of the app.
-	before live.App
+	before release.Deployed
 	// result is what is known of the end: the image, when there is no run.
 	result   event.Result
 	config   *manifests.Config

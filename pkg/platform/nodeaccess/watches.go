@@ -20,7 +20,7 @@ type watches struct {
 	namespace   string
 	pods, nodes cache.SharedIndexInformer
 
-	news    *watch.News
+	signal  *watch.Signal
 	deleted map[string]bool // pods by key, also such that were there only for a moment
 	refused error           // they can not be watched: the end
 	failing error           // the latest failure of a watch that is being retried
@@ -29,7 +29,7 @@ type watches struct {
 func newWatches(client kubernetes.Interface, namespace, selector string) *watches {
 	return &watches{
 		namespace: namespace,
-		news:      watch.New(),
+		signal:    watch.New(),
 		deleted:   map[string]bool{},
 		pods: coreinformers.NewFilteredPodInformer(client, namespace, 0, nil, func(options *metav1.ListOptions) {
 			options.LabelSelector = selector
@@ -43,11 +43,11 @@ func (w *watches) start(ctx context.Context, group *sync.WaitGroup) {
 	// Handler and transform fail only once the informer runs or has been stopped.
 	_, _ = w.pods.AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(object any) {
 		key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(object)
-		w.news.Change(func() { w.deleted[key] = err == nil })
+		w.signal.Update(func() { w.deleted[key] = err == nil })
 	}})
 	for what, informer := range map[string]cache.SharedIndexInformer{"pods": w.pods, "nodes": w.nodes} {
 		_ = informer.SetTransform(essence)
-		w.news.Watch(ctx, group, informer, func(err error) {
+		w.signal.Watch(ctx, group, informer, func(err error) {
 			w.failed(fmt.Errorf("watch %s: %w", what, err))
 		})
 	}
@@ -71,7 +71,7 @@ func essence(object any) (any, error) {
 
 // failed takes note of an error of a watch, which is tried again in any case.
 func (w *watches) failed(err error) {
-	w.news.Change(func() {
+	w.signal.Update(func() {
 		if apierrors.IsForbidden(err) {
 			w.refused = err
 		} else {
@@ -81,17 +81,17 @@ func (w *watches) failed(err error) {
 }
 
 // changed is closed at the next change. Ask for it before looking at the state.
-func (w *watches) changed() <-chan struct{} { return w.news.Changed() }
+func (w *watches) changed() <-chan struct{} { return w.signal.Changed() }
 
 // denied is why there is nothing to be watched, if that is so.
 func (w *watches) denied() (refused error) {
-	w.news.Read(func() { refused = w.refused })
+	w.signal.Read(func() { refused = w.refused })
 	return refused
 }
 
 // lost is the latest failure of a watch.
 func (w *watches) lost() (failing error) {
-	w.news.Read(func() { failing = w.failing })
+	w.signal.Read(func() { failing = w.failing })
 	return failing
 }
 
@@ -103,7 +103,7 @@ func (w *watches) synced() bool { return w.pods.HasSynced() && w.nodes.HasSynced
 func (w *watches) pod(name string) (pod *corev1.Pod, gone bool) {
 	key := w.namespace + "/" + name
 	pod = watch.Get[corev1.Pod](w.pods, key)
-	w.news.Read(func() { gone = w.deleted[key] || (pod != nil && pod.DeletionTimestamp != nil) })
+	w.signal.Read(func() { gone = w.deleted[key] || (pod != nil && pod.DeletionTimestamp != nil) })
 	return pod, gone
 }
 

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -14,24 +15,25 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/workload"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-// apps reports what was delivered in the scope, by namespace and name.
+// apps reports the deployed apps in the scope, by namespace and name.
 func (c *collector) apps(ctx context.Context) ([]App, error) {
 	workloads, err := c.workloads(ctx)
 	if err != nil {
 		return []App{}, err
 	}
-	slices.SortFunc(workloads, func(a, b workload) int {
-		return strings.Compare(appKey(a.meta)+"/"+a.resource+"/"+a.meta.Name, appKey(b.meta)+"/"+b.resource+"/"+b.meta.Name)
+	slices.SortFunc(workloads, func(a, b workload.Workload) int {
+		return cmp.Or(strings.Compare(appKey(a), appKey(b)), strings.Compare(resource(a), resource(b)))
 	})
-	var groups [][]workload
+	var groups [][]workload.Workload
 	for _, w := range workloads {
-		if last := len(groups) - 1; last >= 0 && appKey(groups[last][0].meta) == appKey(w.meta) {
+		if last := len(groups) - 1; last >= 0 && appKey(groups[last][0]) == appKey(w) {
 			groups[last] = append(groups[last], w)
 		} else {
-			groups = append(groups, []workload{w})
+			groups = append(groups, []workload.Workload{w})
 		}
 	}
 	fronts, err := listFronts(ctx, c.Kube, c.scope, manifests.LabelApp)
@@ -57,100 +59,85 @@ func (c *collector) apps(ctx context.Context) ([]App, error) {
 	return apps, group.Wait()
 }
 
-func appKey(meta metav1.ObjectMeta) string {
-	return meta.Namespace + "/" + meta.Labels[manifests.LabelApp]
+func appKey(w workload.Workload) string {
+	return w.Meta.Namespace + "/" + w.Meta.Labels[manifests.LabelApp]
 }
 
-// workloads lists every workload of an app in the scope.
-func (c *collector) workloads(ctx context.Context) ([]workload, error) {
-	var workloads []workload
-	right := func(resource string) access.Permission {
-		return access.Permission{Verb: "list", Group: "apps", Resource: resource, Namespace: c.scope}
+// resource returns a workload as <resource>.<group>/<name>.
+func resource(w workload.Workload) string {
+	return strings.ToLower(w.Kind) + "." + appsv1.GroupName + "/" + w.Meta.Name
+}
+
+// workloads lists the workloads of all apps in the scope.
+func (c *collector) workloads(ctx context.Context) ([]workload.Workload, error) {
+	var workloads []workload.Workload
+	for _, kind := range workload.Kinds() {
+		permission := access.Permission{Verb: "list", Group: appsv1.GroupName, Resource: workload.Resource(kind), Namespace: c.scope}
+		err := each(ctx, permission, manifests.LabelApp,
+			func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+				return workload.List(ctx, c.Kube, kind, c.scope, options)
+			},
+			func(object runtime.Object) {
+				if w, err := workload.Of(object); err == nil {
+					workloads = append(workloads, w)
+				}
+			})
+		if err != nil {
+			return nil, err
+		}
 	}
-	apps := c.Kube.AppsV1()
-	err := each(ctx, right("deployments"), manifests.LabelApp,
-		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			return apps.Deployments(c.scope).List(ctx, options)
-		},
-		func(object *appsv1.Deployment) { workloads = append(workloads, deployment(object)) })
-	if err != nil {
-		return nil, err
-	}
-	err = each(ctx, right("statefulsets"), manifests.LabelApp,
-		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			return apps.StatefulSets(c.scope).List(ctx, options)
-		},
-		func(object *appsv1.StatefulSet) { workloads = append(workloads, statefulSet(object)) })
-	if err != nil {
-		return nil, err
-	}
-	err = each(ctx, right("daemonsets"), manifests.LabelApp,
-		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			return apps.DaemonSets(c.scope).List(ctx, options)
-		},
-		func(object *appsv1.DaemonSet) { workloads = append(workloads, daemonSet(object)) })
-	return workloads, err
+	return workloads, nil
 }
 
 // app sums up the workloads of one app, of which there is at least one.
-func (c *collector) app(ctx context.Context, workloads []workload) (App, error) {
-	meta := workloads[0].meta
+func (c *collector) app(ctx context.Context, workloads []workload.Workload) (App, error) {
+	meta := workloads[0].Meta
 	app := App{Name: meta.Labels[manifests.LabelApp], Namespace: meta.Namespace, Healthy: true}
 	path := c.config.Registry.Path(app.Namespace, app.Name)
 	for _, w := range workloads {
-		pods, err := c.podsOf(ctx, w)
+		v, err := c.judge(ctx, w)
 		if err != nil {
 			return App{}, err
 		}
-		healthy, message := w.health(pods)
-		if app.Healthy && (!healthy || app.Message == "") {
-			app.Message = message
+		if app.Healthy && (!v.healthy || app.Message == "") {
+			app.Message, app.Reason, app.Remedy = v.message, v.problem.Reason, v.problem.Remedy
 		}
-		app.Healthy = app.Healthy && healthy
-		app.Desired += w.desired
-		app.Ready += w.ready
-		app.Workloads = append(app.Workloads, w.resource+"/"+w.meta.Name)
+		app.Healthy = app.Healthy && v.healthy
+		app.Desired += w.State.Desired
+		app.Ready += ready(w)
+		app.Workloads = append(app.Workloads, resource(w))
 		if app.Image == "" {
-			app.Image = w.image(path)
+			app.Image = image(w, path)
 			_, app.Digest, _ = strings.Cut(app.Image, "@")
 		}
-		if changed := w.changed(); app.Updated.Before(&changed) {
+		if changed := changed(w.Meta); app.Updated.Before(&changed) {
 			app.Updated = changed
 		}
 	}
 	return app, nil
 }
 
-// podsOf lists the pods of a workload that is not settled. A user who may not
-// list them gets none: the workload's own status remains.
-func (c *collector) podsOf(ctx context.Context, w workload) ([]corev1.Pod, error) {
-	if w.settled {
-		return nil, nil
-	}
-	return listPods(ctx, c.Kube, w.meta.Namespace, metav1.FormatLabelSelector(w.selector))
-}
-
-func listPods(ctx context.Context, kube kubernetes.Interface, namespace, selector string) ([]corev1.Pod, error) {
-	var pods []corev1.Pod
+func listPods(ctx context.Context, kube kubernetes.Interface, namespace, selector string) ([]*corev1.Pod, error) {
+	var pods []*corev1.Pod
 	err := each(ctx, access.Permission{Verb: "list", Resource: "pods", Namespace: namespace}, selector,
 		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			return kube.CoreV1().Pods(namespace).List(ctx, options)
 		},
-		func(object *corev1.Pod) { pods = append(pods, *object) })
+		func(object *corev1.Pod) { pods = append(pods, object) })
 	if missing, err := denied(err); missing != nil || err != nil {
 		return nil, err
 	}
 	return pods, nil
 }
 
-// fronts are what leads to apps from outside of the cluster.
+// fronts are the Services and Ingresses through which apps are reachable.
 type fronts struct {
 	services  []corev1.Service
 	ingresses []networkingv1.Ingress
 }
 
-// listFronts lists the Services and Ingresses that selector selects. What the
-// user may not list is left out.
+// listFronts lists the Services and Ingresses that selector selects, as far as the user may
+// list them.
 func listFronts(ctx context.Context, kube kubernetes.Interface, namespace, selector string) (fronts, error) {
 	var f fronts
 	err := each(ctx, access.Permission{Verb: "list", Resource: "services", Namespace: namespace}, selector,
@@ -170,7 +157,7 @@ func listFronts(ctx context.Context, kube kubernetes.Interface, namespace, selec
 	return f, err
 }
 
-// of returns those of one app.
+// of returns the fronts of one app.
 func (f fronts) of(namespace, app string) fronts {
 	other := func(meta metav1.ObjectMeta) bool {
 		return meta.Namespace != namespace || meta.Labels[manifests.LabelApp] != app
@@ -181,9 +168,8 @@ func (f fronts) of(namespace, app string) fronts {
 	}
 }
 
-// url finds the addresses that URL needs, if it needs any: those of nodes, or of
-// just the nodes with a pod of the app when the others are not known or would
-// not answer.
+// url returns the URL of an app. For a NodePort it needs addresses of nodes: of all of them,
+// or only of those with a pod of the app if the others are not known or do not answer.
 func (f fronts) url(ctx context.Context, kube kubernetes.Interface, nodes func() ([]string, error)) (string, error) {
 	service := nodePort(f.services)
 	if service == nil {

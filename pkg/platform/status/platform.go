@@ -20,6 +20,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/workload"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
@@ -108,7 +109,7 @@ func (c *collector) tekton(ctx context.Context) ([]Part, error) {
 			}
 			continue
 		}
-		part, err := c.workloadPart(ctx, deployment(object))
+		part, err := c.workloadPart(ctx, object)
 		if err != nil {
 			return nil, err
 		}
@@ -119,18 +120,24 @@ func (c *collector) tekton(ctx context.Context) ([]Part, error) {
 	return parts, nil
 }
 
-// workloadPart is the part that a workload is; its version is its image's tag.
-func (c *collector) workloadPart(ctx context.Context, w workload) (Part, error) {
-	pods, err := c.podsOf(ctx, w)
+// workloadPart returns the part that a workload is. Its version is the tag of its image.
+func (c *collector) workloadPart(ctx context.Context, object runtime.Object) (Part, error) {
+	w, err := workload.Of(object)
 	if err != nil {
 		return Part{}, err
 	}
-	part := Part{Name: w.meta.Name, Namespace: w.meta.Namespace, Desired: w.desired, Ready: w.ready}
-	part.Healthy, part.Message = w.health(pods)
-	if len(w.pod.Containers) > 0 {
-		part.Version = tag(w.pod.Containers[0].Image)
+	v, err := c.judge(ctx, w)
+	if err != nil {
+		return Part{}, err
 	}
-	if w.desired == 0 && w.resource != "daemonset.apps" {
+	part := Part{
+		Name: w.Meta.Name, Namespace: w.Meta.Namespace, Desired: w.State.Desired, Ready: ready(w),
+		Healthy: v.healthy, Message: v.message,
+	}
+	if len(w.Template.Spec.Containers) > 0 {
+		part.Version = tag(w.Template.Spec.Containers[0].Image)
+	}
+	if w.State.Desired == 0 && w.Kind != workload.DaemonSet {
 		part.Healthy, part.Message = false, "scaled to zero"
 	}
 	return part, nil
@@ -160,7 +167,7 @@ func (c *collector) registry(ctx context.Context) ([]Part, error) {
 		if err != nil {
 			return nil, err
 		}
-		part, err := c.workloadPart(ctx, statefulSet(object))
+		part, err := c.workloadPart(ctx, object)
 		if err != nil {
 			return nil, err
 		}
@@ -249,7 +256,7 @@ func (c *collector) nodeAccess(ctx context.Context) ([]Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	part, err := c.workloadPart(ctx, daemonSet(object))
+	part, err := c.workloadPart(ctx, object)
 	if err != nil || !c.nodesKnown {
 		return []Part{withMode(part, c.config.NodeAccess)}, err
 	}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -99,8 +98,7 @@ const (
 	RunRunning   RunState = "Running"
 	RunSucceeded RunState = "Succeeded"
 	RunFailed    RunState = "Failed"
-	// RunCancelled is written as Tekton does.
-	RunCancelled RunState = tektonv1.PipelineRunSpecStatusCancelled
+	RunCanceled  RunState = "Canceled"
 )
 
 // Ending is the state in the words of a person: why a run failed stands beside it
@@ -135,8 +133,12 @@ type App struct {
 	// Healthy says that all desired replicas are ready and no pod is in trouble;
 	// a rollout that is going well does not make an app unhealthy.
 	Healthy bool `json:"healthy"`
-	// Message says in one line what is wrong, or under way.
+	// Message describes in one line what is wrong, or a rollout in progress.
 	Message string `json:"message,omitempty"`
+	// Reason is the word of Kubernetes for the problem in Message: ImagePullBackOff. Remedy
+	// is what to do, in one line. Both are empty if there is none.
+	Reason string `json:"reason,omitempty"`
+	Remedy string `json:"remedy,omitempty"`
 }
 
 var _ runtime.Object = (*Status)(nil)

@@ -64,7 +64,7 @@ func testDeployment(namespace, name string, labels map[string]string, image stri
 			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}},
 			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: image}}}},
 		},
-		Status: appsv1.DeploymentStatus{Replicas: replicas, ReadyReplicas: replicas, UpdatedReplicas: replicas},
+		Status: appsv1.DeploymentStatus{Replicas: replicas, ReadyReplicas: replicas, UpdatedReplicas: replicas, AvailableReplicas: replicas},
 	}
 }
 
@@ -76,7 +76,7 @@ func testStatefulSet(name, image string, replicas int32) *appsv1.StatefulSet {
 			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}},
 			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: image}}}},
 		},
-		Status: appsv1.StatefulSetStatus{Replicas: replicas, ReadyReplicas: replicas, UpdatedReplicas: replicas},
+		Status: appsv1.StatefulSetStatus{ObservedGeneration: 1, Replicas: replicas, ReadyReplicas: replicas, UpdatedReplicas: replicas},
 	}
 }
 
@@ -129,7 +129,7 @@ namespaces: [demo, gone, other]
 				Selector: &metav1.LabelSelector{MatchLabels: accessLabels},
 				Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: "docker.io/library/caddy:2"}}}},
 			},
-			Status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 1, NumberReady: 1, UpdatedNumberScheduled: 1},
+			Status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 1, NumberReady: 1, UpdatedNumberScheduled: 1, NumberAvailable: 1},
 		},
 		&corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: "node-access-1", Namespace: system, Labels: accessLabels},
@@ -267,7 +267,7 @@ func TestCollectWhenAllIsWell(t *testing.T) {
 			t.Errorf("run %+v", run)
 		}
 	}
-	if want := (map[RunState]string{RunFailed: "mountains-b", RunCancelled: "mountains-c", RunSucceeded: "mountains-d"}); !reflect.DeepEqual(states, want) {
+	if want := (map[RunState]string{RunFailed: "mountains-b", RunCanceled: "mountains-c", RunSucceeded: "mountains-d"}); !reflect.DeepEqual(states, want) {
 		t.Errorf("runs: got %v", states)
 	}
 	want := []App{{
@@ -341,13 +341,12 @@ func TestCollectUnhealthy(t *testing.T) {
 		"the registry's pod has no volume": {func(t *testing.T, kube *fake.Clientset, _ *tektonfake.Clientset) {
 			t.Helper()
 			broken := testStatefulSet("registry-storage", "registry:3", 1)
-			broken.Status = appsv1.StatefulSetStatus{}
+			broken.Status = appsv1.StatefulSetStatus{ObservedGeneration: 1}
 			_, err := kube.AppsV1().StatefulSets(system).Update(t.Context(), broken, metav1.UpdateOptions{})
 			must(t, err)
-			pod := podWith("registry-storage-0", 0)
-			pod.Namespace, pod.Labels = system, map[string]string{"app": "registry-storage"}
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "registry-storage-0", Namespace: system, Labels: map[string]string{"app": "registry-storage"}}}
 			pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "pod has unbound immediate PersistentVolumeClaims"}}
-			must(t, kube.Tracker().Add(&pod))
+			must(t, kube.Tracker().Add(pod))
 		}, "registry-storage", "pod registry-storage-0: Unschedulable: pod has unbound immediate PersistentVolumeClaims"},
 		"a node without access": {func(t *testing.T, kube *fake.Clientset, _ *tektonfake.Clientset) {
 			t.Helper()
@@ -505,7 +504,7 @@ func TestCollectAppOfTwoWorkloads(t *testing.T) {
 	labels := map[string]string{manifests.LabelApp: "mountains"}
 	clients := testClients(t, func(kube *fake.Clientset, _ *tektonfake.Clientset) {
 		worker := testDeployment("demo", "worker", labels, "redis:8", 2)
-		worker.Status.ReadyReplicas = 0
+		worker.Status.ReadyReplicas, worker.Status.AvailableReplicas = 0, 0
 		must(t, kube.Tracker().Add(worker))
 	})
 	status, err := Collect(t.Context(), clients, options())

@@ -103,7 +103,7 @@ func newRun(object *tektonv1.PipelineRun, now time.Time) Run {
 	case verdict.Succeeded:
 		run.State = RunSucceeded
 	case verdict.Canceled:
-		run.State = RunCancelled
+		run.State = RunCanceled
 	case verdict.Done:
 		run.State = RunFailed
 	case object.Status.StartTime == nil:

@@ -2,6 +2,7 @@ package status
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,99 +10,133 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/workload"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-// workload is what Deployments, StatefulSets and DaemonSets have in common.
-type workload struct {
-	// resource is <resource>.<group>.
-	resource string
-	meta     metav1.ObjectMeta
-	selector *metav1.LabelSelector
-	pod      corev1.PodSpec
+// maxMessage is the number of characters of a message.
+const maxMessage = 240
 
-	desired, ready, updated int32
-	// settled says that the controller has nothing left to do.
-	settled bool
-	// failure is what the controller says it can not do.
-	failure string
+// verdict is the judgement of one workload.
+type verdict struct {
+	healthy bool
+	// message describes the state in one line; empty if the workload is healthy and complete.
+	message string
+	// problem is the cause; the zero value if there is none.
+	problem diagnose.Problem
 }
 
-func deployment(d *appsv1.Deployment) workload {
-	w := workload{
-		resource: "deployment.apps", meta: d.ObjectMeta, selector: d.Spec.Selector, pod: d.Spec.Template.Spec,
-		desired: replicas(d.Spec.Replicas), updated: d.Status.UpdatedReplicas,
+// judge returns the verdict of a workload, from the same problems as a build that watches its
+// rollout. It reads pods and logs only if the workload is not complete.
+func (c *collector) judge(ctx context.Context, w workload.Workload) (verdict, error) {
+	if w.State.Done && ready(w) == w.State.Desired {
+		return verdict{healthy: true}, nil
 	}
-	w.ready = min(d.Status.ReadyReplicas, w.desired)
-	w.settled = d.Status.ObservedGeneration >= d.Generation && d.Status.UpdatedReplicas >= w.desired &&
-		d.Status.Replicas <= w.desired && d.Status.ReadyReplicas >= w.desired
-	for _, condition := range d.Status.Conditions {
-		stuck := condition.Type == appsv1.DeploymentProgressing && condition.Status == corev1.ConditionFalse
-		refused := condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue
-		// Why no pod comes up says more than that it took too long.
-		if refused || (stuck && w.failure == "") {
-			w.failure = display.OneLine(condition.Reason + ": " + condition.Message)
+	pods, err := c.podsOf(ctx, w)
+	if err != nil {
+		return verdict{}, err
+	}
+	sets, err := c.replicaSetsOf(ctx, w)
+	if err != nil {
+		return verdict{}, err
+	}
+	explainer := diagnose.NewExplainer(c.Kube, w.Meta.Namespace, 0)
+	problem := c.problem(ctx, explainer, w, pods, sets)
+	problem, _ = explainer.Crash(ctx, problem)
+	return newVerdict(w, problem), nil
+}
+
+// problem returns the worst problem of the newest revision. If no problem is known and
+// replicas are missing, it returns the worst problem of the other pods.
+func (c *collector) problem(ctx context.Context, explainer *diagnose.Explainer, w workload.Workload, pods []*corev1.Pod, sets []*appsv1.ReplicaSet) diagnose.Problem {
+	newest := w.Newest(pods, sets)
+	if !w.State.Done {
+		found := explainer.Workload(ctx, w, newest, sets, c.Now)
+		if worst := diagnose.Worst(w, newest, found); worst.Reason != "" {
+			return worst
 		}
 	}
-	return w
-}
-
-func statefulSet(s *appsv1.StatefulSet) workload {
-	w := workload{
-		resource: "statefulset.apps", meta: s.ObjectMeta, selector: s.Spec.Selector, pod: s.Spec.Template.Spec,
-		desired: replicas(s.Spec.Replicas), updated: s.Status.UpdatedReplicas,
-	}
-	w.ready = min(s.Status.ReadyReplicas, w.desired)
-	w.settled = s.Status.ObservedGeneration >= s.Generation && w.ready == w.desired &&
-		(s.Status.UpdateRevision == s.Status.CurrentRevision || s.Status.UpdatedReplicas >= w.desired)
-	return w
-}
-
-func daemonSet(d *appsv1.DaemonSet) workload {
-	w := workload{
-		resource: "daemonset.apps", meta: d.ObjectMeta, selector: d.Spec.Selector, pod: d.Spec.Template.Spec,
-		desired: d.Status.DesiredNumberScheduled, updated: d.Status.UpdatedNumberScheduled,
-	}
-	w.ready = min(d.Status.NumberReady, w.desired)
-	w.settled = d.Status.ObservedGeneration >= d.Generation && w.ready == w.desired && w.updated >= w.desired
-	return w
-}
-
-func replicas(n *int32) int32 {
-	if n == nil {
-		return 1
-	}
-	return *n
-}
-
-// health judges a workload; pods are its own, and are needed only when it is not
-// settled.
-func (w workload) health(pods []corev1.Pod) (healthy bool, message string) {
-	trouble, hard := trouble(pods)
-	switch {
-	case hard:
-		return false, trouble
-	case w.failure != "":
-		return false, w.failure
-	case w.ready < w.desired:
-		message = fmt.Sprintf("%d of %d ready", w.ready, w.desired)
-		if trouble != "" {
-			message += "; " + trouble
+	for _, candidates := range [][]*corev1.Pod{newest, pods} {
+		var found []diagnose.Problem
+		for _, pod := range candidates {
+			if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded {
+				continue
+			}
+			found = append(found, explainer.Pod(ctx, pod, c.Now)...)
+			if notReady, ok := diagnose.NotReady(pod); ok {
+				found = append(found, notReady)
+			}
 		}
-		return false, message
-	case !w.settled:
-		return true, fmt.Sprintf("rolling out: %d of %d updated", min(w.updated, w.desired), w.desired)
+		if worst := diagnose.Worst(w, nil, found); worst.Reason != "" {
+			return worst
+		}
 	}
-	return true, ""
+	return diagnose.Problem{}
 }
 
-// image returns the image of the workload that comes from the repository with that
-// path, whatever the registry's name was for nodes when it was delivered, and that
-// has been delivered by digest; empty if none does.
-func (w workload) image(path string) string {
-	for _, container := range slices.Concat(w.pod.Containers, w.pod.InitContainers) {
+// newVerdict is pure. A rollout whose pods are in no trouble does not make a workload
+// unhealthy while all desired replicas are ready.
+func newVerdict(w workload.Workload, problem diagnose.Problem) verdict {
+	v := verdict{problem: problem}
+	text := ""
+	if problem.Reason != "" {
+		text = display.Truncate(display.OneLine(problem.String()), maxMessage)
+	}
+	waiting := problem.Limit() == diagnose.Forever && !problem.Terminal
+	switch ready := ready(w); {
+	case problem.Reason != "" && !waiting:
+		v.message = text
+	case ready < w.State.Desired:
+		v.message = strings.TrimSuffix(fmt.Sprintf("%d of %d ready; %s", ready, w.State.Desired, text), "; ")
+	case !w.State.Done:
+		v.healthy, v.message = true, "rolling out: "+w.State.Message
+	default:
+		v.healthy = true
+	}
+	return v
+}
+
+// ready returns the ready replicas, without those that a rollout adds for a while.
+func ready(w workload.Workload) int32 { return min(w.State.Ready, w.State.Desired) }
+
+// podsOf lists the pods of a workload, newest first. It returns none if the user may not list them: the
+// status of the workload remains.
+func (c *collector) podsOf(ctx context.Context, w workload.Workload) ([]*corev1.Pod, error) {
+	pods, err := listPods(ctx, c.Kube, w.Meta.Namespace, metav1.FormatLabelSelector(w.Selector))
+	slices.SortStableFunc(pods, func(a, b *corev1.Pod) int {
+		return cmp.Or(b.CreationTimestamp.Compare(a.CreationTimestamp.Time), strings.Compare(a.Name, b.Name))
+	})
+	return pods, err
+}
+
+// replicaSetsOf lists the ReplicaSets of a Deployment, as far as the user may list them.
+func (c *collector) replicaSetsOf(ctx context.Context, w workload.Workload) ([]*appsv1.ReplicaSet, error) {
+	if w.Kind != workload.Deployment {
+		return nil, nil
+	}
+	namespace := w.Meta.Namespace
+	var sets []*appsv1.ReplicaSet
+	err := each(ctx, access.Permission{Verb: "list", Group: "apps", Resource: "replicasets", Namespace: namespace}, metav1.FormatLabelSelector(w.Selector),
+		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			return c.Kube.AppsV1().ReplicaSets(namespace).List(ctx, options)
+		},
+		func(object *appsv1.ReplicaSet) { sets = append(sets, object) })
+	if missing, err := denied(err); missing != nil || err != nil {
+		return nil, err
+	}
+	return sets, nil
+}
+
+// image returns the image of a workload that comes from the repository with that path and was
+// deployed by digest, whatever name the registry had for nodes at that time. It returns an
+// empty string if there is none.
+func image(w workload.Workload, path string) string {
+	for _, container := range w.Containers() {
 		_, rest, _ := strings.Cut(container.Image, "/")
 		if strings.HasPrefix(rest, path+"@") {
 			return container.Image
@@ -110,92 +145,14 @@ func (w workload) image(path string) string {
 	return ""
 }
 
-// changed is when the delivery, or setup, last changed the workload: the server
-// keeps it for every field manager, and does not move it when nothing differs.
-func (w workload) changed() metav1.Time {
-	for _, entry := range w.meta.ManagedFields {
+// changed returns the time at which a build, or setup, last changed an object. The API server
+// keeps it for every field manager, and does not move it if nothing differs.
+func changed(object metav1.ObjectMeta) metav1.Time {
+	for _, entry := range object.ManagedFields {
 		if entry.Manager == manifests.FieldManager && entry.Operation == metav1.ManagedFieldsOperationApply &&
 			entry.Subresource == "" && entry.Time != nil {
 			return *entry.Time
 		}
 	}
-	return w.meta.CreationTimestamp
-}
-
-// trouble says in one line what is wrong with the pods: the worst, and of equal
-// ones the newest pod's. It is hard when waiting alone is not expected to help.
-func trouble(pods []corev1.Pod) (message string, hard bool) {
-	pods = slices.Clone(pods)
-	slices.SortStableFunc(pods, func(a, b corev1.Pod) int {
-		return cmp.Or(b.CreationTimestamp.Compare(a.CreationTimestamp.Time), strings.Compare(a.Name, b.Name))
-	})
-	rank := 0
-	for i := range pods {
-		if pods[i].DeletionTimestamp != nil {
-			continue
-		}
-		text, r := podTrouble(&pods[i])
-		if r > rank {
-			rank, message = r, "pod "+pods[i].Name+": "+strings.TrimSuffix(display.OneLine(text), ":")
-		}
-	}
-	return message, rank >= rankUnschedulable
-}
-
-const (
-	rankNotReady = iota + 1
-	rankUnschedulable
-	rankContainer
-)
-
-func podTrouble(pod *corev1.Pod) (text string, rank int) {
-	if pod.Status.Phase == corev1.PodSucceeded {
-		return "", 0
-	}
-	if pod.Status.Phase == corev1.PodFailed {
-		// Its controller has replaced it: an evicted pod stays as a record only.
-		return pod.Status.Reason + ": " + pod.Status.Message, rankNotReady
-	}
-	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		if text := containerTrouble(status); text != "" {
-			return "container " + status.Name + ": " + text, rankContainer
-		}
-	}
-	for _, condition := range pod.Status.Conditions {
-		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
-			return condition.Reason + ": " + condition.Message, rankUnschedulable
-		}
-	}
-	for _, status := range pod.Status.ContainerStatuses {
-		if !status.Ready && status.State.Running != nil {
-			return "container " + status.Name + " runs but is not ready", rankNotReady
-		}
-	}
-	return "", 0
-}
-
-// containerTrouble returns the reason for which a container does not run, if it
-// is one.
-func containerTrouble(status corev1.ContainerStatus) string {
-	switch waiting, terminated := status.State.Waiting, status.State.Terminated; {
-	case waiting != nil && waiting.Reason == "CrashLoopBackOff" && status.LastTerminationState.Terminated != nil:
-		// The kubelet's message holds the back-off and an identifier, not the cause.
-		return waiting.Reason + ": " + exit(status.LastTerminationState.Terminated)
-	case waiting != nil && !slices.Contains([]string{"", "ContainerCreating", "PodInitializing"}, waiting.Reason):
-		return waiting.Reason + ": " + waiting.Message
-	case terminated != nil && terminated.ExitCode != 0:
-		return exit(terminated)
-	}
-	return ""
-}
-
-func exit(state *corev1.ContainerStateTerminated) string {
-	text := fmt.Sprintf("exit code %d", state.ExitCode)
-	if state.Reason != "" && state.Reason != "Error" {
-		text += " (" + state.Reason + ")"
-	}
-	if state.Message != "" {
-		text += ": " + state.Message
-	}
-	return text
+	return object.CreationTimestamp
 }

@@ -1,13 +1,12 @@
+// Package rollout watches workloads until every replica of a release is ready, or reports why
+// that will not happen.
 package rollout
 
 import (
-	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -16,58 +15,52 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/workload"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
 
-const (
-	// logLines is how much of a failing container's log is told.
-	logLines = 20
-	// logBytes bounds the memory for that.
-	logBytes = 64 << 10
-	// slow is how long a look at the workload lasts when nothing changes.
-	slow = 10 * time.Second
+// slow is the time after which a watch looks at the workload again although nothing changed.
+const slow = 10 * time.Second
 
-	revisionAnnotation   = "deployment.kubernetes.io/revision"
-	generationAnnotation = appsv1.DeprecatedTemplateGeneration
-	generationLabel      = "pod-template-generation"
+// Reasons of a Failure that are not those of Kubernetes or of a problem.
+const (
+	// Superseded means that another release replaced the image that the watch waits for.
+	Superseded = "Superseded"
+	// Deleted means that the workload was deleted during its rollout.
+	Deleted = "Deleted"
 )
 
-// Update is news of one workload.
+// Update is a change of one workload.
 type Update struct {
 	Workload release.Workload
-	State    State
-	// Trouble is what keeps a pod from becoming ready, if anything is known: pod,
+	State    workload.State
+	// Trouble is the problem that keeps a pod from becoming ready, if there is one: pod,
 	// container, reason and message in one line.
 	Trouble string
-	// Advice is what to do about it, in one line; empty when nothing is known.
+	// Advice is the remedy, in one line; empty if none is known.
 	Advice string
 }
 
-// Superseded is the reason of a Failure when another delivery has put another image
-// in place of the one that is waited for.
-const Superseded = "Superseded"
-
-// Failure says why a rollout does not come up.
+// Failure is the reason why a rollout fails.
 type Failure struct {
 	Workload release.Workload
-	// Pod and Container are empty when it did not come that far.
+	// Pod and Container are empty if the problem is not that of a pod.
 	Pod, Container string
-	// Reason is Kubernetes' word: CrashLoopBackOff, ProgressDeadlineExceeded.
+	// Reason is the word of Kubernetes: CrashLoopBackOff, ProgressDeadlineExceeded.
 	Reason string
-	// Message is for people.
+	// Message describes the problem.
 	Message string
-	// Advice is what to do, in one line; empty when nothing is known to help.
+	// Advice is the remedy, in one line; empty if none is known.
 	Advice string
-	// Log is the end of the container's log, at most 20 lines, oldest first: that
-	// of the instance that failed, if it was restarted.
+	// Log is the end of the log of the container, at most 20 lines, oldest first: the log of
+	// the instance that failed, if the container was restarted.
 	Log []string
 }
 
-// Error names workload, place, reason and message, not the log.
+// Error returns the workload, the place, the reason and the message.
 func (f *Failure) Error() string {
 	place := name(f.Workload)
 	if f.Pod != "" {
@@ -79,34 +72,32 @@ func (f *Failure) Error() string {
 	return fmt.Sprintf("%s: %s: %s", place, f.Reason, f.Message)
 }
 
-// Option is a choice of the caller of Watch.
+// Option is an option of Watch.
 type Option func(*watcher)
 
-// WaitTimeout is how long a workload may stand still: neither its state nor that of
-// its new pods changes. After that Watch fails with the worst trouble there is, or
-// the reason StoodStill. Without it, or with 0, only what is not known to pass ends
-// the watch.
+// WaitTimeout limits the time without progress: neither the state of a workload nor that of
+// its new pods changes. After that time Watch fails with the worst problem, or the reason
+// diagnose.Stalled. Without a timeout, or with 0, only a terminal problem ends the watch.
 func WaitTimeout(timeout time.Duration) Option {
 	return func(w *watcher) { w.waitTimeout = timeout }
 }
 
-// Watch waits until every workload has rolled out, after a delivery that put image
-// into the pod templates of those that are Built. It tells every change of a
-// workload's state through updates, from one goroutine at a time; updates may be nil.
+// Watch waits until every workload has rolled out, after a release that set image in the pod
+// templates of the workloads that are Built. It reports every change of a workload to
+// updates, which may be nil, from one goroutine at a time.
 //
-// It returns a *Failure as soon as waiting can not help: a new pod crashes again
-// and again, can not pull its image, lacks a Secret, is unschedulable or can not be
-// created for longer than that may pass (trouble.Patience), the Deployment's
-// progress deadline is exceeded, or another delivery puts another image in place of
-// this one. Pods of older revisions are not looked at. Otherwise it waits until ctx
-// ends, and returns that with the state that was reached: a deadline is the
-// caller's affair.
+// It returns a *Failure as soon as waiting cannot help: a new pod crashes repeatedly, cannot
+// pull its image, misses a Secret, or cannot be scheduled or created for longer than its
+// problem may last (diagnose.Tolerance), the Deployment exceeds its progress deadline, or
+// another release replaces the image. It ignores pods of older revisions. Otherwise it waits
+// until ctx ends, and returns that error with the last state: the deadline is up to the
+// caller.
 func Watch(ctx context.Context, client kubernetes.Interface, namespace string, workloads []release.Workload, image string, updates func(Update), options ...Option) error {
 	watching, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var group sync.WaitGroup
 	var mu sync.Mutex
-	tell := func(update Update) {
+	report := func(update Update) {
 		mu.Lock()
 		defer mu.Unlock()
 		if updates != nil {
@@ -114,8 +105,11 @@ func Watch(ctx context.Context, client kubernetes.Interface, namespace string, w
 		}
 	}
 	errs := make([]error, len(workloads))
-	for i, workload := range workloads {
-		w := &watcher{client: client, namespace: namespace, workload: workload, image: image, tell: tell, history: diagnose.NewHistory(), inquiry: diagnose.NewInquiry(client, namespace, diagnose.AskEvery)}
+	for i, watched := range workloads {
+		w := &watcher{
+			client: client, namespace: namespace, workload: watched, image: image, report: report,
+			tolerance: diagnose.NewTolerance(), explainer: diagnose.NewExplainer(client, namespace, diagnose.AskEvery),
+		}
 		for _, option := range options {
 			option(w)
 		}
@@ -128,7 +122,7 @@ func Watch(ctx context.Context, client kubernetes.Interface, namespace string, w
 	}
 	group.Wait()
 	if cause := context.Cause(watching); cause != nil && ctx.Err() == nil {
-		return cause // the first of them: the others were stopped for it
+		return cause // the first error, which stopped the other watches
 	}
 	return errors.Join(errs...)
 }
@@ -139,55 +133,42 @@ type watcher struct {
 	namespace string
 	workload  release.Workload
 	image     string
-	tell      func(Update)
+	report    func(Update)
 
-	history *diagnose.History
-	inquiry *diagnose.Inquiry
-	told    Update
+	tolerance *diagnose.Tolerance
+	explainer *diagnose.Explainer
+	last      Update // the last one reported
 
 	waitTimeout time.Duration
-	progress    string // what there was of it at moved
-	moved       time.Time
-}
-
-// current is a workload of any kind at one moment.
-type current struct {
-	meta     metav1.ObjectMeta
-	selector *metav1.LabelSelector
-	template corev1.PodTemplateSpec
-	state    State
-	// updated says whether a pod is of the newest revision.
-	updated func(*corev1.Pod) bool
-	// refused is why pods of it can not be created.
-	refused string
+	progress    string    // what progressOf returned
+	moved       time.Time // when that last changed
 }
 
 func (w *watcher) watch(ctx context.Context) error {
-	object, err := w.get(ctx)
+	now, err := w.get(ctx)
 	if err != nil {
 		return fmt.Errorf("get %s: %w", name(w.workload), err)
 	}
-	selector, err := metav1.LabelSelectorAsSelector(object.selector)
+	selector, err := metav1.LabelSelectorAsSelector(now.Selector)
 	if err != nil {
 		return fmt.Errorf("selector of %s: %w", name(w.workload), err)
 	}
-	// Everything that was started ends before watch does.
+	// All goroutines end before watch returns.
 	var group sync.WaitGroup
 	defer group.Wait()
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
-	watches := newWatches(w.client, w.workload, w.namespace, fields.OneTermEqualSelector("metadata.name", w.workload.Name), selector)
+	watches := newWatches(w.client, w.workload, w.namespace, selector)
 	watches.start(watching, &group)
-
 	for {
-		changed := watches.news.Changed()
+		changed := watches.signal.Changed()
 		if err := watches.denied(); err != nil {
 			return fmt.Errorf("watch %s: %w", name(w.workload), err)
 		}
-		if object, err = w.refresh(ctx, watches, object); err != nil {
+		if now, err = w.refresh(ctx, watches, now); err != nil {
 			return err
 		}
-		again, done, err := w.look(ctx, object, watches.ownPods(object))
+		again, done, err := w.look(ctx, now, watches)
 		if done || err != nil {
 			return err
 		}
@@ -197,119 +178,115 @@ func (w *watcher) watch(ctx context.Context) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%s: %s: %w", name(w.workload), w.told.State.Message, ctx.Err())
+			return fmt.Errorf("%s: %s: %w", name(w.workload), w.last.State.Message, ctx.Err())
 		}
 		timer.Stop()
 	}
 }
 
-// get reads the workload past every cache.
-func (w *watcher) get(ctx context.Context) (current, error) {
-	apps, options := w.client.AppsV1(), metav1.GetOptions{}
-	switch w.workload.Kind {
-	case "Deployment":
-		deployment, err := apps.Deployments(w.namespace).Get(ctx, w.workload.Name, options)
-		return fromDeployment(deployment, nil), err
-	case "StatefulSet":
-		set, err := apps.StatefulSets(w.namespace).Get(ctx, w.workload.Name, options)
-		return fromStatefulSet(set), err
-	case "DaemonSet":
-		set, err := apps.DaemonSets(w.namespace).Get(ctx, w.workload.Name, options)
-		return fromDaemonSet(set), err
-	}
-	return current{}, fmt.Errorf("kind %s has no rollout", w.workload.Kind)
+// get reads the workload from the API server, without a cache.
+func (w *watcher) get(ctx context.Context) (workload.Workload, error) {
+	return workload.Get(ctx, w.client, w.workload.Kind, w.namespace, w.workload.Name)
 }
 
-// refresh returns the newest state, or what was known when there is none yet.
-func (w *watcher) refresh(ctx context.Context, watches *watches, known current) (current, error) {
+// refresh returns the newest state that the watch has, or known if it has none yet.
+func (w *watcher) refresh(ctx context.Context, watches *watches, known workload.Workload) (workload.Workload, error) {
 	object, missing := watches.object()
-	if object != nil && object.meta.UID == known.meta.UID {
+	if object != nil && object.Meta.UID == known.Meta.UID {
 		return *object, nil
 	}
 	if object == nil && !missing {
 		return known, nil
 	}
-	// Deleted, or a first list that came from a cache that lags behind.
+	// The workload was deleted, or the first list came from a cache that lags behind.
 	now, err := w.get(ctx)
-	if apierrors.IsNotFound(err) || (err == nil && now.meta.UID != known.meta.UID) {
-		return current{}, &Failure{Workload: w.workload, Reason: "Deleted", Message: "it was deleted while it was rolled out"}
+	if apierrors.IsNotFound(err) || (err == nil && now.Meta.UID != known.Meta.UID) {
+		return workload.Workload{}, &Failure{Workload: w.workload, Reason: Deleted, Message: "it was deleted during the rollout"}
 	}
 	if err != nil {
-		return known, nil //nolint:nilerr // the watch goes on, and with it the next look
+		return known, nil //nolint:nilerr // the watch continues, and looks again
 	}
 	return now, nil
 }
 
-// look tells what is new and judges it; again is when to look even if nothing
-// changes.
-func (w *watcher) look(ctx context.Context, object current, pods []*corev1.Pod) (again time.Duration, done bool, err error) {
-	if w.workload.Built && !runs(object.template, w.image) {
-		// A watch may lag behind the delivery, the server itself does not.
-		now, err := w.get(ctx)
+// look reports what changed and decides whether the watch ends. again is the time until the
+// next look if nothing changes.
+func (w *watcher) look(ctx context.Context, now workload.Workload, watches *watches) (again time.Duration, done bool, err error) {
+	if w.workload.Built && !now.Runs(w.image) {
+		// A watch may lag behind the release, the API server does not.
+		read, err := w.get(ctx)
 		if err != nil {
-			return slow, false, nil //nolint:nilerr // the watch goes on, and with it the next look
+			return slow, false, nil //nolint:nilerr // the watch continues, and looks again
 		}
-		if !runs(now.template, w.image) {
-			return 0, false, &Failure{Workload: w.workload, Reason: Superseded, Message: "another delivery replaced the image while it was rolled out"}
+		if !read.Runs(w.image) {
+			return 0, false, &Failure{Workload: w.workload, Reason: Superseded, Message: "another release replaced the image during the rollout"}
 		}
-		object = now
+		now = read
 	}
-	state := object.state
-	if state.Done {
-		w.say(state, nil)
+	if now.State.Done {
+		w.say(now.State, diagnose.Problem{})
 		return 0, true, nil
 	}
+	sets := watches.sets()
+	return w.judge(ctx, now, now.Newest(watches.allPods(), sets), sets)
+}
 
-	now := time.Now()
-	if progress := progressOf(state, pods); progress != w.progress || w.moved.IsZero() {
-		w.progress, w.moved = progress, now
+// judge reports the worst problem of a workload that is not done. It returns a Failure if
+// that problem, or the time without progress, ends the watch.
+func (w *watcher) judge(ctx context.Context, now workload.Workload, pods []*corev1.Pod, sets []*appsv1.ReplicaSet) (again time.Duration, done bool, err error) {
+	at := time.Now()
+	if progress := progressOf(now.State, pods); progress != w.progress || w.moved.IsZero() {
+		w.progress, w.moved = progress, at
 	}
-	next := now.Add(diagnose.AskEvery)
-	worst, fatal := w.judge(ctx, now, &next, object, pods)
-	w.say(state, worst)
-	switch {
-	case fatal:
-		return 0, false, w.fail(ctx, *worst)
-	case state.Failed && object.state.Message == pausedMessage:
-		return 0, false, &Failure{Workload: w.workload, Reason: "Paused", Message: state.Message, Advice: "resume it: kubectl --namespace " + w.namespace + " rollout resume " + name(w.workload)}
-	case state.Failed && worst != nil:
-		return 0, false, w.fail(ctx, *worst)
-	case state.Failed:
-		return 0, false, w.failUnready(ctx, pods, deadlineExceeded, state.Message)
+	problems := w.explainer.Workload(ctx, now, pods, sets, at)
+	exceeded, next := w.exceeded(problems, at)
+	if exceeded != nil {
+		w.say(now.State, *exceeded)
+		return 0, false, w.fail(ctx, *exceeded)
 	}
+	worst := diagnose.Worst(now, pods, problems)
+	if now.State.Failed {
+		return 0, false, w.fail(ctx, worst)
+	}
+	w.say(now.State, worst)
 	if w.waitTimeout > 0 {
 		limit := w.moved.Add(w.waitTimeout)
-		switch {
-		case now.Before(limit):
-			next = earlier(next, limit)
-		case worst != nil:
-			worst.Message += fmt.Sprintf("; it has waited for %s", w.waitTimeout)
-			return 0, false, w.fail(ctx, *worst)
-		default:
-			return 0, false, w.failUnready(ctx, pods, stoodStill, fmt.Sprintf("%s; it has waited for %s", state.Message, w.waitTimeout))
+		if !at.Before(limit) {
+			return 0, false, w.fail(ctx, w.stalled(now, pods, worst))
 		}
+		next = earlier(next, limit)
 	}
-	return max(next.Sub(now), time.Millisecond), false, nil
+	return max(next.Sub(at), time.Millisecond), false, nil
 }
 
-// failUnready is a failure that says nothing of pods, with the first that is not
-// ready and its log.
-func (w *watcher) failUnready(ctx context.Context, pods []*corev1.Pod, reason, message string) *Failure {
-	for _, pod := range pods {
-		if t, ok := diagnose.Unready(pod); ok {
-			advice := diagnose.Advice(t)
-			t.Reason, t.Message = reason, message
-			failure := w.fail(ctx, t)
-			failure.Advice = advice
-			return failure
+// exceeded returns the first problem that waiting cannot help, or nil; next is the time of
+// the next look.
+func (w *watcher) exceeded(problems []diagnose.Problem, at time.Time) (exceeded *diagnose.Problem, next time.Time) {
+	next = at.Add(diagnose.AskEvery)
+	for i, problem := range problems {
+		now, again := w.tolerance.Exceeded(problem, at)
+		if now {
+			return &problems[i], at
+		}
+		if !again.IsZero() {
+			next = earlier(next, again)
 		}
 	}
-	return &Failure{Workload: w.workload, Reason: reason, Message: message}
+	return nil, next
 }
 
-// progressOf is what changes when a rollout goes on. What troubles a pod comes and
-// goes, and is no progress.
-func progressOf(state State, pods []*corev1.Pod) string {
+// stalled returns the problem of a workload without progress for too long.
+func (w *watcher) stalled(now workload.Workload, pods []*corev1.Pod, worst diagnose.Problem) diagnose.Problem {
+	if worst.Reason == "" {
+		worst = diagnose.WithoutProgress(now, pods, diagnose.Stalled, now.State.Message)
+	}
+	worst.Message += fmt.Sprintf("; it has waited for %s", w.waitTimeout)
+	return worst
+}
+
+// progressOf returns a text that changes when the rollout makes progress. It does not contain
+// the problems of pods, which come and go.
+func progressOf(state workload.State, pods []*corev1.Pod) string {
 	var steps []string
 	for _, pod := range pods {
 		step := fmt.Sprint(pod.Name, " ", pod.Spec.NodeName)
@@ -322,38 +299,6 @@ func progressOf(state State, pods []*corev1.Pod) string {
 	return fmt.Sprint(state, steps)
 }
 
-// judge finds the worst trouble of the new pods, or with making them, and whether it
-// is hopeless; next is when to look again at the latest.
-func (w *watcher) judge(ctx context.Context, now time.Time, next *time.Time, object current, pods []*corev1.Pod) (worst *diagnose.Trouble, fatal bool) {
-	var found []diagnose.Trouble
-	for _, pod := range pods {
-		found = append(found, w.inquiry.Pod(ctx, pod, now)...)
-	}
-	switch {
-	case object.refused != "":
-		found = append(found, diagnose.Refused(w.namespace, object.refused))
-	case int(object.state.Desired) > len(pods):
-		event, at := w.inquiry.Owner(ctx, object.meta.UID, now)
-		// A pod that was made since shows that it passed.
-		if !at.IsZero() && !slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return pod.CreationTimestamp.After(at) }) {
-			found = append(found, event)
-		}
-	}
-	for i, t := range found {
-		hopeless, again := w.history.Judge(t, now)
-		if hopeless {
-			return &found[i], true
-		}
-		if !again.IsZero() {
-			*next = earlier(*next, again)
-		}
-		if worst == nil || diagnose.Patience(t) < diagnose.Patience(*worst) {
-			worst = &found[i]
-		}
-	}
-	return worst, false
-}
-
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b
@@ -361,106 +306,27 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// say tells an update that differs from the last one.
-func (w *watcher) say(state State, worst *diagnose.Trouble) {
+// say reports an update that differs from the last one.
+func (w *watcher) say(state workload.State, worst diagnose.Problem) {
 	update := Update{Workload: w.workload, State: state}
-	if worst != nil {
-		update.Trouble, update.Advice = worst.String(), diagnose.Advice(*worst)
+	if worst.Reason != "" {
+		update.Trouble, update.Advice = worst.String(), worst.Remedy
 	}
-	if update != w.told {
-		w.told = update
-		w.tell(update)
-	}
-}
-
-func (w *watcher) fail(ctx context.Context, t diagnose.Trouble) *Failure {
-	failure := &Failure{Workload: w.workload, Pod: t.Pod, Container: t.Container, Reason: t.Reason, Message: t.Message, Advice: diagnose.Advice(t)}
-	if t.Logs && t.Pod != "" {
-		failure.Log = w.tail(ctx, t)
-		if said, advice := diagnose.LastWords(failure.Log); said != "" {
-			failure.Message += ": " + said
-			failure.Advice = cmp.Or(advice, failure.Advice)
-		}
-	}
-	return failure
-}
-
-// tail reads the end of a container's log; without one there is none to show.
-func (w *watcher) tail(ctx context.Context, t diagnose.Trouble) []string {
-	for _, previous := range slices.Compact([]bool{t.Previous, false}) {
-		lines, limit := int64(logLines), int64(logBytes)
-		body, err := w.client.CoreV1().Pods(w.namespace).GetLogs(t.Pod, &corev1.PodLogOptions{
-			Container: t.Container, Previous: previous, TailLines: &lines, LimitBytes: &limit,
-		}).Stream(ctx)
-		if err != nil {
-			continue
-		}
-		var log []string
-		scanner := bufio.NewScanner(body)
-		scanner.Buffer(nil, logBytes+1) // nothing longer comes
-		for scanner.Scan() {
-			log = append(log, strings.TrimRight(scanner.Text(), "\r"))
-		}
-		_ = body.Close()
-		if len(log) > 0 {
-			return log[max(0, len(log)-logLines):]
-		}
-	}
-	return nil
-}
-
-func fromDeployment(deployment *appsv1.Deployment, replicaSets []*appsv1.ReplicaSet) current {
-	if deployment == nil {
-		return current{}
-	}
-	c := current{meta: deployment.ObjectMeta, selector: deployment.Spec.Selector, template: deployment.Spec.Template, state: Status(deployment)}
-	c.updated = func(*corev1.Pod) bool { return false }
-	if deployment.Generation > deployment.Status.ObservedGeneration {
-		return c // no ReplicaSet is the new one yet
-	}
-	for _, set := range replicaSets {
-		if !metav1.IsControlledBy(set, deployment) || set.Annotations[revisionAnnotation] != deployment.Annotations[revisionAnnotation] {
-			continue
-		}
-		c.updated = func(pod *corev1.Pod) bool { return metav1.IsControlledBy(pod, set) }
-		for _, condition := range set.Status.Conditions {
-			if condition.Type == appsv1.ReplicaSetReplicaFailure && condition.Status == corev1.ConditionTrue {
-				c.refused = condition.Message
-			}
-		}
-	}
-	return c
-}
-
-func fromStatefulSet(set *appsv1.StatefulSet) current {
-	if set == nil {
-		return current{}
-	}
-	return current{
-		meta: set.ObjectMeta, selector: set.Spec.Selector, template: set.Spec.Template, state: StatefulSetStatus(set),
-		updated: func(pod *corev1.Pod) bool {
-			return set.Generation <= set.Status.ObservedGeneration && metav1.IsControlledBy(pod, set) &&
-				pod.Labels[appsv1.ControllerRevisionHashLabelKey] == set.Status.UpdateRevision
-		},
+	if update != w.last {
+		w.last = update
+		w.report(update)
 	}
 }
 
-func fromDaemonSet(set *appsv1.DaemonSet) current {
-	if set == nil {
-		return current{}
-	}
-	generation, ok := set.Annotations[generationAnnotation]
-	if !ok {
-		generation = strconv.FormatInt(set.Generation, 10)
-	}
-	return current{
-		meta: set.ObjectMeta, selector: set.Spec.Selector, template: set.Spec.Template, state: DaemonSetStatus(set),
-		updated: func(pod *corev1.Pod) bool {
-			return metav1.IsControlledBy(pod, set) && pod.Labels[generationLabel] == generation
-		},
+// fail returns the Failure of a problem, with the log of its container.
+func (w *watcher) fail(ctx context.Context, problem diagnose.Problem) *Failure {
+	problem, log := w.explainer.Crash(ctx, problem)
+	return &Failure{
+		Workload: w.workload, Pod: problem.Pod, Container: problem.Container,
+		Reason: problem.Reason, Message: problem.Message, Advice: problem.Remedy, Log: log,
 	}
 }
 
-func name(workload release.Workload) string {
-	return strings.ToLower(workload.Kind) + " " + workload.Name
+func name(watched release.Workload) string {
+	return strings.ToLower(watched.Kind) + " " + watched.Name
 }

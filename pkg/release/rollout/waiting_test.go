@@ -138,7 +138,7 @@ func TestWaitTimeout(t *testing.T) {
 			w := watchFor(t, 20*time.Second, fake.NewClientset(deployment(2, 2, newImage, 2, 1), replicaSet(2)), mountains)
 			w.put(pod("new", "rs2", running(false)))
 			failure := w.expectFailure(20 * time.Second)
-			if failure.Pod != "new" || failure.Reason != "StoodStill" || len(failure.Log) == 0 || !strings.Contains(failure.Advice, "readinessProbe") {
+			if failure.Pod != "new" || failure.Reason != "Stalled" || len(failure.Log) == 0 || !strings.Contains(failure.Advice, "readinessProbe") {
 				t.Errorf("failure %+v", failure)
 			}
 		})
@@ -147,7 +147,7 @@ func TestWaitTimeout(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := watchFor(t, 20*time.Second, fake.NewClientset(deployment(2, 1, newImage, 0, 0)), mountains)
 			failure := w.expectFailure(20 * time.Second)
-			if failure.Reason != "StoodStill" || failure.Message != "waiting for the new spec to be observed; it has waited for 20s" {
+			if failure.Reason != "Stalled" || failure.Message != "waiting for the new spec to be observed; it has waited for 20s" {
 				t.Errorf("failure %+v", failure)
 			}
 		})
@@ -168,7 +168,7 @@ func TestWaitTimeout(t *testing.T) {
 				}
 				forward()
 			}
-			if failure := w.expectFailure(20 * time.Second); failure.Reason != "StoodStill" {
+			if failure := w.expectFailure(20 * time.Second); failure.Reason != "Stalled" {
 				t.Errorf("failure %+v", failure)
 			}
 		})

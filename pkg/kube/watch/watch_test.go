@@ -22,7 +22,7 @@ import (
 )
 
 // start watches the pods of a fake cluster until stop is called.
-func start(t *testing.T, client *fake.Clientset, failed func(error)) (n *watch.News, pods cache.SharedIndexInformer, stop func()) {
+func start(t *testing.T, client *fake.Clientset, failed func(error)) (n *watch.Signal, pods cache.SharedIndexInformer, stop func()) {
 	t.Helper()
 	n = watch.New()
 	pods = coreinformers.NewPodInformer(client, "hiking", 0, nil)
@@ -43,7 +43,7 @@ func none(t *testing.T) func(error) {
 	return func(err error) { t.Errorf("the watch failed: %v", err) }
 }
 
-func wakes(t *testing.T, n *watch.News, act func()) {
+func wakes(t *testing.T, n *watch.Signal, act func()) {
 	t.Helper()
 	changed := n.Changed()
 	act()
@@ -114,7 +114,7 @@ func TestFailures(t *testing.T) {
 				client.PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, test.err })
 				var failure error
 				n := watch.New()
-				n, _, stop := start(t, client, func(err error) { n.Change(func() { failure = err }) })
+				n, _, stop := start(t, client, func(err error) { n.Update(func() { failure = err }) })
 				defer stop()
 				n.Read(func() {
 					if (failure != nil) != test.told {

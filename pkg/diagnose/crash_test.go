@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestLastWords(t *testing.T) {
+func TestParseCrash(t *testing.T) {
 	tests := map[string]struct {
 		log          string
 		said, advice string
@@ -83,7 +83,7 @@ ModuleNotFoundError: No module named 'nosuchmodule'`,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			said, advice := LastWords(strings.Split(test.log, "\n"))
+			said, advice := ParseCrash(strings.Split(test.log, "\n"))
 			if said != test.said || !strings.Contains(advice, test.advice) || test.advice == "" && advice != "" {
 				t.Errorf("got %q, %q", said, advice)
 			}

@@ -16,16 +16,16 @@ import (
 const quota = `exceeded quota: small, requested: limits.memory=8Gi,pods=1, used: limits.memory=0,pods=3, limited: limits.memory=4Gi,pods=10`
 
 // The messages are those of Kubernetes 1.36, of containerd, CRI-O and Tekton.
-func TestAdviceAndPatience(t *testing.T) {
+func TestRules(t *testing.T) {
 	for name, test := range map[string]struct {
 		reason, message string
-		patience        time.Duration
+		limit           time.Duration
 		// build and other are words of the advice for the pod of a build, and for
 		// one of an app; the same if other is empty.
 		build, other string
 	}{
 		"too little memory": {
-			"Unschedulable", "0/1 nodes are available: 1 Insufficient memory; the pod asks for 64Gi memory", 2 * time.Minute,
+			"Unschedulable", "0/1 nodes are available: 1 Insufficient memory; the pod requests 64Gi memory", 2 * time.Minute,
 			"lower --memory,", "lower resources.requests.memory,",
 		},
 		"too little of two": {
@@ -66,18 +66,18 @@ func TestAdviceAndPatience(t *testing.T) {
 		"no TLS":             {"ErrImagePull", "http: server gave HTTP response to HTTPS client", 30 * time.Second, "insists on TLS", ""},
 		"no route":           {"ErrImagePull", "dial tcp 192.0.2.77:5000: connect: no route to host", 2 * time.Minute, "does not reach the registry", ""},
 		"refused":            {"ErrImagePull", "dial tcp 127.0.0.1:5180: connect: connection refused", 2 * time.Minute, "does not reach the registry", ""},
-		"rate limit":         {"ImagePullBackOff", "429 Too Many Requests", 2 * time.Minute, "limits how often", ""},
-		"another platform":   {"ErrImagePull", "no match for platform in manifest: not found", 30 * time.Second, "not made for the CPU", ""},
-		"no such host":       {"ErrImagePull", "lookup nowhere.example: no such host", 30 * time.Second, "does not know the registry's name", ""},
+		"rate limit":         {"ImagePullBackOff", "429 Too Many Requests", 2 * time.Minute, "limits the rate", ""},
+		"another platform":   {"ErrImagePull", "no match for platform in manifest: not found", 30 * time.Second, "not built for the CPU", ""},
+		"no such host":       {"ErrImagePull", "lookup nowhere.example: no such host", 30 * time.Second, "cannot resolve the name of the registry", ""},
 		"not a registry":     {"ErrImagePull", "405 Method Not Allowed", 30 * time.Second, "is no registry", ""},
 		"pull":               {"ErrImagePull", "the moon is in the wrong phase", 30 * time.Second, "kubectl --namespace hiking describe pod app-1", ""},
 		"pull, Tekton":       {"TaskRunImagePullFailed", "docker.io/library/nope:1: not found", 30 * time.Second, "no such image", ""},
 		"image name":         {"InvalidImageName", `couldn't parse image name "App:1": invalid reference format`, 0, "lower case", ""},
 		"never pulled":       {"ErrImageNeverPull", `Container image "app:1" is not present with pull policy of Never`, 0, "imagePullPolicy", ""},
 		"the node's disk":    {"ErrImagePull", "write /var/lib/containerd/ingest/1/data: no space left on device", 2 * time.Minute, "disk is full", ""},
-		"quota too small":    {"FailedCreate", quota, 0, "ResourceQuota small allows the namespace less limits.memory than this pod alone asks for: lower --memory,", "lower resources.limits.memory,"},
+		"quota too small":    {"FailedCreate", quota, 0, "ResourceQuota small allows the namespace less limits.memory than this pod alone requests: lower --memory,", "lower resources.limits.memory,"},
 		"quota, Tekton":      {"ExceededResourceQuota", quota, 0, "describe resourcequota small", ""},
-		"quota without pods": {"FailedCreate", "exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0", 0, "ResourceQuota none allows the namespace less pods than this pod alone asks for: let an admin raise it", ""},
+		"quota without pods": {"FailedCreate", "exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0", 0, "ResourceQuota none allows the namespace less pods than this pod alone requests: ask an admin to raise it", ""},
 		"quota used up":      {"FailedCreate", "exceeded quota: few, requested: pods=1, used: pods=4, limited: pods=4", diagnose.Forever, "used up ResourceQuota few", ""},
 		"quota in other words": {
 			"FailedCreate", "exceeded quota", diagnose.Forever, "used up its ResourceQuota", "",
@@ -145,9 +145,9 @@ func TestAdviceAndPatience(t *testing.T) {
 		"unheard of":    {"Whatever", "words", diagnose.Forever, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			found := diagnose.Trouble{Namespace: "hiking", Pod: "app-1", Container: "app", Reason: test.reason, Message: test.message}
-			if got := diagnose.Patience(found); got != test.patience {
-				t.Errorf("patience %s, want %s", got, test.patience)
+			found := diagnose.New(diagnose.Problem{Namespace: "hiking", Pod: "app-1", Container: "app", Reason: test.reason, Message: test.message})
+			if got := found.Limit(); got != test.limit || found.Terminal != (test.limit == 0) {
+				t.Errorf("limit %s, terminal %t, want %s", got, found.Terminal, test.limit)
 			}
 			other := test.other
 			if other == "" {
@@ -155,9 +155,9 @@ func TestAdviceAndPatience(t *testing.T) {
 			}
 			for build, want := range map[bool]string{true: test.build, false: other} {
 				found.Build = build
-				got := diagnose.Advice(found)
+				got := diagnose.New(found).Remedy
 				if !strings.Contains(got, want) || (got == "") != (want == "") || strings.Contains(got, "\n") {
-					t.Errorf("advice %q, want %q (build: %t)", got, want, build)
+					t.Errorf("remedy %q, want %q (build: %t)", got, want, build)
 				}
 				if !build && test.other != "" && strings.Contains(got, "--memory") {
 					t.Errorf("advice %q names a flag of build", got)
@@ -202,7 +202,7 @@ func TestOfPod(t *testing.T) {
 		"creating": {waiting("ContainerCreating", ""), ""},
 		"unschedulable": {
 			unschedulable("0/1 nodes are available: 1 Insufficient memory. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."),
-			"pod app-1: Unschedulable: 0/1 nodes are available: 1 Insufficient memory; the pod asks for 64Gi memory",
+			"pod app-1: Unschedulable: 0/1 nodes are available: 1 Insufficient memory; the pod requests 64Gi memory",
 		},
 		"a claim, to which preemption has nothing to say": {
 			unschedulable(`0/2 nodes are available: persistentvolumeclaim "data" not found. not found`),
@@ -215,7 +215,7 @@ func TestOfPod(t *testing.T) {
 					corev1.ResourceMemory: resource.MustParse("960Gi"), corev1.ResourceCPU: resource.MustParse("1500m"),
 				}}})
 			},
-			"pod app-1: Unschedulable: 0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory; the pod asks for 1500m cpu and 1Ti memory",
+			"pod app-1: Unschedulable: 0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory; the pod requests 1500m cpu and 1Ti memory",
 		},
 		"pull": {
 			waiting("ImagePullBackOff", `Back-off pulling image "registry.example/hiking/app:1": ErrImagePull: rpc error: code = NotFound desc = failed to pull and unpack image "registry.example/hiking/app:1": failed to resolve reference "registry.example/hiking/app:1": registry.example/hiking/app:1: not found`),
@@ -234,7 +234,7 @@ func TestOfPod(t *testing.T) {
 			},
 			"pod app-1, container app: CrashLoopBackOff: exited with code 137 (OOMKilled), restarted twice",
 		},
-		"the one with less patience first": {
+		"the one with less limit first": {
 			func(p *corev1.Pod) {
 				waiting("ImagePullBackOff", "words")(p)
 				p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{
@@ -324,8 +324,8 @@ func TestOfCondition(t *testing.T) {
 			if ok != test.ok || got.Message != test.want || got.Container != test.container {
 				t.Errorf("OfCondition() = %+v, %t, want %q in %q, %t", got, ok, test.want, test.container, test.ok)
 			}
-			if advice := diagnose.Advice(got); !strings.Contains(advice, test.advised) {
-				t.Errorf("advice %q, want %q", advice, test.advised)
+			if !strings.Contains(got.Remedy, test.advised) {
+				t.Errorf("remedy %q, want %q", got.Remedy, test.advised)
 			}
 		})
 	}
@@ -341,36 +341,36 @@ func TestInText(t *testing.T) {
 		`2026/05/01 failed calling webhook "v.example.com"`: "",
 	} {
 		got, ok := diagnose.InText("hiking", line)
-		if ok != (want != "") || !strings.Contains(diagnose.Advice(got), want) {
-			t.Errorf("InText(%q) = %+v, %t with advice %q, want %q", line, got, ok, diagnose.Advice(got), want)
+		if ok != (want != "") || !strings.Contains(got.Remedy, want) {
+			t.Errorf("InText(%q) = %+v, %t with remedy %q, want %q", line, got, ok, got.Remedy, want)
 		}
 	}
 }
 
-func TestUnready(t *testing.T) {
+func TestNotReady(t *testing.T) {
 	running := pod(func(p *corev1.Pod) { p.Status.ContainerStatuses[0].State.Running = &corev1.ContainerStateRunning{} })
-	if got, ok := diagnose.Unready(running); !ok || got.Container != "app" || !got.Logs {
-		t.Errorf("Unready() = %+v, %t", got, ok)
+	if got, ok := diagnose.NotReady(running); !ok || got.Container != "app" || !got.Logs {
+		t.Errorf("NotReady() = %+v, %t", got, ok)
 	}
 	running.Status.ContainerStatuses[0].Ready = true
-	if got, ok := diagnose.Unready(running); ok {
-		t.Errorf("Unready() of a ready pod = %+v", got)
+	if got, ok := diagnose.NotReady(running); ok {
+		t.Errorf("NotReady() of a ready pod = %+v", got)
 	}
 }
 
-func TestJudge(t *testing.T) {
+func TestTolerance(t *testing.T) {
 	begin := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
 	type look struct {
 		after           time.Duration
 		reason, message string
-		hopeless        bool
+		exceeded        bool
 		again           time.Duration // after begin; -1 is never
 	}
 	for name, looks := range map[string][]look{
-		"at once":            {{0, "InvalidImageName", "", true, 0}},
-		"after its patience": {{0, "Unschedulable", "Insufficient cpu", false, 2 * time.Minute}, {119 * time.Second, "Unschedulable", "Insufficient cpu", false, 2 * time.Minute}, {2 * time.Minute, "Unschedulable", "Insufficient memory", true, 0}},
-		"never":              {{0, "FailedMount", "words", false, -1}, {time.Hour, "FailedMount", "words", false, -1}},
-		"second pull":        {{0, "ErrImagePull", "not found", false, 30 * time.Second}, {time.Second, "ImagePullBackOff", "not found", false, 30 * time.Second}, {10 * time.Second, "ErrImagePull", "not found", true, 0}},
+		"at once":         {{0, "InvalidImageName", "", true, 0}},
+		"after its limit": {{0, "Unschedulable", "Insufficient cpu", false, 2 * time.Minute}, {119 * time.Second, "Unschedulable", "Insufficient cpu", false, 2 * time.Minute}, {2 * time.Minute, "Unschedulable", "Insufficient memory", true, 0}},
+		"never":           {{0, "FailedMount", "words", false, -1}, {time.Hour, "FailedMount", "words", false, -1}},
+		"second pull":     {{0, "ErrImagePull", "not found", false, 30 * time.Second}, {time.Second, "ImagePullBackOff", "not found", false, 30 * time.Second}, {10 * time.Second, "ErrImagePull", "not found", true, 0}},
 		"one pull seen twice": {
 			{0, "ErrImagePull", "not found", false, 30 * time.Second}, {time.Second, "ErrImagePull", "not found", false, 30 * time.Second},
 		},
@@ -382,13 +382,13 @@ func TestJudge(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			history := diagnose.NewHistory()
+			tolerance := diagnose.NewTolerance()
 			for i, look := range looks {
-				hopeless, again := history.Judge(diagnose.Trouble{Pod: "app-1", Reason: look.reason, Message: look.message}, begin.Add(look.after))
-				if hopeless != look.hopeless {
-					t.Errorf("look %d: hopeless %t, want %t", i, hopeless, look.hopeless)
+				exceeded, again := tolerance.Exceeded(diagnose.New(diagnose.Problem{Pod: "app-1", Reason: look.reason, Message: look.message}), begin.Add(look.after))
+				if exceeded != look.exceeded {
+					t.Errorf("look %d: exceeded %t, want %t", i, exceeded, look.exceeded)
 				}
-				if want := begin.Add(look.again); !hopeless && look.again >= 0 && !again.Equal(want) || look.again < 0 && !again.IsZero() {
+				if want := begin.Add(look.again); !exceeded && look.again >= 0 && !again.Equal(want) || look.again < 0 && !again.IsZero() {
 					t.Errorf("look %d: again at %s, want %s", i, again, want)
 				}
 			}

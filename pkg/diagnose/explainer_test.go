@@ -61,7 +61,7 @@ func TestOfEvents(t *testing.T) {
 	}
 }
 
-func ask(t *testing.T, q *diagnose.Inquiry, p *corev1.Pod, now time.Time) string {
+func ask(t *testing.T, q *diagnose.Explainer, p *corev1.Pod, now time.Time) string {
 	t.Helper()
 	var got []string
 	for _, found := range q.Pod(t.Context(), p, now) {
@@ -71,7 +71,7 @@ func ask(t *testing.T, q *diagnose.Inquiry, p *corev1.Pod, now time.Time) string
 }
 
 // Events are asked for when a pod stands still, and no more often than need be.
-func TestInquiryIntoEvents(t *testing.T) {
+func TestExplainEvents(t *testing.T) {
 	now := time.Now()
 	mount := event("Warning", "FailedMount", `secret "db" not found`, now)
 	other := event("Warning", "FailedMount", "of another pod", now)
@@ -82,7 +82,7 @@ func TestInquiryIntoEvents(t *testing.T) {
 		asked++
 		return false, nil, nil
 	})
-	q := diagnose.NewInquiry(client, "hiking", diagnose.AskEvery)
+	q := diagnose.NewExplainer(client, "hiking", diagnose.AskEvery)
 	p := pod(waiting("ContainerCreating", ""))
 	for i, look := range []struct {
 		after time.Duration
@@ -111,7 +111,7 @@ func TestInquiryIntoEvents(t *testing.T) {
 	}
 }
 
-func TestInquiryIntoPlacing(t *testing.T) {
+func TestExplainPlacing(t *testing.T) {
 	claim := func(class *string) *corev1.PersistentVolumeClaim {
 		return &corev1.PersistentVolumeClaim{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "hiking", Name: "data", UID: "claim"},
@@ -159,9 +159,9 @@ func TestInquiryIntoPlacing(t *testing.T) {
 			[]runtime.Object{node("a", nil, notReady), node("b", map[string]string{"disk": "ssd"}, corev1.Taint{Key: "gpu", Effect: corev1.TaintEffectNoExecute})},
 			"",
 			withSelector("1 node(s) had untolerated taint(s)"),
-			"; the pod wants a node with disk=ssd; node b has the taint gpu",
+			"; the pod requires a node with disk=ssd; node b has the taint gpu",
 		},
-		"no such node":          {[]runtime.Object{node("a", nil)}, "", withSelector("1 node(s) didn't match Pod's node affinity/selector"), "the pod wants a node with disk=ssd"},
+		"no such node":          {[]runtime.Object{node("a", nil)}, "", withSelector("1 node(s) didn't match Pod's node affinity/selector"), "the pod requires a node with disk=ssd"},
 		"nodes may not be read": {[]runtime.Object{node("a", nil, notReady)}, "nodes", unschedulable("1 node(s) had untolerated taint(s)"), "1 node(s) had untolerated taint(s)"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -171,7 +171,7 @@ func TestInquiryIntoPlacing(t *testing.T) {
 					return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: test.refused}, "", errors.New("no right"))
 				})
 			}
-			got := ask(t, diagnose.NewInquiry(client, "hiking", diagnose.AskEvery), pod(test.change), time.Now())
+			got := ask(t, diagnose.NewExplainer(client, "hiking", diagnose.AskEvery), pod(test.change), time.Now())
 			if !strings.HasSuffix(got, test.want) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
@@ -179,10 +179,10 @@ func TestInquiryIntoPlacing(t *testing.T) {
 	}
 }
 
-func TestInquiryIntoOwners(t *testing.T) {
+func TestExplainOwners(t *testing.T) {
 	now := time.Now()
 	refused := event("Warning", "FailedCreate", `Error creating: pods "app-1" is forbidden: exceeded quota: few`, now)
-	q := diagnose.NewInquiry(fake.NewClientset(&refused), "hiking", diagnose.AskEvery)
+	q := diagnose.NewExplainer(fake.NewClientset(&refused), "hiking", diagnose.AskEvery)
 	if got, at := q.Owner(t.Context(), "pod", now); !at.IsZero() {
 		t.Errorf("at first: %+v, want that it is not asked for yet", got)
 	}

@@ -1,4 +1,4 @@
-package live
+package release_test
 
 import (
 	"errors"
@@ -45,8 +45,8 @@ func podOf(images ...string) corev1.PodSpec {
 	return pod
 }
 
-// deployment is one that is rolled out.
-func deployment(name, sequence string, images ...string) *appsv1.Deployment {
+// rolledOut returns a Deployment that has rolled out.
+func rolledOut(name, sequence string, images ...string) *appsv1.Deployment {
 	replicas := int32(2)
 	return &appsv1.Deployment{
 		TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}, ObjectMeta: objectMeta(name, sequence),
@@ -100,7 +100,7 @@ func object(kind schema.GroupVersionKind, name string, built bool) release.Objec
 	return release.Object{GroupVersionKind: kind, Name: name, Built: built}
 }
 
-func TestHas(t *testing.T) {
+func TestUpToDate(t *testing.T) {
 	shop := object(appsv1.SchemeGroupVersion.WithKind("Deployment"), "shop", true)
 	cache := object(appsv1.SchemeGroupVersion.WithKind("StatefulSet"), "cache", false)
 	agent := object(appsv1.SchemeGroupVersion.WithKind("DaemonSet"), "agent", true)
@@ -110,7 +110,7 @@ func TestHas(t *testing.T) {
 	broken := errors.New("broken")
 
 	changed := func(change func(*appsv1.Deployment)) *appsv1.Deployment {
-		object := deployment("shop", "", image)
+		object := rolledOut("shop", "", image)
 		change(object)
 		return object
 	}
@@ -124,7 +124,7 @@ func TestHas(t *testing.T) {
 		"all of it": {
 			wanted: []release.Object{front, shop, cache, agent, nightly},
 			there: []runtime.Object{
-				service("shop"), deployment("shop", "", image), statefulSet("cache", "", "redis"), daemonSet("agent", "", "sidecar", image), cronJob("nightly", image),
+				service("shop"), rolledOut("shop", "", image), statefulSet("cache", "", "redis"), daemonSet("agent", "", "sidecar", image), cronJob("nightly", image),
 			},
 			want: true,
 		},
@@ -134,11 +134,11 @@ func TestHas(t *testing.T) {
 				d.Spec.Template.Spec.InitContainers, d.Spec.Template.Spec.Containers = d.Spec.Template.Spec.Containers, podOf("web").Containers
 			})},
 		},
-		"not there":                       {wanted: []release.Object{shop, front}, there: []runtime.Object{deployment("shop", "", image)}},
-		"another image":                   {wanted: []release.Object{shop}, there: []runtime.Object{deployment("shop", "", older)}},
+		"not there":                       {wanted: []release.Object{shop, front}, there: []runtime.Object{rolledOut("shop", "", image)}},
+		"another image":                   {wanted: []release.Object{shop}, there: []runtime.Object{rolledOut("shop", "", older)}},
 		"another image of a cron job":     {wanted: []release.Object{nightly}, there: []runtime.Object{cronJob("nightly", older)}},
 		"another image of a daemon set":   {wanted: []release.Object{agent}, there: []runtime.Object{daemonSet("agent", "", older)}},
-		"the image by another registry":   {wanted: []release.Object{shop}, there: []runtime.Object{deployment("shop", "", "elsewhere/"+image)}},
+		"the image by another registry":   {wanted: []release.Object{shop}, there: []runtime.Object{rolledOut("shop", "", "elsewhere/"+image)}},
 		"an image that is not ours":       {wanted: []release.Object{cache}, there: []runtime.Object{statefulSet("cache", "", "redis:8")}, want: true},
 		"a kind that the cluster has not": {wanted: []release.Object{object(schema.GroupVersionKind{Group: "x.io", Version: "v1", Kind: "X"}, "x", false)}},
 		"other manifests": {
@@ -177,16 +177,16 @@ func TestHas(t *testing.T) {
 				return set
 			}()},
 		},
-		"one that may not be read":             {wanted: []release.Object{front, shop}, there: []runtime.Object{deployment("shop", "", image)}, refusal: denied, want: true},
-		"one that may not be read, one is old": {wanted: []release.Object{front, shop}, there: []runtime.Object{deployment("shop", "", older)}, refusal: denied},
-		"a server that does not answer":        {wanted: []release.Object{front, shop}, there: []runtime.Object{deployment("shop", "", image)}, refusal: broken, err: broken},
+		"one that may not be read":             {wanted: []release.Object{front, shop}, there: []runtime.Object{rolledOut("shop", "", image)}, refusal: denied, want: true},
+		"one that may not be read, one is old": {wanted: []release.Object{front, shop}, there: []runtime.Object{rolledOut("shop", "", older)}, refusal: denied},
+		"a server that does not answer":        {wanted: []release.Object{front, shop}, there: []runtime.Object{rolledOut("shop", "", image)}, refusal: broken, err: broken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := dynamicfake.NewSimpleDynamicClient(scheme.Scheme, test.there...)
 			client.PrependReactor("get", "services", func(clienttesting.Action) (bool, runtime.Object, error) {
 				return test.refusal != nil, nil, test.refusal
 			})
-			got, err := Has(t.Context(), Clients{Dynamic: client, Mapper: mapper()}, "team", &release.Manifests{Objects: test.wanted, Hash: hash}, image)
+			got, err := release.UpToDate(t.Context(), release.Clients{Dynamic: client, Mapper: mapper()}, "team", &release.Manifests{Objects: test.wanted, Hash: hash}, image)
 			if got != test.want || !errors.Is(err, test.err) {
 				t.Errorf("got %t, %v, want %t, %v", got, err, test.want, test.err)
 			}
@@ -197,56 +197,56 @@ func TestHas(t *testing.T) {
 	}
 }
 
-func TestFind(t *testing.T) {
+func TestCurrent(t *testing.T) {
 	const first, second = "2026-03-01T12:00:00Z shop-a", "2026-03-01T12:00:00Z shop-b"
 	workload := func(kind, name string, built bool) release.Workload {
 		return release.Workload{Kind: kind, Name: name, Built: built}
 	}
-	foreign := deployment("foreign", second, image)
+	foreign := rolledOut("foreign", second, image)
 	foreign.Labels = map[string]string{manifests.LabelApp: "other"}
-	elsewhere := deployment("elsewhere", second, image)
+	elsewhere := rolledOut("elsewhere", second, image)
 	elsewhere.Namespace = "other"
-	initial := deployment("shop", first, "web")
+	initial := rolledOut("shop", first, "web")
 	initial.Spec.Template.Spec.InitContainers = podOf(image).Containers
 	for name, test := range map[string]struct {
 		there  []runtime.Object
 		denied string
-		want   App
+		want   release.Deployed
 	}{
 		"nothing": {there: []runtime.Object{foreign, elsewhere}},
-		"one delivery": {
-			there: []runtime.Object{deployment("shop", first, "sidecar", image), statefulSet("cache", first, "redis"), daemonSet("agent", first, "agent")},
-			want: App{Sequence: first, Digest: "sha256:new", Workloads: []release.Workload{
+		"one release": {
+			there: []runtime.Object{rolledOut("shop", first, "sidecar", image), statefulSet("cache", first, "redis"), daemonSet("agent", first, "agent")},
+			want: release.Deployed{Sequence: first, Digest: "sha256:new", Workloads: []release.Workload{
 				workload("Deployment", "shop", true), workload("StatefulSet", "cache", false), workload("DaemonSet", "agent", false),
 			}},
 		},
 		"an init container": {
 			there: []runtime.Object{initial},
-			want:  App{Sequence: first, Digest: "sha256:new", Workloads: []release.Workload{workload("Deployment", "shop", true)}},
+			want:  release.Deployed{Sequence: first, Digest: "sha256:new", Workloads: []release.Workload{workload("Deployment", "shop", true)}},
 		},
-		"one that an earlier delivery left, listed first": {
-			there: []runtime.Object{deployment("a", first, older), deployment("b", second, image)},
-			want:  App{Sequence: second, Digest: "sha256:new", Workloads: []release.Workload{workload("Deployment", "b", true)}},
+		"one that an earlier release left, listed first": {
+			there: []runtime.Object{rolledOut("a", first, older), rolledOut("b", second, image)},
+			want:  release.Deployed{Sequence: second, Digest: "sha256:new", Workloads: []release.Workload{workload("Deployment", "b", true)}},
 		},
-		"one that an earlier delivery left, listed last": {
-			there: []runtime.Object{deployment("a", second, image), deployment("b", first, older)},
-			want:  App{Sequence: second, Digest: "sha256:new", Workloads: []release.Workload{workload("Deployment", "a", true)}},
+		"one that an earlier release left, listed last": {
+			there: []runtime.Object{rolledOut("a", second, image), rolledOut("b", first, older)},
+			want:  release.Deployed{Sequence: second, Digest: "sha256:new", Workloads: []release.Workload{workload("Deployment", "a", true)}},
 		},
-		"the last delivery runs no image of ours": {
-			there: []runtime.Object{deployment("a", first, older), deployment("b", second, "nginx")},
-			want:  App{Sequence: second, Workloads: []release.Workload{workload("Deployment", "b", false)}},
+		"the last release runs no image of ours": {
+			there: []runtime.Object{rolledOut("a", first, older), rolledOut("b", second, "nginx")},
+			want:  release.Deployed{Sequence: second, Workloads: []release.Workload{workload("Deployment", "b", false)}},
 		},
 		"without a sequence": {
-			there: []runtime.Object{deployment("a", "", image)},
-			want:  App{Digest: "sha256:new", Workloads: []release.Workload{workload("Deployment", "a", true)}},
+			there: []runtime.Object{rolledOut("a", "", image)},
+			want:  release.Deployed{Digest: "sha256:new", Workloads: []release.Workload{workload("Deployment", "a", true)}},
 		},
 		"another repository that begins alike": {
-			there: []runtime.Object{deployment("a", first, repository+"-2@sha256:new", repository+":tag")},
-			want:  App{Sequence: first, Workloads: []release.Workload{workload("Deployment", "a", false)}},
+			there: []runtime.Object{rolledOut("a", first, repository+"-2@sha256:new", repository+":tag")},
+			want:  release.Deployed{Sequence: first, Workloads: []release.Workload{workload("Deployment", "a", false)}},
 		},
 		"deployments may not be read": {
-			there: []runtime.Object{deployment("shop", second, image), statefulSet("cache", first, older)}, denied: "deployments",
-			want: App{Sequence: first, Digest: "sha256:old", Workloads: []release.Workload{workload("StatefulSet", "cache", true)}},
+			there: []runtime.Object{rolledOut("shop", second, image), statefulSet("cache", first, older)}, denied: "deployments",
+			want: release.Deployed{Sequence: first, Digest: "sha256:old", Workloads: []release.Workload{workload("StatefulSet", "cache", true)}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -256,7 +256,7 @@ func TestFind(t *testing.T) {
 					return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: test.denied}, "", nil)
 				})
 			}
-			got, err := Find(t.Context(), client, "team", "shop", repository)
+			got, err := release.Current(t.Context(), client, "team", "shop", repository)
 			if err != nil || !reflect.DeepEqual(got, test.want) {
 				t.Errorf("got %+v, %v, want %+v", got, err, test.want)
 			}
@@ -264,12 +264,12 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestFindFails(t *testing.T) {
+func TestCurrentFails(t *testing.T) {
 	for _, resource := range []string{"deployments", "statefulsets", "daemonsets"} {
 		client := kubefake.NewClientset()
 		broken := errors.New("broken")
 		client.PrependReactor("list", resource, func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, broken })
-		if _, err := Find(t.Context(), client, "team", "shop", repository); !errors.Is(err, broken) || !strings.Contains(err.Error(), "list "+resource) {
+		if _, err := release.Current(t.Context(), client, "team", "shop", repository); !errors.Is(err, broken) || !strings.Contains(err.Error(), "list "+resource) {
 			t.Errorf("%s: error is %v", resource, err)
 		}
 	}
@@ -277,8 +277,8 @@ func TestFindFails(t *testing.T) {
 
 func TestRun(t *testing.T) {
 	for sequence, want := range map[string]string{"2026-03-01T12:00:00Z shop-a": "shop-a", "": "", "2026-03-01T12:00:00Z": ""} {
-		if got := Run(sequence); got != want {
-			t.Errorf("Run(%q) is %q, want %q", sequence, got, want)
+		if got := release.RunOf(sequence); got != want {
+			t.Errorf("release.RunOf(%q) is %q, want %q", sequence, got, want)
 		}
 	}
 }
