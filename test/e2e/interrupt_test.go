@@ -39,7 +39,7 @@ func TestInterrupt(t *testing.T) {
 		return nil
 	})
 	snapshot, r := ns.Status(t)
-	if snapshot.Runs[0].State != status.RunCancelled {
+	if snapshot.Runs[0].State != status.RunCanceled {
 		t.Errorf("the last run should be canceled\n%s", r)
 	}
 }
