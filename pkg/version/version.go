@@ -1,13 +1,13 @@
-// Package version tells which release of the plugin this is.
+// Package version returns the version of the plugin.
 package version
 
 import "runtime/debug"
 
-// version is set by the linker in a release build.
+// version is set by the linker (-X) in a release build.
 var version string
 
-// Version is the release (vX.Y.Z), the module version of a go install, or
-// "devel" for a build from a checkout.
+// Version returns the release (vX.Y.Z), or else the module version that the Go toolchain
+// records (go install MODULE@VERSION, or the commit of a checkout), or else "devel".
 func Version() string {
 	if version != "" {
 		return version

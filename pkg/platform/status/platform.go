@@ -26,6 +26,7 @@ import (
 )
 
 const (
+	pipelinePart    = "pipeline"
 	componentLabel  = "app.kubernetes.io/component"
 	versionLabel    = "app.kubernetes.io/version"
 	certificateSoon = 30 * 24 * time.Hour
@@ -46,7 +47,7 @@ func (c *collector) checks() []check {
 		{Part{Name: "tekton", Namespace: c.config.Tekton.Namespace, Version: c.config.Tekton.Version}, c.tekton},
 		{Part{Name: manifests.RegistryName, Namespace: system}, c.registry},
 		{Part{Name: manifests.NodeAccessName, Namespace: system}, c.nodeAccess},
-		{Part{Name: "pipeline", Namespace: system, Version: c.config.Version}, c.pipeline},
+		{Part{Name: pipelinePart, Namespace: system, Version: c.config.Version}, c.pipeline},
 	}
 	namespaces := []string{c.Namespace}
 	if c.AllNamespaces {
@@ -318,7 +319,7 @@ func withNodes(part *Part, nodes []node, served map[string]bool) {
 
 // pipeline is there when the Pipelines of a folder and all Tasks that they refer to are.
 func (c *collector) pipeline(ctx context.Context) ([]Part, error) {
-	part := Part{Name: "pipeline", Namespace: manifests.SystemNamespace, Version: c.config.Version}
+	part := Part{Name: pipelinePart, Namespace: manifests.SystemNamespace, Version: c.config.Version}
 	client := c.Tekton.TektonV1()
 	var missing, tasks []string
 	count := func(kind, name string, get func() error) error {

@@ -1,4 +1,4 @@
-// Package report takes a snapshot of the platform, the last runs and the apps.
+// Package status takes a snapshot of the platform, the last runs and the deployed apps.
 package status
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
 
-// Kind and APIVersion of a Status, for those who read its JSON or YAML form.
+// Kind and APIVersion of a Status in its JSON or YAML form.
 const (
 	Kind       = "Status"
 	APIVersion = "pyflow.dev/v1"
@@ -30,17 +30,16 @@ const (
 // Status is the snapshot. Its lists are never nil.
 type Status struct {
 	metav1.TypeMeta `json:",inline"`
-	// Healthy says that no part of the platform and no app is known to be
-	// unhealthy. How earlier runs ended does not count, nor do parts that could
-	// not be read.
+	// Healthy reports that no part of the platform and no app is known to be unhealthy. The
+	// results of earlier runs do not count, nor do parts that the user may not read.
 	Healthy bool `json:"healthy"`
-	// Platform are the parts of the platform, always in the same order.
+	// Platform lists the parts of the platform, always in the same order.
 	Platform []Part `json:"platform"`
-	// Runs are the last builds, newest first.
+	// Runs lists the last builds, newest first.
 	Runs []Run `json:"runs"`
-	// Apps are what was delivered, by namespace and name.
+	// Apps lists the deployed apps, by namespace and name.
 	Apps []App `json:"apps"`
-	// Warnings name what is missing in Runs and Apps, and why.
+	// Warnings lists what is missing in Runs and Apps, and why.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -49,17 +48,17 @@ type Part struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace,omitempty"`
 	Version   string `json:"version,omitempty"`
-	// Desired and Ready count what the part consists of: pods, nodes or objects.
+	// Desired and Ready count the pods, nodes or objects of the part.
 	Desired int32 `json:"desired"`
 	Ready   int32 `json:"ready"`
 	Healthy bool  `json:"healthy"`
-	// Unknown says that the user may not read the part; Message names the
-	// missing right, and Healthy is false.
+	// Unknown reports that the user may not read the part. Message names the missing
+	// permission, and Healthy is false.
 	Unknown bool `json:"unknown,omitempty"`
-	// CertificateExpires is when the first of the part's certificates does.
+	// CertificateExpires is the time at which the first certificate of the part expires.
 	CertificateExpires *metav1.Time `json:"certificateExpires,omitempty"`
-	// Message says in one line what is wrong, or soon will be; of node access that
-	// is well its mode.
+	// Message describes in one line what is wrong, or soon will be. For healthy node access it
+	// is the mode.
 	Message string `json:"message,omitempty"`
 }
 
@@ -69,18 +68,18 @@ type Run struct {
 	Namespace string   `json:"namespace"`
 	App       string   `json:"app"`
 	State     RunState `json:"state"`
-	// Reason and Message are Tekton's own.
+	// Reason and Message are those of Tekton.
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
-	// Started is when Tekton started the run, or when it was created if it has not.
+	// Started is the time at which Tekton started the run, or its creation before that.
 	Started  metav1.Time  `json:"started"`
 	Finished *metav1.Time `json:"finished,omitempty"`
-	// DurationSeconds goes up to the snapshot while the run has not finished.
+	// DurationSeconds ends at the snapshot for a run that has not finished.
 	DurationSeconds int64 `json:"durationSeconds"`
 	// Digest is that of the pushed image, sha256:<hex>; empty if there is none.
 	Digest string `json:"digest,omitempty"`
-	// Commit is the git commit of the source, in full, when that is known; Dirty
-	// says that files differed from it.
+	// Commit is the full git commit of the source, if it is known. Dirty reports that files
+	// differed from it.
 	Commit string `json:"commit,omitempty"`
 	Dirty  bool   `json:"dirty,omitempty"`
 	// Pipeline is the one that it runs, which says what it does: pyflow builds a
@@ -89,7 +88,7 @@ type Run struct {
 	Pipeline string `json:"pipeline,omitempty"`
 }
 
-// RunState is where a run stands.
+// RunState is the state of a run.
 type RunState string
 
 // The states of a run.
@@ -101,8 +100,7 @@ const (
 	RunCanceled  RunState = "Canceled"
 )
 
-// Ending is the state in the words of a person: why a run failed stands beside it
-// where Tekton has a word for that.
+// Ending returns the state, with Tekton's reason in parentheses for a run that failed.
 func (r Run) Ending() string {
 	if r.State == RunFailed && r.Reason != "" && r.Reason != string(RunFailed) {
 		return string(r.State) + " (" + r.Reason + ")"
@@ -110,7 +108,7 @@ func (r Run) Ending() string {
 	return string(r.State)
 }
 
-// App is everything that was delivered under one name: usually one workload.
+// App is everything that was deployed under one name: usually one workload.
 type App struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace"`
@@ -118,20 +116,19 @@ type App struct {
 	// exceeds Desired, whatever a rollout adds for a while.
 	Desired int32 `json:"desired"`
 	Ready   int32 `json:"ready"`
-	// Digest is that of the image that the app was delivered with, sha256:<hex>;
-	// replicas of the release before may still be running.
+	// Digest is that of the deployed image, sha256:<hex>. Replicas of the release before may
+	// still be running.
 	Digest string `json:"digest"`
 	// Image is the whole reference, as nodes pull it.
 	Image string `json:"image,omitempty"`
-	// URL is where the app answers, as far as that is known outside of the
-	// cluster; may be empty.
+	// URL is the address of the app outside the cluster; empty if none is known.
 	URL string `json:"url"`
 	// Workloads are the app's, as <resource>.<group>/<name>, sorted.
 	Workloads []string `json:"workloads"`
-	// Updated is when the delivery last changed the app.
+	// Updated is the time at which a release last changed the app.
 	Updated metav1.Time `json:"updated"`
-	// Healthy says that all desired replicas are ready and no pod is in trouble;
-	// a rollout that is going well does not make an app unhealthy.
+	// Healthy reports that all desired replicas are ready and no pod has a problem. A rollout
+	// without problems does not make an app unhealthy.
 	Healthy bool `json:"healthy"`
 	// Message describes in one line what is wrong, or a rollout in progress.
 	Message string `json:"message,omitempty"`
@@ -143,7 +140,7 @@ type App struct {
 
 var _ runtime.Object = (*Status)(nil)
 
-// DeepCopyObject makes Status an object that the printers of kubectl take.
+// DeepCopyObject makes Status an object that kubectl's printers accept.
 func (s *Status) DeepCopyObject() runtime.Object {
 	c := *s
 	c.Platform = slices.Clone(s.Platform)
@@ -168,28 +165,28 @@ type Clients struct {
 	Tekton versioned.Interface
 }
 
-// Options say what is wanted.
+// Options select what Collect reads.
 type Options struct {
 	// Namespace is that of the runs and the apps.
 	Namespace string
 	// AllNamespaces widens it to every namespace.
 	AllNamespaces bool
-	// Runs is how many of the last runs are reported; none if zero.
+	// Runs is the number of last runs in the snapshot.
 	Runs int
 	// Now is the time of the snapshot.
 	Now time.Time
 }
 
-// parallel is how many requests are under way at once: enough to hide the round
-// trip, too few to trouble an API server.
+// parallel is the number of concurrent requests: enough to hide the round trip, too few to
+// load an API server.
 const parallel = 8
 
-// pageSize bounds what is in memory of a long list.
+// pageSize limits the part of a long list that is in memory.
 const pageSize = 250
 
-// Collect takes the snapshot. A part that the user may not read is reported as
-// unknown, with the missing right; without the right to read the configuration
-// there is no report. A cluster without setup is platform.ErrNotSetUp.
+// Collect takes the snapshot. A part that the user may not read is Unknown, and its message
+// names the missing permission. Collect fails if the user may not read the configuration, and
+// with platform.ErrNotSetUp if the platform is not installed.
 func Collect(ctx context.Context, clients Clients, options Options) (*Status, error) {
 	config, err := platform.Config(ctx, clients.Kube)
 	if err != nil {
@@ -256,32 +253,32 @@ func Collect(ctx context.Context, clients Clients, options Options) (*Status, er
 	return status, nil
 }
 
-// collector is one snapshot under way.
+// collector takes one snapshot.
 type collector struct {
 	Clients
 	Options
 	config *manifests.Config
 	// scope is the namespace of runs and apps; empty for all.
 	scope string
-	// nodes are empty, and not known, when the user may not list them.
+	// nodes are empty, and not known, if the user may not list them.
 	nodes      []node
 	nodesKnown bool
 }
 
-// read runs one request. An answer that the user lacks right is a
-// access.MissingError, any other error says what was asked for.
-func read[T any](right access.Permission, request func() (T, error)) (T, error) {
+// read runs one request. If the user has no permission it returns an access.MissingError; any
+// other error names the request.
+func read[T any](permission access.Permission, request func() (T, error)) (T, error) {
 	value, err := request()
 	switch {
 	case apierrors.IsForbidden(err):
-		return value, &access.MissingError{Missing: []access.Permission{right}}
+		return value, &access.MissingError{Missing: []access.Permission{permission}}
 	case err != nil && !apierrors.IsNotFound(err):
-		return value, fmt.Errorf("%s: %w", right, err)
+		return value, fmt.Errorf("%s: %w", permission, err)
 	}
 	return value, err
 }
 
-// denied splits an error into a missing right and anything else.
+// denied splits an error into a missing permission and any other error.
 func denied(err error) (missing, other error) {
 	var rights *access.MissingError
 	if errors.As(err, &rights) {
@@ -290,12 +287,12 @@ func denied(err error) (missing, other error) {
 	return nil, err
 }
 
-// each hands the items of a list to visit, in pieces. A kind that the server
-// does not know has no items.
-func each[T runtime.Object](ctx context.Context, right access.Permission, selector string, list func(context.Context, metav1.ListOptions) (runtime.Object, error), visit func(T)) error {
+// each calls visit for the items of a list, which it reads in pages. A kind that the API
+// server does not know has no items.
+func each[T runtime.Object](ctx context.Context, permission access.Permission, selector string, list func(context.Context, metav1.ListOptions) (runtime.Object, error), visit func(T)) error {
 	pages := pager.New(list)
 	pages.PageSize, pages.PageBufferSize = pageSize, 0
-	_, err := read(right, func() (struct{}, error) {
+	_, err := read(permission, func() (struct{}, error) {
 		return struct{}{}, pages.EachListItem(ctx, metav1.ListOptions{LabelSelector: selector}, func(item runtime.Object) error {
 			visit(item.(T))
 			return nil
