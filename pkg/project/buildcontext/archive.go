@@ -1,5 +1,5 @@
-// Package source packs a directory into the build context that travels to the
-// cluster: a tar.gz whose bytes are a function of the directory's content.
+// Package buildcontext packs a directory into a build context: a tar.gz whose bytes depend
+// only on the content of the directory.
 package buildcontext
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// Archive is one packed build context: a tar.gz in a temporary file, with what
-// is known about it. It is safe for concurrent use. The caller must Close it.
+// Archive is a packed build context: a tar.gz in a temporary file. It is safe for concurrent
+// use. The caller must Close it.
 type Archive struct {
 	// Digest is the SHA-256 of the compressed file.
 	Digest v1.Hash
@@ -26,19 +26,19 @@ type Archive struct {
 	ContentSize int64
 	// Files counts the regular files and symbolic links; directories are not counted.
 	Files int
-	// Warnings are the packed files that look as if they should not travel:
-	// secrets first, then what is large, each sorted by path, at most 100.
+	// Warnings are the packed files that should probably stay out: secrets first, then
+	// large files, each sorted by path, at most 100.
 	Warnings []Warning
-	// MoreWarnings counts those that are not among them.
+	// MoreWarnings is the number of further warnings.
 	MoreWarnings int
 
 	file  *os.File
 	close func() error
 }
 
-// newArchive makes the temporary file. Where the system allows it the file has
-// no name from the start, so that nothing is left behind however the process
-// ends and a temporary directory inside the context does not pack itself.
+// newArchive creates the temporary file. Where the system allows it the file has no name, so
+// that nothing is left behind if the process is killed, and a temporary directory inside the
+// context is not packed.
 func newArchive() (*Archive, error) {
 	file, err := os.CreateTemp("", "pyflow-context-*.tar.gz")
 	if err != nil {
@@ -59,9 +59,8 @@ func newArchive() (*Archive, error) {
 	}, nil
 }
 
-// Open returns a new reader of the compressed file from its start, an io.Seeker as
-// well. Readers are independent of each other and fail with os.ErrClosed once the
-// archive is closed.
+// Open returns a new reader of the compressed file, which is an io.Seeker, too. Readers are
+// independent of each other and fail with os.ErrClosed after the archive is closed.
 func (a *Archive) Open() (io.ReadCloser, error) {
 	if _, err := a.file.Stat(); err != nil {
 		return nil, fmt.Errorf("open the archive: %w", err)
@@ -69,19 +68,19 @@ func (a *Archive) Open() (io.ReadCloser, error) {
 	return reader{io.NewSectionReader(a.file, 0, a.Size)}, nil
 }
 
-// reader is one of the archive's.
+// reader reads the file of an archive.
 type reader struct{ *io.SectionReader }
 
-// Close does nothing: the file is the archive's.
+// Close does nothing: the archive owns the file.
 func (reader) Close() error { return nil }
 
-// Close removes the temporary file. Calls after the first do nothing and
-// return what the first one did.
+// Close removes the temporary file. Further calls do nothing and return the result of the
+// first one.
 func (a *Archive) Close() error { return a.close() }
 
 // Layer returns the archive as an OCI image layer of media type
-// application/vnd.oci.image.layer.v1.tar+gzip. It reads the file anew each
-// time, in constant memory, and is of use until the archive is closed.
+// application/vnd.oci.image.layer.v1.tar+gzip. Each read starts a new reader of the file, in
+// constant memory. It is usable until the archive is closed.
 func (a *Archive) Layer() v1.Layer { return layer{a} }
 
 type layer struct{ archive *Archive }

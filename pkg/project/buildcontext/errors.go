@@ -9,36 +9,35 @@ import (
 	"strings"
 )
 
-// What can be wrong with one entry of the directory, beside the errors of the
-// file system itself such as fs.ErrPermission. They arrive inside a *FileError of a
-// *ContextError.
+// The errors of one entry of the directory, in addition to those of the file system such as
+// fs.ErrPermission. Each is the cause of a *FileError in a *ContextError.
 var (
-	// ErrOutside says that a symbolic link points outside of the build context,
-	// where the build could not follow it.
-	ErrOutside = errors.New("symbolic link points outside of the build context")
-	// ErrInTheWay says that something is where a file of Options.Files, or its
-	// directory, has to be.
-	ErrInTheWay = errors.New("it is where another file is to be packed")
-	// ErrSpecial says that an entry is a socket, a pipe or a device.
+	// ErrOutside reports a symbolic link that points outside the build context, where the
+	// build cannot follow it.
+	ErrOutside = errors.New("symbolic link points outside the build context")
+	// ErrConflict reports an entry in the place of a file of Options.Files, or of its
+	// directory.
+	ErrConflict = errors.New("conflicts with a generated file of the same path")
+	// ErrSpecial reports a socket, a pipe or a device.
 	ErrSpecial = errors.New("not a regular file, directory or symbolic link")
-	// ErrChanged says that a file was written to while it was read.
+	// ErrChanged reports a file that was written to while it was read.
 	ErrChanged = errors.New("changed while it was being packed")
 )
 
-// FileError names the entry that could not be packed.
+// FileError reports an entry that cannot be packed.
 type FileError struct {
 	// Path is relative to the directory, with slashes.
 	Path string
-	// Err is what is wrong with it.
+	// Err is the cause.
 	Err error
 }
 
-// Error is the path, quoted when it would not print as it is, and the cause.
+// Error returns the path, quoted if it has characters that do not print, and the cause.
 func (e *FileError) Error() string {
 	return quoted(e.Path) + ": " + e.Err.Error()
 }
 
-// quoted returns a name as it is, or quoted when it would not print as it is.
+// quoted returns a name, quoted if it has characters that do not print.
 func quoted(name string) string {
 	if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
 		return quoted
@@ -49,25 +48,25 @@ func quoted(name string) string {
 // Unwrap returns the cause.
 func (e *FileError) Unwrap() error { return e.Err }
 
-// problemLimit is how many entries a ContextError names.
+// problemLimit is the number of entries that a ContextError names.
 const problemLimit = 20
 
-// ContextError is everything in the directory that can not be packed, told at
-// once. errors.Is and errors.As look into each of the problems.
+// ContextError reports all entries of the directory that cannot be packed. errors.Is and
+// errors.As examine each of the problems.
 type ContextError struct {
 	// Problems are in the order of the walk, at most 20.
 	Problems []*FileError
-	// More counts those that are not among them.
+	// More is the number of further problems.
 	More int
 }
 
-// Error is one problem as it is, or a line for each.
+// Error returns a single problem as it is, or several with a line for each.
 func (e *ContextError) Error() string {
 	if len(e.Problems) == 1 && e.More == 0 {
 		return e.Problems[0].Error()
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d entries of the build context can not be packed:", len(e.Problems)+e.More)
+	fmt.Fprintf(&text, "%d entries of the build context cannot be packed:", len(e.Problems)+e.More)
 	for _, problem := range e.Problems {
 		text.WriteString("\n  " + problem.Error())
 	}
@@ -103,14 +102,14 @@ func (e *ContextError) orNil() error {
 	return e
 }
 
-// archiveError is a failure to write the archive, which is no entry's fault.
+// archiveError reports a failure to write the archive, which no entry causes.
 type archiveError struct{ err error }
 
 func (e *archiveError) Error() string { return "write the archive: " + e.err.Error() }
 func (e *archiveError) Unwrap() error { return e.err }
 
-// cause takes the system's own wrapping off an error, because it names the path
-// relative to an inner directory.
+// cause returns an error of the file system without its path, which is relative to an inner
+// directory.
 func cause(err error) error {
 	var pathError *fs.PathError
 	var linkError *os.LinkError

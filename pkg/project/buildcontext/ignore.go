@@ -18,14 +18,12 @@ import (
 
 const ignoreFile = ".dockerignore"
 
-// DefaultIgnore returns the patterns, in the syntax of a .dockerignore, that
-// are left out of a directory which has no ignore file of its own: version
-// control, what Python's tools leave behind, installed packages, which a build
-// makes anew, and what editors keep for themselves. Beside them every directory
-// that holds a pyvenv.cfg is left out, a virtual environment whatever its name,
-// which no pattern can say.
+// DefaultIgnore returns the patterns, in the syntax of a .dockerignore, that apply to a
+// directory without an ignore file: version control, files of Python tools, installed
+// packages, which a build installs again, and files of editors. In addition every directory
+// that holds a pyvenv.cfg is left out: a virtual environment, whatever its name.
 //
-// A directory build or dist is not among them: it may be what is delivered.
+// The directories build and dist are not among them: they may be a part of the app.
 func DefaultIgnore() []string {
 	return []string{
 		"**/.git",
@@ -48,8 +46,8 @@ func DefaultIgnore() []string {
 		"**/htmlcov",
 		"**/.ipynb_checkpoints",
 
-		// Where setuptools writes them. Elsewhere one may belong to a copy of
-		// somebody's package, which needs it.
+		// Where setuptools writes them. Elsewhere one may belong to a vendored package,
+		// which needs it.
 		"*.egg-info",
 		"src/*.egg-info",
 		"**/.eggs",
@@ -65,19 +63,19 @@ func DefaultIgnore() []string {
 	}
 }
 
-// rules say what of a directory is packed.
+// rules select the entries of a directory that are packed.
 type rules struct {
-	// exclude are the patterns as BuildKit's filter takes them.
+	// exclude are the patterns for BuildKit's filter.
 	exclude []string
-	// always are the files that are packed whatever the ignore file says.
+	// always are the files that are packed even if the ignore file names them.
 	always []string
-	// virtualenvs says whether virtual environments are left out.
+	// virtualenvs leaves out virtual environments.
 	virtualenvs bool
 }
 
 // readRules reads the ignore file that belongs to the Dockerfile:
-// <dockerfile>.dockerignore, else .dockerignore, else the default patterns. Files
-// come before those of root.
+// <dockerfile>.dockerignore, else .dockerignore, else the default patterns. Files override
+// those of root.
 func readRules(root *os.Root, dockerfile string, files map[string][]byte) (*rules, error) {
 	for _, name := range []string{dockerfile + ignoreFile, ignoreFile} {
 		content, given := files[name]
@@ -105,8 +103,8 @@ func readRules(root *os.Root, dockerfile string, files map[string][]byte) (*rule
 	return r, nil
 }
 
-// newRules adds to the patterns that some files are packed in any case: Docker
-// sends them beside the context, here the context is all that travels.
+// newRules returns rules that always pack some files. Docker sends these beside the context,
+// but here the context is all that is sent.
 func newRules(patterns []string, always ...string) *rules {
 	r := &rules{exclude: slices.Clone(patterns), always: always}
 	if len(patterns) > 0 {
@@ -120,19 +118,19 @@ func newRules(patterns []string, always ...string) *rules {
 // literal returns the pattern that matches the path and no other.
 func literal(name string) string {
 	if runtime.GOOS == "windows" {
-		// The backslash separates, and names can not hold most of these.
+		// The backslash is the separator, and names cannot hold most of these.
 		return name
 	}
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
 }
 
-// checkPatterns finds the pattern that is none, which the filter would tell
-// without its name and only once it is used.
+// checkPatterns returns an error that names the first invalid pattern. The filter would
+// report it late and without its name.
 func checkPatterns(patterns []string) error {
 	for _, pattern := range patterns {
 		lines := []string{pattern}
 		if strings.HasPrefix(pattern, "!") {
-			// A negation is looked at for what is ignored only.
+			// A negation applies only to what is ignored.
 			lines = []string{"**", pattern}
 		}
 		matcher, err := patternmatcher.New(lines)

@@ -30,15 +30,15 @@ import (
 
 const chunk = 256 << 10
 
-// Options says how a directory is packed. The zero value is of use.
+// Options configure Pack. The zero value is usable.
 type Options struct {
 	// Dockerfile is the Dockerfile's path inside the directory; empty means
-	// "Dockerfile". It is packed even when the ignore file names it, and it
-	// selects <Dockerfile>.dockerignore. It need not exist.
+	// "Dockerfile". It is packed even if the ignore file names it, and it selects
+	// <Dockerfile>.dockerignore. It need not exist.
 	Dockerfile string
-	// Files are packed in place of those of the same path, or beside what is there,
-	// in any case, with the mode 0644: slash-separated path to content. An ignore
-	// file among them counts like one that is there.
+	// Files are packed in addition to the directory, and replace its files of the same
+	// path: slash-separated path to content. The ignore rules do not apply to them, their
+	// mode is 0644, and an ignore file among them is used.
 	Files map[string][]byte
 	// Progress, when set, is called from the goroutine that called Pack after
 	// every file and every piece of a large one, with the files finished and the
@@ -56,13 +56,12 @@ type Options struct {
 // not the standard library's, so that a digest does not depend on the toolchain
 // that built the program.
 //
-// Memory does not grow with the size of files, only with the number of entries
-// of a single directory. Symbolic links are kept, never followed; an absolute one
-// that points inside the context is made relative. What of it looks as if it
-// should not travel is in the archive's Warnings.
+// Memory grows with the number of entries of a single directory, not with the size of
+// files. Symbolic links are kept and never followed; an absolute link that points inside the
+// context is made relative. The archive's Warnings name files that should probably stay out.
 //
-// An entry that can not be packed does not end the walk, so that all of them are
-// told at once, in a *ContextError. When ctx is done Pack returns its error.
+// The walk continues after an entry that cannot be packed, and Pack returns all of them in a
+// *ContextError. When ctx is done Pack returns its error.
 func Pack(ctx context.Context, dir string, opts Options) (*Archive, error) {
 	archive, err := pack(ctx, dir, opts)
 	if err != nil {
@@ -157,10 +156,10 @@ func absolute(dir string) ([]string, error) {
 	return []string{given, resolved}, nil
 }
 
-// packer is one walk over a directory. It is the file system that BuildKit's
-// filter walks, and what takes the entries that the filter lets through: so the
-// rules are those of Docker to the letter, and the way through the directory is
-// by handles, so that no path is too long and no link is followed.
+// packer is one walk over a directory. It is the file system that BuildKit's filter walks,
+// and it packs the entries that the filter passes. So the ignore rules are exactly those of
+// Docker. It opens directories by handles, so that no path is too long and no link is
+// followed.
 type packer struct {
 	root  *os.Root
 	tar   *tar.Writer
@@ -175,14 +174,13 @@ type packer struct {
 	warnings warnings
 	problems ContextError
 
-	// parent is the directory of the entry that the filter looks at.
+	// parent is the directory of the current entry.
 	parent *os.Root
 }
 
 var _ fsutil.FS = (*packer)(nil)
 
-// walk packs everything. Its errors are the context's, the archive's, and at the
-// end those of the entries.
+// walk packs all entries. An error is that of ctx, of the archive, or a *ContextError.
 func (p *packer) walk(ctx context.Context) error {
 	filter, err := fsutil.NewFilterFS(p, &fsutil.FilterOpt{ExcludePatterns: p.rules.exclude})
 	if err != nil {
@@ -197,7 +195,7 @@ func (p *packer) walk(ctx context.Context) error {
 	return p.problems.orNil()
 }
 
-// folder writes a directory, once if given files are in it.
+// folder writes a directory, and only once if it holds given files.
 func (p *packer) folder(rel string) error {
 	if p.parents[rel] {
 		return nil
@@ -218,8 +216,7 @@ func (p *packer) isParent(rel string) bool {
 	return false
 }
 
-// given packs the files that are not in the directory, or are in place of what is
-// there.
+// given packs the given files, which are not those of the directory.
 func (p *packer) given() error {
 	for _, name := range slices.Sorted(maps.Keys(p.files)) {
 		if p.problems.any() {
@@ -246,13 +243,13 @@ func (p *packer) given() error {
 	return nil
 }
 
-// Open is not called: what the filter lets through is opened by its directory.
+// Open is not called: entries are opened by the handle of their directory.
 func (p *packer) Open(name string) (io.ReadCloser, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: errors.ErrUnsupported}
 }
 
-// Walk calls visit for every entry below the root, those of a directory in the
-// order of their names, unless visit returns fs.SkipDir for it.
+// Walk calls visit for every entry below the root, in the order of the names of each
+// directory. It skips a directory for which visit returns fs.SkipDir.
 func (p *packer) Walk(ctx context.Context, _ string, visit fs.WalkDirFunc) error {
 	return p.directory(ctx, p.root, "", visit)
 }
@@ -273,7 +270,7 @@ func (p *packer) directory(ctx context.Context, root *os.Root, rel string, visit
 			continue
 		}
 		p.parent = root
-		// The filter knows its own kind of information only.
+		// The filter only accepts its own type.
 		stat := &fsutil.DirEntryInfo{Stat: &types.Stat{Path: filepath.FromSlash(below), Mode: uint32(entry.Type())}}
 		switch err := visit(stat.Path, stat, nil); {
 		case errors.Is(err, fs.SkipDir) && entry.IsDir():
@@ -310,9 +307,9 @@ func readDirectory(root *os.Root) ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// pack takes what the filter lets through: an entry of p.parent, or a directory
-// above it, which is let through only when something in it is. After the first
-// problem nothing is written any more, and the rest is only looked at.
+// pack packs an entry that the filter passes: one of p.parent, or a directory above it that
+// holds such an entry. After the first problem it writes nothing more and only checks the
+// rest.
 func (p *packer) pack(ctx context.Context, native string, entry fs.DirEntry) error {
 	rel := filepath.ToSlash(native)
 	_, given := p.files[rel]
@@ -322,7 +319,7 @@ func (p *packer) pack(ctx context.Context, native string, entry fs.DirEntry) err
 	case given && !kind.IsDir():
 		return nil
 	case given, !kind.IsDir() && p.isParent(rel):
-		err = ErrInTheWay
+		err = ErrConflict
 	case kind.IsDir():
 		return p.folder(rel)
 	case kind.IsRegular():
@@ -390,7 +387,7 @@ func (p *packer) regular(ctx context.Context, name, rel string) error {
 func fileMode(file io.ReaderAt, info fs.FileInfo) (int64, error) {
 	executable := info.Mode()&0o100 != 0
 	if runtime.GOOS == "windows" {
-		// There are no execute bits there; what a kernel would run is executable.
+		// Windows has no execute bits. A file that a kernel can run is executable.
 		head := make([]byte, 4)
 		n, err := file.ReadAt(head, 0)
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -405,8 +402,8 @@ func fileMode(file io.ReaderAt, info fs.FileInfo) (int64, error) {
 	return 0o644, nil
 }
 
-// content copies exactly size bytes and makes sure that there are no more. It
-// returns what a small file was recognized as by what is in it.
+// content copies a file and checks that it has exactly size bytes. For a small file it
+// returns the kind of secret that it recognizes.
 func (p *packer) content(ctx context.Context, from io.Reader, size int64) (secret string, err error) {
 	for left := size; ; {
 		if err := ctx.Err(); err != nil {
@@ -448,7 +445,7 @@ func (p *packer) link(name, rel string) error {
 	return p.header(tar.Header{Typeflag: tar.TypeSymlink, Name: rel, Linkname: inside, Mode: 0o777})
 }
 
-// target returns what the link rel says in the archive.
+// target returns the target of the link rel in the archive.
 func (p *packer) target(rel, target string) (string, error) {
 	if !filepath.IsAbs(target) {
 		slashed := filepath.ToSlash(target)
@@ -488,14 +485,14 @@ func climbs(depth int, target string) bool {
 	return false
 }
 
-// header writes a header with everything that differs between two checkouts of
-// the same tree left out.
+// header writes a header without anything that differs between two checkouts of the same
+// tree.
 func (p *packer) header(h tar.Header) error {
 	if p.problems.any() {
 		return nil
 	}
-	// Not zero: a zip archive, which a wheel is, can not hold a time before
-	// 1980 in any time zone, and builds make wheels of these files.
+	// Not zero: builds make wheels of these files, and a wheel is a zip archive, which
+	// cannot hold a time before 1980.
 	h.ModTime = time.Date(1980, time.February, 1, 0, 0, 0, 0, time.UTC)
 	// USTAR, with PAX records where a name needs them and nowhere else.
 	h.Format = tar.FormatPAX

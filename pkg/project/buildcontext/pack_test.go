@@ -764,8 +764,8 @@ func TestPackFiles(t *testing.T) {
 		where string
 		want  error
 	}{
-		"a directory in its place": {"app", "app", ErrInTheWay},
-		"a file in the way":        {"app/main.py/x", "app/main.py", ErrInTheWay},
+		"a directory in its place": {"app", "app", ErrConflict},
+		"a file in the way":        {"app/main.py/x", "app/main.py", ErrConflict},
 		"leaves the directory":     {"../x", "../x", fs.ErrInvalid},
 		"absolute":                 {"/x", "/x", fs.ErrInvalid},
 		"the directory itself":     {".", ".", fs.ErrInvalid},

@@ -25,9 +25,9 @@ func TestPackTellsAllProblemsAtOnce(t *testing.T) {
 	if !errors.Is(err, ErrOutside) {
 		t.Errorf("error is %v", err)
 	}
-	want := "pack " + dir + ": 2 entries of the build context can not be packed:\n" +
-		"  a/out: symbolic link points outside of the build context: ../../x\n" +
-		"  b/out: symbolic link points outside of the build context: /etc/passwd"
+	want := "pack " + dir + ": 2 entries of the build context cannot be packed:\n" +
+		"  a/out: symbolic link points outside the build context: ../../x\n" +
+		"  b/out: symbolic link points outside the build context: /etc/passwd"
 	if err.Error() != want {
 		t.Errorf("error is\n%v\nwant\n%s", err, want)
 	}
@@ -61,7 +61,7 @@ func TestOneProblemIsOneLine(t *testing.T) {
 	dir := t.TempDir()
 	tree{"out\n": {link: "/etc"}}.write(t, dir)
 	_, err := Pack(t.Context(), dir, Options{})
-	if want := "pack " + dir + `: "out\n": symbolic link points outside of the build context: /etc`; err == nil || err.Error() != want {
+	if want := "pack " + dir + `: "out\n": symbolic link points outside the build context: /etc`; err == nil || err.Error() != want {
 		t.Errorf("error is %v, want %s", err, want)
 	}
 }

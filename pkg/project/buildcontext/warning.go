@@ -11,31 +11,31 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// WarningKind says why a packed file is worth a warning.
+// WarningKind is the reason for a warning.
 type WarningKind string
 
 // The kinds.
 const (
-	// Secret is a file that looks like a password or a key. Who may read the
-	// registry or the image would have it.
+	// Secret is a file that looks like a password or a key. Everyone who may read the
+	// registry or the image could read it.
 	Secret WarningKind = "Secret"
-	// Large is a file, or a whole context, that takes long to upload.
+	// Large is a file or a whole context that takes long to upload.
 	Large WarningKind = "Large"
 )
 
 const (
-	// largeFile and largeContext are the sizes from which there is a warning.
+	// largeFile and largeContext are the sizes from which Pack warns.
 	largeFile    = 50 << 20
 	largeContext = 200 << 20
-	// secretLimit is the size up to which a file's content is looked at: a key is
-	// small, and a file of that size arrives in one piece.
+	// secretLimit is the size up to which the content of a file is searched for secrets: a
+	// key is small, and a file of that size is read in one piece.
 	secretLimit  = 64 << 10
 	warningLimit = 100
 )
 
-// Warning is a file that was packed and perhaps should not have been.
+// Warning is a packed file that should probably stay out.
 type Warning struct {
-	// Path is relative to the directory, with slashes; "." is all of it.
+	// Path is relative to the directory, with slashes; "." is the whole context.
 	Path string
 	Kind WarningKind
 	// Size is in bytes.
@@ -44,7 +44,8 @@ type Warning struct {
 	Reason string
 }
 
-// String is one line: the path, quoted when it would not print as it is, and why.
+// String returns one line: the path, quoted if it has characters that do not print, and the
+// reason.
 func (w Warning) String() string {
 	switch {
 	case w.Kind == Secret:
@@ -55,14 +56,14 @@ func (w Warning) String() string {
 	return quoted(w.Path) + " has " + humanize.IBytes(uint64(max(w.Size, 0)))
 }
 
-// warnings collects them while files are packed. Each kind has room of its own, so
-// that a directory of large files does not hide a key.
+// warnings collects warnings while files are packed. Each kind has its own limit, so that
+// many large files do not hide a key.
 type warnings struct {
 	secrets, large []Warning
 	more           int
 }
 
-// file looks at a packed file: content is what it was recognized as by its text.
+// file adds the warnings of a packed file. content is the secret that its text looks like.
 func (w *warnings) file(name string, size int64, content string) {
 	reason := content
 	if size > 0 {
@@ -84,8 +85,8 @@ func (w *warnings) add(list *[]Warning, warning Warning) {
 	*list = append(*list, warning)
 }
 
-// all returns them sorted, and how many there are beside. Size is that of the
-// whole content.
+// all returns the warnings, sorted, and the number of further ones. size is that of the whole
+// content.
 func (w *warnings) all(size int64) (list []Warning, more int) {
 	byPath := func(a, b Warning) int { return strings.Compare(a.Path, b.Path) }
 	slices.SortFunc(w.secrets, byPath)
@@ -99,21 +100,21 @@ func (w *warnings) all(size int64) (list []Warning, more int) {
 	return list[:kept:kept], w.more + len(list) - kept
 }
 
-// secretName returns what a file is by its name, or nothing. These names are of
-// files that hold nothing but secrets. Keys in PEM form are not among them: their
-// names are those of certificates as well, and their text tells.
+// secretName returns the kind of secret that a file name stands for, or nothing. Files of
+// these names hold only secrets. Keys in PEM form are not among them, because certificates
+// have the same names: secretContent recognizes them.
 func secretName(name string) string {
 	lower := strings.ToLower(name)
 	base := path.Base(lower)
 	switch base {
 	case ".netrc", "_netrc", ".git-credentials":
-		return "logins"
+		return "credentials"
 	case ".pypirc":
-		return "login of a package index"
+		return "credentials of a package index"
 	case ".htpasswd", ".pgpass":
 		return "passwords"
 	case ".my.cnf":
-		return "login of a database"
+		return "credentials of a database"
 	case ".vault-token":
 		return "token"
 	case "id_rsa", "id_dsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk":
@@ -123,7 +124,7 @@ func secretName(name string) string {
 	case "credentials.json", "application_default_credentials.json":
 		return "credentials"
 	case ".dockercfg", ".dockerconfigjson":
-		return "logins of registries"
+		return "credentials of registries"
 	}
 	switch path.Ext(base) {
 	case ".ppk":
@@ -147,18 +148,18 @@ func secretName(name string) string {
 	case ".aws/credentials":
 		return "credentials"
 	case ".docker/config.json":
-		return "logins of registries"
+		return "credentials of registries"
 	case ".streamlit/secrets.toml":
 		return "secrets"
 	}
-	if base == ".env" || (strings.HasPrefix(base, ".env.") && !showsHow(base)) {
+	if base == ".env" || (strings.HasPrefix(base, ".env.") && !isExample(base)) {
 		return "environment file"
 	}
 	return ""
 }
 
-// showsHow says whether a file, by its ending, only shows what to write into one.
-func showsHow(base string) bool {
+// isExample reports whether a file is an example of an environment file, by its ending.
+func isExample(base string) bool {
 	switch path.Ext(base) {
 	case ".example", ".sample", ".template", ".tmpl", ".dist", ".defaults":
 		return true
@@ -167,15 +168,15 @@ func showsHow(base string) bool {
 }
 
 var (
-	// privateKey is the first line of a key in PEM form, at the start of a line or
-	// of a text in JSON or YAML, and what follows it in a key that is one: a line of
-	// base64, or a header. The words alone are in many a program.
+	// privateKey is the first line of a key in PEM form, at the start of a line or of a
+	// string in JSON or YAML, and what follows it in a real key: a line of base64, or a
+	// header. The words alone occur in many programs.
 	privateKey = regexp.MustCompile(`(?m)(?:^|")[ \t]*-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\s|\\n|\\r)+(?:[A-Za-z0-9+/=]{16}|[A-Z][A-Za-z-]*: )`)
 	clientKey  = regexp.MustCompile(`(?m)^[ \t]*(?:- )?client-key-data:[ \t]*"?[A-Za-z0-9+/=]{16}`)
 	npmToken   = regexp.MustCompile(`(?m)^[ \t]*[^#;\s]*:_(?:authToken|password)[ \t]*=[ \t]*[^\s$]`)
 )
 
-// secretContent returns what a file is by its text, or nothing.
+// secretContent returns the kind of secret that a text looks like, or nothing.
 func secretContent(text []byte) string {
 	switch {
 	case bytes.Contains(text, []byte("PRIVATE KEY")) && privateKey.Match(text):
@@ -183,7 +184,7 @@ func secretContent(text []byte) string {
 	case bytes.Contains(text, []byte("client-key-data:")) && clientKey.Match(text):
 		return "kubeconfig"
 	case bytes.Contains(text, []byte(":_")) && npmToken.Match(text):
-		return "login of a package index"
+		return "credentials of a package index"
 	}
 	return ""
 }
