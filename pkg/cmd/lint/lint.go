@@ -1,12 +1,16 @@
-// Package lint is the verb that checks a Dockerfile and what it installs.
+// Package lint is the verb lint: it checks a Dockerfile and the requirements that it
+// installs.
 package lint
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,11 +25,10 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
 
-// ErrFindings says that there are findings that fail the check. They have been
-// printed by then.
+// ErrFindings reports findings that fail the check. They are printed already.
 var ErrFindings = errors.New("there are findings")
 
-// Flags are what the command line says.
+// Flags are the values of the command line.
 type Flags struct {
 	File    string
 	Target  string
@@ -36,32 +39,35 @@ type Flags struct {
 	Explain string
 }
 
-// NewCommand makes the verb.
+// NewCommand returns the verb.
 func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	flags := &Flags{}
 	cmd := &cobra.Command{
 		Use:   "lint [DIR]",
 		Short: "Check a Dockerfile and the requirements that it installs",
-		Long: `Check the Dockerfile of a directory, and the requirements that it installs: by the
-checks that BuildKit itself has, and by rules for images of Python services. Nothing
-is run, built or fetched, and no cluster is asked. Of a Python project without a
-Dockerfile it is the one that build would make.
+		Long: `Check the Dockerfile of a directory and the requirements that it installs, with the
+checks of BuildKit and with rules for images of Python services. If DIR has no
+Dockerfile, lint checks the one that build would generate. It runs, builds and fetches
+nothing, and needs no cluster.
 
-A finding is left out by a comment above the instruction, or at the end of the line
-of a requirement:  # pyflow: ignore=RULE
-For a whole file:  # pyflow: ignore-file=RULE
+To ignore a finding, add a comment above the instruction, or at the end of the line of
+a requirement:  # pyflow: ignore=RULE
+To ignore a rule in a whole file:  # pyflow: ignore-file=RULE
 
-The exit code is 1 when there are errors, with --strict also when there are warnings.`,
-		Example: `  # The Dockerfile of this directory
+The exit code is 1 if there are errors, and with --strict also if there are warnings.`,
+		Example: `  # Check the Dockerfile of this directory
   kubectl pyflow lint
 
-  # Fail on warnings too, as in CI
+  # Fail on warnings, too
   kubectl pyflow lint --strict
 
-  # For code scanning
+  # Write a report for code scanning
   kubectl pyflow lint -o sarif > lint.sarif
 
-  # Why a rule is there, and what to do
+  # Annotate a pull request in GitHub Actions
+  kubectl pyflow lint -o github
+
+  # Explain a rule and its fix
   kubectl pyflow lint --explain code-before-dependencies`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -79,17 +85,17 @@ The exit code is 1 when there are errors, with --strict also when there are warn
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&flags.File, "file", "f", "", "The Dockerfile, relative to DIR (default: Dockerfile)")
-	f.StringVar(&flags.Target, "target", "", "The stage that is built (default: the last one)")
-	f.StringVar(&flags.Variant, "variant", "", "Check the Dockerfile of this kind that build would make: slim, distroless or bloated")
-	f.StringVarP(&flags.Output, "output", "o", "", "Format: text, json or sarif (default: text)")
-	f.BoolVar(&flags.Strict, "strict", false, "Exit with 1 on warnings too")
+	f.StringVarP(&flags.File, "file", "f", "", "Path of the Dockerfile, relative to DIR (default: Dockerfile)")
+	f.StringVar(&flags.Target, "target", "", "Stage that is built (default: the last one)")
+	f.StringVar(&flags.Variant, "variant", "", "Check the generated Dockerfile of this kind: slim, distroless or bloated")
+	f.StringVarP(&flags.Output, "output", "o", "", "Output format: text, json, sarif or github (default: text)")
+	f.BoolVar(&flags.Strict, "strict", false, "Exit with 1 on warnings, too")
 	f.BoolVar(&flags.Rules, "rules", false, "List all rules")
-	f.StringVar(&flags.Explain, "explain", "", "Print the page of a rule: reason and fix")
+	f.StringVar(&flags.Explain, "explain", "", "Print the reason and the fix of a rule")
 	cmd.MarkFlagsMutuallyExclusive("rules", "explain")
 	cmd.MarkFlagsMutuallyExclusive("file", "variant")
 	_ = cmd.RegisterFlagCompletionFunc("variant", cobra.FixedCompletions([]string{string(generate.Slim), string(generate.Distroless), string(generate.Bloated)}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json", "sarif"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("explain", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var ids []string
 		for _, rule := range lint.Rules() {
@@ -100,16 +106,21 @@ The exit code is 1 when there are errors, with --strict also when there are warn
 	return cmd
 }
 
+const textFormat = "text"
+
+// formats returns the values of --output, the default first.
+func formats() []string { return []string{textFormat, "json", "sarif", "github"} }
+
 // Options are a run of lint.
 type Options struct {
 	Streams genericiooptions.IOStreams
 	Lint    lint.Options
-	// Variant is checked in place of the directory's own Dockerfile; may be empty.
+	// Variant generates the Dockerfile that is checked; it may be empty.
 	Variant generate.Variant
-	// Output is text, json or sarif.
+	// Output is one of formats.
 	Output string
 	Strict bool
-	// Rules lists the rules, Explain prints the page of one; nothing is checked.
+	// Rules lists the rules and Explain prints the page of one. Then nothing is checked.
 	Rules   bool
 	Explain string
 	// Color colors the text.
@@ -127,25 +138,22 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 	if len(args) > 0 {
 		o.Lint.Dir = args[0]
 	}
-	switch o.Output {
-	case "":
-		o.Output = "text"
-	case "text", "json", "sarif":
-	default:
-		return nil, option.OneOf("output", f.Output, "text", "json", "sarif")
+	o.Output = cmp.Or(o.Output, textFormat)
+	if err := option.OneOf("output", o.Output, formats()...); err != nil {
+		return nil, err
 	}
 	if f.Rules || f.Explain != "" {
 		if len(args) > 0 {
 			return nil, option.Usagef("--rules and --explain check nothing: leave the directory out")
 		}
-		if f.Output == "sarif" || f.Explain != "" && f.Output == "json" {
+		if o.Output != textFormat && (f.Explain != "" || o.Output != "json") {
 			return nil, option.Usagef("--rules is printed as text or json and --explain as text, not as %s", f.Output)
 		}
 	}
 	return o, nil
 }
 
-// Run checks, and prints what it finds. The error is ErrFindings when that fails
+// Run checks the Dockerfile and prints the findings. The error is ErrFindings if they fail
 // the check.
 func (o *Options) Run(ctx context.Context) error {
 	switch {
@@ -166,8 +174,10 @@ func (o *Options) Run(ctx context.Context) error {
 		if content, err = report.SARIF(version.Version()); err == nil {
 			_, err = o.Streams.Out.Write(content)
 		}
+	case "github":
+		_, err = io.WriteString(o.Streams.Out, annotations(report, o.shown))
 	default:
-		_, err = o.Streams.Out.Write([]byte(text(report, o.Color)))
+		_, err = io.WriteString(o.Streams.Out, text(report, o.shown, o.Color))
 	}
 	if err != nil {
 		return fmt.Errorf("print the findings: %w", err)
@@ -179,11 +189,28 @@ func (o *Options) Run(ctx context.Context) error {
 	return nil
 }
 
-// check checks the Dockerfile that build would build.
+// shown returns the path of a file of the build context as the user reaches it from the
+// current directory, so that terminals and editors open it.
+func (o *Options) shown(path string) string {
+	name := filepath.Join(o.Lint.Dir, filepath.FromSlash(path))
+	if !filepath.IsAbs(name) {
+		return name
+	}
+	current, err := os.Getwd()
+	if err != nil {
+		return name
+	}
+	if relative, err := filepath.Rel(current, name); err == nil && filepath.IsLocal(relative) {
+		return relative
+	}
+	return name
+}
+
+// check checks the Dockerfile that build would use.
 func (o *Options) check(ctx context.Context) (*lint.Report, error) {
 	options := o.Lint
 	if info, err := os.Stat(options.Dir); err == nil && !info.IsDir() {
-		return nil, fmt.Errorf("open the directory: %s is a file; name the directory, and in it the Dockerfile with --file", options.Dir)
+		return nil, fmt.Errorf("open the directory: %s is a file: name the directory, and the Dockerfile with --file", options.Dir)
 	}
 	found, err := project.Resolve(options.Dir, project.Options{
 		Dockerfile: options.Dockerfile, Target: options.Target, Variant: o.Variant, NoDeploy: true, DropUnknownArgs: true,
@@ -232,7 +259,7 @@ func (o *Options) explain() error {
 			return err
 		}
 	}
-	return fmt.Errorf("there is no rule %q; kubectl pyflow lint --rules lists them", o.Explain)
+	return fmt.Errorf("no rule %q: kubectl pyflow lint --rules lists the rules", o.Explain)
 }
 
 // ruleList is --rules -o json.

@@ -59,9 +59,9 @@ func run(t *testing.T, flags Flags, args ...string) (out, errOut string, err err
 	return stdout.String(), stderr.String(), err
 }
 
-func golden(t *testing.T, name, got string) {
+func golden(t *testing.T, testdata, name, got string) {
 	t.Helper()
-	file := filepath.Join("testdata", name)
+	file := filepath.Join(testdata, name)
 	if *update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -78,7 +78,12 @@ func golden(t *testing.T, name, got string) {
 }
 
 func TestRun(t *testing.T) {
+	testdata, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
 	dir := directory(t)
+	t.Chdir(dir)
 	for output, file := range map[string]string{"": "findings.txt", "json": "findings.json", "sarif": ""} {
 		out, errOut, err := run(t, Flags{Output: output}, dir)
 		if !errors.Is(err, ErrFindings) {
@@ -88,7 +93,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("-o %s: summary is %q, want %q", output, errOut, want)
 		}
 		if file != "" {
-			golden(t, file, out)
+			golden(t, testdata, file, out)
 			if strings.Contains(out, "hunter2") {
 				t.Errorf("-o %s: the secret is printed", output)
 			}
@@ -101,12 +106,54 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// A path leads from the current directory to the file.
+func TestPaths(t *testing.T) {
+	dir := directory(t)
+	t.Chdir(filepath.Dir(dir))
+	name := filepath.Base(dir)
+	for argument, want := range map[string]string{
+		name: filepath.Join(name, "Dockerfile"), dir: filepath.Join(name, "Dockerfile"), "./" + name + "/": filepath.Join(name, "Dockerfile"),
+	} {
+		for _, output := range []string{"", "github"} {
+			out, _, err := run(t, Flags{Output: output}, argument)
+			if !errors.Is(err, ErrFindings) || !strings.Contains(out, want) || strings.Contains(out, dir) {
+				t.Errorf("-o %q %s: error %v, no %s in\n%s", output, argument, err, want, out)
+			}
+		}
+	}
+	t.Chdir(dir)
+	if err := os.Mkdir("sub", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir("sub")
+	if out, _, _ := run(t, Flags{}, ".."); !strings.HasPrefix(out, filepath.Join("..", "Dockerfile")+":") {
+		t.Errorf("the output is\n%s", out)
+	}
+	if out, _, _ := run(t, Flags{}, dir); !strings.HasPrefix(out, filepath.Join(dir, "Dockerfile")+":") {
+		t.Errorf("the output is\n%s", out)
+	}
+}
+
+func TestAnnotations(t *testing.T) {
+	report := &lint.Report{Findings: []lint.Finding{
+		{Rule: "a-rule", Severity: lint.Error, Message: "100% wrong\x1b[31m\nhere", Path: "a,b:c/Dockerfile", Line: 2, EndLine: 2, Column: 4, EndColumn: 5, Fix: "x"},
+		{Rule: "b", Severity: lint.Warning, Message: "m", Path: "f", Line: 2, EndLine: 3, Column: 4},
+		{Rule: "c", Severity: lint.Note, Message: "m", Path: "f"},
+	}}
+	want := "::error file=a%2Cb%3Ac/Dockerfile,line=2,endLine=2,col=4,title=a-rule::100%25 wrong here; fix: x\n" +
+		"::warning file=f,line=2,endLine=3,title=b::m\n" +
+		"::notice file=f,title=c::m\n"
+	if diff := cmp.Diff(want, annotations(report, func(path string) string { return path })); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestColor(t *testing.T) {
 	report, err := lint.Run(t.Context(), lint.Options{Dir: directory(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, colored := text(report, false), text(report, true)
+	plain, colored := text(report, strings.ToUpper, false), text(report, strings.ToUpper, true)
 	if plain == colored || ansi.Strip(colored) != plain {
 		t.Error("colors change the text")
 	}
@@ -180,12 +227,12 @@ func TestBadInput(t *testing.T) {
 		flags Flags
 		args  []string
 	}{
-		`--output is one of text, json, sarif, not "yaml"`:                 {Flags{Output: "yaml"}, nil},
+		`--output is one of text, json, sarif, github, not "yaml"`:         {Flags{Output: "yaml"}, nil},
 		"--rules and --explain check nothing: leave the directory out":     {Flags{Rules: true}, []string{"."}},
-		`there is no rule "rot"; kubectl pyflow lint --rules lists them`:   {Flags{Explain: "rot"}, nil},
+		`no rule "rot": kubectl pyflow lint --rules lists the rules`:       {Flags{Explain: "rot"}, nil},
 		"--rules is printed as text or json and --explain as text, not as": {Flags{Explain: "root-user", Output: "json"}, nil},
 		"open the directory": {Flags{}, []string{"nothing"}},
-		"lint_test.go is a file; name the directory, and in it the Dockerfile with --file": {Flags{}, []string{"lint_test.go"}},
+		"lint_test.go is a file: name the directory, and the Dockerfile with --file": {Flags{}, []string{"lint_test.go"}},
 	} {
 		_, _, err := run(t, test.flags, test.args...)
 		if err == nil || !strings.Contains(err.Error(), want) {

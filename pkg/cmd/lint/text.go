@@ -11,9 +11,9 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint"
 )
 
-// text is the findings as a person reads them: the place as compilers write it, so
-// that terminals and editors find it, the line with a mark below it, and the fix.
-func text(report *lint.Report, color bool) string {
+// text returns the findings for a person: the place as compilers print it, the line with a
+// mark below it, and the fix. shown returns the path of a file as the user reaches it.
+func text(report *lint.Report, shown func(string) string, color bool) string {
 	paint := func(style ansi.Style, text string) string {
 		if !color || text == "" {
 			return text
@@ -27,9 +27,9 @@ func text(report *lint.Report, color bool) string {
 			out.WriteByte('\n')
 		}
 		style := severityStyle(finding.Severity)
-		at := finding.Path
+		at := shown(finding.Path)
 		if finding.Line > 0 {
-			at = fmt.Sprintf("%s:%d:%d", finding.Path, finding.Line, finding.Column)
+			at = fmt.Sprintf("%s:%d:%d", at, finding.Line, finding.Column)
 		}
 		fmt.Fprintf(&out, "%s: %s: %s %s\n", paint(ansi.Style{}.Bold(), display.Sanitize(at)), paint(style, string(finding.Severity)),
 			display.Sanitize(finding.Message), paint(ansi.Style{}.Faint(), "("+finding.Rule+")"))
@@ -57,11 +57,11 @@ func severityStyle(severity lint.Severity) ansi.Style {
 	return ansi.Style{}.Bold().ForegroundColor(color)
 }
 
-// maxLine bounds the characters that are shown of a line.
+// maxLine is the number of characters printed of a line.
 const maxLine = 160
 
-// excerpt returns the first line of a finding, and what marks its part below: ^ at
-// the start, ~ up to the end. Both are empty when there is no such line.
+// excerpt returns the first line of a finding and the mark below it: ^ at the start, ~ up to
+// the end. Both are empty if there is no such line.
 func excerpt(report *lint.Report, finding *lint.Finding) (line, mark string) {
 	whole := report.Line(finding.Path, finding.Line)
 	if strings.TrimSpace(whole) == "" {
@@ -73,7 +73,7 @@ func excerpt(report *lint.Report, finding *lint.Finding) (line, mark string) {
 	if finding.EndLine == finding.Line {
 		last = min(max(finding.EndColumn-1, first+1), len(runes))
 	}
-	// Of a long line what is around the start.
+	// Of a long line, the part around the start of the finding.
 	cut := 0
 	if len(runes) > maxLine && first > maxLine/2 {
 		cut = first - maxLine/2
@@ -105,5 +105,5 @@ func excerpt(report *lint.Report, finding *lint.Finding) (line, mark string) {
 	return shown.String(), below.String()
 }
 
-// width is how many cells of a terminal a character takes, at least one.
+// width returns how many cells of a terminal a character takes, at least one.
 func width(r rune) int { return max(1, ansi.StringWidth(string(r))) }

@@ -35,7 +35,7 @@ func TestNewFiles(t *testing.T) {
 			".gitignore", ".python-version", "README.md", "pyproject.toml", "requirements-dev.txt", "requirements.txt",
 			"src/a_shop/__init__.py", "src/a_shop/access.py", "src/a_shop/app.py", "src/a_shop/health.py", "src/a_shop/lifecycle.py",
 			"src/a_shop/logs.py", "src/a_shop/main.py", "src/a_shop/notes.py", "src/a_shop/settings.py",
-			"tests/conftest.py", "tests/test_health.py", "tests/test_lifecycle.py", "tests/test_logs.py", "tests/test_notes.py", "tests/test_settings.py",
+			"tests/conftest.py", "tests/test_health.py", "tests/test_home.py", "tests/test_lifecycle.py", "tests/test_logs.py", "tests/test_notes.py", "tests/test_settings.py",
 		},
 		"minimal": {".gitignore", ".python-version", "README.md", "main.py", "pyproject.toml", "requirements-dev.txt", "requirements.txt", "test_main.py"},
 	} {

@@ -154,8 +154,14 @@ func kind(name string) string {
 	return "a " + name
 }
 
+// renamed returns the present names of flags that had another name.
+func renamed() map[string]string { return map[string]string{"app": "entrypoint"} }
+
 // flags returns the flags of cmd that name may mean.
 func flags(cmd *cobra.Command, name string) []string {
+	if present := renamed()[name]; cmd.Flags().Lookup(present) != nil {
+		return []string{"--" + present}
+	}
 	var found []string
 	best := maxDistance
 	cmd.Flags().VisitAll(func(flag *pflag.Flag) {

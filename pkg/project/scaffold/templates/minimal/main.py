@@ -1,4 +1,4 @@
-"""The service: the server runs `main:app`."""
+"""The service. The server runs `main:app`."""
 
 import asyncio
 import os
@@ -10,13 +10,13 @@ from types import FrameType
 
 from fastapi import FastAPI, Response, status
 
-# How long requests are still served after SIGTERM.
+# How many seconds the service still answers requests after SIGTERM.
 DRAIN_SECONDS = float(os.environ.get("DRAIN_SECONDS", "5"))
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open what the service needs, be ready, and close it after the last request."""
+    """Open what the service needs, and close it after the last request."""
     drain_on_sigterm(app)
     app.state.ready = True
     yield
@@ -24,13 +24,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def drain_on_sigterm(app: FastAPI) -> None:
-    """Let the server have SIGTERM only DRAIN_SECONDS after it came, or the second one.
+    """Pass SIGTERM to the server after DRAIN_SECONDS, or when it comes a second time.
 
-    Kubernetes sends it to a pod and takes it out of the Service at the same time, so
-    requests still arrive for a moment, and the server would refuse them.
+    Kubernetes sends SIGTERM to a pod and removes the pod from the Service at the same time.
+    Requests still arrive for a moment, and the server would refuse them.
     """
     stop = signal.getsignal(signal.SIGTERM)
-    # A thread other than the main one is a test's: there is no server to stop.
+    # Only tests run in another thread: there is no server to stop.
     if not callable(stop) or threading.current_thread() is not threading.main_thread():
         return
     loop = asyncio.get_running_loop()
@@ -49,16 +49,16 @@ app = FastAPI(title="pyflow-service", lifespan=lifespan)
 app.state.ready = False
 
 
-# async: these answer on the event loop even when every worker thread is busy.
+# async: these answer on the event loop, even if every worker thread is busy.
 @app.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Say that the process works; a restart mends it when this fails."""
+    """Report that the process works. Kubernetes restarts it if this fails."""
     return {"status": "ok"}
 
 
 @app.get("/readyz")
 async def readyz(response: Response) -> dict[str, str]:
-    """Say whether requests should be sent here: not during start-up and shutdown."""
+    """Report whether the service takes requests: not during start-up and shutdown."""
     if not app.state.ready:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
         return {"status": "not ready"}
@@ -67,5 +67,5 @@ async def readyz(response: Response) -> dict[str, str]:
 
 @app.get("/")
 def hello(name: str = "world") -> dict[str, str]:
-    """Greet: an example, to be replaced by the real thing."""
-    return {"message": f"Hello, {name}!"}
+    """Greet someone. This is an example: replace it."""
+    return {"message": f"Hello, {name}!", "docs": "/docs"}

@@ -10,12 +10,12 @@ from pyflow_service.settings import Settings
 
 @pytest.fixture
 def app() -> FastAPI:
-    """An application of the test's own, not started."""
+    """Return a new application that is not started."""
     return create_app(Settings())
 
 
 @pytest.fixture
 def client(app: FastAPI) -> Iterator[TestClient]:
-    """A client of the application, which is started, and stopped after the test."""
+    """Return a client of the application, which runs during the test."""
     with TestClient(app) as client:
         yield client

@@ -1,4 +1,4 @@
-"""One line in the log for each request, and an id by which to find it."""
+"""One log line for each request, with the ID of the request."""
 
 import logging
 import re
@@ -12,20 +12,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .logs import request_id
 
 HEADER = "X-Request-ID"
-# Asked for every few seconds, and of no interest when they succeed.
+# Kubernetes sends these every few seconds. They are logged only if they fail.
 PROBES = frozenset({"/healthz", "/readyz"})
 
 logger = logging.getLogger(__name__)
 
-# From outside, and goes into logs and headers.
+# Clients choose the ID, and it is written to logs and headers.
 _acceptable_id = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 
 
 class AccessLog:
     """Middleware that logs requests, and answers those that fail unexpectedly.
 
-    A request keeps the id that it comes with in X-Request-ID, or gets one; the
-    answer has it too, that of an error as well.
+    A request keeps the ID in its header X-Request-ID, or gets a new one. The response has the
+    same header, also if it is an error.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -53,7 +53,7 @@ class AccessLog:
         except Exception:
             logger.exception("unhandled exception")
             if status:
-                # Half of an answer is out: the server has to break the connection.
+                # A part of the response is sent: the server has to close the connection.
                 raise
             response = JSONResponse({"detail": "Internal Server Error"}, 500)
             await response(scope, receive, send_with_id)

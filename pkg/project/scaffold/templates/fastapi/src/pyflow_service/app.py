@@ -1,4 +1,4 @@
-"""The application, put together."""
+"""The application and its parts."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,13 +12,13 @@ from .settings import Settings
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return an application that shares nothing with another one."""
+    """Return a new application. It shares no state with others."""
     readiness = Readiness()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # What the service needs is opened here, before it is ready, and closed after
-        # the last request.
+        # Open what the service needs here: this runs before the service is ready. Close it
+        # after the yield, which runs after the last request.
         app.state.notes = notes.NoteStore()
         with serving(readiness, settings.drain_seconds):
             yield
@@ -28,4 +28,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(AccessLog)
     app.include_router(health.router)
     app.include_router(notes.router)
+
+    @app.get("/", include_in_schema=False)
+    async def home() -> dict[str, str]:
+        return {"service": app.title, "docs": "/docs"}
+
     return app

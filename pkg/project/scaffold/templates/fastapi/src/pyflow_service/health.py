@@ -1,11 +1,11 @@
-"""What Kubernetes asks."""
+"""The health checks of Kubernetes."""
 
 from fastapi import APIRouter, Request, Response, status
 from pydantic import BaseModel
 
 from .lifecycle import Readiness
 
-# async: they answer on the event loop even when every worker thread is busy.
+# async: they answer on the event loop, even if every worker thread is busy.
 router = APIRouter(tags=["health"])
 
 
@@ -17,16 +17,16 @@ class Health(BaseModel):
 
 @router.get("/healthz")
 async def healthz() -> Health:
-    """Say that the process works; a restart mends it when this fails.
+    """Report that the process works. Kubernetes restarts it if this fails.
 
-    Nothing else is looked at here: a restart does not mend a database.
+    Do not check a database here: a restart does not fix it.
     """
     return Health(status="ok")
 
 
 @router.get("/readyz", responses={status.HTTP_503_SERVICE_UNAVAILABLE: {"model": Health}})
 async def readyz(request: Request, response: Response) -> Health:
-    """Say whether requests should be sent here: not during start-up and shutdown."""
+    """Report whether the service takes requests: not during start-up and shutdown."""
     readiness: Readiness = request.app.state.readiness
     if not readiness.ready:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE

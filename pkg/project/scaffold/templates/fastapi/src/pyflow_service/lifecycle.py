@@ -1,4 +1,4 @@
-"""When requests may come: from the end of the start-up to the signal to stop."""
+"""Readiness: the service takes requests from the end of its start-up until SIGTERM."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class Readiness:
-    """Whether new requests are wanted."""
+    """Whether the service takes new requests."""
 
     def __init__(self) -> None:
         self.ready = False
@@ -22,15 +22,15 @@ class Readiness:
 
 @contextmanager
 def serving(readiness: Readiness, drain_seconds: float) -> Iterator[None]:
-    """Be ready inside of the context, until SIGTERM.
+    """Be ready inside the context, until SIGTERM.
 
-    Kubernetes sends SIGTERM to a pod and takes it out of the Service at the same
-    time, so requests still arrive for a moment. The server would refuse them: it
-    gets the signal drain_seconds later, or when it comes a second time.
+    Kubernetes sends SIGTERM to a pod and removes the pod from the Service at the same time.
+    Requests still arrive for a moment, and the server would refuse them. So the server gets
+    the signal after drain_seconds, or when it comes a second time.
     """
     stop = signal.getsignal(signal.SIGTERM)
     with ExitStack() as stack:
-        # A thread other than the main one is a test's: there is no server to stop.
+        # Only tests run in another thread: there is no server to stop.
         if callable(stop) and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _draining(readiness, drain_seconds, stop))
             stack.callback(signal.signal, signal.SIGTERM, stop)

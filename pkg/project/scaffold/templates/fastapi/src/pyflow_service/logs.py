@@ -5,15 +5,15 @@ import logging.config
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
-# Of the request that is being answered, in every record that is logged meanwhile.
+# The ID of the current request, which every record has.
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
-# What every record has; anything else was passed as extra.
+# The fields of every record. Others were passed as extra.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
 
 class JSONFormatter(logging.Formatter):
-    """One JSON object per record; what is passed as `extra` becomes fields of it."""
+    """One JSON object per record, with a field for each item of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = {
@@ -33,7 +33,7 @@ class JSONFormatter(logging.Formatter):
 
 
 def configure_logging(level: str) -> None:
-    """Send the records of all loggers, the server's too, to standard output."""
+    """Write the records of all loggers, including those of the server, to standard output."""
     logging.captureWarnings(capture=True)
     logging.config.dictConfig(
         {
@@ -49,9 +49,9 @@ def configure_logging(level: str) -> None:
             },
             "root": {"level": level, "handlers": ["stdout"]},
             "loggers": {
-                # uvicorn has given these handlers of their own.
+                # uvicorn adds its own handlers to these.
                 "uvicorn": {"handlers": [], "propagate": True},
-                # AccessLog writes that line, with more in it.
+                # AccessLog writes this line, with more fields.
                 "uvicorn.access": {"handlers": [], "propagate": False},
             },
         }

@@ -1,7 +1,7 @@
-"""What the server runs: `pyflow_service.main:app`.
+"""The entry point: the server runs `pyflow_service.main:app`.
 
-Importing this module reads the environment and sets logging up; tests make an
-application of their own with `create_app`.
+Importing this module reads the environment and sets up logging. Tests create their own
+application with `create_app`.
 """
 
 from .app import create_app

@@ -1,6 +1,6 @@
-"""Notes: an example of a resource, to be replaced by the real thing.
+"""Notes: an example of a resource. Replace it.
 
-They are in memory: a restart loses them, and each replica has its own.
+Notes are kept in memory: a restart loses them, and each replica has its own.
 """
 
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 
 
 class NoteIn(BaseModel):
-    """A note as a client writes it."""
+    """A note as a client sends it."""
 
-    # forbid: a misspelt field is a 422, not data lost in silence.
+    # forbid: a misspelled field is an error (422) instead of lost data.
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     text: Text
 
 
 class Note(NoteIn):
-    """A note as it is kept."""
+    """A note as it is stored."""
 
     id: UUID
     created: datetime
@@ -53,7 +53,7 @@ class NoteStore:
         return note
 
     def remove(self, note_id: UUID) -> bool:
-        """Return whether there was such a note."""
+        """Return whether the note existed."""
         with self._lock:
             return self._notes.pop(note_id, None) is not None
 

@@ -1,4 +1,4 @@
-"""What can be set from outside: environment variables, named as the fields."""
+"""Settings from environment variables, which have the names of the fields."""
 
 from typing import Annotated, Literal
 
@@ -12,13 +12,13 @@ LogLevel = Annotated[
 
 
 class Settings(BaseSettings):
-    """A wrong value ends the program when it starts, and says which."""
+    """The settings. The program does not start with a wrong value, and names it."""
 
     model_config = SettingsConfigDict(frozen=True)
 
     # LOG_LEVEL
     log_level: LogLevel = "INFO"
-    # DRAIN_SECONDS: how long requests are still served after SIGTERM. Together with
-    # the server's own wait for open requests it has to fit into the pod's
-    # terminationGracePeriodSeconds, which is 30 if nothing else is said.
+    # DRAIN_SECONDS: how many seconds the service still answers requests after SIGTERM.
+    # Together with the server's wait for open requests it has to be shorter than the
+    # terminationGracePeriodSeconds of the pod, 30 by default.
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
