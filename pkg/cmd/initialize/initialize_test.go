@@ -291,9 +291,9 @@ func TestRefuses(t *testing.T) {
 		want  string
 	}{
 		"a file":                     {map[string]string{"shop": ""}, "shop", nil, "shop is not a directory"},
-		"no name":                    {nil, "___", nil, `"" can not be the name of an app: it is empty; choose one with --name`},
+		"no name":                    {nil, "___", nil, `"" cannot be the name of an app: it is empty; choose one with --name`},
 		"a package's name":           {nil, "fastapi", nil, "it would hide the package of that name that the service uses"},
-		"a bad name":                 {nil, "shop", []string{"--name", "My"}, `--name: "My" can not be the name of an app`},
+		"a bad name":                 {nil, "shop", []string{"--name", "My"}, `--name: "My" cannot be the name of an app`},
 		"a bad template":             {nil, "shop", []string{"--template", "flask"}, `--template is one of fastapi, minimal, not "flask"`},
 		"a bad port":                 {nil, "shop", []string{"--port", "65536"}, "--port 65536 is not a port"},
 		"a bad Python":               {nil, "shop", []string{"--python", "3"}, `--python is a version such as 3.13, not "3"`},

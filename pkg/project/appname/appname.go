@@ -1,5 +1,4 @@
-// Package project reads what a source directory says about itself: the name of
-// its app, its Dockerfile, its manifests.
+// Package appname derives and validates the names of apps.
 package appname
 
 import (
@@ -8,13 +7,13 @@ import (
 	"strings"
 )
 
-// MaxLength is the longest name of an app: a DNS label of 63 characters with
-// ten left for what a workload adds to it.
+// MaxLength is the longest name of an app: a DNS label of 63 characters, less ten that a
+// workload adds to it.
 const MaxLength = 53
 
 // FromDir returns the directory's base name as a DNS label: in lower case, with
 // a hyphen for each run of other characters, and "app-" before a leading digit.
-// It is empty when nothing of the name can be used; Validate tells.
+// It is empty if no character of the name can be used, which Validate refuses.
 func FromDir(dir string) string {
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
@@ -36,9 +35,9 @@ func FromDir(dir string) string {
 	return strings.TrimRight(label[:min(len(label), MaxLength)], "-")
 }
 
-// Validate checks that the name can be that of a Service and a Deployment,
-// and a part of an image's name: a DNS label as in RFC 1035, of at most
-// MaxLength characters.
+// Validate checks that the name can be that of a Service and a Deployment, and part of the
+// name of an image: a DNS label as in RFC 1035, of at most MaxLength characters. The error is
+// an *Error.
 func Validate(name string) error {
 	problem := ""
 	switch {
@@ -64,17 +63,17 @@ func Validate(name string) error {
 	return &Error{Name: name, Problem: problem}
 }
 
-// Error says that a name can not be that of an app.
+// Error reports a name that cannot be that of an app.
 type Error struct {
 	// Name is the name.
 	Name string
-	// Problem is what is wrong with it, as a clause.
+	// Problem is the reason, as a clause.
 	Problem string
 }
 
-// Error names both.
+// Error returns the name and the reason.
 func (e *Error) Error() string {
-	return fmt.Sprintf("%q can not be the name of an app: %s", e.Name, e.Problem)
+	return fmt.Sprintf("%q cannot be the name of an app: %s", e.Name, e.Problem)
 }
 
 func isLetter(char rune) bool { return char >= 'a' && char <= 'z' }

@@ -6,12 +6,11 @@ import (
 	"strings"
 )
 
-// around is how many lines are shown before those that are added.
+// around is the number of lines shown before added lines.
 const around = 3
 
-// Diff shows what a change writes, in the form of diff -u: for Append the last lines
-// that are there and what follows them, else all lines of both. It is empty for a
-// change that writes nothing.
+// Diff returns a change in the format of diff -u: for Append the last present lines and the
+// added ones, otherwise all lines. It is empty for a change that writes nothing.
 func Diff(change Change) string {
 	if !change.Writes() {
 		return ""
@@ -23,7 +22,7 @@ func Diff(change Change) string {
 		old = "/dev/null"
 	case Append:
 		kept = len(before)
-		// The last line is another one when it gets an end.
+		// The last line changes if it gets an end.
 		if kept > 0 && before[kept-1] != after[kept-1] {
 			kept--
 		}
@@ -47,12 +46,12 @@ func Diff(change Change) string {
 	return text.String()
 }
 
-// lines keep their ends.
+// lines splits content into lines with their ends.
 func lines(content []byte) []string {
 	return slices.Collect(strings.Lines(string(content)))
 }
 
-// span is the first line, from 1, and the number of lines.
+// span returns the first line, from 1, and the number of lines.
 func span(from, to int) string {
 	if to == 0 {
 		return "0,0"

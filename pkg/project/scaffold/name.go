@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// PackageError says that a Python package can not have the name of an app.
+// PackageError reports a name of an app that cannot be that of a Python package.
 type PackageError struct {
-	// Name is the app's, and Package the one that would be the package's.
+	// Name is that of the app, and Package that of its package.
 	Name, Package string
-	// Problem is what is wrong with it, as a clause.
+	// Problem is the reason, as a clause.
 	Problem string
 }
 
-// Error names both, and a name that does.
+// Error returns the reason, and suggests another name.
 func (e *PackageError) Error() string {
-	return fmt.Sprintf("%q can not be the name of a new service: its Python package would be %s, and %s; another name does, such as %s-service",
+	return fmt.Sprintf("%q cannot be the name of a new service: its Python package would be %s, and %s; use another name, such as %s-service",
 		e.Name, e.Package, e.Problem, e.Name)
 }
 
@@ -49,7 +49,7 @@ func keywords() []string {
 }
 
 // standardLibrary is what sys.stdlib_module_names has in Python 3.11 to 3.14, but for
-// names that start with an underscore, which an app's can not, and test, which it
+// names with an underscore at the start, which no app has. It adds test, which that list
 // leaves out.
 func standardLibrary() []string {
 	return strings.Fields(`abc aifc annotationlib antigravity argparse array ast asynchat asyncio asyncore atexit audioop base64 bdb binascii

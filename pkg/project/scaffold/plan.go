@@ -11,47 +11,47 @@ import (
 	"strings"
 )
 
-// Action is what becomes of a file.
+// Action is what Write does with a file.
 type Action string
 
 // The actions.
 const (
-	// Create writes a file that is not there.
+	// Create writes a new file.
 	Create Action = "create"
-	// Append adds to the end of one that is.
+	// Append adds to the end of an existing file.
 	Append Action = "append"
-	// Replace writes over one that is, after a copy of it with OrigSuffix.
+	// Replace overwrites an existing file, after a copy with OrigSuffix.
 	Replace Action = "replace"
-	// Unchanged is a file that is there as it should be.
+	// Unchanged leaves a file that has the wanted content.
 	Unchanged Action = "unchanged"
-	// Keep is a file that is there, is another one, and stays.
+	// Keep leaves a file that has another content.
 	Keep Action = "keep"
 )
 
-// OrigSuffix is what is added to the name of a file for the copy that Replace leaves.
+// OrigSuffix is added to the name of a file for the copy that Replace makes.
 const OrigSuffix = ".orig"
 
-// Change is what is to become of one file.
+// Change is the planned change of one file.
 type Change struct {
 	// Path is relative to the directory, with slashes.
 	Path   string
 	Action Action
-	// Before is its content as it is, nil for Create; After as it will be.
+	// Before is the present content, nil for Create. After is the new content.
 	Before, After []byte
 }
 
-// Writes says whether anything is written.
+// Writes reports whether the change writes the file.
 func (c Change) Writes() bool { return c.Action != Keep && c.Action != Unchanged }
 
-// Plan is what is to become of a directory.
+// Plan is the planned changes of a directory.
 type Plan struct {
-	// Dir need not be there.
+	// Dir may not exist yet.
 	Dir string
 	// Changes are in the order of writing.
 	Changes []Change
 }
 
-// Writes says whether anything is written.
+// Writes reports whether the plan writes any file.
 func (p *Plan) Writes() bool {
 	for _, change := range p.Changes {
 		if change.Writes() {
@@ -61,9 +61,9 @@ func (p *Plan) Writes() bool {
 	return false
 }
 
-// NewPlan compares files with those in a directory. One that is there and is another
-// one is kept, or replaced when force says so; one with a Base is extended. What can
-// not be written, as far as that can be seen, is an error. Nothing is written.
+// NewPlan compares files with those of a directory. It keeps an existing file with another
+// content, or replaces it if force is set, and extends a file with a Base. It returns an error
+// for a file that cannot be written, as far as it can tell. It writes nothing.
 func NewPlan(dir string, files []File, force bool) (*Plan, error) {
 	plan := &Plan{Dir: dir}
 	root, err := open(dir)
@@ -85,7 +85,7 @@ func NewPlan(dir string, files []File, force bool) (*Plan, error) {
 	return plan, nil
 }
 
-// open returns the directory, nil when there is nothing of its name.
+// open returns the directory, nil if it does not exist.
 func open(dir string) (*os.Root, error) {
 	info, err := os.Stat(dir)
 	switch {
@@ -103,11 +103,11 @@ func open(dir string) (*os.Root, error) {
 	return root, nil
 }
 
-// absent checks that a directory that is not there can be made: what is nearest above
-// it is a directory.
+// absent checks that a directory can be created: its nearest existing parent is a
+// directory.
 func absent(dir string) error {
 	if info, err := os.Lstat(dir); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		return fmt.Errorf("%s is a link to what is not there", dir)
+		return fmt.Errorf("%s is a link to a missing file", dir)
 	}
 	for {
 		parent := filepath.Dir(dir)
@@ -124,7 +124,7 @@ func absent(dir string) error {
 	}
 }
 
-// compare says what is to become of a file in a directory that is there.
+// compare decides the action for a file in an existing directory.
 func compare(root *os.Root, change *Change, base []byte, force bool) error {
 	if err := checkParents(root, change.Path); err != nil {
 		return err
@@ -140,7 +140,7 @@ func compare(root *os.Root, change *Change, base []byte, force bool) error {
 	info, err := root.Stat(name)
 	switch {
 	case err != nil && link.Mode()&fs.ModeSymlink != 0:
-		return errors.New("it is a link to what is not there, or out of the directory: remove it")
+		return errors.New("it is a link to a missing file or out of the directory: remove it")
 	case err != nil:
 		return err
 	case !info.Mode().IsRegular():
@@ -161,13 +161,13 @@ func compare(root *os.Root, change *Change, base []byte, force bool) error {
 	default:
 		change.Action = Replace
 		if _, err := root.Lstat(name + OrigSuffix); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("the copy of it would be %s, which is there already: move that away", path.Base(change.Path)+OrigSuffix)
+			return fmt.Errorf("its copy would be %s, which exists already: move that away", path.Base(change.Path)+OrigSuffix)
 		}
 	}
 	return nil
 }
 
-// checkParents looks at the directories of a path as far as they are there.
+// checkParents checks the existing directories of a path.
 func checkParents(root *os.Root, file string) error {
 	for i, char := range file {
 		if char != '/' {
@@ -177,7 +177,7 @@ func checkParents(root *os.Root, file string) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			if _, err := root.Lstat(filepath.FromSlash(file[:i])); err == nil {
-				return fmt.Errorf("%s is a link to what is not there", file[:i])
+				return fmt.Errorf("%s is a link to a missing file", file[:i])
 			}
 			return nil
 		case err != nil:
@@ -189,17 +189,17 @@ func checkParents(root *os.Root, file string) error {
 	return nil
 }
 
-// WriteError says that a plan was carried out in part.
+// WriteError reports a plan that was written in part.
 type WriteError struct {
 	// Path is the file that could not be written.
 	Path string
-	// Written are the paths that were, in that order.
+	// Written are the paths that were written, in order.
 	Written []string
-	// Err is why.
+	// Err is the cause.
 	Err error
 }
 
-// Error names all of them.
+// Error returns the cause and what was written.
 func (e *WriteError) Error() string {
 	text := fmt.Sprintf("write %s: %v", e.Path, e.Err)
 	if len(e.Written) == 0 {
@@ -208,18 +208,17 @@ func (e *WriteError) Error() string {
 	return text + "; written before that: " + strings.Join(e.Written, ", ")
 }
 
-// Unwrap returns why.
+// Unwrap returns the cause.
 func (e *WriteError) Unwrap() error { return e.Err }
 
-// Write carries the plan out, and returns the paths that it wrote, copies of what it
-// replaced among them, in that order, relative to the directory. It never writes over
-// anything: a file that has appeared or changed since the plan was made is an error.
-// Errors are *WriteError.
+// Write writes the files of the plan. It returns their paths and those of copies, in order
+// and relative to the directory. A file that was created or changed after NewPlan is an error
+// and is not overwritten. Errors are *WriteError.
 func (p *Plan) Write() (written []string, err error) {
 	failed := func(file string, err error) ([]string, error) {
 		var failure *fs.PathError
 		if errors.As(err, &failure) {
-			// The path is said already.
+			// WriteError has the path.
 			err = failure.Err
 		}
 		return written, &WriteError{Path: file, Written: written, Err: err}
@@ -260,7 +259,7 @@ func (p *Plan) Write() (written []string, err error) {
 	return written, nil
 }
 
-// create writes a file that is not there, and its directories.
+// create writes a new file and its directories.
 func create(root *os.Root, file string, content []byte, mode fs.FileMode) error {
 	if err := root.MkdirAll(filepath.FromSlash(path.Dir(file)), 0o777); err != nil {
 		return err
@@ -271,17 +270,16 @@ func create(root *os.Root, file string, content []byte, mode fs.FileMode) error 
 	}
 	_, err = opened.Write(content)
 	if err = errors.Join(err, opened.Close()); err != nil {
-		// Half a file would be kept by the next try.
+		// The next run would keep half a file.
 		return errors.Join(err, root.Remove(filepath.FromSlash(file)))
 	}
 	return nil
 }
 
-// errChanged says that somebody else has written meanwhile.
-var errChanged = errors.New("it has just been changed by somebody else: try again")
+// errChanged reports a file that another program has written.
+var errChanged = errors.New("another program has just changed it: try again")
 
-// extend adds what is new to the end of a file; when that does not succeed the file is
-// as it was.
+// extend adds the new content to the end of a file. If that fails it restores the file.
 func extend(root *os.Root, name string, change Change) error {
 	if err := same(root, name, change.Before); err != nil {
 		return err
@@ -296,7 +294,7 @@ func extend(root *os.Root, name string, change Change) error {
 	return errors.Join(err, file.Close())
 }
 
-// setAside leaves a copy of a file.
+// setAside copies a file.
 func setAside(root *os.Root, name string, before []byte) error {
 	if err := same(root, name, before); err != nil {
 		return err
@@ -308,8 +306,8 @@ func setAside(root *os.Root, name string, before []byte) error {
 	return create(root, filepath.ToSlash(name)+OrigSuffix, before, info.Mode().Perm())
 }
 
-// replace writes a file in the place of one of which there is a copy. The old one
-// stays until the new one is complete.
+// replace replaces a file that was copied. The old file stays until the new one is
+// complete.
 func replace(root *os.Root, change Change) error {
 	fresh := change.Path + ".new"
 	if err := create(root, fresh, change.After, 0o666); err != nil {

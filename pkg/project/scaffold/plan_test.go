@@ -165,15 +165,15 @@ func TestPlanRefuses(t *testing.T) {
 	}{
 		"a file as the directory":            {map[string]string{"shop": ""}, "shop", false, "shop is not a directory"},
 		"a file above it":                    {map[string]string{"shop": ""}, "shop/api", false, "not a directory"},
-		"a dangling link as the directory":   {map[string]string{"shop": "->nowhere"}, "shop", false, "is a link to what is not there"},
+		"a dangling link as the directory":   {map[string]string{"shop": "->nowhere"}, "shop", false, "is a link to a missing file"},
 		"a directory as a file":              {map[string]string{"Dockerfile/": ""}, ".", true, "Dockerfile: it is not a file: move it away"},
 		"a file as a directory":              {map[string]string{"src": ""}, ".", true, "src is not a directory"},
-		"a dangling link as a file":          {map[string]string{"Dockerfile": "->nowhere"}, ".", true, "Dockerfile: it is a link to what is not there, or out of the directory"},
-		"a dangling link as a directory":     {map[string]string{"src": "->nowhere"}, ".", false, "src is a link to what is not there"},
+		"a dangling link as a file":          {map[string]string{"Dockerfile": "->nowhere"}, ".", true, "Dockerfile: it is a link to a missing file or out of the directory"},
+		"a dangling link as a directory":     {map[string]string{"src": "->nowhere"}, ".", false, "src is a link to a missing file"},
 		"a file by a link out of it":         {map[string]string{"Dockerfile": "->" + outside + "/file"}, ".", true, "out of the directory"},
 		"a directory by a link out of it":    {map[string]string{"src": "->" + outside}, ".", false, "escapes"},
-		"the copy is there":                  {map[string]string{"Dockerfile": "mine", "Dockerfile.orig": "older"}, ".", true, "the copy of it would be Dockerfile.orig, which is there already"},
-		"the copy is there as dangling link": {map[string]string{"Dockerfile": "mine", "Dockerfile.orig": "->nowhere"}, ".", true, "which is there already"},
+		"the copy is there":                  {map[string]string{"Dockerfile": "mine", "Dockerfile.orig": "older"}, ".", true, "its copy would be Dockerfile.orig, which exists already"},
+		"the copy is there as dangling link": {map[string]string{"Dockerfile": "mine", "Dockerfile.orig": "->nowhere"}, ".", true, "which exists already"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := directory(t, test.before)
@@ -201,8 +201,8 @@ func TestWriteLosesNothing(t *testing.T) {
 	}{
 		"a file has appeared":    {map[string]string{"Dockerfile": "mine"}, "write Dockerfile: file exists; written before that: .dockerignore"},
 		"a link has appeared":    {map[string]string{"Dockerfile": "->nowhere"}, "write Dockerfile: file exists; written before that: .dockerignore"},
-		"an extended one":        {map[string]string{"pyproject.toml": "mine"}, "write pyproject.toml: it has just been changed by somebody else: try again; written before that: .dockerignore, Dockerfile"},
-		"a replaced one":         {map[string]string{"README.md": "mine"}, "write README.md.orig: it has just been changed by somebody else"},
+		"an extended one":        {map[string]string{"pyproject.toml": "mine"}, "write pyproject.toml: another program has just changed it: try again; written before that: .dockerignore, Dockerfile"},
+		"a replaced one":         {map[string]string{"README.md": "mine"}, "write README.md.orig: another program has just changed it"},
 		"the copy of a replaced": {map[string]string{"README.md.orig": "mine"}, "write README.md.orig: file exists"},
 		"the first":              {map[string]string{".dockerignore": "mine"}, "write .dockerignore: file exists; nothing was written"},
 	} {

@@ -1,5 +1,5 @@
-// Package scaffold makes the files of a new service, adds to a project what it lacks
-// for being built, and writes them without losing any that are there.
+// Package scaffold writes the files of a new service, or those that an existing project lacks
+// to be built. It never overwrites a file without a copy.
 package scaffold
 
 import (
@@ -14,13 +14,13 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python"
 )
 
-// The templates: projects that work as they stand, with the names, the port and the
-// Python of the placeholders below.
+// templates are complete projects, with the names, the port and the Python version of the
+// placeholders below.
 //
 //go:embed all:templates
 var templates embed.FS
 
-// What a template is called, listens on and runs with, and what takes their place.
+// The values of the templates that New replaces.
 const (
 	placeholderName    = "pyflow-service"
 	placeholderPackage = "pyflow_service"
@@ -28,37 +28,37 @@ const (
 	placeholderPython  = "3.13"
 )
 
-// DefaultTemplate is the one of Templates for a service that is to grow.
+// DefaultTemplate is the template for services that will grow.
 const DefaultTemplate = "fastapi"
 
-// Templates are the names of those there are, the default first.
+// Templates returns the names of the templates, the default first.
 func Templates() []string { return []string{DefaultTemplate, "minimal"} }
 
-// Pythons are the versions of Python that a new service may have, ascending; its
-// locks hold for all of them.
+// Pythons returns the Python versions that a new service may have, ascending. The lock files
+// are valid for all of them.
 func Pythons() []string { return python.Supported() }
 
-// DefaultPython is the version of a new service when nothing else is said.
+// DefaultPython is the default Python version of a new service.
 const DefaultPython = python.DefaultVersion
 
-// File is one to be written.
+// File is a file to write.
 type File struct {
 	// Path is relative to the project's directory, with slashes.
 	Path string
-	// Content is all of it.
+	// Content is the whole file.
 	Content []byte
-	// Base is what Content begins with and is in the file already; nil for a file that
-	// is written whole.
+	// Base is the start of Content that is in the file already. It is nil for a file that is
+	// written as a whole.
 	Base []byte
 }
 
-// Options are a new service. No field has a default.
+// Options describe a new service. No field has a default.
 type Options struct {
 	// Template is one of Templates.
 	Template string
-	// Name is the app's.
+	// Name is the name of the app.
 	Name string
-	// Port is where it listens.
+	// Port is the port that it listens on.
 	Port int
 	// Python is one of Pythons.
 	Python string
@@ -97,11 +97,11 @@ func New(options Options) ([]File, error) {
 	return files, nil
 }
 
-// fill puts the options in the place of the placeholders.
+// fill replaces the placeholders with the options.
 func fill(file File, name string, options Options) string {
 	pairs := []string{placeholderPackage, name, placeholderName, options.Name}
 	if !isLock(file.Path) {
-		// In a lock these digits may be those of a hash or of a version.
+		// In a lock file these digits may belong to a hash or a version.
 		pairs = append(pairs,
 			placeholderPort, strconv.Itoa(options.Port),
 			placeholderPython, options.Python,
@@ -113,7 +113,7 @@ func fill(file File, name string, options Options) string {
 
 func isLock(file string) bool { return strings.HasPrefix(file, "requirements") }
 
-// load returns a template's files as they are.
+// load returns the files of a template, with the placeholders.
 func load(template string) ([]File, error) {
 	root, err := fs.Sub(templates, "templates/"+template)
 	if err != nil {
@@ -139,7 +139,7 @@ func load(template string) ([]File, error) {
 	return files, nil
 }
 
-// isCache knows what tools leave in a template that somebody works on.
+// isCache reports whether tools create the directory when a template is edited.
 func isCache(dir string) bool {
 	return dir == "__pycache__" || dir == ".venv" || strings.HasPrefix(dir, ".") && strings.HasSuffix(dir, "_cache")
 }

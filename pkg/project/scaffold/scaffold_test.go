@@ -155,8 +155,8 @@ func TestNewRefuses(t *testing.T) {
 	}{
 		"template": {func(o *Options) { o.Template = "flask" }, `there is no template "flask", only fastapi and minimal`},
 		"path":     {func(o *Options) { o.Template = "../templates" }, `there is no template`},
-		"name":     {func(o *Options) { o.Name = "My Shop" }, `"My Shop" can not be the name of an app: it does not start with`},
-		"package":  {func(o *Options) { o.Name = "json" }, `"json" can not be the name of a new service: its Python package would be json, and it would hide that module of the standard library; another name does, such as json-service`},
+		"name":     {func(o *Options) { o.Name = "My Shop" }, `"My Shop" cannot be the name of an app: it does not start with`},
+		"package":  {func(o *Options) { o.Name = "json" }, `"json" cannot be the name of a new service: its Python package would be json, and it would hide that module of the standard library; use another name, such as json-service`},
 		"port":     {func(o *Options) { o.Port = 65536 }, "65536 is not a port"},
 		"python":   {func(o *Options) { o.Python = "3.10" }, `a new service has Python 3.11, 3.12, 3.13 or 3.14, not "3.10"`},
 	} {

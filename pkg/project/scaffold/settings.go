@@ -8,7 +8,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 )
 
-// Settings are what Extend writes; an empty field is left out.
+// Settings are the values that Extend writes. It leaves out empty ones.
 type Settings struct {
 	Name, Entrypoint, Python string
 	Port                     int

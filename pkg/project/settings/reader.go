@@ -24,28 +24,28 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
-// What the JSON schema says in the same words.
+// The JSON schema has the same patterns.
 const (
 	entrypointPattern = `^` + dotted + `:` + dotted + `$`
 	pythonPattern     = `^3\.(0|[1-9][0-9]?)$`
 	argumentPattern   = `^[A-Za-z_][A-Za-z0-9_]*$`
 
-	// dotted are names of Python's, with points between them. A letter is also all
-	// that is not ASCII: of other letters not every regular expression knows.
+	// dotted are Python identifiers with points between them. Every character outside
+	// ASCII counts as a letter, as not every regular expression engine knows letters.
 	dotted     = identifier + `(\.` + identifier + `)*`
 	identifier = `[^\x00-@\[-\^\x60{-\x7f][^\x00-/:-@\[-\^\x60{-\x7f]*`
 )
 
-// reader fills Settings, and collects what is wrong.
+// reader fills Settings and collects mistakes.
 type reader struct {
 	*Settings
 	problems []*Error
-	// failed are the keys that have a problem.
+	// failed are the keys with a mistake.
 	failed map[string]bool
 }
 
-// report says what is wrong with a key, such as "build.variant", or with the whole
-// table, whose path is empty.
+// report adds a mistake in a key such as "build.variant", or in the whole table, whose path is
+// empty.
 func (r *reader) report(path string, offset int, format string, args ...any) {
 	r.failed[path] = true
 	problem := r.place(offset)
@@ -77,7 +77,7 @@ func isOurs(table *value) bool {
 	return !slices.ContainsFunc(table.keys, func(key string) bool { return !slices.Contains(known, key) })
 }
 
-// read takes a value into what is there for it.
+// read stores a value in its field.
 func (r *reader) read(v *value, into reflect.Value, path string) {
 	r.offsets[path] = v.offset
 	switch target := into.Addr().Interface().(type) {
@@ -101,7 +101,7 @@ func (r *reader) read(v *value, into reflect.Value, path string) {
 		if r.expect(v, unstable.String, path) {
 			quantity, err := resource.ParseQuantity(v.text)
 			if err != nil || quantity.Sign() <= 0 {
-				r.report(path, v.offset, "%q is not a quantity that is more than nothing, such as %q", v.text, exampleOf(path))
+				r.report(path, v.offset, "%q is not a positive quantity, such as %q", v.text, exampleOf(path))
 			}
 			*target = quantity
 		}
@@ -147,7 +147,7 @@ func (r *reader) read(v *value, into reflect.Value, path string) {
 					r.readFormerEntrypoint(v, member)
 					return
 				}
-				r.report(path, member.offset, "there is no such setting%s", cmp.Or(meant(key, slices.Sorted(maps.Keys(fields))), elsewhere(key)))
+				r.report(path, member.offset, "no such setting%s", cmp.Or(meant(key, slices.Sorted(maps.Keys(fields))), elsewhere(key)))
 			})
 		}
 	}
@@ -162,7 +162,7 @@ func (r *reader) readFormerEntrypoint(table, member *value) {
 	r.read(member, reflect.ValueOf(&r.Entrypoint).Elem(), formerEntrypoint)
 }
 
-// members goes through a table.
+// members calls each for every key of a table.
 func (r *reader) members(v *value, path string, each func(key string, member *value, path string)) {
 	for _, key := range v.keys {
 		member := v.children[key]
@@ -171,8 +171,7 @@ func (r *reader) members(v *value, path string, each func(key string, member *va
 	}
 }
 
-// expect reports a value of another type than the one that is wanted, and says
-// whether it has that type.
+// expect reports whether a value has the wanted type, and adds a mistake if it has not.
 func (r *reader) expect(v *value, kind unstable.Kind, path string) bool {
 	if v.kind != kind {
 		r.report(path, v.offset, "%s", v.insteadOf(kind))
@@ -180,9 +179,9 @@ func (r *reader) expect(v *value, kind unstable.Kind, path string) bool {
 	return v.kind == kind
 }
 
-// insteadOf says that a value has another type than the one that is wanted.
+// insteadOf returns the message for a value of another type than the wanted one.
 func (v *value) insteadOf(kind unstable.Kind) string {
-	text := fmt.Sprintf("it is %s and has to be %s", kindName(v.kind), kindName(kind))
+	text := fmt.Sprintf("is %s and must be %s", kindName(v.kind), kindName(kind))
 	if kind == unstable.String && v.kind != unstable.Table && v.kind != unstable.Array {
 		text += ": put it in quotes"
 	}
@@ -207,7 +206,7 @@ func kindName(kind unstable.Kind) string {
 	return "a date or a time"
 }
 
-// fieldsOf are the fields of a struct by their keys.
+// fieldsOf returns the fields of a struct by their keys.
 func fieldsOf(into reflect.Value) map[string]reflect.Value {
 	fields := map[string]reflect.Value{}
 	for i := range into.NumField() {
@@ -218,7 +217,7 @@ func fieldsOf(into reflect.Value) map[string]reflect.Value {
 	return fields
 }
 
-// meant names the setting that a key comes close to, as the end of a sentence.
+// meant returns the end of a message that suggests the setting that a key is close to.
 func meant(key string, known []string) string {
 	for _, name := range known {
 		if strings.EqualFold(key, name) {
@@ -231,7 +230,7 @@ func meant(key string, known []string) string {
 	return ""
 }
 
-// elsewhere names the setting of that name in another table, as meant does.
+// elsewhere suggests the setting of the same name in another table, as meant does.
 func elsewhere(key string) string {
 	for _, path := range keysOf(reflect.TypeFor[Settings]()) {
 		if strings.HasSuffix(path, "."+strings.ToLower(key)) {
@@ -241,8 +240,7 @@ func elsewhere(key string) string {
 	return ""
 }
 
-// keysOf are the dotted names of all settings, those of tables before what is in
-// them.
+// keysOf returns the dotted names of all settings, each table before its keys.
 func keysOf(table reflect.Type) []string {
 	var keys []string
 	for i := range table.NumField() {
@@ -260,7 +258,7 @@ func keysOf(table reflect.Type) []string {
 	return keys
 }
 
-// below is the dotted name of a key in a table, as TOML writes it.
+// below returns the dotted name of a key in a table, as TOML writes it.
 func below(path, key string) string {
 	bare := func(char rune) bool {
 		return char >= 'a' && char <= 'z' || char >= 'A' && char <= 'Z' || char >= '0' && char <= '9' || char == '-' || char == '_'
@@ -284,7 +282,7 @@ func exampleOf(path string) string {
 	return "2Gi"
 }
 
-// check finds values of the right type that are not allowed.
+// check adds mistakes in values of the right type.
 func (r *reader) check() {
 	r.each("name", func() error { return appname.Validate(r.Name) })
 	for _, key := range []string{entrypoint, formerEntrypoint} {
@@ -297,7 +295,7 @@ func (r *reader) check() {
 	})
 	r.each("port", func() error {
 		if len(validation.IsValidPortNum(int(r.Port))) > 0 {
-			return fmt.Errorf("%d is not a port: it is 1 to 65535", r.Port)
+			return fmt.Errorf("%d is not a port: use 1 to 65535", r.Port)
 		}
 		return nil
 	})
@@ -313,7 +311,7 @@ func (r *reader) check() {
 		case err != nil:
 			return err
 		case len(words) == 0:
-			return errors.New("there is no command in it")
+			return errors.New("it has no command")
 		}
 		return nil
 	})
@@ -322,7 +320,7 @@ func (r *reader) check() {
 	r.checkBuild()
 }
 
-// each checks a key that is there and has the right type.
+// each checks a key if the file has it and it has the right type.
 func (r *reader) each(path string, problem func() error) {
 	offset, ok := r.offsets[path]
 	if !ok || r.failed[path] {
@@ -353,7 +351,7 @@ func (r *reader) checkEnv() {
 			return err
 		}
 		if key == "PORT" && !r.failed["port"] && (r.Port == 0 || value != strconv.Itoa(int(r.Port))) {
-			return errors.New("the app gets PORT from the setting port: set that in its place")
+			return errors.New("the app gets PORT from the setting port: set port instead")
 		}
 		return nil
 	})
@@ -370,7 +368,7 @@ func (r *reader) checkResources() {
 func (r *reader) checkBuild() {
 	r.each("build.dockerfile", func() error {
 		if path := filepath.FromSlash(r.Build.Dockerfile); !filepath.IsLocal(path) || filepath.Clean(path) == "." {
-			return fmt.Errorf("%q is not a file inside of the directory", r.Build.Dockerfile)
+			return fmt.Errorf("%q is not a file inside the directory", r.Build.Dockerfile)
 		}
 		return nil
 	})
@@ -388,16 +386,16 @@ func (r *reader) checkBuild() {
 	})
 	r.pairs("build.args", r.Build.Args, func(key, value string) error {
 		if strings.ContainsRune(value, 0) {
-			return errors.New("the value has a character U+0000, which no program can be given")
+			return errors.New("the value has a character U+0000, which no variable can hold")
 		}
 		return matches(key, argumentPattern, "the name of an argument")
 	})
 	r.pairs("build.node-selector", r.Build.NodeSelector, func(key, value string) error {
 		if problems := validation.IsQualifiedName(key); len(problems) > 0 {
-			return fmt.Errorf("no label can have this name: %s", strings.Join(problems, "; "))
+			return fmt.Errorf("this is not the name of a label: %s", strings.Join(problems, "; "))
 		}
 		if problems := validation.IsValidLabelValue(value); len(problems) > 0 {
-			return fmt.Errorf("%q can not be the value of a label: %s", value, strings.Join(problems, "; "))
+			return fmt.Errorf("%q cannot be the value of a label: %s", value, strings.Join(problems, "; "))
 		}
 		return nil
 	})

@@ -32,18 +32,18 @@ const (
 
 // Settings are the table [tool.kubectl-pyflow]. What is not said has its zero value.
 type Settings struct {
-	// Name is the app's name.
+	// Name is the name of the app.
 	Name string `toml:"name"`
-	// Entrypoint is the web application, as module:attribute. The key app is its former
+	// Entrypoint is the web application as module:attribute. The key app is its former
 	// name.
 	Entrypoint string `toml:"entrypoint"`
-	// Python is the version for the image, major.minor.
+	// Python is the Python version of the image, major.minor.
 	Python string `toml:"python"`
-	// Port is where the app listens.
+	// Port is the port that the app listens on.
 	Port int32 `toml:"port"`
-	// Replicas is the number of pods, nil when it is not said.
+	// Replicas is the number of pods, nil if it is not set.
 	Replicas *int32 `toml:"replicas"`
-	// Expose is what leads to the app.
+	// Expose is the type of the Service.
 	Expose app.Expose `toml:"expose"`
 	// Test is the command that tests the image, a line that shell.Fields can split.
 	Test string `toml:"test"`
@@ -51,19 +51,19 @@ type Settings struct {
 	Env map[string]string `toml:"env"`
 	// Resources are those of each pod.
 	Resources Resources `toml:"resources"`
-	// Probes say how the app is asked whether it runs.
+	// Probes are the health checks of the app.
 	Probes app.Probes `toml:"probes"`
-	// Build is about the image, and the pod that builds it.
+	// Build configures the image and the pod that builds it.
 	Build Build `toml:"build"`
 
-	// offsets are those of the keys that are there, by their dotted names.
+	// offsets are the offsets of the keys in the file, by their dotted names.
 	offsets map[string]int
 	content []byte
 	// misplaced is set when the settings are in [tool.pyflow].
 	misplaced bool
 }
 
-// Resources are what a pod of the app asks for, and the most that it gets.
+// Resources are the requests and limits of a pod of the app.
 type Resources struct {
 	Requests corev1.ResourceList `toml:"requests"`
 	Limits   corev1.ResourceList `toml:"limits"`
@@ -79,8 +79,8 @@ type Build struct {
 	Variant string `toml:"variant"`
 	// Args are the values of ARGs.
 	Args map[string]string `toml:"args"`
-	// CPU, Memory and Storage are what the build asks for and may use; each is
-	// positive, or zero when it is not said.
+	// CPU, Memory and Storage are what the build requests and may use. Each is positive, or
+	// zero if it is not set.
 	CPU     resource.Quantity `toml:"cpu"`
 	Memory  resource.Quantity `toml:"memory"`
 	Storage resource.Quantity `toml:"storage"`
@@ -88,12 +88,12 @@ type Build struct {
 	NodeSelector map[string]string `toml:"node-selector"`
 }
 
-// Variants are the images that a build without a Dockerfile can make.
+// Variants returns the kinds of images that can be generated.
 func Variants() []string { return []string{"bloated", "slim", "distroless"} }
 
 // Read returns the settings of a project's directory; they are the zero Settings
 // when there is no pyproject.toml or no [tool.kubectl-pyflow] in it, and nil on an error
-// only. Errors are those of Parse, and that the file can not be read.
+// only. Errors are those of Parse and of reading the file.
 func Read(dir string) (*Settings, error) {
 	content, err := os.ReadFile(filepath.Join(dir, File))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -105,10 +105,10 @@ func Read(dir string) (*Settings, error) {
 	return Parse(content)
 }
 
-// Parse reads the settings in the content of a pyproject.toml. The error joins an
-// *Error for each thing that is wrong, in their order in the file: one if it is not
-// TOML, else one for each key that there is no setting for, or whose value is of
-// another type or not allowed. No error repeats a value of env or build.args.
+// Parse reads the settings in the content of a pyproject.toml. The error joins an *Error for
+// each mistake, in the order of the file: one if it is not TOML, otherwise one for each
+// unknown key and each value of another type or that is not allowed. No error repeats a value
+// of env or build.args.
 func Parse(content []byte) (*Settings, error) {
 	content = withoutMark(content)
 	if err := Decode(File, content, &map[string]any{}); err != nil {
@@ -137,8 +137,8 @@ func (s *Settings) Warnings() []string {
 	return []string{fmt.Sprintf("[tool.pyflow] in %s is not read: rename it to [%s]", File, Table)}
 }
 
-// Where returns the place of a key, such as "build.variant", as pyproject.toml and
-// its line; empty when the file does not have it.
+// Where returns the place of a key such as "build.variant": pyproject.toml and the line. It is
+// empty if the file does not have the key.
 func (s *Settings) Where(key string) string {
 	offset, ok := s.offsets[key]
 	if !ok && key == entrypoint {
@@ -153,23 +153,22 @@ func (s *Settings) Where(key string) string {
 // WhereIn returns the place of a key of a table such as "env", as Where does.
 func (s *Settings) WhereIn(table, key string) string { return s.Where(below(table, key)) }
 
-// CheckManifests says whether the settings go together with manifests of the
-// project's own, in the directory that is named: replicas, expose, env, resources
-// and probes do not, as nothing would come of them. The error joins an *Error for
-// each, in their order in the file.
+// CheckManifests refuses settings that have no effect on a kustomize directory: replicas,
+// expose, env, resources and probes. The error joins an *Error for each, in the order of the
+// file.
 func (s *Settings) CheckManifests(directory string) error {
 	var problems []*Error
 	for _, key := range []string{"replicas", "expose", "env", "resources", "probes"} {
 		if offset, ok := s.offsets[key]; ok {
 			problem := s.place(offset)
-			problem.Err = fmt.Errorf(Table+".%s is for an app without manifests of its own: set it in %s, and remove it here", key, directory)
+			problem.Err = fmt.Errorf(Table+".%s has no effect on a kustomize directory: set it in %s, and remove it here", key, directory)
 			problems = append(problems, problem)
 		}
 	}
 	return join(problems)
 }
 
-// place returns an Error that says where, and not yet what.
+// place returns an Error with a place and without a cause.
 func (s *Settings) place(offset int) *Error {
 	failure := &Error{Path: File}
 	failure.at(s.content, offset)
@@ -179,8 +178,8 @@ func (s *Settings) place(offset int) *Error {
 	return failure
 }
 
-// hasSecrets says whether lines of the file may hold values that are not to be
-// shown. Which lines, nobody knows in a file that is not TOML.
+// hasSecrets reports whether the file may hold secret values. Their lines are not known in a
+// file that is not TOML, so that no line is shown.
 func hasSecrets(content []byte) bool {
 	return bytes.Contains(content, []byte("env")) || bytes.Contains(content, []byte("args"))
 }

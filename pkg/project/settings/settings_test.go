@@ -127,64 +127,64 @@ func TestParseRefuses(t *testing.T) {
 		"not TOML":                  {table + "name = \n", "pyproject.toml:2:8: incomplete number"},
 		"twice":                     {table + "name = 'a'\nname = 'b'\n", "pyproject.toml:3:1: key name is already defined"},
 		"a table twice":             {table + "env.A = 'a'\n[tool.kubectl-pyflow.env]\nB = 'b'", "pyproject.toml:3:2: table env already exists"},
-		"another table":             {"[tool]\nkubectl-pyflow = 'x'", "pyproject.toml:2:1: tool.kubectl-pyflow: it is a string and has to be a table"},
-		"tables":                    {"[[tool.kubectl-pyflow]]\nname = 'x'", "pyproject.toml:1:8: tool.kubectl-pyflow: it is an array and has to be a table"},
-		"unknown":                   {table + "heroes = 'red'", "pyproject.toml:2:1: tool.kubectl-pyflow.heroes: there is no such setting"},
-		"a near miss":               {table + "replica = 1", "pyproject.toml:2:1: tool.kubectl-pyflow.replica: there is no such setting; did you mean replicas?"},
-		"another case":              {table + "PORT = 1", "pyproject.toml:2:1: tool.kubectl-pyflow.PORT: there is no such setting; did you mean port?"},
-		"another place":             {table + "variant = 'slim'", "pyproject.toml:2:1: tool.kubectl-pyflow.variant: there is no such setting; did you mean build.variant?"},
-		"with an underscore":        {table + "build.node_selector = {}", "pyproject.toml:2:7: tool.kubectl-pyflow.build.node_selector: there is no such setting; did you mean node-selector?"},
-		"a strange key":             {table + "'a\\b' = 1", `pyproject.toml:2:1: tool.kubectl-pyflow."a\\b": there is no such setting`},
-		"deep":                      {table + "resources = { requests = {}, limit = {} }", "pyproject.toml:2:30: tool.kubectl-pyflow.resources.limit: there is no such setting; did you mean limits?"},
-		"in too deep":               {table + "build.expose = 'none'", "pyproject.toml:2:7: tool.kubectl-pyflow.build.expose: there is no such setting"},
-		"type of a name":            {table + "name = ['x']", "pyproject.toml:2:1: tool.kubectl-pyflow.name: it is an array and has to be a string"},
-		"type of a version":         {table + "python = 3.13", "pyproject.toml:2:1: tool.kubectl-pyflow.python: it is a number with a point and has to be a string: put it in quotes"},
-		"type of a port":            {table + "port = '8000'", "pyproject.toml:2:1: tool.kubectl-pyflow.port: it is a string and has to be an integer"},
-		"type of replicas":          {table + "replicas = true", "pyproject.toml:2:1: tool.kubectl-pyflow.replicas: it is a boolean and has to be an integer"},
-		"type of env":               {table + "env = [ { name = 'A', value = 'x' } ]", "pyproject.toml:2:1: tool.kubectl-pyflow.env: it is an array and has to be a table"},
-		"an integer variable":       {table + "env.A = 1", "pyproject.toml:2:5: tool.kubectl-pyflow.env.A: it is an integer and has to be a string: put it in quotes"},
-		"a boolean variable":        {table + "[tool.kubectl-pyflow.env]\nB = 'b'\n\"A\" = true", "pyproject.toml:4:1: tool.kubectl-pyflow.env.A: it is a boolean and has to be a string: put it in quotes"},
-		"a date":                    {table + "env.A = 2026-01-01", "pyproject.toml:2:5: tool.kubectl-pyflow.env.A: it is a date or a time and has to be a string: put it in quotes"},
-		"a table of variables":      {table + "env.A.B = 'x'", "pyproject.toml:2:5: tool.kubectl-pyflow.env.A: it is a table and has to be a string"},
-		"type of a quantity":        {table + "resources.limits.cpu = 1", "pyproject.toml:2:18: tool.kubectl-pyflow.resources.limits.cpu: it is an integer and has to be a string: put it in quotes"},
-		"type of limits":            {table + "resources.limits = 'cpu=1'", "pyproject.toml:2:11: tool.kubectl-pyflow.resources.limits: it is a string and has to be a table"},
-		"type of a probe":           {table + "probes.liveness = false", "pyproject.toml:2:8: tool.kubectl-pyflow.probes.liveness: it is a boolean and has to be a string: put it in quotes"},
-		"type of CPU":               {table + "build.cpu = 2", "pyproject.toml:2:7: tool.kubectl-pyflow.build.cpu: it is an integer and has to be a string: put it in quotes"},
-		"a name":                    {table + "name = 'My App'", `pyproject.toml:2:1: tool.kubectl-pyflow.name: "My App" can not be the name of an app: it does not start with a lower case letter`},
-		"an empty name":             {table + "name = ''", `pyproject.toml:2:1: tool.kubectl-pyflow.name: "" can not be the name of an app: it is empty`},
+		"another table":             {"[tool]\nkubectl-pyflow = 'x'", "pyproject.toml:2:1: tool.kubectl-pyflow: is a string and must be a table"},
+		"tables":                    {"[[tool.kubectl-pyflow]]\nname = 'x'", "pyproject.toml:1:8: tool.kubectl-pyflow: is an array and must be a table"},
+		"unknown":                   {table + "heroes = 'red'", "pyproject.toml:2:1: tool.kubectl-pyflow.heroes: no such setting"},
+		"a near miss":               {table + "replica = 1", "pyproject.toml:2:1: tool.kubectl-pyflow.replica: no such setting; did you mean replicas?"},
+		"another case":              {table + "PORT = 1", "pyproject.toml:2:1: tool.kubectl-pyflow.PORT: no such setting; did you mean port?"},
+		"another place":             {table + "variant = 'slim'", "pyproject.toml:2:1: tool.kubectl-pyflow.variant: no such setting; did you mean build.variant?"},
+		"with an underscore":        {table + "build.node_selector = {}", "pyproject.toml:2:7: tool.kubectl-pyflow.build.node_selector: no such setting; did you mean node-selector?"},
+		"a strange key":             {table + "'a\\b' = 1", `pyproject.toml:2:1: tool.kubectl-pyflow."a\\b": no such setting`},
+		"deep":                      {table + "resources = { requests = {}, limit = {} }", "pyproject.toml:2:30: tool.kubectl-pyflow.resources.limit: no such setting; did you mean limits?"},
+		"in too deep":               {table + "build.expose = 'none'", "pyproject.toml:2:7: tool.kubectl-pyflow.build.expose: no such setting"},
+		"type of a name":            {table + "name = ['x']", "pyproject.toml:2:1: tool.kubectl-pyflow.name: is an array and must be a string"},
+		"type of a version":         {table + "python = 3.13", "pyproject.toml:2:1: tool.kubectl-pyflow.python: is a number with a point and must be a string: put it in quotes"},
+		"type of a port":            {table + "port = '8000'", "pyproject.toml:2:1: tool.kubectl-pyflow.port: is a string and must be an integer"},
+		"type of replicas":          {table + "replicas = true", "pyproject.toml:2:1: tool.kubectl-pyflow.replicas: is a boolean and must be an integer"},
+		"type of env":               {table + "env = [ { name = 'A', value = 'x' } ]", "pyproject.toml:2:1: tool.kubectl-pyflow.env: is an array and must be a table"},
+		"an integer variable":       {table + "env.A = 1", "pyproject.toml:2:5: tool.kubectl-pyflow.env.A: is an integer and must be a string: put it in quotes"},
+		"a boolean variable":        {table + "[tool.kubectl-pyflow.env]\nB = 'b'\n\"A\" = true", "pyproject.toml:4:1: tool.kubectl-pyflow.env.A: is a boolean and must be a string: put it in quotes"},
+		"a date":                    {table + "env.A = 2026-01-01", "pyproject.toml:2:5: tool.kubectl-pyflow.env.A: is a date or a time and must be a string: put it in quotes"},
+		"a table of variables":      {table + "env.A.B = 'x'", "pyproject.toml:2:5: tool.kubectl-pyflow.env.A: is a table and must be a string"},
+		"type of a quantity":        {table + "resources.limits.cpu = 1", "pyproject.toml:2:18: tool.kubectl-pyflow.resources.limits.cpu: is an integer and must be a string: put it in quotes"},
+		"type of limits":            {table + "resources.limits = 'cpu=1'", "pyproject.toml:2:11: tool.kubectl-pyflow.resources.limits: is a string and must be a table"},
+		"type of a probe":           {table + "probes.liveness = false", "pyproject.toml:2:8: tool.kubectl-pyflow.probes.liveness: is a boolean and must be a string: put it in quotes"},
+		"type of CPU":               {table + "build.cpu = 2", "pyproject.toml:2:7: tool.kubectl-pyflow.build.cpu: is an integer and must be a string: put it in quotes"},
+		"a name":                    {table + "name = 'My App'", `pyproject.toml:2:1: tool.kubectl-pyflow.name: "My App" cannot be the name of an app: it does not start with a lower case letter`},
+		"an empty name":             {table + "name = ''", `pyproject.toml:2:1: tool.kubectl-pyflow.name: "" cannot be the name of an app: it is empty`},
 		"a path as app":             {table + "entrypoint = 'src/main.py:app'", `pyproject.toml:2:1: tool.kubectl-pyflow.entrypoint: "src/main.py:app" is not of the form module:attribute, such as main:app`},
 		"both names":                {table + "app = 'main:app'\nentrypoint = 'main:app'", "pyproject.toml:2:1: tool.kubectl-pyflow.app: app is the former name of entrypoint, which is set too: remove app"},
-		"the former name elsewhere": {table + "build.app = 'main:app'", "pyproject.toml:2:7: tool.kubectl-pyflow.build.app: there is no such setting"},
+		"the former name elsewhere": {table + "build.app = 'main:app'", "pyproject.toml:2:7: tool.kubectl-pyflow.build.app: no such setting"},
 		"no attribute":              {table + "app = 'main'", `pyproject.toml:2:1: tool.kubectl-pyflow.app: "main" is not of the form module:attribute`},
 		"a patch version":           {table + "python = '3.13.1'", `pyproject.toml:2:1: tool.kubectl-pyflow.python: "3.13.1" is not a version of Python 3 of the form MAJOR.MINOR, such as 3.13`},
-		"no port":                   {table + "port = 0", "pyproject.toml:2:1: tool.kubectl-pyflow.port: 0 is not a port: it is 1 to 65535"},
-		"beyond ports":              {table + "port = 65536", "pyproject.toml:2:1: tool.kubectl-pyflow.port: 65536 is not a port: it is 1 to 65535"},
+		"no port":                   {table + "port = 0", "pyproject.toml:2:1: tool.kubectl-pyflow.port: 0 is not a port: use 1 to 65535"},
+		"beyond ports":              {table + "port = 65536", "pyproject.toml:2:1: tool.kubectl-pyflow.port: 65536 is not a port: use 1 to 65535"},
 		"beyond integers":           {table + "port = 99999999999", "pyproject.toml:2:1: tool.kubectl-pyflow.port: the number is out of range"},
 		"negative replicas":         {table + "replicas = -1", "pyproject.toml:2:1: tool.kubectl-pyflow.replicas: -1 is negative"},
 		"another exposure":          {table + "expose = 'ingress'", `pyproject.toml:2:1: tool.kubectl-pyflow.expose: "ingress" is not one of NodePort, ClusterIP, LoadBalancer and None`},
 		"an open quote":             {table + `test = "pytest -k 'slow"`, "pyproject.toml:2:1: tool.kubectl-pyflow.test: a quote is not closed"},
-		"no command":                {table + `test = " # later"`, "pyproject.toml:2:1: tool.kubectl-pyflow.test: there is no command in it"},
-		"a variable's name":         {table + "env.1A = 'x'", "pyproject.toml:2:5: tool.kubectl-pyflow.env.1A: no variable can have this name: a valid environment variable name must"},
-		"no name":                   {table + "env.'' = 'x'", `pyproject.toml:2:5: tool.kubectl-pyflow.env."": no variable can have this name`},
-		"a port twice":              {table + "port = 8000\nenv.PORT = '8001'", "pyproject.toml:3:5: tool.kubectl-pyflow.env.PORT: the app gets PORT from the setting port: set that in its place"},
+		"no command":                {table + `test = " # later"`, "pyproject.toml:2:1: tool.kubectl-pyflow.test: it has no command"},
+		"a variable's name":         {table + "env.1A = 'x'", "pyproject.toml:2:5: tool.kubectl-pyflow.env.1A: this is not the name of a variable: a valid environment variable name must"},
+		"no name":                   {table + "env.'' = 'x'", `pyproject.toml:2:5: tool.kubectl-pyflow.env."": this is not the name of a variable`},
+		"a port twice":              {table + "port = 8000\nenv.PORT = '8001'", "pyproject.toml:3:5: tool.kubectl-pyflow.env.PORT: the app gets PORT from the setting port: set port instead"},
 		"a port as variable":        {table + "env.PORT = '0'", "pyproject.toml:2:5: tool.kubectl-pyflow.env.PORT: the app gets PORT from the setting port"},
 		"a zero byte":               {table + `env.A = "\u0000"`, "pyproject.toml:2:5: tool.kubectl-pyflow.env.A: the value has a character U+0000"},
 		"a resource":                {table + "resources.requests.cpus = '1'", `pyproject.toml:2:20: tool.kubectl-pyflow.resources.requests.cpus: "cpus" is not a resource`},
 		"a quantity":                {table + "resources.requests.memory = '1GB'", `pyproject.toml:2:20: tool.kubectl-pyflow.resources.requests.memory: memory "1GB" is not a quantity, such as 2Gi`},
 		"above a limit":             {table + "resources = { limits = { cpu = '1' }, requests = { cpu = '1001m' } }", "pyproject.toml:2:52: tool.kubectl-pyflow.resources.requests.cpu: cpu is requested 1001m, more than its limit of 1"},
-		"half a device":             {table + "resources.requests.'nvidia.com/gpu' = '1'", `pyproject.toml:2:20: tool.kubectl-pyflow.resources.requests."nvidia.com/gpu": nvidia.com/gpu can not be shared`},
+		"half a device":             {table + "resources.requests.'nvidia.com/gpu' = '1'", `pyproject.toml:2:20: tool.kubectl-pyflow.resources.requests."nvidia.com/gpu": nvidia.com/gpu cannot be shared`},
 		"a probe":                   {table + "probes.liveness = 'livez'", `pyproject.toml:2:8: tool.kubectl-pyflow.probes.liveness: "livez" is not tcp, none, or a path that starts with /`},
-		"a file outside":            {table + "build.dockerfile = '../Dockerfile'", `pyproject.toml:2:7: tool.kubectl-pyflow.build.dockerfile: "../Dockerfile" is not a file inside of the directory`},
-		"an absolute file":          {table + "build.dockerfile = '/Dockerfile'", `pyproject.toml:2:7: tool.kubectl-pyflow.build.dockerfile: "/Dockerfile" is not a file inside of the directory`},
-		"no file":                   {table + "build.dockerfile = '.'", `pyproject.toml:2:7: tool.kubectl-pyflow.build.dockerfile: "." is not a file inside of the directory`},
+		"a file outside":            {table + "build.dockerfile = '../Dockerfile'", `pyproject.toml:2:7: tool.kubectl-pyflow.build.dockerfile: "../Dockerfile" is not a file inside the directory`},
+		"an absolute file":          {table + "build.dockerfile = '/Dockerfile'", `pyproject.toml:2:7: tool.kubectl-pyflow.build.dockerfile: "/Dockerfile" is not a file inside the directory`},
+		"no file":                   {table + "build.dockerfile = '.'", `pyproject.toml:2:7: tool.kubectl-pyflow.build.dockerfile: "." is not a file inside the directory`},
 		"no stage":                  {table + "build.target = ' '", "pyproject.toml:2:7: tool.kubectl-pyflow.build.target: it names no stage"},
 		"a variant":                 {table + "build.variant = 'Slim'", `pyproject.toml:2:7: tool.kubectl-pyflow.build.variant: "Slim" is not one of bloated, slim, distroless; did you mean slim?`},
 		"an argument":               {table + "build.args.A-B = 'x'", `pyproject.toml:2:12: tool.kubectl-pyflow.build.args.A-B: "A-B" is not the name of an argument`},
 		"a zero byte again":         {table + `build.args.A = "\u0000"`, "pyproject.toml:2:12: tool.kubectl-pyflow.build.args.A: the value has a character U+0000"},
-		"no CPU":                    {table + "build.cpu = '0'", `pyproject.toml:2:7: tool.kubectl-pyflow.build.cpu: "0" is not a quantity that is more than nothing, such as "500m"`},
-		"no quantity":               {table + "build.storage = '10 GB'", `pyproject.toml:2:7: tool.kubectl-pyflow.build.storage: "10 GB" is not a quantity that is more than nothing, such as "10Gi"`},
-		"a label":                   {table + "build.node-selector = { 'a b' = '' }", `pyproject.toml:2:25: tool.kubectl-pyflow.build.node-selector."a b": no label can have this name: name part must`},
-		"a label's value":           {table + "build.node-selector = { a = 'b c' }", `pyproject.toml:2:25: tool.kubectl-pyflow.build.node-selector.a: "b c" can not be the value of a label: a valid label must`},
+		"no CPU":                    {table + "build.cpu = '0'", `pyproject.toml:2:7: tool.kubectl-pyflow.build.cpu: "0" is not a positive quantity, such as "500m"`},
+		"no quantity":               {table + "build.storage = '10 GB'", `pyproject.toml:2:7: tool.kubectl-pyflow.build.storage: "10 GB" is not a positive quantity, such as "10Gi"`},
+		"a label":                   {table + "build.node-selector = { 'a b' = '' }", `pyproject.toml:2:25: tool.kubectl-pyflow.build.node-selector."a b": this is not the name of a label: name part must`},
+		"a label's value":           {table + "build.node-selector = { a = 'b c' }", `pyproject.toml:2:25: tool.kubectl-pyflow.build.node-selector.a: "b c" cannot be the value of a label: a valid label must`},
 		"on Windows":                {"# a\r\n[tool.kubectl-pyflow]\r\nport = 0\r\n", "pyproject.toml:3:1: tool.kubectl-pyflow.port: 0 is not a port"},
 		"after a mark":              {"\ufefftool.kubectl-pyflow.port = 0", "pyproject.toml:1:21: tool.kubectl-pyflow.port: 0 is not a port"},
 		"after other letters":       {`tool = { "ö" = "ö", kubectl-pyflow = { port = 0 } }`, "pyproject.toml:1:40: tool.kubectl-pyflow.port: 0 is not a port"},
@@ -220,14 +220,14 @@ cpu = "1"
 	if err == nil {
 		t.Fatal("no error")
 	}
-	want := `pyproject.toml:2:1: tool.kubectl-pyflow.build.cpu: "none" is not a quantity that is more than nothing, such as "500m"
+	want := `pyproject.toml:2:1: tool.kubectl-pyflow.build.cpu: "none" is not a positive quantity, such as "500m"
 pyproject.toml:3:1: tool.kubectl-pyflow.build.variant: "fat" is not one of bloated, slim, distroless
-pyproject.toml:5:1: tool.kubectl-pyflow.port: it is a string and has to be an integer
-pyproject.toml:6:9: tool.kubectl-pyflow.env.A: it is an integer and has to be a string: put it in quotes
-pyproject.toml:6:28: tool.kubectl-pyflow.env.B: it is a number with a point and has to be a string: put it in quotes
-pyproject.toml:7:1: tool.kubectl-pyflow.name: "-" can not be the name of an app: it does not start with a lower case letter
+pyproject.toml:5:1: tool.kubectl-pyflow.port: is a string and must be an integer
+pyproject.toml:6:9: tool.kubectl-pyflow.env.A: is an integer and must be a string: put it in quotes
+pyproject.toml:6:28: tool.kubectl-pyflow.env.B: is a number with a point and must be a string: put it in quotes
+pyproject.toml:7:1: tool.kubectl-pyflow.name: "-" cannot be the name of an app: it does not start with a lower case letter
 pyproject.toml:9:1: tool.kubectl-pyflow.resources.requests.cpu: cpu is requested 2, more than its limit of 1
-pyproject.toml:10:1: tool.kubectl-pyflow.resources.requests.memory: it is an integer and has to be a string: put it in quotes`
+pyproject.toml:10:1: tool.kubectl-pyflow.resources.requests.memory: is an integer and must be a string: put it in quotes`
 	if diff := cmp.Diff(want, err.Error()); diff != "" {
 		t.Error(diff)
 	}
@@ -365,8 +365,8 @@ func TestCheckManifests(t *testing.T) {
 	if table, err = settings.Parse([]byte("[tool.kubectl-pyflow]\nname = 'a'\nport = 80\nreplicas = 1\n[tool.kubectl-pyflow.probes]\n[tool.kubectl-pyflow.build]\ncpu = '1'\n")); err != nil {
 		t.Fatal(err)
 	}
-	want := `pyproject.toml:4:1: tool.kubectl-pyflow.replicas is for an app without manifests of its own: set it in k8s, and remove it here
-pyproject.toml:5:22: tool.kubectl-pyflow.probes is for an app without manifests of its own: set it in k8s, and remove it here`
+	want := `pyproject.toml:4:1: tool.kubectl-pyflow.replicas has no effect on a kustomize directory: set it in k8s, and remove it here
+pyproject.toml:5:22: tool.kubectl-pyflow.probes has no effect on a kustomize directory: set it in k8s, and remove it here`
 	if err := table.CheckManifests("k8s"); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

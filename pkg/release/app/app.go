@@ -16,23 +16,22 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// Expose says what leads to an app without manifests of its own. The zero value is
-// ExposeNodePort.
+// Expose is the type of the Service of an app. The zero value is ExposeNodePort.
 type Expose string
 
-// The ways to expose an app, as Kubernetes calls the types of a Service.
+// The types, as Kubernetes names them.
 const (
-	// ExposeNodePort is a Service with a port on every node that the cluster picks.
+	// ExposeNodePort is a Service with a port on every node, which the cluster chooses.
 	ExposeNodePort Expose = "NodePort"
-	// ExposeClusterIP is a Service for the cluster's own pods.
+	// ExposeClusterIP is a Service for the pods of the cluster.
 	ExposeClusterIP Expose = "ClusterIP"
-	// ExposeLoadBalancer is a Service that the cluster's provider makes an address for.
+	// ExposeLoadBalancer is a Service with an address of the cloud provider.
 	ExposeLoadBalancer Expose = "LoadBalancer"
-	// ExposeNone is no Service.
+	// ExposeNone creates no Service.
 	ExposeNone Expose = "None"
 )
 
-// Exposes returns all of them, the default first.
+// Exposes returns all types, the default first.
 func Exposes() []Expose {
 	return []Expose{ExposeNodePort, ExposeClusterIP, ExposeLoadBalancer, ExposeNone}
 }
@@ -53,16 +52,15 @@ func (e *Expose) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// Probe says how an app is asked how it is: the path of an HTTP request that is
-// answered with a status below 400, ProbeTCP or ProbeNone. The zero value says
-// nothing.
+// Probe is a health check: the path of an HTTP request that is answered with a status below
+// 400, ProbeTCP or ProbeNone. The zero value is not set.
 type Probe string
 
-// The probes that are no path.
+// The probes without a path.
 const (
 	// ProbeTCP connects to the app's port.
 	ProbeTCP Probe = "tcp"
-	// ProbeNone does not ask.
+	// ProbeNone checks nothing.
 	ProbeNone Probe = "none"
 )
 
@@ -91,10 +89,10 @@ func (p *Probe) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// Probes are the probes of an app without manifests of its own. Where they say
-// nothing, Readiness and Liveness are ProbeTCP, and Startup is Liveness if that is
-// a path, else ProbeTCP: it is not Readiness, as a startup probe that fails
-// restarts the app, and readiness may wait for others.
+// Probes are the probes of the default Deployment. By default Readiness and Liveness are
+// ProbeTCP, and Startup is Liveness if that is a path, otherwise ProbeTCP. Startup does not
+// follow Readiness: a startup probe that fails restarts the app, and readiness may depend on
+// other services.
 type Probes struct {
 	Startup   Probe `toml:"startup"`
 	Readiness Probe `toml:"readiness"`
@@ -122,7 +120,7 @@ func ParseProbes(texts []string) (Probes, error) {
 	return probes, nil
 }
 
-// Or returns the probes, and those of others where they say nothing.
+// Or returns the probes that are set, and those of others for the rest.
 func (p Probes) Or(others Probes) Probes {
 	return Probes{
 		Startup:   cmp.Or(p.Startup, others.Startup),
@@ -138,7 +136,7 @@ func ParseEnv(texts []string) (map[string]string, error) {
 	for i, text := range texts {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok {
-			// What it is instead may be a secret.
+			// The text may be a secret.
 			return nil, fmt.Errorf("variable %d of %d is not of the form NAME=VALUE", i+1, len(texts))
 		}
 		if err := CheckVariable(name, value); err != nil {
@@ -152,14 +150,14 @@ func ParseEnv(texts []string) (map[string]string, error) {
 	return env, nil
 }
 
-// CheckVariable says whether a container can have a variable. The error repeats
-// neither the name nor the value.
+// CheckVariable checks that a container can have a variable. The error repeats neither the
+// name nor the value.
 func CheckVariable(name, value string) error {
 	if problems := validation.IsEnvVarName(name); len(problems) > 0 {
-		return fmt.Errorf("no variable can have this name: %s", strings.Join(problems, "; "))
+		return fmt.Errorf("this is not the name of a variable: %s", strings.Join(problems, "; "))
 	}
 	if strings.ContainsRune(value, 0) {
-		return errors.New("the value has a character U+0000, which no program can be given")
+		return errors.New("the value has a character U+0000, which no variable can hold")
 	}
 	return nil
 }
@@ -236,10 +234,9 @@ func example(name string) string {
 	return "2Gi"
 }
 
-// CheckResources says whether a container may have these requests and limits: no
-// request above its limit, and of what can not be shared (all but CPU, memory and
-// disk) as much requested as limited. The error joins one for each that does not
-// hold, sorted by name.
+// CheckResources checks that a container may have these requests and limits: no request is
+// above its limit, and resources that cannot be shared (all but CPU, memory and disk) have a
+// request equal to the limit. The error joins one for each mistake, sorted by name.
 func CheckResources(requests, limits corev1.ResourceList) error {
 	var problems []error
 	for _, name := range slices.Sorted(maps.Keys(requests)) {
@@ -250,7 +247,7 @@ func CheckResources(requests, limits corev1.ResourceList) error {
 		case limited && request.Cmp(limit) > 0:
 			problems = append(problems, fmt.Errorf("%s is requested %s, more than its limit of %s", name, request.String(), limit.String()))
 		case !shared && (!limited || request.Cmp(limit) != 0):
-			problems = append(problems, fmt.Errorf("%s can not be shared: request what is its limit, or set the limit alone", name))
+			problems = append(problems, fmt.Errorf("%s cannot be shared: set the request equal to the limit, or set the limit alone", name))
 		}
 	}
 	return errors.Join(problems...)

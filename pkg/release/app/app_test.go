@@ -100,9 +100,9 @@ func TestParseEnv(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"s3cret":       "variable 2 of 2 is not of the form NAME=VALUE",
-		"A B=s3cret":   `variable "A B": no variable can have this name: a valid environment variable name must`,
-		"=s3cret":      `variable "": no variable can have this name`,
-		"..A=s3cret":   `variable "..A": no variable can have this name`,
+		"A B=s3cret":   `variable "A B": this is not the name of a variable: a valid environment variable name must`,
+		"=s3cret":      `variable "": this is not the name of a variable`,
+		"..A=s3cret":   `variable "..A": this is not the name of a variable`,
 		"B=s3cret\x00": `variable "B": the value has a character U+0000`,
 		"A=s3cret":     `variable "A" is given twice`,
 	} {
@@ -158,8 +158,8 @@ func TestCheckResources(t *testing.T) {
 		"one of each":      {"cpu=1", "memory=1Gi", ""},
 		"a limited device": {"", "nvidia.com/gpu=1", ""},
 		"above":            {"memory=2Gi,cpu=3", "memory=1Gi,cpu=2", "cpu is requested 3, more than its limit of 2\nmemory is requested 2Gi, more than its limit of 1Gi"},
-		"without a limit":  {"nvidia.com/gpu=1", "", "nvidia.com/gpu can not be shared: request what is its limit, or set the limit alone"},
-		"below":            {"hugepages-2Mi=2Mi,cpu=1", "hugepages-2Mi=4Mi,cpu=1", "hugepages-2Mi can not be shared: request what is its limit, or set the limit alone"},
+		"without a limit":  {"nvidia.com/gpu=1", "", "nvidia.com/gpu cannot be shared: set the request equal to the limit, or set the limit alone"},
+		"below":            {"hugepages-2Mi=2Mi,cpu=1", "hugepages-2Mi=4Mi,cpu=1", "hugepages-2Mi cannot be shared: set the request equal to the limit, or set the limit alone"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := ""
