@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Shows what is needed to understand a failure on the cluster of $KUBECONFIG:
-# the plugin's own view, pods, events, the logs of pods that are not well, and
-# the end of the node's logs when the cluster is that of hack/cluster.
+# Shows what is needed to understand a failure on the cluster of $KUBECONFIG: the
+# plugin's status, pods, events, the logs of pods that are not ready, and the end of
+# the node's logs when the cluster is that of hack/cluster.
 set -uo pipefail
 
 # shellcheck source=hack/lib.sh

@@ -17,7 +17,17 @@ if [[ ${1:-} == --beside ]]; then
   shift 2
 fi
 results=$(mktemp -d)
-trap 'rm -rf "$results"' EXIT
+others=
+# shellcheck disable=SC2317 # called by the trap
+finish() {
+  # What runs beside has a process group of its own.
+  [[ -z $others ]] || kill -TERM -- "-$others" 2>/dev/null || true
+  rm -rf "$results"
+}
+trap finish EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # stage makes a target and notes its result. A command may stand before make.
 stage() {
@@ -38,13 +48,16 @@ stages() {
 
 if [[ -n $beside ]]; then
   # They take what the other one leaves of the machine.
+  set -m
   for target in "$@"; do
     stage "$target" nice >>"$results/output" 2>&1
     log "beside it: $(cat "$results/$target")"
   done &
   others=$!
+  set +m
   stages "$beside"
   wait "$others"
+  others=
   log "make $*"
   cat "$results/output" >&2
 else

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Runs a command with a cluster: that of $KUBECONFIG when it is set, otherwise
-# that of hack/cluster, which is started when it is not running, and then taken
-# down at the end whatever happens. When the command fails, the state of the
-# cluster is shown first.
+# Runs a command with a cluster: that of $KUBECONFIG when it is set, otherwise that of
+# hack/cluster. The latter is started when it is not running, and then taken down at
+# the end whatever happens. When the command fails, the state of the cluster is shown.
 #
 # The command gets
 #   KUBECONFIG          the kubeconfig
