@@ -104,7 +104,7 @@ func TestRotateCredentials(t *testing.T) {
 	env.Check(t, rotation.Cmd.Process.Signal(syscall.SIGINT))
 	r := rotation.Ends(t)
 	fmt.Fprintln(&printed, r)
-	if r.Code != 130 || !strings.Contains(r.Stderr, "old passwords are still good") {
+	if r.Code != 130 || !strings.Contains(r.Stderr, "old passwords are still valid") {
 		t.Errorf("the exit code should have been 130, with a word on the old passwords\n%s", r)
 	}
 	second := allUsers(t, ns)
