@@ -235,7 +235,7 @@ func TestBadRegistryFlags(t *testing.T) {
 		{"nothing listens", to(refused, "e2e-refused"), []string{refused, "can not be reached", "connection refused", "VPN"}},
 		{"no such host", to("registry.e2e-no-such-host.invalid", "e2e-unknown"), []string{"e2e-no-such-host", "can not be reached"}},
 		{"wrong password", to(good, "e2e-wrong"), []string{good, "refused the credentials", "--registry-secret"}},
-		{"no right to push", to(good, "e2e-reader"), []string{good + "/org/" + ns.Name, "denied", "right to push"}},
+		{"no right to push", to(good, "e2e-reader"), []string{good + "/org/" + ns.Name, "denied", "permission to push"}},
 		{"foreign CA", []string{"--registry", good, "--registry-secret", "e2e-wrong", "--registry-ca", foreignFile}, []string{good, "not trusted", "--registry-ca"}},
 		{"no CA", []string{"--registry", good, "--registry-secret", "e2e-wrong"}, []string{good, "not trusted", "unknown authority", "--registry-ca"}},
 		{"expired certificate", to(expired, "e2e-expired"), []string{expired, "not trusted", "expired", "renewed"}},
@@ -245,10 +245,10 @@ func TestBadRegistryFlags(t *testing.T) {
 		{"no such Secret", to(good, "e2e-absent"), []string{"e2e-absent", "no such Secret in namespace " + ns.Name, "kubectl create secret docker-registry"}},
 		{"Secret of another type", to(good, "e2e-opaque"), []string{"e2e-opaque", "of type Opaque", "kubernetes.io/dockerconfigjson"}},
 		{"Secret for another host", to(good, "e2e-elsewhere"), []string{"e2e-elsewhere", "no login for " + good, "ghcr.io"}},
-		{"another storage class", []string{"--registry-storage-class", "e2e-no-such-class"}, []string{"e2e-no-such-class", "can not be changed"}},
-		{"a smaller volume", []string{"--registry-storage-size", "1Mi"}, []string{"1Mi", "can not shrink"}},
+		{"another storage class", []string{"--registry-storage-class", "e2e-no-such-class"}, []string{"e2e-no-such-class", "cannot be changed"}},
+		{"a smaller volume", []string{"--registry-storage-size", "1Mi"}, []string{"1Mi", "cannot shrink"}},
 		{"no volume any more", []string{"--registry-ephemeral"}, []string{"--registry-ephemeral", "would delete"}},
-		{"a namespace that all would read", []string{"-n", manifests.MirrorRepository}, []string{"namespace mirror", "can not have apps"}},
+		{"a namespace that all would read", []string{"-n", manifests.MirrorRepository}, []string{"namespace mirror", "cannot have apps"}},
 	}
 	for i, test := range append(usage, inputs...) {
 		code := 1
