@@ -156,8 +156,8 @@ func TestExternalRegistry(t *testing.T) {
 		}
 	})
 	moved := ns.Pyflow(t, "setup", "--registry", e.host+"/"+externalPrefix, "--registry-secret", externalSecret, "--registry-ca", e.ca).Succeeded(t)
-	moved.Says(t, "warning: the images of these stay in "+manifests.RegistryHost, ns.workload(),
-		"persistentvolumeclaim/"+manifests.StorageName, "is not in use any more and stays", "Node access "+string(manifests.NodeAccessHostPort))
+	moved.Says(t, "warning: the images of these workloads stay in "+manifests.RegistryHost, ns.workload(),
+		"persistentvolumeclaim/"+manifests.StorageName, "is no longer in use and stays", "Node access "+string(manifests.NodeAccessHostPort))
 	ns.Pyflow(t, "setup").Succeeded(t).Says(t, "nothing changed")
 	onlyVolume(t, ns)
 
@@ -199,7 +199,7 @@ func TestExternalRegistry(t *testing.T) {
 
 	back := ns.Pyflow(t, "setup", "--registry", "").Succeeded(t)
 	returned = true
-	back.Says(t, "warning: the images of these stay in "+e.host+"/"+externalPrefix, "deployment.apps/moved in namespace "+ns.Name)
+	back.Says(t, "warning: the images of these workloads stay in "+e.host+"/"+externalPrefix, "deployment.apps/moved in namespace "+ns.Name)
 	if blobs := registrytest.OpenReader(t, ns.Cluster).Whole(t, ns.Name+"/"+ns.name, ns.digest); blobs < 2 {
 		t.Errorf("of the image from before %d blobs are there", blobs)
 	}

@@ -134,7 +134,7 @@ func TestNodeAccessModes(t *testing.T) {
 	wantAccess(t, ns, manifests.NodeHost, "hostport")
 
 	access(t, ns, nodePort).Succeeded(t).Says(t, "Node access nodeport: 1 node pulled",
-		"warning: nodes pull from "+manifests.NodePortHost+" now", ns.workload())
+		"warning: nodes now pull from "+manifests.NodePortHost, ns.workload())
 	wantAccess(t, ns, manifests.NodePortHost, "nodeport")
 	if hosting := ns.Hosting(t); hosting["hostFromContainerRuntime"] != manifests.NodePortHost {
 		t.Errorf("other tools read %v", hosting)
@@ -202,7 +202,7 @@ func TestNodeJoinsAndLeaves(t *testing.T) {
 	env.Check(t, os.MkdirAll(hosts, 0o755))
 	const elsewhere = "server = \"http://127.0.0.1:1\"\n[host.\"http://127.0.0.1:1\"]\ncapabilities = [\"pull\", \"resolve\"]\n"
 	env.Check(t, os.WriteFile(filepath.Join(hosts, "hosts.toml"), []byte(elsewhere), 0o644))
-	r := access(t, ns, manifests.NodeAccessHostPort).Failed(t, "1 of 2 nodes did not pull", second+": ", "connection refused", "hint: ", "which was not proven")
+	r := access(t, ns, manifests.NodeAccessHostPort).Failed(t, "1 of 2 nodes did not pull", second+": ", "connection refused", "hint: ", "is not proven")
 	if strings.Contains(r.Stderr, " "+first+": ") {
 		t.Errorf("node %s has pulled, and should not be named\n%s", first, r)
 	}
