@@ -27,7 +27,7 @@ type app struct {
 const pods = "app.kubernetes.io/name=bystander,pod-template-hash"
 
 // bystander is built by the first test that asks for it.
-var bystander struct { //nolint:gochecknoglobals // shared by the tests
+var bystander struct {
 	once sync.Once
 	app  *app
 }
