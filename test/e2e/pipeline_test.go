@@ -136,7 +136,7 @@ func TestBuildSecrets(t *testing.T) {
 	g := newGitServer(t, ns, map[string]string{
 		// A secret is no part of a layer's key: without the variable another run's
 		// layers would be taken.
-		"Dockerfile": `FROM python:3.13-slim AS built
+		"Dockerfile": `FROM ` + env.SmallBase + ` AS built
 ENV RUN=` + rand.Text() + `
 RUN --mount=type=secret,id=token sha256sum </run/secrets/token >/sums
 RUN --mount=type=secret,id=file,target=/etc/app/key --mount=type=secret,id=token,env=TOKEN \
@@ -147,7 +147,7 @@ RUN --mount=type=secret,id=file,uid=65534 cat /run/secrets/file >/tmp/copy && rm
 FROM built
 RUN exit 1
 `,
-		"fails": "FROM python:3.13-slim\nRUN --mount=type=secret,id=token,required=true --mount=type=secret,id=file cat /run/secrets/token >/copy && exit 3\n",
+		"fails": "FROM " + env.SmallBase + "\nRUN --mount=type=secret,id=token,required=true --mount=type=secret,id=file cat /run/secrets/token >/copy && exit 3\n",
 	}, map[string]string{"more": ""})
 	spec := runSpec(t, ns, secretsApp)
 	spec.NoDeploy = true

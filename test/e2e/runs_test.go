@@ -32,7 +32,7 @@ import (
 func TestLogs(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
-	dir := env.Project(t, "looked-back", map[string]string{"Dockerfile": "FROM python:3.13-slim\nRUN echo written by the Dockerfile\n"})
+	dir := env.Project(t, "looked-back", map[string]string{"Dockerfile": "FROM " + env.SmallBase + "\nRUN echo written by the Dockerfile\n"})
 	ns.Build(t, dir, "--no-deploy").Succeeded(t)
 	runs := ns.RunList(t, "looked-back")
 	if len(runs) != 1 || runs[0].State != status.RunSucceeded || runs[0].Digest == "" || runs[0].App != "looked-back" {
@@ -92,7 +92,7 @@ func TestLogs(t *testing.T) {
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
-	dir := env.Project(t, "sleeper", map[string]string{"Dockerfile": "FROM python:3.13-slim\nRUN echo going to sleep && sleep 900\n"})
+	dir := env.Project(t, "sleeper", map[string]string{"Dockerfile": "FROM " + env.SmallBase + "\nRUN echo going to sleep && sleep 900\n"})
 	name := ns.Detached(t, dir)
 	ctx, cancel := context.WithTimeout(t.Context(), env.CommandLimit)
 	defer cancel()
@@ -206,7 +206,7 @@ func TestGather(t *testing.T) {
 		_ = ns.Kube.AppsV1().Deployments(ns.Name).Delete(ctx, "gathered", metav1.DeleteOptions{})
 	})
 	dir := env.Project(t, "gathered", map[string]string{
-		"Dockerfile":                "FROM python:3.13-slim\nARG GIT_TOKEN\nRUN echo it is " + inLog + " and $(printf %s " + inLog + " | base64) && echo $GIT_TOKEN\n",
+		"Dockerfile":                "FROM " + env.SmallBase + "\nARG GIT_TOKEN\nRUN echo it is " + inLog + " and $(printf %s " + inLog + " | base64) && echo $GIT_TOKEN\n",
 		"deploy/kustomization.yaml": "resources: [app.yaml]\n",
 		"deploy/app.yaml": `apiVersion: apps/v1
 kind: Deployment

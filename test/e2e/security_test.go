@@ -240,10 +240,10 @@ func TestDeveloper(t *testing.T) {
 		t.Logf("as developer: %s: exit code %d: %s", registrytest.Shorten(r.Line), r.Code, registrytest.Shorten(strings.TrimSpace(r.Stderr)))
 		return r
 	}
-	dir := env.Project(t, "small", map[string]string{"Dockerfile": "FROM python:3.13-slim\nCMD [\"python\", \"-m\", \"http.server\", \"8000\"]\n"})
+	dir := env.Page(t, "small", "by a developer", "")
 	built := as("pyflow", "build", "-n", ns.Name, "--port", "8000", dir)
 	digest, url := built.Released(t)
-	env.Serves(t, url, "Directory listing")
+	env.Serves(t, url, "by a developer")
 	status := as("pyflow", "status", "-n", ns.Name).Succeeded(t)
 	for _, word := range []string{"small", "Succeeded", digest[:19], url} {
 		if !strings.Contains(status.Stdout, word) {
