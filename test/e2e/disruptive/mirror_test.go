@@ -45,8 +45,8 @@ func TestMirroredImages(t *testing.T) {
 	}
 
 	// A second setup with the usual flags leaves everything as it was.
-	back := append([]string{"setup", "-n", ns.Name}, ns.SetupFlags...)
-	ns.AfterFailure(t, back...)
+	back := append([]string{"setup"}, ns.SetupFlags...)
+	ns.AfterFailure(t, append(back, "-n", ns.Name)...)
 	ns.Pyflow(t, append([]string{"setup"}, flags...)...).Succeeded(t)
 	pods := platformPods(t, ns, func(image string) bool { return listed[image] })
 

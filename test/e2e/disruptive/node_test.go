@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
 )
 
@@ -23,7 +24,7 @@ func TestWaitingForNode(t *testing.T) {
 	r.Hints(t, "not ready", "Unschedulable", "node e2e-lost has the taint node.kubernetes.io/")
 }
 
-// lostNode adds a node whose kubelet has never been heard of, until the test ends.
+// lostNode adds a node whose kubelet never reports, until the test ends.
 func lostNode(t *testing.T, ns *app, name string) {
 	t.Helper()
 	nodes := ns.Kube.CoreV1().Nodes()
@@ -38,9 +39,16 @@ func lostNode(t *testing.T, ns *app, name string) {
 	}, metav1.CreateOptions{})
 	env.Check(t, err)
 	t.Cleanup(func() {
-		err := nodes.Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{})
+		ctx := context.WithoutCancel(t.Context())
+		err := nodes.Delete(ctx, name, metav1.DeleteOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			t.Errorf("delete node %s: %v", name, err)
+		}
+		// The node-access pod of a node that is gone was never scheduled: nothing else
+		// deletes it.
+		err = ns.Kube.CoreV1().Pods(manifests.SystemNamespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{FieldSelector: "spec.nodeName="})
+		if err != nil {
+			t.Errorf("delete the pods of node %s: %v", name, err)
 		}
 	})
 }

@@ -88,7 +88,7 @@ func proxyModeNow(t *testing.T, ns *app) string {
 // access sets up with a way for the nodes; without one with the remembered.
 func access(t *testing.T, ns *app, mode manifests.NodeAccess) env.Result {
 	t.Helper()
-	args := []string{"setup", "-n", ns.Name}
+	args := []string{"setup"}
 	if mode != "" {
 		args = append(args, "--node-access="+string(mode))
 	}
