@@ -17,7 +17,7 @@ import (
 
 // TestWaitingForNode deploys an app to a node that does not answer.
 func TestWaitingForNode(t *testing.T) {
-	ns := theApp(t)
+	ns := env.Namespace(t)
 	lostNode(t, ns, "e2e-lost")
 	dir := env.StuckApp(t, "stuck-node", "containers: [{name: app, image: stuck-node}]\nnodeSelector: {kubernetes.io/hostname: e2e-lost}\n")
 	r := ns.Build(t, dir, "--manifests", filepath.Join(dir, "k8s"), "--wait-timeout", env.WaitTimeout)
@@ -25,7 +25,7 @@ func TestWaitingForNode(t *testing.T) {
 }
 
 // lostNode adds a node whose kubelet never reports, until the test ends.
-func lostNode(t *testing.T, ns *app, name string) {
+func lostNode(t *testing.T, ns *env.NS, name string) {
 	t.Helper()
 	nodes := ns.Kube.CoreV1().Nodes()
 	_, err := nodes.Create(t.Context(), &corev1.Node{

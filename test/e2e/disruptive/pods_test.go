@@ -60,12 +60,9 @@ func TestRegistryMoves(t *testing.T) {
 				return errors.Join(errors.New("pod "+pod.Name+" is still there"), err)
 			}
 		}
-		status, r := ns.Status(t)
-		if !status.Healthy {
-			return fmt.Errorf("the platform is not healthy\n%s", r)
-		}
 		return nil
 	})
+	ns.PlatformHealthy(t)
 	ns.Pulls(t, image)
 	stop()
 	<-asked

@@ -18,8 +18,9 @@ import (
 )
 
 // TestTeardown removes the platform, first without the images and then with them. The
-// app goes on serving. On a cluster that was set up before the tests it does nothing.
-// What can be tested only where the platform is not installed comes between.
+// app goes on serving. What can be tested only where the platform is not installed
+// follows. It is the last test, as its file is, and leaves the cluster without the
+// platform. On a cluster that was set up before the tests it does nothing.
 func TestTeardown(t *testing.T) {
 	before := env.Shared(t).ObjectsBeforeSetup(t)
 	ns := theApp(t)
