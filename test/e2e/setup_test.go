@@ -244,7 +244,7 @@ func TestBadRegistryFlags(t *testing.T) {
 		{"nothing there", to(lost, "e2e-lost"), []string{lost, "not a registry", "404 Not Found"}},
 		{"no such Secret", to(good, "e2e-absent"), []string{"e2e-absent", "no such Secret in namespace " + ns.Name, "kubectl create secret docker-registry"}},
 		{"Secret of another type", to(good, "e2e-opaque"), []string{"e2e-opaque", "of type Opaque", "kubernetes.io/dockerconfigjson"}},
-		{"Secret for another host", to(good, "e2e-elsewhere"), []string{"e2e-elsewhere", "no login for " + good, "ghcr.io"}},
+		{"Secret for another host", to(good, "e2e-elsewhere"), []string{"e2e-elsewhere", "no credentials for " + good, "ghcr.io"}},
 		{"another storage class", []string{"--registry-storage-class", "e2e-no-such-class"}, []string{"e2e-no-such-class", "cannot be changed"}},
 		{"a smaller volume", []string{"--registry-storage-size", "1Mi"}, []string{"1Mi", "cannot shrink"}},
 		{"no volume any more", []string{"--registry-ephemeral"}, []string{"--registry-ephemeral", "would delete"}},
