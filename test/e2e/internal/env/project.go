@@ -20,9 +20,9 @@ const (
 	PythonBase = "python:3.13-slim"
 )
 
-// SmallServer is a Dockerfile's last line: a web server for the working directory
-// on port 8000.
-const SmallServer = `CMD ["httpd", "-f", "-p", "8000"]` + "\n"
+// SmallServer is a Dockerfile's last line: a web server for the working directory on
+// port 8000, which ends when its pod is deleted.
+const SmallServer = `CMD ["sh", "-c", "trap exit TERM; httpd -f -p 8000 & wait"]` + "\n"
 
 // root is the directory of the repository.
 func root() string {
