@@ -32,8 +32,8 @@ import (
 const (
 	// smallVolume has room for imageSize, and for less than that when fillerSize is
 	// taken.
-	smallVolume = 48 << 20
-	fillerSize  = 40 << 20
+	smallVolume = 120 << 20
+	fillerSize  = 112 << 20
 	imageSize   = "20m"
 )
 
