@@ -138,7 +138,7 @@ func (p *Project) resolveImage(options *Options) error {
 		return err
 	}
 	if own {
-		p.Port = first(flag("port", options.Port), setting(p.Settings, "port", int(p.Settings.Port)), p.exposed(), byDefault(DefaultPort))
+		p.Port = first(flag("port", options.Port), setting(p.Settings, "port", int(p.Settings.Port)), exposed(p.Dockerfile.Value, &p.Stage), byDefault(DefaultPort))
 	}
 	return nil
 }
@@ -178,10 +178,10 @@ func (p *Project) detect(options *Options) error {
 	}
 	p.dropped = droppedProcesses(p.Dir)
 	if app := p.Detected.App; app != nil {
-		p.Entrypoint = first(entrypoint, Value[string]{reference(app), p.evidence("app")})
+		p.Entrypoint = first(entrypoint, Value[string]{reference(app), evidence(p.Detected, "app")})
 	}
-	p.Python = first(python, Value[string]{p.Detected.Python, p.evidence("python")})
-	p.Port = first(port, Value[int]{p.Detected.Port, p.evidence("port")})
+	p.Python = first(python, Value[string]{p.Detected.Python, evidence(p.Detected, "python")})
+	p.Port = first(port, Value[int]{p.Detected.Port, evidence(p.Detected, "port")})
 	variant := generate.Variant(p.Settings.Build.Variant)
 	p.Variant = first(flag("variant", options.Variant), setting(p.Settings, "build.variant", variant), byDefault(generate.Slim))
 	return nil
@@ -196,8 +196,8 @@ func reference(app *detect.App) string {
 }
 
 // evidence returns where something was detected.
-func (p *Project) evidence(what string) Origin {
-	for _, evidence := range p.Detected.Evidence {
+func evidence(detected *detect.Project, what string) Origin {
+	for _, evidence := range detected.Evidence {
 		if evidence.What == what && evidence.Source != string(Default) {
 			return Origin{Detected, evidence.Source}
 		}
@@ -234,18 +234,18 @@ func (p *Project) resolveTestStage(none bool) error {
 }
 
 // exposed returns the first port that the stage exposes.
-func (p *Project) exposed() Value[int] {
-	if len(p.Stage.Expose) == 0 {
+func exposed(parsed *dockerfile.Dockerfile, stage *dockerfile.Stage) Value[int] {
+	if len(stage.Expose) == 0 {
 		return Value[int]{}
 	}
-	where := p.Dockerfile.Value.Path
-	for _, instruction := range p.Dockerfile.Value.Instructions {
-		if instruction.Stage == p.Stage.Number && instruction.Name == "EXPOSE" {
+	where := parsed.Path
+	for _, instruction := range parsed.Instructions {
+		if instruction.Stage == stage.Number && instruction.Name == "EXPOSE" {
 			where = fmt.Sprintf("%s:%d", where, instruction.Line)
 			break
 		}
 	}
-	return Value[int]{p.Stage.Expose[0], Origin{Detected, where + " EXPOSE"}}
+	return Value[int]{stage.Expose[0], Origin{Detected, where + " EXPOSE"}}
 }
 
 // resolveBuildArgs decides the build arguments: settings in the order of their names, then

@@ -6,5 +6,5 @@ def test_home_links_to_the_docs(app: FastAPI) -> None:
     client = TestClient(app)
     response = client.get("/")
     assert response.status_code == 200
-    assert response.json() == {"service": "pyflow-service", "docs": "/docs"}
+    assert response.json() == {"service": app.title, "docs": "/docs"}
     assert client.get(response.json()["docs"]).status_code == 200

@@ -1,4 +1,4 @@
-"""The entry point: the server runs `pyflow_service.main:app`.
+"""The server runs `pyflow_service.main:app`.
 
 Importing this module reads the environment and sets up logging. Tests create their own
 application with `create_app`.
