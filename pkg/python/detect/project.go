@@ -1,41 +1,37 @@
-// Package detect finds out what a Python project is: its app, its Python, its
-// dependencies, and what they need of the system. It reads files and runs nothing.
 package detect
 
-// Project is what was found in a directory. Paths are relative to it, with
-// slashes.
+// Project is what a directory contains. Paths are relative to it, with slashes.
 type Project struct {
-	// Name is the project's own name, as pyproject.toml (or poetry's table) has
-	// it; empty when it has none.
+	// Name is the name of the project in pyproject.toml; empty without one.
 	Name string
-	// App is the web application, nil when there is none.
+	// App is the web application, or nil.
 	App *App
 	// Python is the version for the image, major.minor, such as 3.13.
 	Python string
-	// Port is where the app listens when PORT is not set: what the project's files
-	// say, or 8000.
+	// Port is the port that the app listens on if the variable PORT is not set: the one
+	// that a file of the project names, or python.DefaultPort.
 	Port int
-	// Root is the directory that is put on Python's path: "." or "src" or another.
+	// Root is the directory from which Python imports the modules of the project, such as
+	// "." or "src".
 	Root string
-	// Code are the files and directories that the app needs when it runs, sorted;
-	// "." is all of the directory.
+	// Code are the files and directories that the app needs when it runs, sorted; "." is
+	// the whole directory.
 	Code []string
-	// Package says that the project itself has to be installed, as its code asks
-	// for its metadata or has extensions to compile; it has a [build-system] or a
-	// setup.py then.
+	// Package reports that the project itself has to be installed, because its code asks
+	// for its metadata or has extensions to compile. Such a project has a [build-system]
+	// or a setup.py.
 	Package bool
-	// Dependencies are what is installed to run the app, Dev what its tests need as
-	// well; Dev has no files when the project does not say.
+	// Dependencies are what is installed to run the app, and Dev what its tests need as
+	// well; Dev has no files if the project does not say.
 	Dependencies, Dev Dependencies
-	// Extra are requirements that the app needs and the project does not name, such
-	// as uvicorn for an ASGI app: name==version.
+	// Extra are requirements, as name==version, that the app needs and the project does
+	// not name, such as uvicorn for an ASGI app.
 	Extra []string
 	// Libraries are the Debian packages that dependencies need.
 	Libraries Libraries
-	// Evidence says what was found, and from where, in the order that a user wants
-	// to read it.
+	// Evidence is what was found and where, in the order that a user wants to read it.
 	Evidence []Evidence
-	// Warnings are what is likely not to be meant, each a sentence without a period.
+	// Warnings are about what is likely a mistake, each a sentence without a period.
 	Warnings []string
 }
 
@@ -43,18 +39,18 @@ type Project struct {
 type App struct {
 	// Object is module:attribute, as servers take it.
 	Object string
-	// Factory says that the attribute is a function that returns the application.
+	// Factory reports that the attribute is a function that returns the application.
 	Factory bool
 	// Framework is fastapi, starlette, litestar, quart, flask, django, or asgi or
 	// wsgi for another one.
 	Framework string
 	// Server is uvicorn, hypercorn or gunicorn.
 	Server string
-	// File is where it is.
+	// File is the file that defines it.
 	File string
 }
 
-// Kind says how dependencies are written down.
+// Kind is the way in which dependencies are written down.
 type Kind string
 
 // The kinds.
@@ -78,12 +74,12 @@ const (
 	Setuptools Kind = "setup.py"
 )
 
-// Dependencies are one set of them.
+// Dependencies are one set of packages to install.
 type Dependencies struct {
 	Kind Kind
 	// Files are what the installation reads.
 	Files []string
-	// Locked says that every package has an exact version, Hashed that each has a
+	// Locked reports that every package has an exact version, and Hashed that each has a
 	// hash as well.
 	Locked, Hashed bool
 	// Groups are the groups or extras that hold this set, as the tool calls them:
@@ -93,11 +89,11 @@ type Dependencies struct {
 	// Extras are the extras of the project that hold a part of this set; for
 	// pyproject.toml and setup.py they are among Groups as well.
 	Extras []string
-	// Local are directories and files of the project that are dependencies
-	// themselves, sorted; the installation reads them as well. They have no hash, so
-	// that a set with some is not Hashed.
+	// Local are directories and files of the project that are dependencies themselves,
+	// sorted; the installation reads them as well. They have no hash, so a set with some
+	// is not Hashed.
 	Local []string
-	// Itself says that the requirements files ask for the project itself, as -e .
+	// Itself reports that the requirements files ask for the project itself, as "-e ."
 	// does.
 	Itself bool
 	// Names are the direct dependencies, normalized as PEP 503 says, sorted.
@@ -115,8 +111,8 @@ type Evidence struct {
 	// What is app, framework, server, python, dependencies, tests, port, library or
 	// layout.
 	What string
-	// Value is what was found.
+	// Value is the finding.
 	Value string
-	// Source is where: a file, a file:line, or "default".
+	// Source is its place: a file, a file:line, or "default".
 	Source string
 }

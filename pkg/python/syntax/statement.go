@@ -6,18 +6,18 @@ import "iter"
 type Statement struct {
 	// Line is where it starts, from 1.
 	Line int
-	// Tokens are those of the statement; for a compound one they are the header up
-	// to its colon, without it. There is at least one.
+	// Tokens are those of the statement, at least one; for a compound statement those of
+	// the header before its colon.
 	Tokens []Token
 	// Body are the statements of the block below a header.
 	Body []*Statement
-	// Source is the text of a compound statement with its block, which Parse reads as
+	// Source is the text of a compound statement with its block, from which Parse returns
 	// that statement again; empty for a simple one.
 	Source string
 }
 
-// Parse returns the statements of a module. else, except and the like are
-// statements of their own after the one they belong to.
+// Parse returns the statements of a module. else, except and the like are separate
+// statements after the one they belong to.
 func Parse(source []byte) []*Statement {
 	root := &Statement{}
 	type block struct {
@@ -39,7 +39,7 @@ func Parse(source []byte) []*Statement {
 		header, rest, compound := split(line.tokens)
 		if !compound {
 			owner.Body = append(owner.Body, simple(line.tokens)...)
-			// What is deeper without a header is no Python; it is taken as it stands.
+			// Deeper indentation without a header is not Python, and is ignored.
 			continue
 		}
 		statement := &Statement{Line: header[0].Line, Tokens: header, Body: simple(rest)}
@@ -50,8 +50,8 @@ func Parse(source []byte) []*Statement {
 	return root.Body
 }
 
-// Keyword is the first word of the statement; "def" and "with" and "for" also with
-// async before.
+// Keyword returns the first word of the statement, without async before "def", "with"
+// and "for"; nothing if it starts with another token.
 func (s *Statement) Keyword() string {
 	first := s.Tokens[0]
 	if first.Is("async") && len(s.Tokens) > 1 {
@@ -63,7 +63,7 @@ func (s *Statement) Keyword() string {
 	return first.Text
 }
 
-// split parts a compound statement's header from what follows its colon on the
+// split separates the header of a compound statement from what follows its colon on the
 // same line.
 func split(tokens []Token) (header, rest []Token, compound bool) {
 	if tokens[0].Kind != Name {
@@ -72,7 +72,7 @@ func split(tokens []Token) (header, rest []Token, compound bool) {
 	switch tokens[0].Text {
 	case "if", "elif", "else", "try", "except", "finally", "with", "for", "while", "def", "class", "async":
 	case "match", "case":
-		// Names as well: they are keywords when the line ends with a colon.
+		// They are names unless the line ends with a colon.
 		if last := len(tokens) - 1; last > 1 && tokens[last].Is(":") {
 			return tokens[:last], nil, true
 		}
@@ -99,7 +99,7 @@ func split(tokens []Token) (header, rest []Token, compound bool) {
 	return nil, nil, false
 }
 
-// simple parts simple statements at their semicolons.
+// simple splits a line of simple statements at the semicolons.
 func simple(tokens []Token) []*Statement {
 	var statements []*Statement
 	for _, part := range Split(tokens, ";") {
@@ -110,8 +110,8 @@ func simple(tokens []Token) []*Statement {
 	return statements
 }
 
-// Split parts tokens at an operator outside of brackets. Parts may be empty; of no
-// tokens there are none.
+// Split splits tokens at an operator outside brackets. Parts may be empty; no tokens
+// have no parts.
 func Split(tokens []Token, at string) [][]Token {
 	if len(tokens) == 0 {
 		return nil
@@ -189,23 +189,23 @@ func Assignments(tokens []Token) iter.Seq2[string, []Token] {
 	}
 }
 
-// Dotted reads a name such as a.b.c at the start of tokens and returns it with the
-// number of its tokens; both are empty when there is none.
-func Dotted(tokens []Token) (string, int) {
+// Dotted returns the name such as a.b.c at the start of tokens, and the number of its
+// tokens; both are zero without a name.
+func Dotted(tokens []Token) (name string, count int) {
 	if len(tokens) == 0 || tokens[0].Kind != Name {
 		return "", 0
 	}
-	name, n := tokens[0].Text, 1
-	for n+1 < len(tokens) && tokens[n].Is(".") && tokens[n+1].Kind == Name {
-		name += "." + tokens[n+1].Text
-		n += 2
+	name, count = tokens[0].Text, 1
+	for count+1 < len(tokens) && tokens[count].Is(".") && tokens[count+1].Kind == Name {
+		name += "." + tokens[count+1].Text
+		count += 2
 	}
-	return name, n
+	return name, count
 }
 
 // Argument is one argument of a call.
 type Argument struct {
-	// Name is that of a keyword argument, or empty.
+	// Name is the keyword, or empty for a positional argument.
 	Name string
 	// Value are the tokens of its value.
 	Value []Token
@@ -250,12 +250,12 @@ func call(tokens []Token, name string, open, end int) (*Call, bool) {
 	return &Call{Name: name, Line: tokens[0].Line, Arguments: arguments(tokens[open+1 : end]), Rest: tokens[end+1:]}, true
 }
 
-// maxDepth is how deep in brackets Calls looks, so that its time is linear; Python
-// itself takes 200.
+// maxDepth is how deep in brackets Calls looks, so that its time is linear; Python's own
+// limit is 200.
 const maxDepth = 200
 
-// Calls returns all calls of dotted names in tokens, in their order, also those
-// inside of others' arguments.
+// Calls returns all calls of dotted names in tokens, in their order, including those in
+// the arguments of others.
 func Calls(tokens []Token) []*Call {
 	closing, depths := pairs(tokens)
 	var calls []*Call
@@ -311,13 +311,12 @@ func arguments(tokens []Token) []Argument {
 	return found
 }
 
-// Text returns the value of tokens that are nothing but string literals, which
-// Python joins.
-func Text(tokens []Token) (string, bool) {
+// Text returns the value of tokens that are all string literals, which Python joins; ok
+// is false for any other tokens.
+func Text(tokens []Token) (text string, ok bool) {
 	if len(tokens) == 0 {
 		return "", false
 	}
-	text := ""
 	for _, token := range tokens {
 		part, ok := token.Literal()
 		if !ok {

@@ -1,6 +1,6 @@
-// Package pysource reads Python source into tokens and statements, as far as
-// finding out what a module imports, assigns, defines and calls needs it. It
-// accepts every input: what is not Python gives tokens that mean nothing.
+// Package syntax reads Python source into tokens and statements, so that others can see
+// what a module imports, assigns, defines and calls. It accepts every input: text that
+// is not Python gives tokens without a meaning.
 package syntax
 
 import (
@@ -13,7 +13,7 @@ import (
 // Kind is the kind of a token.
 type Kind int
 
-// The kinds. Comments, line ends and indentation are no tokens.
+// The kinds. Comments, line ends and indentation are not tokens.
 const (
 	// Name is an identifier or a keyword.
 	Name Kind = iota
@@ -34,14 +34,14 @@ type Token struct {
 	Line int
 }
 
-// Is says whether the token is that name or operator.
+// Is reports whether the token is that name or operator.
 func (t Token) Is(text string) bool {
 	return t.Text == text && (t.Kind == Name || t.Kind == Op)
 }
 
-// Literal returns what a string literal stands for. It says no for other tokens,
-// and for f-strings and bytes, whose value is not text or not known.
-func (t Token) Literal() (string, bool) {
+// Literal returns the value of a string literal. ok is false for other tokens, and for
+// f-strings and bytes, whose value is not known or not text.
+func (t Token) Literal() (text string, ok bool) {
 	if t.Kind != String {
 		return "", false
 	}
@@ -121,7 +121,7 @@ type logical struct {
 	begin int
 }
 
-// maxNesting is how deep strings inside of f-strings are followed.
+// maxNesting is how deep strings inside f-strings are followed.
 const maxNesting = 32
 
 // scanner reads logical lines.
@@ -130,18 +130,17 @@ type scanner struct {
 	at     int
 	line   int
 	depth  int
-	// wasted counts what was read in vain for nested strings: with too much of it
-	// f-strings are read as plain ones, so that the time stays linear.
+	// wasted counts what was read without a result for nested strings: if it is too
+	// much, f-strings are read as plain ones, so that the time stays linear.
 	wasted int
 	lines  []logical
 	now    logical
-	// read has the tokens of one line after the other, until it is known how many they
-	// are.
+	// read is the memory for the tokens of the current line.
 	read []Token
 }
 
-// scan splits source into logical lines, and returns it with line feeds alone, too.
-func scan(source []byte) ([]logical, string) {
+// scan returns the logical lines of a source, and its text with line feeds alone.
+func scan(source []byte) (lines []logical, normalized string) {
 	text := strings.TrimPrefix(string(source), "\ufeff")
 	text = strings.ReplaceAll(text, "\r\n", "\n")
 	text = strings.ReplaceAll(text, "\r", "\n")
@@ -153,8 +152,8 @@ func scan(source []byte) ([]logical, string) {
 	return s.lines, s.source
 }
 
-// start reads the indentation of a logical line. Tabs go to multiples of eight, a
-// form feed starts again, as in Python.
+// start reads the indentation of a logical line. As in Python, a tab goes to the next
+// multiple of eight, and a form feed resets the indentation.
 func (s *scanner) start() {
 	s.now = logical{tokens: s.read[:0]}
 	for ; s.at < len(s.source); s.at++ {
@@ -200,7 +199,7 @@ func (s *scanner) rest() {
 	s.end()
 }
 
-// end keeps the line when there is anything in it.
+// end adds the line, unless it is empty.
 func (s *scanner) end() {
 	if len(s.now.tokens) > 0 {
 		s.read = s.now.tokens
@@ -388,7 +387,7 @@ func specification(source string, at, nesting int) (int, bool) {
 	return len(source), false
 }
 
-// numberEnd returns the end of a number; exponents have their sign.
+// numberEnd returns the end of a number; the sign of an exponent is a part of it.
 func numberEnd(source string, at int) int {
 	hex := strings.HasPrefix(source[at:], "0x") || strings.HasPrefix(source[at:], "0X")
 	for ; at < len(source); at++ {
@@ -418,7 +417,8 @@ func operator(text string) int {
 
 func isDigit(char byte) bool { return char >= '0' && char <= '9' }
 
-// isNameByte takes everything outside of ASCII for a letter.
+// isNameByte reports whether a byte can be in a name. Everything outside ASCII counts as
+// a letter.
 func isNameByte(char byte) bool {
 	return char == '_' || char >= 'a' && char <= 'z' || char >= 'A' && char <= 'Z' || char >= utf8.RuneSelf
 }
