@@ -30,7 +30,7 @@ func findApp(r *resolver, m *manifest, packages installed, hints []hint, options
 		if err != nil {
 			return nil, err
 		}
-		if found = r.take(c); found == nil {
+		if found = takeCandidate(r, c); found == nil {
 			if err := explainNoApp(r, m); err != nil {
 				return nil, err
 			}
@@ -62,8 +62,8 @@ func newApp(v *value, file, object string, factory bool) *App {
 	return app
 }
 
-// take returns the app of a candidate; nil for nil.
-func (r *resolver) take(c *candidate) *foundApp {
+// takeCandidate returns the app of a candidate; nil for nil.
+func takeCandidate(r *resolver, c *candidate) *foundApp {
 	if c == nil {
 		return nil
 	}
@@ -111,11 +111,11 @@ func searchApp(r *resolver, packages installed) (*candidate, error) {
 	if c := djangoApp(r, packages); c != nil {
 		return c, nil
 	}
-	switch left := r.search(); len(left) {
+	switch left := freeCandidates(r); len(left) {
 	case 0:
 		return nil, nil //nolint:nilnil // a project without an app is no error
 	case 1:
-		c := r.completed(left[0])
+		c := completed(r, left[0])
 		return &c, nil
 	default:
 		failure := &ManyAppsError{}
@@ -139,7 +139,7 @@ func explainNoApp(r *resolver, m *manifest) error {
 	if len(r.projects) > 0 && (!isProject || m.isWorkspace(r.tree) || slices.ContainsFunc(r.projects, hasApp)) {
 		return &MonorepoError{Dir: r.dir, Projects: r.projects}
 	}
-	if c := r.needsArguments(); c != nil {
+	if c := factoryWithArguments(r); c != nil {
 		return &NoSuchAppError{App: r.objectOf(*c), Source: place(c.file, c.line), Problem: withoutArguments(c.name)}
 	}
 	if !isProject {
@@ -159,12 +159,12 @@ func verify(r *resolver, packages installed, h hint) (app *App, root, problem st
 	if !isDotted(module) || ok && !isDotted(attribute) {
 		return nil, "", "it is not module:attribute"
 	}
-	file, root := r.hintedModule(module, attribute, h.dir)
+	file, root := hintedModule(r, module, attribute, h.dir)
 	if file == "" {
 		return nil, "", fmt.Sprintf("there is no module %s", module)
 	}
 	if !ok {
-		if attribute = r.defaultName(file, h.server); attribute == "" {
+		if attribute = defaultName(r, file, h.server); attribute == "" {
 			return nil, "", fmt.Sprintf("%s has no app", file)
 		}
 	}
@@ -197,9 +197,9 @@ func assumedFramework(packages installed, server string) framework {
 // hintedModule returns the file of a module that a hint names, and the directory from
 // which it is imported: the first that defines the attribute, else the first with such
 // a module. It returns nothing if there is none.
-func (r *resolver) hintedModule(module, attribute, dir string) (file, root string) {
+func hintedModule(r *resolver, module, attribute, dir string) (file, root string) {
 	defines := func(file string) bool { return attribute == "" || r.module(file).defines(firstName(attribute)) }
-	top, below := r.hintedRoots(dir)
+	top, below := hintedRoots(r, dir)
 	for i, one := range slices.Concat(top, below) {
 		found, ok := r.moduleFile(one, module)
 		// Far below the top, only a directory counts from which the search would import
@@ -219,7 +219,7 @@ func (r *resolver) hintedModule(module, attribute, dir string) (file, root strin
 
 // hintedRoots returns the directories from which the module of a hint may be imported:
 // those at the top, and those below.
-func (r *resolver) hintedRoots(dir string) (top, below []string) {
+func hintedRoots(r *resolver, dir string) (top, below []string) {
 	if clean := path.Clean(dir); dir != "" && clean != "." && fs.ValidPath(clean) {
 		top = append(top, clean)
 	}

@@ -46,8 +46,8 @@ func (r *resolver) candidates(file string) []candidate {
 	return found
 }
 
-// mounted returns the apps that a module puts into others, as file:name.
-func (r *resolver) mounted(m *module) []string {
+// mountedApps returns the apps that a module puts into others, as file:name.
+func mountedApps(r *resolver, m *module) []string {
 	var found []string
 	for _, call := range m.calls {
 		for _, argument := range mountedArguments(call) {
@@ -86,13 +86,13 @@ func mountedArguments(call *syntax.Call) [][]syntax.Token {
 	return nil
 }
 
-// search returns the apps of the code that no other app holds, each under one name.
-func (r *resolver) search() []candidate {
+// freeCandidates returns the apps of the code that no other app holds, each under one name.
+func freeCandidates(r *resolver) []candidate {
 	var all []candidate
 	held := map[string]bool{}
 	for m := range r.own() {
 		all = append(all, r.candidates(m.file)...)
-		for _, key := range r.mounted(m) {
+		for _, key := range mountedApps(r, m) {
 			held[key] = true
 		}
 	}
@@ -137,7 +137,7 @@ func rank(c candidate) int {
 // completed returns an app as the module has it that imports it and adds routes to it:
 // where it is made, it has none of them yet. That is so if there is one such module, and
 // the one that makes the app does not import it itself.
-func (r *resolver) completed(c candidate) candidate {
+func completed(r *resolver, c candidate) candidate {
 	if c.factory {
 		return c
 	}
@@ -146,11 +146,11 @@ func (r *resolver) completed(c candidate) candidate {
 		if m.file == c.file {
 			continue
 		}
-		if name, line := r.addsRoutes(m, c.key()); name != "" {
+		if name, line := addsRoutes(r, m, c.key()); name != "" {
 			found = append(found, candidate{m.file, name, line, r.lookup(m.file, name, 0)})
 		}
 	}
-	if len(found) != 1 || r.importsModule(r.module(c.file), found[0].file) {
+	if len(found) != 1 || importsModule(r, r.module(c.file), found[0].file) {
 		return c
 	}
 	return found[0]
@@ -158,7 +158,7 @@ func (r *resolver) completed(c candidate) candidate {
 
 // addsRoutes returns the name by which a module adds routes to an app of another one,
 // and the line of that; nothing if it does not.
-func (r *resolver) addsRoutes(m *module, origin string) (name string, line int) {
+func addsRoutes(r *resolver, m *module, origin string) (name string, line int) {
 	for _, call := range m.calls {
 		name, method, _ := strings.Cut(call.Name, ".")
 		of, ok := m.imports[name]
@@ -173,7 +173,7 @@ func (r *resolver) addsRoutes(m *module, origin string) (name string, line int) 
 }
 
 // importsModule reports whether a module imports another one, or a name of it.
-func (r *resolver) importsModule(m *module, file string) bool {
+func importsModule(r *resolver, m *module, file string) bool {
 	return slices.ContainsFunc(m.allImports(), func(of imported) bool {
 		whole := of.parent()
 		for _, module := range []string{of.module, strings.TrimPrefix(of.module+"."+of.name, ".")} {
@@ -186,9 +186,9 @@ func (r *resolver) importsModule(m *module, file string) bool {
 	})
 }
 
-// needsArguments returns a factory of the code that needs arguments, if there is one
+// factoryWithArguments returns a factory of the code that needs arguments, if there is one
 // that makes an app itself; nil otherwise.
-func (r *resolver) needsArguments() *candidate {
+func factoryWithArguments(r *resolver) *candidate {
 	for m := range r.own() {
 		for _, name := range slices.Sorted(maps.Keys(m.functions)) {
 			v := r.lookup(m.file, name, 0)
@@ -208,7 +208,7 @@ func (r *resolver) needsArguments() *candidate {
 
 // defaultName returns the attribute that servers take if they are given a module alone;
 // nothing if the module has no app.
-func (r *resolver) defaultName(file, server string) string {
+func defaultName(r *resolver, file, server string) string {
 	customary := []string{"application", "app", "api"}
 	if server == "gunicorn" {
 		customary = customary[:1]
