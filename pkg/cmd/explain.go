@@ -14,9 +14,9 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
@@ -145,7 +145,7 @@ func platformHints() []hint {
 			return "read its log: " + pyflow("logs", ended.Name)
 		}),
 		is(build.ErrSourceGone, "build it again from its directory: kubectl pyflow build DIR"),
-		is(logs.ErrGone, "a log is deleted with its pod; for the result see kubectl pyflow runs -o wide, for a new log build again"),
+		is(logs.ErrLogsGone, "a log is deleted with its pod; for the result see kubectl pyflow runs -o wide, for a new log build again"),
 		is(gather.ErrExists, "replace it with --force, or choose another file with --file"),
 	}
 }

@@ -45,7 +45,7 @@ func TestExplain(t *testing.T) {
 		"no such run":        {&pipelinerun.NotFoundError{Name: "x", Apps: []string{"web"}, Runs: []string{"web-1"}}, "apps: web; newest runs: web-1"},
 		"no runs":            {&pipelinerun.NotFoundError{}, "--all-namespaces"},
 		"run has ended":      {&pipelinerun.EndedError{Name: "web-1"}, "kubectl pyflow logs web-1"},
-		"logs are gone":      {logs.ErrGone, "build again"},
+		"logs are gone":      {logs.ErrLogsGone, "build again"},
 		"bundle is there":    {gather.ErrExists, "--force"},
 		"half of a service":  {&scaffold.WriteError{Written: []string{"main.py"}, Err: syscall.ENOSPC}, "run it again to write the rest"},
 		"context":            {&buildcontext.ContextError{Problems: []*buildcontext.FileError{{Path: "x", Err: buildcontext.ErrOutside}}}, ".dockerignore"},

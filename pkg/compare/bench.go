@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,12 +16,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
@@ -58,6 +58,8 @@ type Bench struct {
 	Kube     kubernetes.Interface
 	Registry *registry.Client
 	Config   *manifests.Config
+	// Env is where the images are built.
+	Env *build.Environment
 	// Namespace and App are whose images they are, Dir is the folder.
 	Namespace, App, Dir string
 	// Changed is the file of Dir, with slashes, that the change of code is made to.
@@ -166,61 +168,39 @@ func (b *Bench) build(ctx context.Context, candidate Candidate, repository, tag 
 	if changed != nil {
 		files = changed
 	}
-	archive, err := buildcontext.Pack(ctx, b.Dir, buildcontext.Options{Dockerfile: candidate.Dockerfile.Path, Files: files})
-	if err != nil {
-		return "", 0, err
-	}
-	defer archive.Close() //nolint:errcheck // a temporary file that is gone anyway
-	config := b.Config.Registry
-	pushed, err := b.Registry.PushSource(ctx, config.Path(b.Namespace, b.App)+"/"+repository+"/source", archive.Layer(), nil, nil)
-	if err != nil {
-		return "", 0, err
-	}
-	run := pipelinerun.New(pipelinerun.Spec{
-		App:            b.App,
-		Namespace:      b.Namespace,
-		Name:           "pyflow-compare-" + rand.String(8),
-		Source:         pushed.Reference,
-		ContextDigest:  archive.Digest.String(),
-		NoDeploy:       true,
-		Repository:     config.Repository(b.Namespace, b.App) + "/" + repository,
-		NodeRepository: config.NodeRepository(b.Namespace, b.App) + "/" + repository,
-		Tag:            tag,
-		Dockerfile:     candidate.Dockerfile.Path,
-		BuildArgs:      slices.Concat(b.Config.BuildArgs, candidate.BuildArgs),
-		Target:         candidate.Target,
-		Mirrors:        b.Config.ImageMirrors,
-		Timeout:        b.Timeout,
-	})
-	// It is none of the app's history.
-	delete(run.Labels, manifests.LabelApp)
-	b.runs = append(b.runs, run.Name)
-	return b.run(ctx, candidate, run)
-}
-
-// run takes a run to its end.
-func (b *Bench) run(ctx context.Context, candidate Candidate, run *tektonv1.PipelineRun) (string, time.Duration, error) {
-	started, err := pipelinerun.Start(ctx, pipelinerun.Clients{Tekton: b.Tekton, Kube: b.Kube}, run)
-	if err != nil {
-		return "", 0, err
-	}
-	b.unfinished = run.Name
 	clock := engineClock{wait: b.Wait}
-	tracker := track.NewTracker(b.App, b.Namespace, clock.observe)
-	tracker.Dockerfile(candidate.Dockerfile)
-	outcome, err := tracker.Run(ctx, track.Clients{Tekton: b.Tekton, Kube: b.Kube}, track.Target{
-		Run: started, App: b.App, Timeout: b.Timeout, WaitTimeout: b.WaitTimeout,
+	recorder := track.NewRecorder(b.App, b.Namespace, clock.handle)
+	scratch := &build.Scratch{Run: "pyflow-compare-" + rand.String(8), Repository: repository, Tag: tag}
+	prepared, err := build.Prepare(ctx, b.Env, build.Options{
+		App:        b.App,
+		Folder:     &build.Folder{Dir: b.Dir, Dockerfile: candidate.Dockerfile, Files: files},
+		Dockerfile: candidate.Dockerfile.Path,
+		Target:     candidate.Target,
+		BuildArgs:  candidate.BuildArgs,
+		Timeout:    b.Timeout,
+		Scratch:    scratch,
 	})
-	if outcome.Done {
+	if err != nil {
+		return "", 0, err
+	}
+	b.runs = append(b.runs, scratch.Run)
+	run, err := build.Start(ctx, prepared, recorder)
+	if err != nil {
+		return "", 0, err
+	}
+	b.unfinished = run.Object.Name
+	result, err := build.Watch(ctx, follow.Clients{Tekton: b.Tekton, Kube: b.Kube}, run, recorder,
+		build.WatchOptions{Timeout: b.Timeout, WaitTimeout: b.WaitTimeout, FailFast: true})
+	if pipelinerun.Verdict(result.Object).Done {
 		b.unfinished = ""
 	}
 	if err != nil {
 		return "", 0, err
 	}
-	if outcome.Digest == "" || clock.last.IsZero() {
-		return "", 0, fmt.Errorf("run %s has ended without an image, or without a log", run.Name)
+	if result.Digest == "" || clock.last.IsZero() {
+		return "", 0, fmt.Errorf("run %s ended without an image, or without a log", run.Object.Name)
 	}
-	return outcome.Digest, clock.last.Sub(clock.first), nil
+	return result.Digest, clock.last.Sub(clock.first), nil
 }
 
 // engineClock takes the time from the first line that the build engine writes to its
@@ -231,14 +211,11 @@ type engineClock struct {
 	first, last time.Time
 }
 
-// engineStep is the step of the build that is the engine.
-const engineStep = "build"
-
-func (c *engineClock) observe(e event.Event) {
+func (c *engineClock) handle(e event.Event) {
 	switch {
 	case e.Type == event.Waiting && c.wait != nil:
 		c.wait(e.Reason + ": " + e.Message)
-	case e.Type == event.Log && e.Source == engineStep:
+	case e.Type == event.Log && e.Source == pipelinerun.BuildStep:
 		if c.first.IsZero() {
 			c.first = e.Time
 		}

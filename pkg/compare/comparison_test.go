@@ -126,7 +126,7 @@ func TestEngineClock(t *testing.T) {
 		{Type: event.Log, Source: "fetch"},
 	} {
 		e.Time = at.Add(time.Duration(i) * time.Second)
-		clock.observe(e)
+		clock.handle(e)
 	}
 	if took := clock.last.Sub(clock.first); took != 2*time.Second {
 		t.Errorf("it took %s, want 2s", took)

@@ -117,6 +117,10 @@ const (
 	AnnotationCommit = "pyflow.dev/commit"
 	// AnnotationDirty is "true" when files of the source differ from that commit.
 	AnnotationDirty = "pyflow.dev/dirty"
+	// AnnotationTarget is the stage of the Dockerfile that a run builds; without it the
+	// last one. AnnotationTestStage is the stage that it tests.
+	AnnotationTarget    = "pyflow.dev/target"
+	AnnotationTestStage = "pyflow.dev/test-stage"
 	// AnnotationDockerfile is the text of a run's Dockerfile.
 	AnnotationDockerfile = "pyflow.dev/dockerfile"
 	// LabelBuildKey marks a run with what its image depends on: equal keys are

@@ -29,6 +29,8 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	clienttesting "k8s.io/client-go/testing"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
@@ -80,7 +82,11 @@ func pod(namespace, name string, labels map[string]string, owner string, restart
 // testCluster has a run of the app web in namespace demo, and others' things.
 func testCluster(t *testing.T, more ...runtime.Object) (Clients, *tektonv1.PipelineRun) {
 	t.Helper()
-	run := pipelinerun.New(pipelinerun.Spec{App: "web", Namespace: "demo", Name: "web-1", Repository: "registry.pyflow-system.svc/demo/web", BuildArgs: []string{"GIT_TOKEN=argument-t0ken", "VERSION=3.13"}})
+	run := pipelinerun.New(pipelinerun.Build{
+		Meta:   pipelinerun.Meta{App: "web", Namespace: "demo", Name: "web-1"},
+		Engine: installed.Engine(),
+		Params: engine.Params{Repository: "registry.pyflow-system.svc/demo/web", BuildArgs: []string{"GIT_TOKEN=argument-t0ken", "VERSION=3.13"}},
+	})
 	run.UID = "uid-web-1"
 	run.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "somebody"}}
 	ofRun, ofApp := map[string]string{"tekton.dev/pipelineRun": "web-1"}, map[string]string{manifests.LabelApp: "web"}

@@ -74,8 +74,8 @@ func TestUnchanged(t *testing.T) {
 		t.Errorf("the image %s should have been deployed again\n%s", result.Digest, repaired)
 	}
 	env.Serves(t, url, "the same")
-	if run := ns.RunsOf(t, "same")[0]; pipelinerun.Pipeline(&run) != manifests.DeliverPipelineName || pipelinerun.Verdict(&run).Digest != digest {
-		t.Errorf("the last run is one of pipeline %q", pipelinerun.Pipeline(&run))
+	if run := ns.RunsOf(t, "same")[0]; pipelinerun.Parse(&run).Pipeline != manifests.DeliverPipelineName || pipelinerun.Verdict(&run).Digest != digest {
+		t.Errorf("the last run is one of pipeline %q", pipelinerun.Parse(&run).Pipeline)
 	}
 	// Another setting is another image, and --force is one in any case.
 	ns.Build(t, dir, "--force", "--no-deploy").Succeeded(t).Says(t, "Image pushed")

@@ -29,6 +29,8 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -219,16 +221,18 @@ func (g *gitServer) serveSession(opened ssh.NewChannel) {
 }
 
 // runSpec is a run of an app of that name in the namespace, with a random name.
-func runSpec(t *testing.T, ns *env.NS, app string) pipelinerun.Spec {
+func runSpec(t *testing.T, ns *env.NS, app string) pipelinerun.Build {
 	t.Helper()
 	config, err := platform.Config(t.Context(), ns.Kube)
 	env.Check(t, err)
-	return pipelinerun.Spec{
-		App: app, Namespace: ns.Name, Name: app + "-" + strings.ToLower(rand.Text()[:8]),
-		Repository:     manifests.RegistryHost + "/" + ns.Name + "/" + app,
-		NodeRepository: manifests.NodeHost + "/" + ns.Name + "/" + app,
-		Mirrors:        config.ImageMirrors,
-		Timeout:        env.CommandLimit,
+	return pipelinerun.Build{
+		Meta: pipelinerun.Meta{
+			App: app, Namespace: ns.Name, Name: app + "-" + strings.ToLower(rand.Text()[:8]),
+			NodeRepository: manifests.NodeHost + "/" + ns.Name + "/" + app,
+			Timeout:        env.CommandLimit,
+		},
+		Engine: installed.Engine(),
+		Params: engine.Params{Repository: manifests.RegistryHost + "/" + ns.Name + "/" + app, Mirrors: config.ImageMirrors},
 	}
 }
 

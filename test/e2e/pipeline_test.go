@@ -43,10 +43,8 @@ func release(ns *env.NS, text string) map[string][]byte {
 func TestDeploymentSequence(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
-	unordered := func() pipelinerun.Spec {
-		spec := runSpec(t, ns, sequenceApp)
-		spec.Digest = "sha256:" + strings.Repeat("a", 64)
-		return spec
+	unordered := func() pipelinerun.Deploy {
+		return pipelinerun.Deploy{Meta: runSpec(t, ns, sequenceApp).Meta, Digest: "sha256:" + strings.Repeat("a", 64)}
 	}
 	configMaps, deployments := ns.Kube.CoreV1().ConfigMaps(ns.Name), ns.Kube.AppsV1().Deployments(ns.Name)
 	t.Cleanup(func() {

@@ -51,7 +51,7 @@ const (
 	// a short phrase).
 	PhaseEnded Type = "StageEnded"
 	// InstructionStarted names the instruction of the Dockerfile that runs: Phase,
-	// Instruction. It is sent again when the instruction turns out to be cached.
+	// Source, Instruction. It is sent again when the instruction turns out to be cached.
 	InstructionStarted Type = "InstructionStarted"
 	// Log is a line that a step or a pod wrote: Phase, Source, Message. Chatter marks a
 	// line about the work of the build engine that says nothing about the build.
@@ -108,6 +108,9 @@ type Event struct {
 	// Reason is one word of Kubernetes' or Tekton's: Unschedulable, ErrImagePull.
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
+	// Raw is a log line as the engine wrote it, with its own time and level. It is not
+	// part of the JSON form.
+	Raw string `json:"-"`
 	// Advice is what to do, in one line.
 	Advice string `json:"advice,omitempty"`
 	// Terminal reports that waiting longer cannot help.
@@ -206,6 +209,8 @@ type Failure struct {
 	FailedTests []string `json:"failedTests,omitempty"`
 	// Log holds the last lines that the step wrote, at most 20, oldest first.
 	Log []string `json:"log,omitempty"`
+	// Terminal reports that the build failed because waiting longer cannot help.
+	Terminal bool `json:"terminal,omitempty"`
 	// Cause is the error behind the failure, if there is one.
 	Cause error `json:"-"`
 }

@@ -149,32 +149,10 @@ func TestBuiltTakesNoImageWhoseTestsWereRed(t *testing.T) {
 	}
 }
 
-func stageCommand() pipelinerun.Spec {
+func stageCommand() pipelinerun.Build {
 	spec := testedBuild()
 	spec.Test.Command = []string{"pytest"}
 	return spec
-}
-
-func TestWhatARunTests(t *testing.T) {
-	whole := tested()
-	for name, test := range map[string]struct {
-		spec          pipelinerun.Spec
-		tests         bool
-		command       int
-		target, stage string
-	}{
-		"nothing":              {minimal(), false, 0, "", ""},
-		"a command in a stage": {whole, true, 4, "runtime", "test"},
-		"a command":            {testedBeside(), true, 2, "", ""},
-		"a stage":              {testedBuild(), true, 0, "", "test"},
-	} {
-		run := pipelinerun.New(test.spec)
-		if pipelinerun.Tests(run) != test.tests || len(pipelinerun.TestCommand(run)) != test.command ||
-			pipelinerun.TargetStage(run) != test.target || pipelinerun.TestStage(run) != test.stage {
-			t.Errorf("%s: the run says %t, %q, %q and %q", name, pipelinerun.Tests(run), pipelinerun.TestCommand(run),
-				pipelinerun.TargetStage(run), pipelinerun.TestStage(run))
-		}
-	}
 }
 
 func TestBuiltFails(t *testing.T) {
@@ -183,41 +161,5 @@ func TestBuiltFails(t *testing.T) {
 	c.tekton.PrependReactor("list", "pipelineruns", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, broken })
 	if _, err := pipelinerun.Built(t.Context(), c.tekton, "hiking", "web", "key"); !errors.Is(err, broken) || !strings.Contains(err.Error(), "list pipelineruns") {
 		t.Errorf("error is %v", err)
-	}
-}
-
-func TestWhatARunSaysOfItself(t *testing.T) {
-	only, without := minimal(), minimal()
-	only.Digest, without.NoDeploy, without.Dockerfile = "sha256:x", true, "docker/Dockerfile"
-	for name, test := range map[string]struct {
-		run        *tektonv1.PipelineRun
-		delivers   bool
-		dockerfile string
-		digest     string
-	}{
-		"a build":          {pipelinerun.New(minimal()), true, "Dockerfile", ""},
-		"a delivery":       {pipelinerun.New(only), true, "", "sha256:x"},
-		"without delivery": {pipelinerun.New(without), false, "docker/Dockerfile", ""},
-	} {
-		if got := pipelinerun.Delivers(test.run); got != test.delivers {
-			t.Errorf("%s: delivers is %t", name, got)
-		}
-		if got := pipelinerun.DockerfilePath(test.run); got != test.dockerfile {
-			t.Errorf("%s: Dockerfile is %q", name, got)
-		}
-		if got := pipelinerun.Verdict(test.run).Digest; got != test.digest {
-			t.Errorf("%s: digest is %q", name, got)
-		}
-		if got := pipelinerun.DeliverySequence(test.run); got != "" {
-			t.Errorf("%s: one that nobody has started has the sequence %q", name, got)
-		}
-	}
-	c := newCluster()
-	run, err := pipelinerun.Create(t.Context(), c.clients(), minimal(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := pipelinerun.DeliverySequence(run), pipelinerun.Sequence(run); got != want {
-		t.Errorf("sequence is %q, want %q", got, want)
 	}
 }

@@ -35,18 +35,13 @@ type Clients struct {
 // error before anything is made; that nobody answers for Tekton is one after
 // kube.WebhookPatience. When Create fails, or ctx ends, it leaves nothing behind.
 func Create(ctx context.Context, clients Clients, spec Spec, files map[string][]byte) (*tektonv1.PipelineRun, error) {
-	values := map[string][]byte{}
-	for _, secret := range spec.Secrets {
-		if secret.Secret == "" {
-			values[secret.ID] = secret.Value
-		}
-	}
+	meta := spec.about()
 	var secrets []*corev1.Secret
 	if len(files) > 0 {
-		secrets = append(secrets, ownSecret(spec, spec.SecretName(), files))
+		secrets = append(secrets, ownSecret(meta, spec.SecretName(), files))
 	}
-	if len(values) > 0 {
-		secrets = append(secrets, ownSecret(spec, spec.BuildSecretsName(), values))
+	if values := spec.values(); len(values) > 0 {
+		secrets = append(secrets, ownSecret(meta, meta.BuildSecretsName(), values))
 	}
 	return create(ctx, clients, New(spec), secrets)
 }
@@ -110,9 +105,9 @@ func Sequence(run *tektonv1.PipelineRun) string {
 	return run.CreationTimestamp.UTC().Format(time.RFC3339) + " " + run.Name
 }
 
-func ownSecret(spec Spec, name string, data map[string][]byte) *corev1.Secret {
+func ownSecret(meta Meta, name string, data map[string][]byte) *corev1.Secret {
 	return &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: spec.Namespace, Labels: ownLabels(spec.App)},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: meta.Namespace, Labels: ownLabels(meta.App)},
 		Type:       corev1.SecretTypeOpaque,
 		Data:       data,
 	}

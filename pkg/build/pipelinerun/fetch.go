@@ -7,25 +7,34 @@ import (
 )
 
 const (
-	// fetchPrefix is what the task that fetches from git starts its own words with.
+	// fetchPrefix starts the lines that the Task itself writes.
 	fetchPrefix   = "pyflow: "
 	warningPrefix = "warning: "
 )
 
-// ParseFetchLine tells the lines of manifests.FetchTask apart. One of the
-// Dockerfile, which the task prints so that its instructions can be shown, is true
-// and the line without its mark. Of the task's own words the level is warning, or
-// error for the reason of its failure; of git's it is empty.
-func ParseFetchLine(text string) (line LogLine, dockerfile bool) {
+// FetchLine is one line of the log of FetchTask.
+type FetchLine struct {
+	// Level is warning, or error for the reason of a failure, if the Task wrote the
+	// line; empty for a line of git.
+	Level string
+	// Message is the line without the Task's marks.
+	Message string
+	// Dockerfile marks a line of the Dockerfile, which the Task prints so that its
+	// instructions can be shown.
+	Dockerfile bool
+}
+
+// ParseFetchLine reads one line of the log of FetchTask.
+func ParseFetchLine(text string) FetchLine {
 	if message, ok := strings.CutPrefix(text, manifests.AnnotationDockerfile+" "); ok {
-		return LogLine{Message: message}, true
+		return FetchLine{Message: message, Dockerfile: true}
 	}
 	message, own := strings.CutPrefix(text, fetchPrefix)
 	if !own {
-		return LogLine{Message: text}, false
+		return FetchLine{Message: text}
 	}
 	if warning, ok := strings.CutPrefix(message, warningPrefix); ok {
-		return LogLine{Level: "warning", Message: warning}, false
+		return FetchLine{Level: "warning", Message: warning}
 	}
-	return LogLine{Level: "error", Message: message}, false
+	return FetchLine{Level: "error", Message: message}
 }

@@ -18,23 +18,30 @@ import (
 	"knative.dev/pkg/apis"
 	"sigs.k8s.io/yaml"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-func minimal() pipelinerun.Spec {
-	return pipelinerun.Spec{
-		App:            "mountains",
-		Namespace:      "hiking",
-		Name:           "mountains-x7k2p",
-		Source:         "registry.pyflow-system.svc/hiking/mountains/source@sha256:" + hex('a'),
-		ContextDigest:  "sha256:" + hex('b'),
-		Repository:     "registry.pyflow-system.svc/hiking/mountains",
-		NodeRepository: "127.0.0.1:5180/hiking/mountains",
+func minimal() pipelinerun.Build {
+	return pipelinerun.Build{
+		Meta: pipelinerun.Meta{
+			App:            "mountains",
+			Namespace:      "hiking",
+			Name:           "mountains-x7k2p",
+			NodeRepository: "127.0.0.1:5180/hiking/mountains",
+		},
+		Folder: pipelinerun.Folder{
+			Artifact:      "registry.pyflow-system.svc/hiking/mountains/source@sha256:" + hex('a'),
+			ContextDigest: "sha256:" + hex('b'),
+		},
+		Engine: installed.Engine(),
+		Params: engine.Params{Repository: "registry.pyflow-system.svc/hiking/mountains"},
 	}
 }
 
-func full() pipelinerun.Spec {
+func full() pipelinerun.Build {
 	spec := minimal()
 	spec.Tag = "v2"
 	spec.Dockerfile = "docker/prod.Dockerfile"
@@ -62,51 +69,50 @@ func buildSecrets() []pipelinerun.BuildSecret {
 	}
 }
 
-// fromGit has all of the settings of a build that full has not.
-func fromGit() pipelinerun.Spec {
+// fromGit has every setting of a build that full does not have.
+func fromGit() pipelinerun.Build {
 	spec := minimal()
-	spec.Source, spec.ContextDigest = "", ""
+	spec.Folder = pipelinerun.Folder{}
 	spec.Git = &pipelinerun.Git{URL: "https://git.example.com/hiking.git", Revision: "v2", Path: "services/mountains", Secret: "git-login"}
 	spec.NoDeploy = true
 	spec.NoCache = true
 	spec.Target = "runtime"
 	spec.Secrets = buildSecrets()
-	spec.CPU, spec.Memory, spec.Storage = resource.MustParse("2"), resource.MustParse("1Gi"), resource.MustParse("10Gi")
-	spec.NodeSelector = map[string]string{"disk": "fast"}
+	spec.Resources = pipelinerun.Resources{
+		CPU: resource.MustParse("2"), Memory: resource.MustParse("1Gi"), Storage: resource.MustParse("10Gi"),
+		NodeSelector: map[string]string{"disk": "fast"},
+	}
 	return spec
 }
 
 // tested runs a command in a stage, testedBeside one in the image, and testedBuild has
 // a stage that is the test itself.
-func tested() pipelinerun.Spec {
+func tested() pipelinerun.Build {
 	spec := fromGit()
 	spec.Test = &pipelinerun.Test{Command: []string{"pytest", "-q", "-k", "not slow"}, Stage: "test"}
 	return spec
 }
 
-func testedBeside() pipelinerun.Spec {
+func testedBeside() pipelinerun.Build {
 	spec := minimal()
 	spec.Test = &pipelinerun.Test{Command: []string{"pytest", "-q"}}
 	return spec
 }
 
-func testedBuild() pipelinerun.Spec {
+func testedBuild() pipelinerun.Build {
 	spec := minimal()
 	spec.Test = &pipelinerun.Test{Stage: "test"}
 	return spec
 }
 
-func deliver() pipelinerun.Spec {
-	spec := minimal()
-	spec.Source, spec.ContextDigest = "", ""
-	spec.Digest = "sha256:" + hex('c')
-	return spec
+func deploy() pipelinerun.Deploy {
+	return pipelinerun.Deploy{Meta: minimal().Meta, Digest: "sha256:" + hex('c')}
 }
 
 func hex(c byte) string { return string(bytes.Repeat([]byte{c}, 64)) }
 
 func TestNewGolden(t *testing.T) {
-	for name, spec := range map[string]pipelinerun.Spec{"minimal": minimal(), "full": full(), "git": fromGit(), "deliver": deliver(), "tested": tested(), "tested-beside": testedBeside()} {
+	for name, spec := range map[string]pipelinerun.Spec{"minimal": minimal(), "full": full(), "git": fromGit(), "deliver": deploy(), "tested": tested(), "tested-beside": testedBeside()} {
 		t.Run(name, func(t *testing.T) {
 			got, err := yaml.Marshal(pipelinerun.New(spec))
 			if err != nil {
@@ -134,7 +140,7 @@ func TestNewFitsThePipeline(t *testing.T) {
 	for name, specs := range map[string][]pipelinerun.Spec{
 		manifests.PipelineName: {full()}, manifests.TestedPipelineName: {testedBeside(), testedBuild()},
 		manifests.GitPipelineName: {fromGit()}, manifests.GitTestedPipelineName: {tested()},
-		manifests.DeliverPipelineName: {deliver()},
+		manifests.DeliverPipelineName: {deploy()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, spec := range specs {
@@ -192,10 +198,11 @@ func fits(t *testing.T, spec pipelinerun.Spec, pipeline *tektonv1.Pipeline) {
 	}
 	var tasks, specs []string
 	left := map[string]bool{}
-	if spec.Test != nil {
-		left[manifests.BuildTestTask] = spec.Test.Stage == ""
-		left[manifests.TestTask] = spec.Test.Stage != "" || len(spec.Test.Command) == 0
-		left[manifests.TestStageTask] = spec.Test.Stage == "" || len(spec.Test.Command) == 0
+	build, builds := spec.(pipelinerun.Build)
+	if build.Test != nil {
+		left[manifests.BuildTestTask] = build.Test.Stage == ""
+		left[manifests.TestTask] = build.Test.Stage != "" || len(build.Test.Command) == 0
+		left[manifests.TestStageTask] = build.Test.Stage == "" || len(build.Test.Command) == 0
 	}
 	for _, task := range pipeline.Spec.Tasks {
 		skipped := slices.ContainsFunc(task.When, func(when tektonv1.WhenExpression) bool {
@@ -215,13 +222,13 @@ func fits(t *testing.T, spec pipelinerun.Spec, pipeline *tektonv1.Pipeline) {
 		t.Errorf("taskRunSpecs for %v, the pipeline has tasks %v", specs, tasks)
 	}
 	var results []string
-	if spec.Digest == "" {
+	if builds {
 		results = append(results, "IMAGE_DIGEST", "IMAGE_URL")
 	}
-	if spec.Test != nil {
+	if build.Test != nil {
 		results = append(results, "TESTED", "STAGE_TESTED", "TEST_IMAGE_URL")
 	}
-	if spec.Git != nil {
+	if build.Git != nil {
 		results = append(results, "COMMIT")
 	}
 	for _, result := range results {
@@ -265,7 +272,7 @@ func readPipeline(t *testing.T, name string) *tektonv1.Pipeline {
 
 func TestBuildKey(t *testing.T) {
 	commit := strings.Repeat("9", 40)
-	git := func(revision string) pipelinerun.Spec {
+	git := func(revision string) pipelinerun.Build {
 		spec := fromGit()
 		spec.Git = &pipelinerun.Git{URL: spec.Git.URL, Revision: revision, Path: spec.Git.Path}
 		return spec
@@ -274,35 +281,35 @@ func TestBuildKey(t *testing.T) {
 	if len(base) != 32 {
 		t.Errorf("key %q, want 32 digits", base)
 	}
-	change := func(change func(*pipelinerun.Spec)) pipelinerun.Spec {
+	change := func(change func(*pipelinerun.Build)) pipelinerun.Build {
 		spec := full()
 		change(&spec)
 		return spec
 	}
-	for name, spec := range map[string]pipelinerun.Spec{
-		"another run": change(func(s *pipelinerun.Spec) { s.Name, s.Tag = "mountains-zzzzz", "v3" }),
-		"mirrors":     change(func(s *pipelinerun.Spec) { s.Mirrors = nil }),
-		"delivery":    change(func(s *pipelinerun.Spec) { s.NoDeploy, s.ManifestsSecret = true, "" }),
-		"resources":   change(func(s *pipelinerun.Spec) { s.CPU = resource.MustParse("3") }),
-		"no cache":    change(func(s *pipelinerun.Spec) { s.NoCache = true }),
-		"commit":      change(func(s *pipelinerun.Spec) { s.Commit, s.Dirty = "", false }),
+	for name, spec := range map[string]pipelinerun.Build{
+		"another run": change(func(s *pipelinerun.Build) { s.Name, s.Tag = "mountains-zzzzz", "v3" }),
+		"mirrors":     change(func(s *pipelinerun.Build) { s.Mirrors = nil }),
+		"delivery":    change(func(s *pipelinerun.Build) { s.NoDeploy, s.ManifestsSecret = true, "" }),
+		"resources":   change(func(s *pipelinerun.Build) { s.Resources.CPU = resource.MustParse("3") }),
+		"no cache":    change(func(s *pipelinerun.Build) { s.NoCache = true }),
+		"commit":      change(func(s *pipelinerun.Build) { s.Commit, s.Dirty = "", false }),
 	} {
 		if got := pipelinerun.BuildKey(spec, "v1"); got != base {
 			t.Errorf("%s: another key, but the image is the same", name)
 		}
 	}
 	seen := map[string]string{base: "base"}
-	for name, spec := range map[string]pipelinerun.Spec{
-		"source":       change(func(s *pipelinerun.Spec) { s.ContextDigest = "sha256:" + hex('d') }),
-		"dockerfile":   change(func(s *pipelinerun.Spec) { s.Dockerfile = "" }),
-		"args' order":  change(func(s *pipelinerun.Spec) { s.BuildArgs = []string{s.BuildArgs[1], s.BuildArgs[0]} }),
-		"target":       change(func(s *pipelinerun.Spec) { s.Target = "test" }),
-		"secret":       change(func(s *pipelinerun.Spec) { s.Secrets = buildSecrets() }),
-		"its value":    change(func(s *pipelinerun.Spec) { s.Secrets = buildSecrets(); s.Secrets[0].Value = []byte("other") }),
-		"its key":      change(func(s *pipelinerun.Spec) { s.Secrets = buildSecrets(); s.Secrets[1].Key = "other" }),
-		"tests":        change(func(s *pipelinerun.Spec) { s.Test = &pipelinerun.Test{Command: []string{"pytest"}} }),
-		"their words":  change(func(s *pipelinerun.Spec) { s.Test = &pipelinerun.Test{Command: []string{"pytest", "-q"}} }),
-		"their stage":  change(func(s *pipelinerun.Spec) { s.Test = &pipelinerun.Test{Stage: "pytest"} }),
+	for name, spec := range map[string]pipelinerun.Build{
+		"source":       change(func(s *pipelinerun.Build) { s.Folder.ContextDigest = "sha256:" + hex('d') }),
+		"dockerfile":   change(func(s *pipelinerun.Build) { s.Dockerfile = "" }),
+		"args' order":  change(func(s *pipelinerun.Build) { s.BuildArgs = []string{s.BuildArgs[1], s.BuildArgs[0]} }),
+		"target":       change(func(s *pipelinerun.Build) { s.Target = "test" }),
+		"secret":       change(func(s *pipelinerun.Build) { s.Secrets = buildSecrets() }),
+		"its value":    change(func(s *pipelinerun.Build) { s.Secrets = buildSecrets(); s.Secrets[0].Value = []byte("other") }),
+		"its key":      change(func(s *pipelinerun.Build) { s.Secrets = buildSecrets(); s.Secrets[1].Key = "other" }),
+		"tests":        change(func(s *pipelinerun.Build) { s.Test = &pipelinerun.Test{Command: []string{"pytest"}} }),
+		"their words":  change(func(s *pipelinerun.Build) { s.Test = &pipelinerun.Test{Command: []string{"pytest", "-q"}} }),
+		"their stage":  change(func(s *pipelinerun.Build) { s.Test = &pipelinerun.Test{Stage: "pytest"} }),
 		"git":          git(commit),
 		"git's commit": git(strings.Repeat("8", 40)),
 	} {
@@ -382,7 +389,7 @@ func TestVerdict(t *testing.T) {
 			}),
 			pipelinerun.Outcome{Done: true, Succeeded: true, Reason: "Succeeded", Message: "words", Commit: "def"},
 		},
-		"delivery": {pipelinerun.New(deliver()), pipelinerun.Outcome{Digest: "sha256:" + hex('c'), Tested: true}},
+		"delivery": {pipelinerun.New(deploy()), pipelinerun.Outcome{Digest: "sha256:" + hex('c'), Tested: true}},
 		"failed":   {run(corev1.ConditionFalse, "Failed", nil), pipelinerun.Outcome{Done: true, Reason: "Failed", Message: "words"}},
 		"timeout":  {run(corev1.ConditionFalse, "PipelineRunTimeout", nil), pipelinerun.Outcome{Done: true, Reason: "PipelineRunTimeout", Message: "words"}},
 		"canceled": {run(corev1.ConditionFalse, "Cancelled", cancel), pipelinerun.Outcome{Done: true, Canceled: true, Reason: "Cancelled", Message: "words"}},

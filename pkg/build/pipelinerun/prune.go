@@ -60,11 +60,6 @@ func ownerName(secret string) (string, bool) {
 	return "", false
 }
 
-const (
-	manifestsSuffix    = "-manifests"
-	buildSecretsSuffix = "-build-secrets"
-)
-
 // Prune deletes the runs of an app that have ended, but for the newest keep of
 // them and the newest that succeeded. A run whose Secrets another one reads that
 // stays, as a repetition of it does, stays as well; so does every run that has not

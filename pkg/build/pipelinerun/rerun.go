@@ -45,7 +45,7 @@ func Rerun(old *tektonv1.PipelineRun, name string) (*tektonv1.PipelineRun, error
 		case paramTag:
 			p.Value = *tektonv1.NewStructuredValues(name)
 		case paramRevision:
-			if commit := fetched(old); commit != "" {
+			if commit := result(old, resultCommit); commit != "" {
 				p.Value = *tektonv1.NewStructuredValues(commit)
 			}
 		}
@@ -58,7 +58,7 @@ func checkOurs(run *tektonv1.PipelineRun) error {
 	if run.Labels[manifests.LabelManagedBy] != manifests.FieldManager || run.Labels[manifests.LabelApp] == "" {
 		return no("it lacks the labels " + manifests.LabelManagedBy + " and " + manifests.LabelApp)
 	}
-	if Pipeline(run) == "" {
+	if pipelineOf(run) == "" {
 		return no("its Pipeline is none of those in namespace " + manifests.SystemNamespace)
 	}
 	return nil
@@ -73,39 +73,4 @@ func ours(all map[string]string) map[string]string {
 		}
 	}
 	return kept
-}
-
-// Pipeline returns which of the platform's Pipelines a run is of; empty if it is
-// another's.
-func Pipeline(run *tektonv1.PipelineRun) string {
-	if run.Spec.PipelineRef == nil {
-		return ""
-	}
-	reference := map[string]string{}
-	for _, param := range run.Spec.PipelineRef.Params {
-		reference[param.Name] = param.Value.StringVal
-	}
-	names := []string{
-		manifests.PipelineName, manifests.GitPipelineName, manifests.TestedPipelineName,
-		manifests.GitTestedPipelineName, manifests.DeliverPipelineName,
-	}
-	if reference["namespace"] != manifests.SystemNamespace || !slices.Contains(names, reference["name"]) {
-		return ""
-	}
-	return reference["name"]
-}
-
-// Commit returns the git commit that a run's source is of, in full: what it has
-// fetched itself, else what it was told; empty when neither is known.
-func Commit(run *tektonv1.PipelineRun) string {
-	return Verdict(run).Commit
-}
-
-func fetched(run *tektonv1.PipelineRun) string {
-	for _, result := range run.Status.Results {
-		if result.Name == resultCommit {
-			return strings.TrimSpace(result.Value.StringVal)
-		}
-	}
-	return ""
 }

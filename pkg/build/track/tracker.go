@@ -1,175 +1,253 @@
 package track
 
 import (
-	"context"
-	"errors"
+	"regexp"
+	"strings"
 	"time"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
-const (
-	// logLines is how much of what failed is told again.
-	logLines = 20
-	// rateSpan is the time that a rate is of, and tick the time between two
-	// updates about a transfer.
-	rateSpan = 3 * time.Second
-	tick     = 100 * time.Millisecond
-)
+// logLines is how many of the last lines a failure repeats.
+const logLines = 20
 
-// Tracker makes the events of one build out of what its caller does and what the
-// cluster tells. All of its methods belong to one goroutine.
+// Tracker turns the events of a run into those of a build.
 type Tracker struct {
-	emit func(event.Event)
-	now  func() time.Time
+	*Recorder
+	engine engine.Engine
+	run    pipelinerun.Info
 
-	app, namespace, run string
-	begun               time.Time
-
-	// at is when that happened in the cluster which is being told.
-	at time.Time
-
-	stage      event.Phase
-	stageBegun time.Time
-	times      []event.PhaseTime
-	samples    []sample
-
-	dockerfile *dockerfile.Dockerfile
-	engine     engine
-	steps      steps
-	tests      tests
-	// target is the stage of the Dockerfile that is built; empty is the last one.
-	target string
+	steps  steps
+	stages instructions
+	tests  tests
+	// full reports that the registry had no space for what was pushed.
+	full bool
 }
 
-type sample struct {
-	at    time.Time
-	bytes int64
+// steps is what is known of the run's steps.
+type steps struct {
+	// failed is the first step that failed, task the first task.
+	failed, task *follow.Event
+	waiting      *follow.Event
+	// last are the last lines of the current step.
+	last []string
+	// fetched is the Dockerfile of a repository.
+	fetched strings.Builder
+	// reason is why the source could not be fetched, in the step's words.
+	reason string
 }
 
-// NewTracker makes a tracker that hands each event to emit, from the goroutine
-// that called the method.
-func NewTracker(app, namespace string, emit func(event.Event)) *Tracker {
-	return &Tracker{emit: emit, now: time.Now, app: app, namespace: namespace, begun: time.Now()}
-}
-
-// tell completes an event and hands it on.
-func (t *Tracker) tell(e event.Event) {
-	e.Time = t.at
-	if e.Time.IsZero() {
-		e.Time = t.now()
+// NewTracker returns a tracker of a run, which is described by run and built by engine.
+// parsed is the Dockerfile; it is nil if it is not known.
+func NewTracker(recorder *Recorder, engine engine.Engine, run pipelinerun.Info, parsed *dockerfile.Dockerfile) *Tracker {
+	t := &Tracker{Recorder: recorder, engine: engine, run: run}
+	t.stages = instructions{parsed: parsed, target: run.Target}
+	if run.Test != nil {
+		t.tests.command, t.tests.stage = run.Test.Command, run.Test.Stage
 	}
-	e.App, e.Namespace, e.Run = t.app, t.namespace, t.run
-	t.emit(e)
+	return t
 }
 
-// Plan says which stages will take place.
-func (t *Tracker) Plan(phases ...event.Phase) {
-	t.tell(event.Event{Type: event.Planned, Phases: phases})
-}
+// JUnit returns the test results as JUnit XML, as far as they were written; empty if
+// there are none.
+func (t *Tracker) JUnit() []byte { return t.tests.xml }
 
-// Dockerfile says which Dockerfile is being built, for the instructions in the
-// build engine's log. Without one there are no instructions.
-func (t *Tracker) Dockerfile(parsed *dockerfile.Dockerfile) { t.dockerfile = parsed }
+// Tests returns the test results; nil if they are not known.
+func (t *Tracker) Tests() *event.Tests { return t.tests.sums() }
 
-// Begin begins a stage; one that is under way has succeeded.
-func (t *Tracker) Begin(stage event.Phase) {
-	if t.stage != "" {
-		t.End(event.Succeeded, "")
+// Done ends the current phase with the phrase for its success.
+func (t *Tracker) Done() { t.End(event.Succeeded, t.phrase()) }
+
+// phrase is the result of the current phase if it succeeds.
+func (t *Tracker) phrase() string {
+	switch t.Phase() {
+	case event.Fetch:
+		return "Fetched the source"
+	case event.Build:
+		return t.stages.phrase()
+	case event.Push:
+		return "Pushed the image"
+	case event.Test:
+		return t.tests.passed()
+	case event.Deploy:
+		return "Applied the manifests"
 	}
-	t.stage, t.stageBegun, t.samples = stage, t.now(), nil
-	t.tell(event.Event{Type: event.PhaseStarted, Phase: stage})
+	return ""
 }
 
-// End ends the stage under way, if there is one, with its result as a short phrase.
-func (t *Tracker) End(state event.State, result string) {
-	if t.stage == "" {
-		return
+// Handle emits the events of the build that follow from an event of its run.
+func (t *Tracker) Handle(e follow.Event) {
+	t.at = e.Time
+	defer func() { t.at = time.Time{} }()
+	switch e.Kind {
+	case follow.TaskStarted:
+		t.taskStarted(e)
+	case follow.StepStarted:
+		t.steps.waiting = nil
+		t.stepStarted(e)
+	case follow.Log:
+		t.log(e)
+	case follow.StepEnded:
+		t.stepEnded(e)
+	case follow.TaskEnded:
+		t.taskEnded(e)
+	case follow.Waiting:
+		t.steps.waiting = &e
+		t.Emit(event.Event{
+			Type: event.Waiting, Phase: t.Phase(),
+			Reason: e.Reason, Message: e.Text, Advice: e.Advice, Terminal: e.Hopeless,
+		})
+	case follow.Warning:
+		t.Warn(e.Text)
+	case follow.RunEnded:
 	}
-	spent := event.PhaseTime{Phase: t.stage, DurationSeconds: t.now().Sub(t.stageBegun).Seconds()}
-	t.times = append(t.times, spent)
-	t.tell(event.Event{Type: event.PhaseEnded, Phase: t.stage, State: state, DurationSeconds: spent.DurationSeconds, Message: result})
-	t.stage = ""
 }
 
-// Transfer is news of what the stage under way reads or sends, as often as there
-// is some: it is told now and then, with the rate, and at the end.
-func (t *Tracker) Transfer(transfer event.Transfer) {
-	now := t.now()
-	n := len(t.samples)
-	if n > 0 && transfer.Bytes < t.samples[n-1].bytes {
-		t.samples, n = nil, 0 // it began again
-	}
-	if n > 0 && now.Sub(t.samples[n-1].at) < tick && transfer.Bytes != transfer.Total {
-		return
-	}
-	t.samples = append(t.samples, sample{now, transfer.Bytes})
-	for len(t.samples) > 2 && now.Sub(t.samples[1].at) >= rateSpan {
-		t.samples = t.samples[1:]
-	}
-	if span := now.Sub(t.samples[0].at); span >= tick {
-		transfer.BytesPerSecond = int64(float64(transfer.Bytes-t.samples[0].bytes) / span.Seconds())
-	}
-	t.tell(event.Event{Type: event.PhaseUpdated, Phase: t.stage, Transfer: &transfer})
-}
-
-// Update is news of the stage under way, as a short phrase.
-func (t *Tracker) Update(message string) {
-	t.tell(event.Event{Type: event.PhaseUpdated, Phase: t.stage, Message: message})
-}
-
-// Notice tells something to know.
-func (t *Tracker) Notice(message string) { t.tell(event.Event{Type: event.Notice, Message: message}) }
-
-// Warn tells a warning.
-func (t *Tracker) Warn(message string) {
-	t.tell(event.Event{Type: event.Notice, Reason: "Warning", Message: message})
-}
-
-// Wait tells why nothing goes on.
-func (t *Tracker) Wait(reason, message, advice string) {
-	t.tell(event.Event{Type: event.Waiting, Phase: t.stage, Reason: reason, Message: message, Advice: advice})
-}
-
-// Finish is the end: it ends the stage under way, tells the result and returns what
-// the caller ends with: err, or nil for a build that a later one superseded. The
-// result's state and times are set here.
-func (t *Tracker) Finish(ctx context.Context, result event.Result, err error) error {
-	var (
-		failure    *event.Failure
-		superseded *SupersededError
-		canceled   *CanceledError
-	)
+func (t *Tracker) taskStarted(e follow.Event) {
 	switch {
-	case err == nil:
-		result.State = event.Succeeded
-	case errors.As(err, &superseded):
-		result.State = event.Superseded
-		t.Notice("Superseded: " + err.Error())
-		err = nil
-	case errors.As(err, &canceled):
-		result.State = event.Canceled
-		failure = &event.Failure{Message: err.Error()}
-	case ctx.Err() != nil:
-		result.State = event.Canceled
-		failure = &event.Failure{Message: "interrupted"}
-	default:
-		result.State = event.Failed
-		if !errors.As(err, &failure) {
-			failure = &event.Failure{Message: err.Error()}
+	case t.Phase() == event.Queue:
+	case e.Task == pipelinerun.DeployTask:
+		t.next(event.Deploy)
+	case e.Task == pipelinerun.BuildTestTask || isTest(e.Task):
+		t.next(event.Test)
+	}
+}
+
+func (t *Tracker) taskEnded(e follow.Event) {
+	switch {
+	case !e.Succeeded && t.steps.task == nil:
+		t.steps.task = &e
+	case e.Succeeded && (e.Task == pipelinerun.BuildTask || t.tests.last(e.Task)):
+		t.Done()
+	}
+}
+
+func (t *Tracker) stepStarted(e follow.Event) {
+	if isReport(e) {
+		return // the last lines of the tests still count
+	}
+	t.steps.last = nil
+	switch {
+	case e.Task == pipelinerun.FetchTask, e.Task == pipelinerun.BuildTask && e.Step == pipelinerun.FetchStep:
+		t.next(event.Fetch)
+	case e.Task == pipelinerun.BuildTask:
+		t.next(event.Build)
+	case e.Task == pipelinerun.BuildTestTask:
+		t.stages, t.full = instructions{parsed: t.stages.parsed, target: t.tests.stage}, false
+		t.next(event.Test)
+	case isTest(e.Task):
+		t.next(event.Test)
+	case e.Task == pipelinerun.DeployTask:
+		t.next(event.Deploy)
+	}
+}
+
+func (t *Tracker) stepEnded(e follow.Event) {
+	if e.ExitCode != 0 && t.steps.failed == nil {
+		failed := e
+		if isReport(e) {
+			failed.Step = pipelinerun.TestStep // the report exits as the tests did
+		}
+		t.steps.failed = &failed
+	}
+	if isReport(e) {
+		t.tests.read()
+	}
+	if e.Task == pipelinerun.FetchTask && e.ExitCode == 0 {
+		t.readDockerfile()
+	}
+}
+
+// next starts a phase unless it is the current one.
+func (t *Tracker) next(phase event.Phase) {
+	if t.Phase() == phase {
+		return
+	}
+	t.Done()
+	t.Begin(phase)
+}
+
+func (t *Tracker) log(e follow.Event) {
+	message, hide := e.Text, false
+	switch {
+	case isReport(e):
+		t.tests.add(e.Text)
+		return
+	case isEngine(e.Task, e.Step):
+		message, hide = t.engineLine(e)
+	case e.Task == pipelinerun.FetchTask:
+		line := pipelinerun.ParseFetchLine(e.Text)
+		switch {
+		case line.Dockerfile:
+			t.steps.fetched.WriteString(line.Message + "\n")
+			return
+		case line.Level == "warning":
+			t.Warn(line.Message)
+			return
+		case line.Level == "error":
+			t.steps.reason = line.Message
+		}
+		message = line.Message
+	case isTest(e.Task):
+		hide = strings.HasSuffix(e.Text, skippedStep)
+	}
+	if !hide {
+		t.steps.last = append(t.steps.last, message)
+		t.steps.last = t.steps.last[max(0, len(t.steps.last)-logLines):]
+	}
+	t.Emit(event.Event{Type: event.Log, Phase: t.Phase(), Source: e.Step, Message: message, Raw: e.Text, Chatter: hide})
+}
+
+// engineLine reads a line of the build engine and returns its message, and whether
+// people need not see it.
+func (t *Tracker) engineLine(e follow.Event) (message string, hide bool) {
+	line := t.engine.ParseLine(e.Text)
+	t.full = t.full || registry.SaysFull(line.Message)
+	if line.Level == "" {
+		if diagnosis, ok := t.engine.Diagnose(line.Message); ok {
+			t.stages.diagnose(diagnosis)
+		}
+		return line.Message, false
+	}
+	if line.Pushing != "" && e.Task == pipelinerun.BuildTask && !strings.HasPrefix(line.Pushing, t.run.Repository+engine.CacheSuffix+":") {
+		t.next(event.Push)
+	}
+	instruction := t.stages.read(line)
+	if instruction != nil {
+		t.Emit(event.Event{Type: event.InstructionStarted, Phase: t.Phase(), Source: e.Step, Instruction: instruction})
+	}
+	return line.Message, line.Chatter || instruction != nil
+}
+
+// readDockerfile reads the Dockerfile that the fetch step has printed.
+func (t *Tracker) readDockerfile() {
+	if t.stages.parsed != nil || t.steps.fetched.Len() == 0 {
+		return
+	}
+	if parsed, err := dockerfile.Parse("Dockerfile", []byte(t.steps.fetched.String())); err == nil {
+		t.stages.parsed = parsed
+	}
+}
+
+// superseded is how the API server refuses what an older run deploys.
+var superseded = regexp.MustCompile(`run (\S+), which (?:began|started) later, ` + manifests.Superseded)
+
+// supersededBy returns the later run because of which the API server refused this one;
+// empty if the run failed for another reason.
+func (t *Tracker) supersededBy() string {
+	if t.steps.failed.Task != pipelinerun.DeployTask {
+		return ""
+	}
+	for _, line := range t.steps.last {
+		if match := superseded.FindStringSubmatch(line); match != nil {
+			return match[1]
 		}
 	}
-	if failure != nil && failure.Phase == "" {
-		failure.Phase = t.stage
-	}
-	t.End(result.State, "")
-	result.Tests = t.tests.sums()
-	result.Phases = t.times
-	if result.Phases == nil {
-		result.Phases = []event.PhaseTime{}
-	}
-	result.DurationSeconds = t.now().Sub(t.begun).Seconds()
-	t.tell(event.Event{Type: event.Finished, State: result.State, Result: &result, Failure: failure})
-	return err
+	return ""
 }

@@ -18,6 +18,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	clienttesting "k8s.io/client-go/testing"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -57,7 +58,7 @@ func TestTheFirstBuild(t *testing.T) {
 		t.Fatalf("there are %d runs", len(runs))
 	}
 	run := &runs[0]
-	if pipelinerun.Pipeline(run) != manifests.PipelineName || run.Spec.Status != "" || run.Labels[manifests.LabelBuildKey] == "" ||
+	if pipelinerun.Parse(run).Pipeline != manifests.PipelineName || run.Spec.Status != "" || run.Labels[manifests.LabelBuildKey] == "" ||
 		run.Annotations[manifests.AnnotationDockerfile] == "" {
 		t.Errorf("the run is %+v", run)
 	}
@@ -115,11 +116,11 @@ func TestAnotherBuild(t *testing.T) {
 		planned  []event.Phase
 		notice   string
 	}{
-		"nothing has changed":                {delivered: true, planned: whole, notice: "the release runs already"},
-		"nothing has changed, not delivered": {pipeline: manifests.DeliverPipelineName, planned: []event.Phase{event.Pack, event.Queue, event.Deploy, event.Rollout}, notice: "it is delivered again"},
+		"nothing has changed":                {delivered: true, planned: whole, notice: "the release is already running"},
+		"nothing has changed, not delivered": {pipeline: manifests.DeliverPipelineName, planned: []event.Phase{event.Pack, event.Queue, event.Deploy, event.Rollout}, notice: "deploying it again"},
 		"nothing has changed, no delivery":   {change: func(f *Flags) { f.NoDeploy = true }, planned: withoutDelivery, notice: "Nothing has changed since this image was built"},
-		"another resource":                   {delivered: true, change: func(f *Flags) { f.Memory = "1Gi" }, planned: whole, notice: "the release runs already"},
-		"another number of replicas":         {delivered: true, change: func(f *Flags) { f.Replicas, f.changed = 3, func(name string) bool { return name == "replicas" } }, pipeline: manifests.DeliverPipelineName, planned: []event.Phase{event.Pack, event.Queue, event.Deploy, event.Rollout}, notice: "it is delivered again"},
+		"another resource":                   {delivered: true, change: func(f *Flags) { f.Memory = "1Gi" }, planned: whole, notice: "the release is already running"},
+		"another number of replicas":         {delivered: true, change: func(f *Flags) { f.Replicas, f.changed = 3, func(name string) bool { return name == "replicas" } }, pipeline: manifests.DeliverPipelineName, planned: []event.Phase{event.Pack, event.Queue, event.Deploy, event.Rollout}, notice: "deploying it again"},
 		"forced":                             {delivered: true, change: func(f *Flags) { f.Force = true }, pipeline: manifests.PipelineName, planned: whole},
 		"without a cache":                    {delivered: true, change: func(f *Flags) { f.NoCache = true }, pipeline: manifests.PipelineName, planned: whole},
 		"another build argument":             {delivered: true, change: func(f *Flags) { f.BuildArgs = []string{"MODE=slow"} }, pipeline: manifests.PipelineName, planned: whole},
@@ -159,7 +160,7 @@ func TestAnotherBuild(t *testing.T) {
 			runs := slices.DeleteFunc(c.runs(t), func(run tektonv1.PipelineRun) bool { return run.Name == before })
 			pipeline := ""
 			if len(runs) > 0 {
-				pipeline = pipelinerun.Pipeline(&runs[0])
+				pipeline = pipelinerun.Parse(&runs[0]).Pipeline
 			}
 			if pipeline != test.pipeline || len(runs) > 1 {
 				t.Fatalf("%d new runs, of pipeline %q, want %q", len(runs), pipeline, test.pipeline)
@@ -202,8 +203,8 @@ func TestADeliveryKnowsItsImage(t *testing.T) {
 	must(t, c.tekton.TektonV1().PipelineRuns("team").Delete(t.Context(), c.runs(t)[0].Name, metav1.DeleteOptions{}))
 	must(t, c.build(t, dir, nil).err)
 	runs := c.runs(t)
-	if len(runs) != 2 || pipelinerun.Pipeline(&runs[1]) != manifests.DeliverPipelineName || parameter(&runs[1], "digest").StringVal != digest {
-		t.Errorf("of %d runs the last is of %s: want the image to be delivered, not built", len(runs), pipelinerun.Pipeline(&runs[len(runs)-1]))
+	if len(runs) != 2 || pipelinerun.Parse(&runs[1]).Pipeline != manifests.DeliverPipelineName || parameter(&runs[1], "digest").StringVal != digest {
+		t.Errorf("of %d runs the last is of %s: want the image to be delivered, not built", len(runs), pipelinerun.Parse(&runs[len(runs)-1]).Pipeline)
 	}
 }
 
@@ -211,7 +212,7 @@ func TestBuildWithoutDelivery(t *testing.T) {
 	c := newCluster(t)
 	must(t, c.build(t, shopFolder(t), func(f *Flags) { f.NoDeploy = true }).err)
 	run := &c.runs(t)[0]
-	if pipelinerun.Delivers(run) {
+	if pipelinerun.Parse(run).Deploys {
 		t.Error("the run delivers")
 	}
 	if _, err := c.kube.CoreV1().Secrets("team").Get(t.Context(), run.Name+"-manifests", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
@@ -224,13 +225,13 @@ func TestBuildOfARepository(t *testing.T) {
 		git := func(f *Flags) { f.Git, f.Revision, f.Path = "https://git.example.com/team/shop.git", revision, "api" }
 		c, _ := built(t, "", git, false)
 		first := &c.runs(t)[0]
-		if pipelinerun.Pipeline(first) != manifests.GitPipelineName || parameter(first, "path").StringVal != "api" || parameter(first, "revision").StringVal != revision {
-			t.Errorf("%s: the run is of %s, with %+v", revision, pipelinerun.Pipeline(first), first.Spec.Params)
+		if pipelinerun.Parse(first).Pipeline != manifests.GitPipelineName || parameter(first, "path").StringVal != "api" || parameter(first, "revision").StringVal != revision {
+			t.Errorf("%s: the run is of %s, with %+v", revision, pipelinerun.Parse(first).Pipeline, first.Spec.Params)
 		}
 		got := c.build(t, "", git)
 		must(t, got.err)
-		if runs := c.runs(t); len(runs) != 2 || pipelinerun.Pipeline(&runs[1]) != again {
-			t.Errorf("%s: the second of %d runs is of %s, want %s", revision, len(runs), pipelinerun.Pipeline(&runs[len(runs)-1]), again)
+		if runs := c.runs(t); len(runs) != 2 || pipelinerun.Parse(&runs[1]).Pipeline != again {
+			t.Errorf("%s: the second of %d runs is of %s, want %s", revision, len(runs), pipelinerun.Parse(&runs[len(runs)-1]).Pipeline, again)
 		}
 		if begun := got.begun(); len(begun) > 0 || slices.Contains(got.planned(), event.Pack) {
 			t.Errorf("%s: stages are %v, planned %v: there is nothing to pack", revision, begun, got.planned())
@@ -409,7 +410,7 @@ func TestRerun(t *testing.T) {
 				_, source, _ := strings.Cut(c.runs(t)[0].Annotations[manifests.AnnotationSource], "@")
 				remove(t, c, "team/shop/source", source)
 			},
-			want: ErrSourceGone,
+			want: build.ErrSourceGone,
 		},
 		"a delivery": {
 			change: deliverOnly,
@@ -420,7 +421,7 @@ func TestRerun(t *testing.T) {
 				deliverOnly(t, c, digest)
 				remove(t, c, "team/shop", digest)
 			},
-			want: ErrSourceGone,
+			want: build.ErrSourceGone,
 		},
 		"none of that name": {
 			name: "absent",
@@ -454,8 +455,8 @@ func TestRerun(t *testing.T) {
 			}
 			must(t, err)
 			run := runs[len(runs)-1]
-			if len(runs) != len(before)+1 || out.String() != run.Name+"\n" || pipelinerun.Pipeline(&run) != pipelinerun.Pipeline(&old) ||
-				parameter(&run, "source").StringVal != parameter(&old, "source").StringVal || pipelinerun.DeliverySequence(&run) != pipelinerun.Sequence(&run) {
+			if len(runs) != len(before)+1 || out.String() != run.Name+"\n" || pipelinerun.Parse(&run).Pipeline != pipelinerun.Parse(&old).Pipeline ||
+				parameter(&run, "source").StringVal != parameter(&old, "source").StringVal || pipelinerun.Parse(&run).Sequence != pipelinerun.Sequence(&run) {
 				t.Errorf("output is %q, the run is %+v", out, run)
 			}
 			if sent := c.stored(); len(sent) != 0 {
@@ -468,7 +469,9 @@ func TestRerun(t *testing.T) {
 // deliverOnly adds a run that delivers the image.
 func deliverOnly(t *testing.T, c *cluster, digest string) {
 	t.Helper()
-	run := pipelinerun.New(pipelinerun.Spec{App: testApp, Namespace: "team", Name: "shop-again", Digest: digest, NodeRepository: testNode})
+	run := pipelinerun.New(pipelinerun.Deploy{
+		Meta: pipelinerun.Meta{App: testApp, Namespace: "team", Name: "shop-again", NodeRepository: testNode}, Digest: digest,
+	})
 	_, err := pipelinerun.Start(t.Context(), pipelinerun.Clients{Tekton: c.tekton, Kube: c.kube}, run)
 	must(t, err)
 }

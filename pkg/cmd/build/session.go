@@ -1,8 +1,6 @@
 package build
 
 import (
-	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,23 +8,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display/buildview"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
 
 const (
@@ -118,179 +104,4 @@ func (f *watchFlags) toSession(streams genericiooptions.IOStreams) (session, err
 		return s, option.Usagef("--keep %d is negative", f.Keep)
 	}
 	return s, durations(f.Timeout, f.WaitTimeout)
-}
-
-// begun is a run that has been started, or an image that needs none.
-type begun struct {
-	app string
-	// run is nil when there is nothing to wait for.
-	run *tektonv1.PipelineRun
-	// delivers says that the app is delivered, or was already.
-	delivers bool
-	// before is what the cluster ran of the app.
-	before release.Deployed
-	// result is what is known of the end: the image, when there is no run.
-	result   event.Result
-	config   *manifests.Config
-	registry *registry.Client
-}
-
-// show shows a run from its beginnings to its end: start takes it to the cluster.
-func (s *session) show(ctx context.Context, app string, start func(*track.Tracker) (*begun, error)) error {
-	shown, err := buildview.New(s.mode, s.streams.Out, s.streams.ErrOut)
-	if err != nil {
-		return err
-	}
-	// Again at the end for its error; twice does no harm.
-	defer shown.Close() //nolint:errcheck // the first one counts
-	tracker := track.NewTracker(app, s.clients.Namespace, shown.Show)
-	b, err := start(tracker)
-	if b != nil && b.registry != nil {
-		defer b.registry.Close()
-	}
-	if err == nil && s.detach && b.run != nil {
-		s.tidy(ctx, tracker, b)
-		return s.leave(shown, b)
-	}
-	result := event.Result{}
-	if err == nil {
-		result, err = s.watch(ctx, tracker, b)
-		if writing := s.writeJUnit(tracker, b); err == nil {
-			err = writing
-		}
-		s.tidy(ctx, tracker, b)
-	}
-	err = tracker.Finish(ctx, result, err)
-	if closing := shown.Close(); err == nil {
-		err = closing
-	}
-	return err
-}
-
-// writeJUnit keeps the results of the tests, red ones too.
-func (s *session) writeJUnit(tracker *track.Tracker, b *begun) error {
-	results := tracker.JUnit()
-	switch {
-	case s.junit == "":
-		return nil
-	case b.run == nil || !pipelinerun.Tests(b.run):
-		tracker.Notice("Nothing was tested, as nothing has changed since the tests passed: " + s.junit + " is not written")
-		return nil
-	case len(results) == 0:
-		tracker.Warn("the tests wrote no results as JUnit's XML: " + s.junit + " is not written")
-		return nil
-	}
-	if err := os.WriteFile(s.junit, results, 0o644); err != nil { //nolint:gosec // for whoever reads reports
-		return fmt.Errorf("--junit: %w", err)
-	}
-	if _, err := junit.Parse(results); err != nil {
-		tracker.Warn("what is in " + s.junit + " is not JUnit's XML, or was cut off: " + err.Error())
-	}
-	return nil
-}
-
-// leave prints what the run of b can be found by.
-func (s *session) leave(shown buildview.View, b *begun) error {
-	if err := shown.Close(); err != nil || s.mode == buildview.JSON {
-		return err
-	}
-	fmt.Fprintf(s.streams.ErrOut, "It goes on in the cluster: %s\n", display.QuoteCommand("kubectl", "pyflow", "logs", b.run.Name, "-f"))
-	_, err := fmt.Fprintln(s.streams.Out, b.run.Name)
-	return err
-}
-
-// tidy deletes old runs. What the next build can do as well is no reason for this one
-// to fail.
-func (s *session) tidy(ctx context.Context, tracker *track.Tracker, b *begun) {
-	if b.run == nil || s.keep == 0 || ctx.Err() != nil {
-		return
-	}
-	_, err := pipelinerun.Prune(ctx, pipelinerun.Clients{Tekton: s.clients.Tekton, Kube: s.clients.Kube}, s.clients.Namespace, b.app, s.keep)
-	if err != nil && ctx.Err() == nil {
-		tracker.Warn("old runs stay: " + err.Error())
-	}
-}
-
-// watch takes a run to its end, and adds what there is to say of it then.
-func (s *session) watch(ctx context.Context, tracker *track.Tracker, b *begun) (event.Result, error) {
-	result, repository := b.result, b.config.Registry.NodeRepository(s.clients.Namespace, b.app)
-	if b.run != nil {
-		outcome, err := tracker.Run(ctx, track.Clients{Tekton: s.clients.Tekton, Kube: s.clients.Kube}, track.Target{
-			Run: b.run, App: b.app, Repository: repository, Timeout: s.timeout, WaitTimeout: s.waitTimeout,
-		})
-		if result.Digest == "" {
-			result.Digest = outcome.Digest
-		}
-		if outcome.Commit != "" {
-			result.Commit = outcome.Commit
-		}
-		if err != nil {
-			return s.describe(result, repository), err
-		}
-	}
-	result = s.describe(result, repository)
-	return result, s.measure(ctx, b, &result)
-}
-
-// describe adds the image to a result with a digest.
-func (s *session) describe(result event.Result, repository string) event.Result {
-	if result.Digest != "" {
-		result.Image = repository + "@" + result.Digest
-	}
-	return result
-}
-
-// measure adds sizes and the address.
-func (s *session) measure(ctx context.Context, b *begun, result *event.Result) error {
-	path := b.config.Registry.Path(s.clients.Namespace, b.app)
-	size := func(digest string) int64 {
-		if digest == "" || b.registry == nil {
-			return 0
-		}
-		manifest, err := b.registry.Manifest(ctx, path, digest)
-		if err != nil {
-			return 0 // an older one may be gone
-		}
-		var total int64
-		for _, blob := range manifest.Blobs() {
-			total += blob.Size
-		}
-		return total
-	}
-	result.SizeBytes = size(result.Digest)
-	if b.before.Digest != result.Digest {
-		result.PreviousSizeBytes = size(b.before.Digest)
-	}
-	if !b.delivers {
-		return nil
-	}
-	var err error
-	result.URL, err = status.AppURL(ctx, s.clients.Kube, s.clients.Namespace, b.app)
-	return err
-}
-
-// connect makes a client of the registry for the namespace.
-func (s *session) connect(ctx context.Context, config *manifests.Config) (*registry.Client, string, error) {
-	user, ca, err := platform.Login(ctx, s.clients.Kube, s.clients.Namespace, config.Registry.Host)
-	if err != nil {
-		return nil, "", err
-	}
-	client, err := platform.Registry(s.clients, config.Registry, user, ca)
-	return client, user.Password, err
-}
-
-// rights are what every run needs.
-func (s *session) rights() []access.Permission {
-	namespace := s.clients.Namespace
-	return []access.Permission{
-		{Verb: "get", Resource: "secrets", Namespace: namespace, Name: manifests.RegistrySecret},
-		{Verb: "create", Resource: "secrets", Namespace: namespace},
-		{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
-		{Verb: "patch", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
-		{Verb: "watch", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
-		{Verb: "watch", Group: "tekton.dev", Resource: "taskruns", Namespace: namespace},
-		{Verb: "watch", Resource: "pods", Namespace: namespace},
-		{Verb: "get", Resource: "pods", Subresource: "log", Namespace: namespace},
-		{Verb: "watch", Group: "apps", Resource: "deployments", Namespace: namespace},
-	}
 }

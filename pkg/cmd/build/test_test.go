@@ -6,14 +6,13 @@ import (
 	"strings"
 	"testing"
 
-	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
 func TestTestFlagsThatAreRefused(t *testing.T) {
@@ -39,27 +38,27 @@ func TestTestFlagsThatAreRefused(t *testing.T) {
 }
 
 func TestWriteJUnit(t *testing.T) {
-	run := pipelinerun.New(pipelinerun.Spec{App: "shop", Test: &pipelinerun.Test{Command: []string{"pytest"}}})
+	existing := func(test *pipelinerun.Test) *build.Run {
+		return build.Existing(pipelinerun.New(pipelinerun.Build{Meta: pipelinerun.Meta{App: "shop"}, Engine: installed.Engine(), Test: test}))
+	}
+	pytest := &pipelinerun.Test{Command: []string{"pytest"}}
 	for name, test := range map[string]struct {
-		run     *tektonv1.PipelineRun
-		results []string
+		run     *build.Run
+		results string
 		written string
 		says    string
 	}{
-		"whole":          {run, []string{"<testsuite>", "</testsuite>"}, "<testsuite>\n</testsuite>\n", ""},
-		"cut off":        {run, []string{"<testsuite>"}, "<testsuite>\n", "r.xml is not JUnit's XML, or was cut off"},
-		"none":           {run, nil, "", "wrote no results"},
-		"nothing to do":  {nil, nil, "", "Nothing was tested"},
-		"nothing tested": {pipelinerun.New(pipelinerun.Spec{App: "shop"}), nil, "", "Nothing was tested"},
+		"whole":          {existing(pytest), "<testsuite>\n</testsuite>\n", "<testsuite>\n</testsuite>\n", ""},
+		"cut off":        {existing(pytest), "<testsuite>\n", "<testsuite>\n", "r.xml is not JUnit XML, or is cut off"},
+		"none":           {existing(pytest), "", "", "wrote no JUnit XML"},
+		"nothing to do":  {&build.Run{}, "", "", "Nothing was tested"},
+		"nothing tested": {existing(nil), "", "", "Nothing was tested"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			said := ""
-			tracker := track.NewTracker("shop", "team", func(e event.Event) { said += e.Message })
-			for _, line := range test.results {
-				tracker.Observe(follow.Event{Kind: follow.Log, Task: manifests.TestTask, Step: pipelinerun.ReportStep, Text: line})
-			}
+			recorder := track.NewRecorder("shop", "team", func(e event.Event) { said += e.Message })
 			s := session{junit: filepath.Join(t.TempDir(), "r.xml")}
-			must(t, s.writeJUnit(tracker, &begun{run: test.run}))
+			must(t, s.writeJUnit(recorder, test.run, []byte(test.results)))
 			written, err := os.ReadFile(s.junit)
 			if string(written) != test.written || (err == nil) != (test.written != "") || !strings.Contains(said, test.says) || test.says == "" && said != "" {
 				t.Errorf("written is %q, %v, said %q", written, err, said)

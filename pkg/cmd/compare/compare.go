@@ -18,6 +18,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/compare"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
@@ -25,7 +26,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
@@ -258,8 +258,8 @@ func (f *Flags) candidates(o *Options, dir string) error {
 	return nil
 }
 
-// rights are what measuring takes.
-func rights(namespace string) []access.Permission {
+// permissions returns what a comparison needs.
+func permissions(namespace string) []access.Permission {
 	return []access.Permission{
 		{Verb: "get", Resource: "secrets", Namespace: namespace, Name: manifests.RegistrySecret},
 		{Verb: "get", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
@@ -278,32 +278,21 @@ func rights(namespace string) []access.Permission {
 // Run measures and prints. Variants that fail have what was measured of them in the
 // table, and are the error at the end.
 func (o *Options) Run(ctx context.Context) error {
-	config, err := platform.Config(ctx, o.Clients.Kube)
-	if err != nil {
-		return err
-	}
 	namespace := o.Clients.Namespace
-	if err := access.Check(ctx, o.Clients.Kube, append(rights(namespace), platform.RegistryPermissions(config.Registry)...)); err != nil {
-		return err
-	}
-	user, ca, err := platform.Login(ctx, o.Clients.Kube, namespace, config.Registry.Host)
+	env, err := build.Connect(ctx, o.Clients, permissions(namespace))
 	if err != nil {
 		return err
 	}
-	client, err := platform.Registry(o.Clients, config.Registry, user, ca)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
+	defer env.Close()
 	steps := display.NewSteps(o.Streams.ErrOut)
 	wait := func(text string) { steps.Print("waiting: " + text) }
-	if err := client.Await(ctx, func(err error) {
-		wait(fmt.Sprintf("the registry is being restarted or cleaned up: %v; see: kubectl pyflow status", err))
+	if err := env.Registry.Await(ctx, func(err error) {
+		wait(fmt.Sprintf("the registry is restarting or being cleaned up: %v; see: kubectl pyflow status", err))
 	}); err != nil {
 		return err
 	}
 	bench := &compare.Bench{
-		Tekton: o.Clients.Tekton, Kube: o.Clients.Kube, Registry: client, Config: config,
+		Tekton: o.Clients.Tekton, Kube: o.Clients.Kube, Registry: env.Registry, Config: env.Config, Env: env,
 		Namespace: namespace, App: o.App, Dir: o.Dir, Changed: o.Changed, ID: rand.String(5),
 		Timeout: o.Timeout, WaitTimeout: o.WaitTimeout, Limit: o.StartTimeout,
 		Tell: steps.Start, Wait: wait,

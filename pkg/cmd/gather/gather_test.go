@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/kubernetes/scheme"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/supportbundle"
@@ -32,7 +33,7 @@ import (
 func testOptions(t *testing.T, namespace, target string) (o *Options, out, errOut func() string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
-	run := pipelinerun.New(pipelinerun.Spec{App: "web", Namespace: "demo", Name: "web-1"})
+	run := pipelinerun.New(pipelinerun.Build{Meta: pipelinerun.Meta{App: "web", Namespace: "demo", Name: "web-1"}, Engine: installed.Engine()})
 	both := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{scheme.AddToScheme, tektonv1.AddToScheme} {
 		if err := add(both); err != nil {

@@ -221,9 +221,10 @@ func (o *inspectOptions) dockerfile(ctx context.Context, app, digest string) (*d
 		return nil, "", err
 	}
 	// One that was built parses; an annotation that somebody has changed need not.
-	parsed, err := dockerfile.Parse(pipelinerun.DockerfilePath(newest), []byte(newest.Annotations[manifests.AnnotationDockerfile]))
+	info := pipelinerun.Parse(newest)
+	parsed, err := dockerfile.Parse(info.Dockerfile, []byte(info.DockerfileText))
 	if err != nil {
 		return nil, "", nil //nolint:nilerr // see above
 	}
-	return parsed, pipelinerun.TargetStage(newest), nil
+	return parsed, info.Target, nil
 }

@@ -1,4 +1,4 @@
-// Package logs is the verb that shows what the steps of a run have written.
+// Package logs is the verb that prints the log of a run.
 package logs
 
 import (
@@ -17,18 +17,21 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
 
-// ErrGone says that the pods of a run are gone, and their logs with them.
-var ErrGone = errors.New("its pods are gone, and their logs with them")
+// ErrLogsGone reports that the pods of a run are deleted, and their logs with them.
+var ErrLogsGone = errors.New("its pods are deleted, and their logs with them")
 
 // Flags are what the command line says.
 type Flags struct {
@@ -132,118 +135,138 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 	return o, nil
 }
 
-// Run shows the log. With Follow it returns when the run has ended, and why when
-// that was no success.
+// Run prints the log. With Follow it returns when the run has ended and, if the run was
+// running, when the app has rolled out: with the reason if that was no success.
 func (o *Options) Run(ctx context.Context) error {
-	run, err := pipelinerun.Find(ctx, o.Clients.Tekton, o.Namespace, o.Target)
+	object, err := pipelinerun.Find(ctx, o.Clients.Tekton, o.Namespace, o.Target)
 	if err != nil {
 		return err
 	}
-	printer := newPrinter(o, run)
+	run := build.Existing(object)
+	printer := newPrinter(o)
 	if o.JUnit {
 		return o.results(ctx, run, printer)
 	}
 	if o.Tail >= 0 {
-		// What is there is counted first: following tells it again, in the same
-		// order, and all but the last lines of it are left out then.
-		counter := newPrinter(o, run)
+		// The lines so far are counted first: following repeats them in the same
+		// order, and all but the last of them are skipped then.
+		counter := newPrinter(o)
 		counter.out, counter.errOut = io.Discard, io.Discard
-		if _, err := o.show(ctx, run, follow.Past, counter); err != nil {
+		if _, err := o.replay(ctx, run, counter); err != nil {
 			return err
 		}
 		printer.skip = max(0, counter.lines-o.Tail)
 	}
-	if !o.Follow {
-		end, err := o.show(ctx, run, follow.Past, printer)
-		if err != nil || printer.lines > 0 {
-			return err
-		}
-		return o.nothing(ctx, end, printer)
+	if o.Follow {
+		return o.follow(ctx, run, printer)
 	}
-	end, err := o.show(ctx, run, toItsEnd, printer)
-	if err != nil {
-		return err
+	result, err := o.replay(ctx, run, printer)
+	if err == nil && printer.lines == 0 {
+		err = o.nothing(ctx, result.Object, printer)
 	}
-	return printer.tracker.Verdict(end)
+	if err == nil {
+		o.pointToApp(ctx, run)
+	}
+	return err
 }
 
-// results prints those of the tests of run.
-func (o *Options) results(ctx context.Context, run *tektonv1.PipelineRun, printer *printer) error {
-	if !pipelinerun.Tests(run) {
-		return fmt.Errorf("run %s tests nothing", run.Name)
+// replay prints what a run has written so far.
+func (o *Options) replay(ctx context.Context, run *build.Run, printer *printer) (build.Result, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	result, err := build.Replay(ctx, o.Clients, run, o.recorder(run, printer, stop))
+	if printer.broken != nil {
+		err = printer.broken
+	}
+	return result, err
+}
+
+// follow prints what a run writes until it has ended. It never cancels the run.
+func (o *Options) follow(ctx context.Context, run *build.Run, printer *printer) error {
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	recorder := o.recorder(run, printer, stop)
+	result, err := build.Watch(following, o.Clients, run, recorder, build.WatchOptions{
+		// The rollout of a run that ended before may be that of a later run.
+		NoRollout: run.Object.IsDone() || o.Stage != "" && o.Stage != event.Rollout,
+	})
+	if printer.broken != nil {
+		return printer.broken
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return recorder.Finish(ctx, result.Result, err)
+}
+
+// recorder passes the events of a run to printer. It stops when the reader of standard
+// output has gone: the rest is not fetched.
+func (o *Options) recorder(run *build.Run, printer *printer, stop func()) *track.Recorder {
+	return track.NewRecorder(run.App(), o.Namespace, func(e event.Event) {
+		printer.show(e)
+		if printer.broken != nil {
+			stop()
+		}
+	})
+}
+
+// results prints the test results of run.
+func (o *Options) results(ctx context.Context, run *build.Run, printer *printer) error {
+	name := run.Object.Name
+	if !run.Tests() {
+		return fmt.Errorf("run %s tests nothing", name)
 	}
 	printer.out, printer.errOut = io.Discard, io.Discard
-	end, err := o.show(ctx, run, follow.Past, printer)
+	result, err := o.replay(ctx, run, printer)
 	if err != nil {
 		return err
 	}
-	results := printer.tracker.JUnit()
-	if len(results) > 0 {
-		if _, err := o.Streams.Out.Write(results); err != nil {
+	if len(result.JUnit) > 0 {
+		if _, err := o.Streams.Out.Write(result.JUnit); err != nil {
 			return fmt.Errorf("print the results: %w", err)
 		}
-		if _, err := junit.Parse(results); err != nil {
-			fmt.Fprintf(o.Streams.ErrOut, "warning: this is not JUnit's XML, or was cut off: %v\n", err)
+		if _, err := junit.Parse(result.JUnit); err != nil {
+			fmt.Fprintf(o.Streams.ErrOut, "warning: the results are not JUnit XML, or are cut off: %v\n", err)
 		}
 		return nil
 	}
 	if printer.lines+printer.others == 0 {
-		if err := o.nothing(ctx, end, printer); err != nil {
+		if err := o.nothing(ctx, result.Object, printer); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("run %s has no results of tests as JUnit's XML", run.Name)
+	return fmt.Errorf("run %s has no test results as JUnit XML", name)
 }
 
-// toItsEnd is follow.Run as a source.
-func toItsEnd(ctx context.Context, clients follow.Clients, namespace, name string) (<-chan follow.Event, error) {
-	return follow.Run(ctx, clients, namespace, name)
-}
-
-// source is toItsEnd or follow.Past.
-type source func(ctx context.Context, clients follow.Clients, namespace, name string) (<-chan follow.Event, error)
-
-// show hands the events to printer, and returns the run as it is at last.
-func (o *Options) show(ctx context.Context, run *tektonv1.PipelineRun, source source, printer *printer) (*tektonv1.PipelineRun, error) {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	events, err := source(ctx, o.Clients, run.Namespace, run.Name)
+// pointToApp prints how to see the log of the app itself, which a person who names an
+// app may expect, if the cluster runs the app.
+func (o *Options) pointToApp(ctx context.Context, run *build.Run) {
+	if o.Target == "" || o.Target != run.App() {
+		return
+	}
+	current, err := release.Current(ctx, o.Clients.Kube, o.Namespace, run.App(), run.Repository())
 	if err != nil {
-		return nil, err
+		return // a hint is not worth an error
 	}
-	end := follow.Event{Run: run}
-	var broken error
-	for e := range events {
-		end = e
-		if broken != nil {
-			continue
-		}
-		if broken = printer.show(e); broken != nil {
-			// Who reads has gone: the rest is not fetched.
-			stop()
+	for _, workload := range current.Workloads {
+		if workload.Built {
+			fmt.Fprintf(o.Streams.ErrOut, "This is the log of build %s. For the log of the app: %s\n", run.Object.Name,
+				display.QuoteCommand("kubectl", "logs", "--namespace", o.Namespace, strings.ToLower(workload.Kind)+"/"+workload.Name))
+			return
 		}
 	}
-	switch {
-	case broken != nil:
-		return nil, fmt.Errorf("print the log: %w", broken)
-	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
-	case end.Err != nil:
-		return nil, fmt.Errorf("follow run %s: %w", run.Name, end.Err)
-	}
-	return end.Run, nil
 }
 
-// nothing says why a run has no line to show.
+// nothing reports why a run has no line to print.
 func (o *Options) nothing(ctx context.Context, run *tektonv1.PipelineRun, printer *printer) error {
 	outcome := pipelinerun.Verdict(run)
 	switch {
 	case printer.others > 0:
 		if o.Stage == "" {
-			fmt.Fprintf(o.Streams.ErrOut, "run %s has written nothing yet but what the build engine says about its own work: --all shows it\n", run.Name)
+			fmt.Fprintf(o.Streams.ErrOut, "run %s has written nothing yet, except about the work of the build engine: --all prints it\n", run.Name)
 			return nil
 		}
-		fmt.Fprintf(o.Streams.ErrOut, "run %s has no lines to show of stage %s; with what the build engine says about its own work: --all\n", run.Name, o.Stage)
+		fmt.Fprintf(o.Streams.ErrOut, "run %s has no lines of stage %s; --all also prints the lines about the work of the build engine\n", run.Name, o.Stage)
 		return nil
 	case !outcome.Done:
 		fmt.Fprintf(o.Streams.ErrOut, "run %s has written nothing yet; to wait for it: %s\n", run.Name, display.QuoteCommand("kubectl", "pyflow", "logs", run.Name, "-f"))
@@ -255,7 +278,7 @@ func (o *Options) nothing(ctx context.Context, run *tektonv1.PipelineRun, printe
 		LabelSelector: labels.Set{pipeline.PipelineRunLabelKey: run.Name}.String(), Limit: 1,
 	})
 	if err == nil && len(pods.Items) == 0 {
-		return fmt.Errorf("log of run %s: %w", run.Name, ErrGone)
+		return fmt.Errorf("log of run %s: %w", run.Name, ErrLogsGone)
 	}
 	fmt.Fprintf(o.Streams.ErrOut, "run %s has written nothing\n", run.Name)
 	return nil

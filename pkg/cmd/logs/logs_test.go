@@ -18,6 +18,8 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	"knative.dev/pkg/apis"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
@@ -37,13 +39,20 @@ func (s stored) Open(_ context.Context, _, pod string, options *corev1.PodLogOpt
 	return io.NopCloser(strings.NewReader(text.String())), nil
 }
 
-func kaniko(level, message string) string {
+func engineLine(level, message string) string {
 	return fmt.Sprintf("time=\"2026-03-01T12:00:00Z\" level=%s msg=%q", level, message)
+}
+
+func testBuild(app, name string, test *pipelinerun.Test) pipelinerun.Build {
+	return pipelinerun.Build{
+		Meta:   pipelinerun.Meta{App: app, Namespace: "demo", Name: name},
+		Engine: installed.Engine(), Params: engine.Params{Repository: "registry/" + app}, Test: test,
+	}
 }
 
 // testRun is a run of two tasks that has ended.
 func testRun(name string, exitCode int32) (objects stored, run *tektonv1.PipelineRun, taskRuns []*tektonv1.TaskRun, pods []*corev1.Pod) {
-	run = pipelinerun.New(pipelinerun.Spec{App: "web", Namespace: "demo", Name: name})
+	run = pipelinerun.New(testBuild("web", name, nil))
 	run.UID = "uid"
 	status, reason := corev1.ConditionTrue, "Succeeded"
 	if exitCode != 0 {
@@ -84,12 +93,12 @@ func testRun(name string, exitCode int32) (objects stored, run *tektonv1.Pipelin
 	}
 	objects[name+"-build-pod/step-fetch"] = []string{"fetched"}
 	objects[name+"-build-pod/step-build"] = []string{
-		kaniko("info", "RUN echo"), "from the RUN", kaniko("info", "Taking snapshot of files..."), kaniko("warning", "old"),
-		kaniko("info", "Pushing image to registry/web/cache:0123"), kaniko("info", "CMD x"),
-		kaniko("info", "Pushing image to registry/web:x"), kaniko("warning", "slow push"),
+		engineLine("info", "RUN echo"), "from the RUN", engineLine("info", "Taking snapshot of files..."), engineLine("warning", "old"),
+		engineLine("info", "Pushing image to registry/web/cache:0123"), engineLine("info", "CMD x"),
+		engineLine("info", "Pushing image to registry/web:x"), engineLine("warning", "slow push"),
 	}
-	// Only Kaniko writes in this form of its own.
-	objects[name+"-deploy-pod/step-apply"] = []string{kaniko("info", "Taking snapshot"), "deployment.apps/web serverside-applied", ""}
+	// Only the engine writes in this form of its own.
+	objects[name+"-deploy-pod/step-apply"] = []string{engineLine("info", "Taking snapshot"), "deployment.apps/web serverside-applied", ""}
 	return objects, run, taskRuns, pods
 }
 
@@ -121,7 +130,7 @@ func testOptions(t *testing.T, exitCode int32, podsGone bool) (o *Options, out, 
 
 func TestRun(t *testing.T) {
 	everything := "[fetch] fetched\n[build] RUN echo\n[build] from the RUN\n[build] old\n[build] CMD x\n[build] slow push\n" +
-		"[apply] " + kaniko("info", "Taking snapshot") + "\n[apply] deployment.apps/web serverside-applied\n[apply]\n"
+		"[apply] " + engineLine("info", "Taking snapshot") + "\n[apply] deployment.apps/web serverside-applied\n[apply]\n"
 	for name, test := range map[string]struct {
 		change func(*Options)
 		want   string
@@ -132,9 +141,9 @@ func TestRun(t *testing.T) {
 		"fetch":      {func(o *Options) { o.Stage = event.Fetch }, "[fetch] fetched\n"},
 		"build":      {func(o *Options) { o.Stage = event.Build }, "RUN echo\nfrom the RUN\nold\nCMD x\n"},
 		"push":       {func(o *Options) { o.Stage = event.Push }, "slow push\n"},
-		"all of push": {func(o *Options) { o.Stage, o.All = event.Push, true }, kaniko("info", "Pushing image to registry/web:x") + "\n" +
-			kaniko("warning", "slow push") + "\n"},
-		"deliver":         {func(o *Options) { o.Stage = event.Deploy }, "[apply] " + kaniko("info", "Taking snapshot") + "\n[apply] deployment.apps/web serverside-applied\n[apply]\n"},
+		"all of push": {func(o *Options) { o.Stage, o.All = event.Push, true }, engineLine("info", "Pushing image to registry/web:x") + "\n" +
+			engineLine("warning", "slow push") + "\n"},
+		"deliver":         {func(o *Options) { o.Stage = event.Deploy }, "[apply] " + engineLine("info", "Taking snapshot") + "\n[apply] deployment.apps/web serverside-applied\n[apply]\n"},
 		"tail":            {func(o *Options) { o.Tail = 2 }, "[apply] deployment.apps/web serverside-applied\n[apply]\n"},
 		"tail of a stage": {func(o *Options) { o.Tail, o.Stage = 1, event.Build }, "CMD x\n"},
 		"no line":         {func(o *Options) { o.Tail = 0 }, ""},
@@ -202,11 +211,11 @@ func TestJUnit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run.Spec.Params = pipelinerun.New(pipelinerun.Spec{App: "web", Namespace: "demo", Name: "web-1", Test: &pipelinerun.Test{Command: []string{"pytest"}}}).Spec.Params
+	run.Spec.Params = pipelinerun.New(testBuild("web", "web-1", &pipelinerun.Test{Command: []string{"pytest"}})).Spec.Params
 	if _, err := o.Clients.Tekton.TektonV1().PipelineRuns("demo").Update(t.Context(), run, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := o.Run(t.Context()); err == nil || err.Error() != "run web-1 has no results of tests as JUnit's XML" {
+	if err := o.Run(t.Context()); err == nil || err.Error() != "run web-1 has no test results as JUnit XML" {
 		t.Errorf("without results: %v", err)
 	}
 	task, err := o.Clients.Tekton.TektonV1().TaskRuns("demo").Get(t.Context(), "web-1-deploy", metav1.GetOptions{})
@@ -236,7 +245,7 @@ func TestJUnit(t *testing.T) {
 		t.Errorf("of results that are whole it says %q", said)
 	}
 	logs["web-1-deploy-pod/step-report"] = []string{"<testsuite><testcase"}
-	if err := o.Run(t.Context()); err != nil || !strings.Contains(errOut(), "warning: this is not JUnit's XML, or was cut off") {
+	if err := o.Run(t.Context()); err != nil || !strings.Contains(errOut(), "warning: the results are not JUnit XML, or are cut off") {
 		t.Errorf("of results that are cut off it says %q, %v", errOut(), err)
 	}
 	o.JUnit = false
@@ -248,17 +257,17 @@ func TestJUnit(t *testing.T) {
 
 func TestNothingToShow(t *testing.T) {
 	o, out, _ := testOptions(t, 0, true)
-	if err := o.Run(t.Context()); !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), "web-1") || out() != "" {
+	if err := o.Run(t.Context()); !errors.Is(err, ErrLogsGone) || !strings.Contains(err.Error(), "web-1") || out() != "" {
 		t.Errorf("pods are gone: %v, %q", err, out())
 	}
 
 	o, _, errOut := testOptions(t, 3, false)
 	o.Stage = event.Deploy
-	if err := o.Run(t.Context()); err != nil || !strings.Contains(errOut(), "run web-1 has no lines to show of stage deliver") {
+	if err := o.Run(t.Context()); err != nil || !strings.Contains(errOut(), "run web-1 has no lines of stage deliver") {
 		t.Errorf("a stage that never was: %v, %q", err, errOut())
 	}
 
-	run := pipelinerun.New(pipelinerun.Spec{App: "api", Namespace: "demo", Name: "api-1"})
+	run := pipelinerun.New(testBuild("api", "api-1", nil))
 	o.Clients.Tekton = tektonfake.NewSimpleClientset(run)
 	o.Target, o.Stage = "api", ""
 	if err := o.Run(t.Context()); err != nil || !strings.Contains(errOut(), "run api-1 has written nothing yet; to wait for it: kubectl pyflow logs api-1 -f\n") {
@@ -297,11 +306,9 @@ func TestRunEndsWithItsReader(t *testing.T) {
 func TestColor(t *testing.T) {
 	var out strings.Builder
 	streams, _, _, _ := genericiooptions.NewTestIOStreams()
-	p := newPrinter(&Options{Streams: streams}, &tektonv1.PipelineRun{})
+	p := newPrinter(&Options{Streams: streams})
 	p.out, p.color = &out, true
-	if err := p.show(follow.Event{Kind: follow.Log, Task: manifests.DeployTask, Step: "apply", Text: "done"}); err != nil {
-		t.Fatal(err)
-	}
+	p.show(event.Event{Type: event.Log, Phase: event.Deploy, Source: "apply", Message: "done"})
 	if got := out.String(); got != "\x1b[96m[apply]\x1b[m done\n" {
 		t.Errorf("got %q", got)
 	}

@@ -23,6 +23,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 	"knative.dev/pkg/apis"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
@@ -36,7 +37,7 @@ var testNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // testRuns has every kind of row.
 func testRuns() []runtime.Object {
 	run := func(namespace, app, name string, ago time.Duration, status corev1.ConditionStatus, reason string, change func(*tektonv1.PipelineRun)) *tektonv1.PipelineRun {
-		run := pipelinerun.New(pipelinerun.Spec{App: app, Namespace: namespace, Name: name})
+		run := pipelinerun.New(pipelinerun.Build{Meta: pipelinerun.Meta{App: app, Namespace: namespace, Name: name}, Engine: installed.Engine()})
 		created := metav1.NewTime(testNow.Add(-ago))
 		run.CreationTimestamp, run.Status.StartTime = created, &created
 		if status != corev1.ConditionUnknown {

@@ -91,13 +91,13 @@ func (c *collector) runs(ctx context.Context) ([]Run, error) {
 
 // newRun is pure.
 func newRun(object *tektonv1.PipelineRun, now time.Time) Run {
-	verdict := pipelinerun.Verdict(object)
+	verdict, info := pipelinerun.Verdict(object), pipelinerun.Parse(object)
 	run := Run{
 		Name: object.Name, Namespace: object.Namespace, App: object.Labels[manifests.LabelApp],
 		State: RunRunning, Reason: verdict.Reason, Message: display.OneLine(verdict.Message),
 		Started: object.CreationTimestamp, Digest: verdict.Digest,
-		Commit: pipelinerun.Commit(object), Dirty: object.Annotations[manifests.AnnotationDirty] == "true",
-		Pipeline: pipelinerun.Pipeline(object),
+		Commit: verdict.Commit, Dirty: info.Dirty,
+		Pipeline: info.Pipeline,
 	}
 	switch {
 	case verdict.Succeeded:

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
@@ -119,9 +120,6 @@ type Image struct {
 	Target     string
 }
 
-// engineAuthor is how Kaniko signs the history that it writes.
-const engineAuthor = "kaniko"
-
 // errLayer says that the listing is of another image.
 var errLayer = errors.New("a layer is missing in it")
 
@@ -209,7 +207,7 @@ func attribute(layers []Layer, image Image) {
 		}
 		entry := image.Config.History[history[h]]
 		layers[i].CreatedBy = strings.Join(strings.Fields(entry.CreatedBy), " ")
-		layers[i].Base = entry.Author != engineAuthor
+		layers[i].Base = entry.Author != installed.Capabilities().Author
 		for j := next - 1; j >= 0 && !layers[i].Base; j-- {
 			if strings.Join(strings.Fields(instructions[j].Text), " ") == layers[i].CreatedBy {
 				layers[i].Line, next, lowest = instructions[j].Line, j, i

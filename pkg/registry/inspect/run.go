@@ -142,7 +142,7 @@ func (w *watcher) observe(event follow.Event) {
 			w.tell("Pulling the image in the cluster", false)
 		}
 	case follow.Log:
-		line, _ := pipelinerun.ParseFetchLine(event.Text)
+		line := pipelinerun.ParseFetchLine(event.Text)
 		switch {
 		case line.Level != "" || event.Step != listStep:
 			w.said = append(w.said[max(0, len(w.said)-9):], line.Message)

@@ -14,8 +14,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"knative.dev/pkg/apis"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
@@ -29,26 +31,29 @@ func (c *clock) now() time.Time {
 	return c.at
 }
 
-// recorded is a tracker with what it has told, in short.
+// recorded is a tracker with the events that it has emitted.
 type recorded struct {
 	*Tracker
 	events []event.Event
 }
 
-func record() *recorded {
+// record tracks a run of app that builds a Dockerfile, which may be empty.
+func record(t *testing.T, dockerfile string, test *pipelinerun.Test) *recorded {
+	t.Helper()
 	r := &recorded{}
-	r.Tracker = NewTracker("app", "team", func(e event.Event) { r.events = append(r.events, e) })
-	r.now = (&clock{time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}).now
-	r.begun = r.now()
+	recorder := NewRecorder("app", "team", func(e event.Event) { r.events = append(r.events, e) })
+	recorder.now = (&clock{time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}).now
+	recorder.started = recorder.now()
+	r.Tracker = NewTracker(recorder, installed.Engine(), pipelinerun.Info{App: "app", Repository: "registry/team/app", Test: test}, parse(t, dockerfile))
 	return r
 }
 
 func (r *recorded) short() []string {
 	var lines []string
 	for _, e := range r.events {
-		source := e.Source
-		if source != "" {
-			source += ":"
+		source := ""
+		if e.Type == event.Log && e.Source != "" {
+			source = e.Source + ":"
 		}
 		words := []string{string(e.Type), string(e.Phase), string(e.State), e.Reason, source, e.Message, e.Advice}
 		if i := e.Instruction; i != nil {
@@ -75,6 +80,9 @@ func (r *recorded) expect(t *testing.T, want ...string) {
 
 func parse(t *testing.T, text string) *dockerfile.Dockerfile {
 	t.Helper()
+	if text == "" {
+		return nil
+	}
 	parsed, err := dockerfile.Parse("Dockerfile", []byte(text))
 	if err != nil {
 		t.Fatal(err)
@@ -96,8 +104,7 @@ func run(name string, status corev1.ConditionStatus, message string) *tektonv1.P
 }
 
 func TestARunThatSucceeds(t *testing.T) {
-	r := record()
-	r.Dockerfile(parse(t, twoStages))
+	r := record(t, twoStages, nil)
 	r.Created("app-x")
 	r.Begin(event.Queue)
 	for _, e := range []follow.Event{
@@ -124,16 +131,16 @@ func TestARunThatSucceeds(t *testing.T) {
 		{Kind: follow.Log, Task: "deploy", Step: "apply", Text: "service/app serverside-applied"},
 		{Kind: follow.TaskEnded, Task: "deploy", Succeeded: true},
 	} {
-		r.Observe(e)
+		r.Handle(e)
 	}
-	r.End(event.Succeeded, r.result())
+	r.Done()
 	r.expect(t,
 		"RunCreated",
 		"StageStarted queue",
 		"Waiting queue Unschedulable no room make some",
 		"StageEnded queue Succeeded",
 		"StageStarted fetch",
-		"StageEnded fetch Succeeded Source fetched",
+		"StageEnded fetch Succeeded Fetched the source",
 		"StageStarted build",
 		"InstructionStarted build 2/7 line 2 FROM python:$V-slim AS build",
 		"Log build build: Retrieving image manifest python:3.13-slim (chatter)",
@@ -151,13 +158,13 @@ func TestARunThatSucceeds(t *testing.T) {
 		"Log build build: COPY --from=build /opt /opt (chatter)",
 		"InstructionStarted build 7/7 line 8 COPY src /app",
 		"Log build build: COPY src /app (chatter)",
-		"StageEnded build Succeeded Image built",
+		"StageEnded build Succeeded Built image (1 of 4 steps cached)",
 		"StageStarted push",
 		"Log push build: Pushing image to registry/team/app:app-x (chatter)",
-		"StageEnded push Succeeded Image pushed",
+		"StageEnded push Succeeded Pushed the image",
 		"StageStarted deliver",
 		"Log deliver apply: service/app serverside-applied",
-		"StageEnded deliver Succeeded Manifests applied",
+		"StageEnded deliver Succeeded Applied the manifests",
 	)
 	if err := r.Finish(t.Context(), event.Result{Digest: "sha256:x"}, nil); err != nil {
 		t.Error(err)
@@ -178,20 +185,20 @@ func TestARunThatSucceeds(t *testing.T) {
 
 // The Dockerfile of a repository is known by the step that fetches it.
 func TestARunFromARepository(t *testing.T) {
-	r := record()
+	r := record(t, "", nil)
 	r.Created("app-x")
 	r.Begin(event.Queue)
-	r.Observe(follow.Event{Kind: follow.StepStarted, Task: "fetch", Step: "clone"})
+	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "fetch", Step: "clone"})
 	for _, line := range []string{"FROM scratch", "COPY . /"} {
-		r.Observe(follow.Event{Kind: follow.Log, Task: "fetch", Step: "clone", Text: manifests.AnnotationDockerfile + " " + line})
+		r.Handle(follow.Event{Kind: follow.Log, Task: "fetch", Step: "clone", Text: manifests.AnnotationDockerfile + " " + line})
 	}
-	r.Observe(follow.Event{Kind: follow.StepEnded, Task: "fetch", Step: "clone"})
-	r.Observe(follow.Event{Kind: follow.StepStarted, Task: "fetch", Step: "push"})
-	r.Observe(follow.Event{Kind: follow.StepStarted, Task: "build", Step: "fetch"})
-	r.Observe(follow.Event{Kind: follow.StepStarted, Task: "build", Step: "build"})
-	r.Observe(engineSays("COPY . /"))
+	r.Handle(follow.Event{Kind: follow.StepEnded, Task: "fetch", Step: "clone"})
+	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "fetch", Step: "push"})
+	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "build", Step: "fetch"})
+	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "build", Step: "build"})
+	r.Handle(engineSays("COPY . /"))
 	r.expect(t, "RunCreated", "StageStarted queue", "StageEnded queue Succeeded", "StageStarted fetch",
-		"StageEnded fetch Succeeded Source fetched", "StageStarted build",
+		"StageEnded fetch Succeeded Fetched the source", "StageStarted build",
 		"InstructionStarted build 2/2 line 2 COPY . /", "Log build build: COPY . / (chatter)")
 }
 
@@ -246,7 +253,7 @@ func TestFailures(t *testing.T) {
 			events: build(begins, engineSays("No cached layer found for cmd COPY requirements.txt /tmp/"),
 				line("error building image: failed to optimize instructions: failed to get files used from context: failed to get fileinfo for /kaniko/buildcontext/src: lstat /kaniko/buildcontext/src: no such file or directory")),
 			message: "run app-x failed: Dockerfile:8: COPY src /app: src is not in the build context",
-			line:    8, excerpt: []string{"COPY src /app"}, advice: "check the path, which starts at the folder that is built, and that .dockerignore does not leave it out",
+			line:    8, excerpt: []string{"COPY src /app"}, advice: "check the path, which starts at the folder that is built, and that .dockerignore does not exclude it",
 			log: []string{"error building image: failed to optimize instructions: failed to get files used from context: failed to get fileinfo for /kaniko/buildcontext/src: lstat /kaniko/buildcontext/src: no such file or directory"},
 		},
 		"a full registry": {
@@ -292,12 +299,11 @@ func TestFailures(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			r := record()
-			r.Dockerfile(parse(t, twoStages))
+			r := record(t, twoStages, nil)
 			r.Created("app-x")
 			r.Begin(event.Queue)
 			for _, e := range test.events {
-				r.Observe(e)
+				r.Handle(e)
 			}
 			ended := run("app-x", corev1.ConditionFalse, "all tasks failed")
 			err := r.Verdict(ended)
@@ -318,12 +324,12 @@ func TestFailures(t *testing.T) {
 }
 
 func TestSuperseded(t *testing.T) {
-	r := record()
+	r := record(t, "", nil)
 	r.Created("app-x")
 	r.Begin(event.Queue)
-	r.Observe(follow.Event{Kind: follow.StepStarted, Task: "deploy", Step: "apply"})
-	r.Observe(follow.Event{Kind: follow.Log, Task: "deploy", Step: "apply", Text: `Error from server (Invalid): services "app" is forbidden: ValidatingAdmissionPolicy 'pyflow-delivery' with binding 'pyflow-delivery' denied request: run app-y, which started later, ` + manifests.Superseded})
-	r.Observe(follow.Event{Kind: follow.StepEnded, Task: "deploy", Step: "apply", ExitCode: 1, Reason: "Error"})
+	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "deploy", Step: "apply"})
+	r.Handle(follow.Event{Kind: follow.Log, Task: "deploy", Step: "apply", Text: `Error from server (Invalid): services "app" is forbidden: ValidatingAdmissionPolicy 'pyflow-delivery' with binding 'pyflow-delivery' denied request: run app-y, which started later, ` + manifests.Superseded})
+	r.Handle(follow.Event{Kind: follow.StepEnded, Task: "deploy", Step: "apply", ExitCode: 1, Reason: "Error"})
 	ended := run("app-x", corev1.ConditionFalse, "failed")
 	err := r.Verdict(ended)
 	var superseded *SupersededError
@@ -339,7 +345,7 @@ func TestSuperseded(t *testing.T) {
 }
 
 func TestTransfer(t *testing.T) {
-	r := record()
+	r := record(t, "", nil)
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	r.now = func() time.Time { return at }
 	r.Begin(event.Upload)
@@ -382,11 +388,11 @@ func TestFinish(t *testing.T) {
 		"a failure inside of an error":   {err: fmt.Errorf("build: %w", failure), ends: failure, state: event.Failed, failure: failure},
 		"an interrupt":                   {ctx: interrupted, err: cause, ends: cause, state: event.Canceled, failure: &event.Failure{Message: "interrupted", Phase: event.Queue}},
 		"a failure by an interrupt":      {ctx: interrupted, err: failure, ends: failure, state: event.Canceled, failure: &event.Failure{Message: "interrupted", Phase: event.Queue}},
-		"a later run":                    {err: fmt.Errorf("deliver: %w", &SupersededError{By: "app-y"}), state: event.Superseded, notice: true},
+		"a later run":                    {err: fmt.Errorf("deploy: %w", &SupersededError{By: "app-y"}), state: event.Superseded, notice: true},
 		"a later run and an interrupt":   {ctx: interrupted, err: &SupersededError{By: "app-y"}, state: event.Superseded, notice: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := record()
+			r := record(t, "", nil)
 			r.Created("app-x")
 			r.Begin(event.Queue)
 			ctx := test.ctx
@@ -424,7 +430,7 @@ func TestFinish(t *testing.T) {
 
 // Nothing has begun: a program reads a list all the same.
 func TestFinishBeforeAStage(t *testing.T) {
-	r := record()
+	r := record(t, "", nil)
 	if err := r.Finish(t.Context(), event.Result{}, nil); err != nil {
 		t.Error(err)
 	}
@@ -435,15 +441,15 @@ func TestFinishBeforeAStage(t *testing.T) {
 
 // The repository of an app's layers is below the app's own, whatever its name.
 func TestPushOfAnAppNamedCache(t *testing.T) {
-	r := record()
-	r.app = "cache"
+	r := record(t, "", nil)
+	r.run.Repository = "registry/team/cache"
 	r.Begin(event.Build)
-	r.Observe(engineSays("Pushing image to registry/team/cache/cache:0123"))
-	if r.stage != event.Build {
-		t.Errorf("a layer begins the stage %s", r.stage)
+	r.Handle(engineSays("Pushing image to registry/team/cache/cache:0123"))
+	if r.Phase() != event.Build {
+		t.Errorf("a layer begins the stage %s", r.Phase())
 	}
-	r.Observe(engineSays("Pushing image to registry/team/cache:cache-x7k2p"))
-	if r.stage != event.Push {
-		t.Errorf("the image leaves the stage at %s", r.stage)
+	r.Handle(engineSays("Pushing image to registry/team/cache:cache-x7k2p"))
+	if r.Phase() != event.Push {
+		t.Errorf("the image leaves the stage at %s", r.Phase())
 	}
 }

@@ -1,43 +1,22 @@
-package pipelinerun
+package kaniko
 
 import (
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
 )
 
-// engineLine is how Kaniko writes a line of its own with --log-format=text,
+// ownLine is how Kaniko writes a line of its own with --log-format=text,
 // logrus' text format.
-var engineLine = regexp.MustCompile(`^time="[^"]*" level=(\w+) msg=("(?:[^"\\]|\\.)*"|\S*)$`)
+var ownLine = regexp.MustCompile(`^time="[^"]*" level=(\w+) msg=("(?:[^"\\]|\\.)*"|\S*)$`)
 
-// lacking is how Kaniko goes from a mirror to the registry behind it.
+// lacking is what Kaniko writes when it goes from a mirror to the registry behind it.
 var lacking = regexp.MustCompile(`^Failed to retrieve image \S+ from remapped registry ([^\s:]+(?::\d+)?)`)
 
-// LogLine is one line of the build step's log.
-type LogLine struct {
-	// Level is the build engine's word for how grave its line is: info, warning,
-	// error, fatal. It is empty for what the Dockerfile's own commands wrote.
-	Level string
-	// Message is the line without the engine's time and level.
-	Message string
-	// Chatter says that the line tells how the engine works and nothing about the
-	// build.
-	Chatter bool
-	// Stage is the base image of the Dockerfile's stage that begins here.
-	Stage string
-	// Base is the base image that is being pulled.
-	Base string
-	// Lacks is the mirror that has no such base image.
-	Lacks string
-	// Cached is the instruction that will be taken from the cache.
-	Cached string
-	// Pushing is the reference of the image that is being pushed: the built one,
-	// or a layer for the cache.
-	Pushing string
-}
-
-// chatter is how such lines of Kaniko begin.
+// chatter returns how lines about Kaniko's own work start.
 func chatter() []string {
 	return []string{
 		"Adding exposed port", "Args: ", "Building stage", "Built cross stage deps", "Changed working directory",
@@ -48,18 +27,17 @@ func chatter() []string {
 	}
 }
 
-// ParseLogLine tells the build engine's own lines from those of the commands
-// that it runs.
-func ParseLogLine(text string) LogLine {
-	match := engineLine.FindStringSubmatch(text)
+// ParseLine separates Kaniko's own lines from those of the commands that it runs.
+func (Engine) ParseLine(text string) engine.Line {
+	match := ownLine.FindStringSubmatch(text)
 	if match == nil {
-		return LogLine{Message: text}
+		return engine.Line{Message: text}
 	}
 	message, err := strconv.Unquote(match[2])
 	if err != nil {
 		message = match[2]
 	}
-	line := LogLine{
+	line := engine.Line{
 		Level:   match[1],
 		Message: message,
 		Chatter: match[1] == "info" && slices.ContainsFunc(chatter(), func(prefix string) bool {
@@ -78,7 +56,7 @@ func ParseLogLine(text string) LogLine {
 	return line
 }
 
-// after is what follows the prefix; empty without it.
+// after returns what follows the prefix, or nothing without the prefix.
 func after(text, prefix string) string {
 	if !strings.HasPrefix(text, prefix) {
 		return ""

@@ -17,12 +17,6 @@ const tested = "FROM a AS run\nCOPY x /\nFROM run AS test\nRUN pytest\nFROM run\
 
 const green = `<testsuite time="2.1"><testcase name="a"/><testcase name="b"><skipped/></testcase></testsuite>`
 
-func testedBy(test pipelinerun.Test) func(*recorded) {
-	return func(r *recorded) {
-		r.Of(pipelinerun.New(pipelinerun.Spec{App: "app", Namespace: "team", Name: "app-x", Test: &test}))
-	}
-}
-
 // testTask are the events of a test command that ends with code.
 func testTask(task string, code int32, results string, lines ...string) []follow.Event {
 	events := []follow.Event{
@@ -47,9 +41,7 @@ func testTask(task string, code int32, results string, lines ...string) []follow
 }
 
 func TestTestsThatPass(t *testing.T) {
-	r := record()
-	r.Dockerfile(parse(t, tested))
-	testedBy(pipelinerun.Test{Command: []string{"pytest"}, Stage: "test"})(r)
+	r := record(t, tested, &pipelinerun.Test{Command: []string{"pytest"}, Stage: "test"})
 	r.Begin(event.Push)
 	events := []follow.Event{
 		{Kind: follow.TaskEnded, Task: "build", Succeeded: true},
@@ -65,11 +57,11 @@ func TestTestsThatPass(t *testing.T) {
 	events = append(append(events, skipped), testTask("test-stage", 0, green, ".s")...)
 	events = append(events, follow.Event{Kind: follow.TaskStarted, Task: "deploy"})
 	for _, e := range events {
-		r.Observe(e)
+		r.Handle(e)
 	}
 	r.expect(t,
 		"StageStarted push",
-		"StageEnded push Succeeded Image pushed",
+		"StageEnded push Succeeded Pushed the image",
 		"StageStarted test",
 		"InstructionStarted test 2/6 line 2 COPY x /",
 		"Log test build: COPY x / (chatter)",
@@ -78,10 +70,10 @@ func TestTestsThatPass(t *testing.T) {
 		"Log test build: Pushing image to registry/team/app/test:app-x (chatter)",
 		"Log test fetch: 2026/01/01 INFO "+skippedStep+" (chatter)",
 		"Log test test: .s",
-		"StageEnded test Succeeded Tests passed, 1 passed, 1 skipped in 2.1s",
+		"StageEnded test Succeeded Tests passed: 1 passed, 1 skipped in 2.1s",
 		"StageStarted deliver",
 	)
-	if err := r.Finish(t.Context(), event.Result{}, nil); err != nil {
+	if err := r.Finish(t.Context(), event.Result{Tests: r.Tests()}, nil); err != nil {
 		t.Fatal(err)
 	}
 	want := &event.Tests{Total: 2, Skipped: 1, DurationSeconds: 2.1}
@@ -96,10 +88,9 @@ func TestTestsThatPass(t *testing.T) {
 // A stage that the image is not made of has no instructions in its build, though a
 // later one starts from the same base.
 func TestInstructionsOfTheTestAreLeftOut(t *testing.T) {
-	r := record()
-	r.Dockerfile(parse(t, tested))
+	r := record(t, tested, nil)
 	r.Begin(event.Build)
-	r.Observe(engineSays("Building stage 'run' [idx: '2', base-idx: '0']"))
+	r.Handle(engineSays("Building stage 'run' [idx: '2', base-idx: '0']"))
 	r.expect(t, "StageStarted build", "InstructionStarted build 5/6 line 5 FROM run", "Log build build: Building stage 'run' [idx: '2', base-idx: '0'] (chatter)")
 }
 
@@ -156,12 +147,10 @@ func TestTestsThatFail(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := record()
-			r.Dockerfile(parse(t, tested))
-			testedBy(test.test)(r)
+			r := record(t, tested, &test.test)
 			r.Begin(event.Test)
 			for _, e := range test.events {
-				r.Observe(e)
+				r.Handle(e)
 			}
 			err := r.Verdict(run("app-x", corev1.ConditionFalse, "Tasks Completed: 2"))
 			var failure *event.Failure

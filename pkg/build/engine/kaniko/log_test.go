@@ -1,9 +1,13 @@
-package pipelinerun
+package kaniko
 
-import "testing"
+import (
+	"testing"
 
-func TestParseLogLine(t *testing.T) {
-	for text, want := range map[string]LogLine{
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
+)
+
+func TestParseLine(t *testing.T) {
+	for text, want := range map[string]engine.Line{
 		`time="2026-01-02T03:04:05Z" level=info msg="RUN echo \"a\\tb\""`: {Level: "info", Message: `RUN echo "a\tb"`},
 		`time="2026-01-02T03:04:05Z" level=warning msg=short`:             {Level: "warning", Message: "short"},
 		`time="2026-01-02T03:04:05Z" level=info msg=`:                     {Level: "info", Message: ""},
@@ -27,22 +31,22 @@ func TestParseLogLine(t *testing.T) {
 		},
 		`time="x" level=info msg="Pushing image to r/a:b"`: {Level: "info", Message: "Pushing image to r/a:b", Chatter: true, Pushing: "r/a:b"},
 	} {
-		if got := ParseLogLine(text); got != want {
-			t.Errorf("ParseLogLine(%q) = %+v, want %+v", text, got, want)
+		if got := (Engine{}).ParseLine(text); got != want {
+			t.Errorf("ParseLine(%q) = %+v, want %+v", text, got, want)
 		}
 	}
 }
 
 func TestDiagnose(t *testing.T) {
-	for text, want := range map[string]Diagnosis{
+	for text, want := range map[string]engine.Diagnosis{
 		"error building image: unable to complete operation after 3 attempts, last error: GET https://index.docker.io/v2/library/x/manifests/1: MANIFEST_UNKNOWN: manifest unknown": {
 			Pull: true, Message: "there is no such base image",
 		},
 		"error building image: unable to complete operation after 3 attempts, last error: GET https://auth.docker.io/token: unexpected status code 401 Unauthorized: authentication required": {
-			Pull: true, Message: "the base image is private, or there is none of that name",
+			Pull: true, Message: "the base image is private, or does not exist",
 		},
 		`error building image: unable to complete operation after 3 attempts, last error: Get "https://index.docker.io/v2/": dial tcp: lookup index.docker.io on 10.96.0.10:53: no such host`: {
-			Pull: true, Message: `the cluster can not reach the registry of the base image: Get "https://index.docker.io/v2/": dial tcp: lookup index.docker.io on 10.96.0.10:53: no such host`,
+			Pull: true, Message: `the cluster cannot reach the registry of the base image: Get "https://index.docker.io/v2/": dial tcp: lookup index.docker.io on 10.96.0.10:53: no such host`,
 		},
 		`error building image: Get "https://r/v2/": tls: failed to verify certificate: x509: certificate signed by unknown authority`: {
 			Pull: true, Message: "the certificate of the base image's registry is not trusted",
@@ -63,13 +67,13 @@ func TestDiagnose(t *testing.T) {
 			Pull: true, Message: "the registry of the base image allows no more pulls for now",
 		},
 		"error building image: GET https://ghcr.io/v2/a/b/manifests/1: DENIED: requested access to the resource is denied": {
-			Pull: true, Message: "the base image is private, or there is none of that name",
+			Pull: true, Message: "the base image is private, or does not exist",
 		},
 		`error building image: Get "https://r/v2/": dial tcp 10.0.0.1:443: connect: connection refused`: {
-			Pull: true, Message: `the cluster can not reach the registry of the base image: Get "https://r/v2/": dial tcp 10.0.0.1:443: connect: connection refused`,
+			Pull: true, Message: `the cluster cannot reach the registry of the base image: Get "https://r/v2/": dial tcp 10.0.0.1:443: connect: connection refused`,
 		},
 	} {
-		got, ok := Diagnose(text)
+		got, ok := (Engine{}).Diagnose(text)
 		if !ok || got.Advice == "" || got.Pull != want.Pull || got.Missing != want.Missing || got.Elsewhere != want.Elsewhere || got.Message != want.Message {
 			t.Errorf("Diagnose(%q) = %+v, %t", text, got, ok)
 		}
@@ -83,7 +87,7 @@ func TestDiagnose(t *testing.T) {
 		"lstat /kaniko/buildcontext/a: no such file or directory",
 		"MANIFEST_UNKNOWN", "",
 	} {
-		if got, ok := Diagnose(text); ok {
+		if got, ok := (Engine{}).Diagnose(text); ok {
 			t.Errorf("Diagnose(%q) = %+v", text, got)
 		}
 	}

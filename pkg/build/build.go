@@ -1,0 +1,299 @@
+// Package build builds the image of a source in the cluster and deploys it. Prepare finds
+// every reason not to start and changes nothing, Start uploads the source and creates the
+// run, Watch reports the run until the app has rolled out. Callers get events and errors:
+// nothing here prints, and watching changes nothing.
+package build
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	"k8s.io/apimachinery/pkg/util/rand"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+)
+
+// Environment is a namespace of a cluster that is set up for builds.
+type Environment struct {
+	Clients  *kube.Clients
+	Config   *manifests.Config
+	Registry *registry.Client
+	// secret is known only to those who may build in the namespace.
+	secret string
+}
+
+// Connect checks that the cluster and the namespace of clients are set up and that the
+// user has permissions, and connects to the registry. Close the environment after use.
+func Connect(ctx context.Context, clients *kube.Clients, permissions []access.Permission) (*Environment, error) {
+	config, err := platform.Config(ctx, clients.Kube)
+	if err != nil {
+		return nil, err
+	}
+	if err := access.Check(ctx, clients.Kube, append(permissions, platform.RegistryPermissions(config.Registry)...)); err != nil {
+		return nil, err
+	}
+	user, ca, err := platform.Login(ctx, clients.Kube, clients.Namespace, config.Registry.Host)
+	if err != nil {
+		return nil, err
+	}
+	client, err := platform.Registry(clients, config.Registry, user, ca)
+	if err != nil {
+		return nil, err
+	}
+	return &Environment{Clients: clients, Config: config, Registry: client, secret: user.Password}, nil
+}
+
+// Close closes the connections to the registry.
+func (e *Environment) Close() { e.Registry.Close() }
+
+// Permissions returns what building and watching in a namespace needs.
+func Permissions(namespace string) []access.Permission {
+	return []access.Permission{
+		{Verb: "get", Resource: "secrets", Namespace: namespace, Name: manifests.RegistrySecret},
+		{Verb: "create", Resource: "secrets", Namespace: namespace},
+		{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
+		{Verb: "patch", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
+		{Verb: "watch", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
+		{Verb: "watch", Group: "tekton.dev", Resource: "taskruns", Namespace: namespace},
+		{Verb: "watch", Resource: "pods", Namespace: namespace},
+		{Verb: "get", Resource: "pods", Subresource: "log", Namespace: namespace},
+		{Verb: "watch", Group: "apps", Resource: "deployments", Namespace: namespace},
+	}
+}
+
+// path returns the app's repository as the registry's client names it.
+func (e *Environment) path(app string) string {
+	return e.Config.Registry.Path(e.Clients.Namespace, app)
+}
+
+// runs returns the clients that create and cancel runs.
+func (e *Environment) runs() pipelinerun.Clients {
+	return pipelinerun.Clients{Tekton: e.Clients.Tekton, Kube: e.Clients.Kube}
+}
+
+// Measure adds to the result of a run the sizes of the images and where the app answers.
+func (e *Environment) Measure(ctx context.Context, run *Run, result *event.Result) error {
+	result.SizeBytes = e.size(ctx, run.app, result.Digest)
+	if run.before != result.Digest {
+		result.PreviousSizeBytes = e.size(ctx, run.app, run.before)
+	}
+	if !run.Deploys {
+		return nil
+	}
+	var err error
+	result.URL, err = status.AppURL(ctx, e.Clients.Kube, e.Clients.Namespace, run.app)
+	return err
+}
+
+// size returns the compressed size of an image; 0 if the registry does not have it.
+func (e *Environment) size(ctx context.Context, app, digest string) int64 {
+	if digest == "" {
+		return 0
+	}
+	manifest, err := e.Registry.Manifest(ctx, e.path(app), digest)
+	if err != nil {
+		return 0 // an older image may be deleted
+	}
+	var total int64
+	for _, blob := range manifest.Blobs() {
+		total += blob.Size
+	}
+	return total
+}
+
+// Options describe a build.
+type Options struct {
+	// App is the name of the app.
+	App string
+	// Folder is the source; nil builds Git.
+	Folder *Folder
+	Git    *pipelinerun.Git
+	// Dockerfile is the path of the Dockerfile in the source.
+	Dockerfile string
+	// Target is the stage to build; empty means the last one.
+	Target    string
+	BuildArgs []string
+	Secrets   []pipelinerun.BuildSecret
+	NoCache   bool
+	// Force builds and deploys even if nothing has changed.
+	Force bool
+	// Test has to pass before the image is deployed; nil tests nothing.
+	Test      *pipelinerun.Test
+	Resources pipelinerun.Resources
+	// Release is what to deploy, except what the cluster determines; nil deploys
+	// nothing.
+	Release *release.Options
+	// Timeout bounds the run.
+	Timeout time.Duration
+	// Scratch keeps the build apart from the app; nil builds the app itself.
+	Scratch *Scratch
+	// Notices are reported when the build starts: a Message, and a Reason for warnings.
+	Notices []event.Event
+}
+
+// Folder is a build context on this machine.
+type Folder struct {
+	// Dir is its absolute path.
+	Dir string
+	// Dockerfile is the one that is built.
+	Dockerfile *dockerfile.Dockerfile
+	// Files are files of the build context that are not in Dir.
+	Files map[string][]byte
+}
+
+// Scratch is a build whose image, source and cached layers go below a repository of
+// their own, and whose run is none of the app's.
+type Scratch struct {
+	// Run is the name of the run.
+	Run string
+	// Repository is below the app's repository, Tag the tag of the image.
+	Repository, Tag string
+}
+
+// Prepared is a build, or the repetition of a run, that can start.
+type Prepared struct {
+	env     *Environment
+	options Options
+	// manifests are nil if nothing is deployed.
+	manifests *release.Manifests
+	before    release.Deployed
+	commit    project.Commit
+	// name is the name of the run.
+	name string
+	// again is the run to create for the repetition of another one.
+	again *tektonv1.PipelineRun
+}
+
+// Prepare renders what is deployed and reads what the cluster runs of the app. It changes
+// nothing.
+func Prepare(ctx context.Context, env *Environment, options Options) (*Prepared, error) {
+	p := &Prepared{env: env, options: options, name: options.App + "-" + rand.String(5)}
+	if options.Scratch != nil {
+		p.name = options.Scratch.Run
+	}
+	namespace := env.Clients.Namespace
+	var err error
+	if options.Release != nil {
+		wanted := *options.Release
+		wanted.App, wanted.Namespace = options.App, namespace
+		wanted.PullSecret, wanted.Key = manifests.RegistrySecret, []byte(env.secret)
+		if p.manifests, err = release.Render(wanted); err != nil {
+			return nil, err
+		}
+	}
+	if options.Scratch == nil {
+		p.before, err = release.Current(ctx, env.Clients.Kube, namespace, options.App, env.Config.Registry.NodeRepository(namespace, options.App))
+		if err != nil {
+			return nil, err
+		}
+	}
+	if options.Folder != nil {
+		if p.commit, err = project.ReadCommit(ctx, options.Folder.Dir); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// spec returns all of the run that is known before its source.
+func (p *Prepared) spec() pipelinerun.Build {
+	o, config, namespace := p.options, p.env.Config, p.env.Clients.Namespace
+	b := pipelinerun.Build{
+		Meta: pipelinerun.Meta{
+			App:            o.App,
+			Namespace:      namespace,
+			Name:           p.name,
+			NodeRepository: config.Registry.NodeRepository(namespace, o.App),
+			Timeout:        o.Timeout,
+			Commit:         p.commit.ID,
+			Dirty:          p.commit.Dirty,
+		},
+		Git:    o.Git,
+		Engine: installed.Engine(),
+		Params: engine.Params{
+			Repository: config.Registry.Repository(namespace, o.App),
+			BuildArgs:  slices.Concat(config.BuildArgs, o.BuildArgs),
+			Target:     o.Target,
+			NoCache:    o.NoCache,
+			Mirrors:    config.ImageMirrors,
+		},
+		Dockerfile: o.Dockerfile,
+		Secrets:    o.Secrets,
+		Test:       o.Test,
+		Resources:  o.Resources,
+		NoDeploy:   p.manifests == nil,
+	}
+	if o.Folder != nil {
+		b.DockerfileText = string(o.Folder.Dockerfile.Content)
+	}
+	if scratch := o.Scratch; scratch != nil {
+		b.Tag = scratch.Tag
+		b.Repository += "/" + scratch.Repository
+		b.NodeRepository += "/" + scratch.Repository
+	}
+	return b
+}
+
+// phases returns the phases of a run. A folder is packed; uploads reports whether it is
+// uploaded, too.
+func (p *Prepared) phases(info pipelinerun.Info, uploads bool) []event.Phase {
+	var phases []event.Phase
+	if p.options.Folder != nil {
+		phases = append(phases, event.Pack)
+		if uploads {
+			phases = append(phases, event.Upload)
+		}
+	}
+	phases = append(phases, event.Queue)
+	if !info.DeployOnly {
+		phases = append(phases, event.Fetch, event.Build, event.Push)
+	}
+	if info.Test != nil {
+		phases = append(phases, event.Test)
+	}
+	if info.Deploys {
+		phases = append(phases, event.Deploy, event.Rollout)
+	}
+	return phases
+}
+
+// run returns the run of a build, before it is created.
+func (p *Prepared) run(result event.Result) *Run {
+	o, namespace := p.options, p.env.Clients.Namespace
+	run := &Run{
+		Result: result, Deploys: p.manifests != nil,
+		app: o.App, namespace: namespace, repository: p.env.Config.Registry.NodeRepository(namespace, o.App), before: p.before.Digest,
+	}
+	if o.Folder != nil {
+		run.Dockerfile = o.Folder.Dockerfile
+	}
+	if o.Scratch != nil {
+		run.repository += "/" + o.Scratch.Repository
+	}
+	return run
+}
+
+// Prune deletes the app's finished runs except for the newest keep, after a run of it. A
+// failure is a warning: the next build can do it.
+func (e *Environment) Prune(ctx context.Context, run *Run, keep int) error {
+	_, err := pipelinerun.Prune(ctx, e.runs(), e.Clients.Namespace, run.app, keep)
+	if err != nil {
+		return fmt.Errorf("delete old runs: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+// Package engine defines what the rest of the program knows about the program that
+// builds images in a pod: the arguments it takes, the log it writes and why it failed.
+package engine
+
+import (
+	"time"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+)
+
+// Engine builds an image from a Dockerfile, without a daemon. Its methods are pure.
+type Engine interface {
+	// Name returns the engine's name as people write it.
+	Name() string
+	// Args returns the arguments of one build. The Task has the arguments that are
+	// the same for every build.
+	Args(params Params) []string
+	// ParseLine reads one line of the log of the build step. A line of a command that
+	// the Dockerfile runs has no Level.
+	ParseLine(text string) Line
+	// Diagnose reads the line with which the engine ends. ok is false for any other
+	// line, and for one that only reports that a command failed.
+	Diagnose(line string) (diagnosis Diagnosis, ok bool)
+	// Capabilities returns what a version of the engine does.
+	Capabilities(version string) Capabilities
+}
+
+// CacheSuffix is what the repository of cached layers has after the image's own.
+const CacheSuffix = "/cache"
+
+// Params is what an engine needs to know about one build.
+type Params struct {
+	// Repository is where pods push the image, without tag. Layers are cached in
+	// Repository with CacheSuffix.
+	Repository string
+	// BuildArgs are values for the Dockerfile's ARGs, KEY=VALUE, in order.
+	BuildArgs []string
+	// Target is the stage of the Dockerfile to build; empty means the last one.
+	Target string
+	// NoCache runs every instruction, and caches no layer.
+	NoCache bool
+	// SecretIDs name the secrets for RUN --mount=type=secret.
+	SecretIDs []string
+	// Mirrors redirect base images.
+	Mirrors []manifests.Mirror
+}
+
+// Line is one line of the log of the build step. At most one of Stage, Base, Lacks,
+// Cached and Pushing is set. A line with a Level and none of them may be the text of an
+// instruction, which the engine writes before it runs the instruction.
+type Line struct {
+	// Level is the engine's word for the severity of its line: info, warning, error,
+	// fatal. It is empty for the output of a command.
+	Level string
+	// Message is the line without the engine's time and level.
+	Message string
+	// Chatter marks a line about the engine's work that says nothing about the build.
+	Chatter bool
+	// Stage is the base image of the Dockerfile's stage that starts here.
+	Stage string
+	// Base is the base image that is being pulled.
+	Base string
+	// Lacks is the mirror that does not have the base image.
+	Lacks string
+	// Cached is the instruction whose layer comes from the cache.
+	Cached string
+	// Pushing is the reference of the image that is being pushed: the image itself, or
+	// a layer for the cache.
+	Pushing string
+}
+
+// Diagnosis is why a build failed.
+type Diagnosis struct {
+	// Pull reports that a base image could not be pulled.
+	Pull bool
+	// Missing is the path that an instruction names and that does not exist; empty for
+	// any other reason. It is a path of the build context, or with Elsewhere of another
+	// stage, or of an image, whose name it starts with.
+	Missing   string
+	Elsewhere bool
+	// Message is the reason in one line, Advice what to do.
+	Message, Advice string
+}
+
+// Capabilities are properties of a version of an engine.
+type Capabilities struct {
+	// CacheTTL is how long the engine uses a layer from the cache.
+	CacheTTL time.Duration
+	// Author is what the engine writes as the author into the history of an image.
+	Author string
+	// Root reports that the build step has to run as root.
+	Root bool
+}

@@ -1,0 +1,91 @@
+// Package kaniko is the build engine Kaniko: its arguments, its log and its failures.
+package kaniko
+
+import (
+	"time"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
+)
+
+const (
+	// secretDir is where the Task mounts its workspace secrets.
+	secretDir = "/kaniko/build-secrets/"
+	// retries bounds how often Kaniko repeats a pull or a push that the network broke.
+	retries = "3"
+	// cacheTTL is Kaniko's default for --cache-ttl.
+	cacheTTL = 14 * 24 * time.Hour
+)
+
+// Engine is Kaniko.
+type Engine struct{}
+
+var _ engine.Engine = Engine{}
+
+// Name returns Kaniko.
+func (Engine) Name() string { return "Kaniko" }
+
+// Capabilities returns the same for every version that setup has installed so far.
+func (Engine) Capabilities(string) engine.Capabilities {
+	return engine.Capabilities{CacheTTL: cacheTTL, Author: "kaniko", Root: true}
+}
+
+// Args returns the flags of /kaniko/executor that depend on the build.
+func (Engine) Args(params engine.Params) []string {
+	args := cacheArgs(params)
+	args = append(args,
+		// Compares size, time, mode and owner: hashing the content of every file is
+		// most of what a snapshot costs.
+		"--snapshot-mode=redo",
+		"--image-download-retry="+retries,
+		"--push-retry="+retries,
+		"--log-format=text",
+	)
+	args = append(args, mirrorArgs(params)...)
+	for _, arg := range params.BuildArgs {
+		args = append(args, "--build-arg="+arg)
+	}
+	if params.Target != "" {
+		args = append(args, "--target="+params.Target)
+	}
+	for _, id := range params.SecretIDs {
+		args = append(args, "--secret=id="+id+",src="+secretDir+id)
+	}
+	return args
+}
+
+// cacheArgs returns the flags of the layer cache. Kaniko has one switch for reading and
+// writing it.
+func cacheArgs(params engine.Params) []string {
+	if params.NoCache {
+		return []string{"--cache=false"}
+	}
+	return []string{
+		"--cache=true",
+		"--cache-repo=" + params.Repository + engine.CacheSuffix,
+		// Without it a multi-stage build repeats its first stage every time.
+		"--cache-copy-layers",
+	}
+}
+
+// mirrorArgs returns the flags of mirrors. Kaniko redirects whole registries only: a
+// mirror of a part of a registry counts if it keeps the path of that part.
+func mirrorArgs(params engine.Params) []string {
+	var args []string
+	insecure := map[string]bool{}
+	for _, mirror := range params.Mirrors {
+		registry, location, ok := mirror.Registry()
+		if !ok {
+			continue
+		}
+		if registry == "docker.io" {
+			// The name that Kaniko uses for Docker Hub.
+			registry = "index.docker.io"
+		}
+		args = append(args, "--registry-map="+registry+"="+location)
+		if mirror.Insecure && !insecure[mirror.Host] {
+			insecure[mirror.Host] = true
+			args = append(args, "--insecure-registry="+mirror.Host)
+		}
+	}
+	return args
+}

@@ -1,0 +1,156 @@
+package track
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+)
+
+const (
+	// maxTests is how many tests the message of a failure names.
+	maxTests = 3
+	// maxText is how many characters a message shows of an instruction, a command or a
+	// line of a log.
+	maxText = 120
+	// testsFailed is the Reason of tests that exited with another code than 0.
+	testsFailed = "TestsFailed"
+)
+
+// Verdict returns nil for a run that succeeded, else an *event.Failure, a *CanceledError
+// or a *SupersededError. It explains the failure by the events that were handled: the
+// Dockerfile's line, else the step, else Tekton's reason.
+func (t *Tracker) Verdict(run *tektonv1.PipelineRun) error {
+	outcome := pipelinerun.Verdict(run)
+	switch {
+	case outcome.Succeeded:
+		return nil
+	case outcome.Canceled:
+		return &CanceledError{Run: run.Name}
+	case t.steps.failed == nil:
+		return t.withoutStep("run "+run.Name, outcome)
+	}
+	if by := t.supersededBy(); by != "" {
+		return &SupersededError{By: by}
+	}
+	return t.stepFailure("run "+run.Name, outcome)
+}
+
+// withoutStep explains a failure in which no step failed.
+func (t *Tracker) withoutStep(name string, outcome pipelinerun.Outcome) *event.Failure {
+	failure := &event.Failure{Phase: t.Phase(), Reason: outcome.Reason, Message: name + " failed: " + outcome.Message}
+	if waiting := t.steps.waiting; waiting != nil {
+		failure.Reason, failure.Advice = waiting.Reason, waiting.Advice
+		failure.Message = fmt.Sprintf("%s failed: %s: %s (%s)", name, waiting.Reason, waiting.Text, outcome.Message)
+	}
+	if task := t.steps.task; task != nil && task.Text != "" {
+		failure.Reason, failure.Advice = task.Reason, cmp.Or(task.Advice, failure.Advice)
+		failure.Message = fmt.Sprintf("%s failed: task %s: %s: %s", name, task.Task, task.Reason, task.Text)
+	}
+	return failure
+}
+
+// stepFailure explains a failure by the step that failed.
+func (t *Tracker) stepFailure(name string, outcome pipelinerun.Outcome) *event.Failure {
+	failed, timedOut := t.steps.failed, outcome.Reason == tektonv1.PipelineRunReasonTimedOut.String()
+	failure := &event.Failure{
+		Phase: t.Phase(), Reason: failed.Reason, Advice: failed.Advice,
+		Step: failed.Step, ExitCode: failed.ExitCode, Log: t.steps.last,
+	}
+	if timedOut {
+		failure.Reason, failure.Advice = outcome.Reason, "give the run more time with --timeout"
+	}
+	if task := t.steps.task; task != nil {
+		failure.Advice = cmp.Or(failure.Advice, task.Advice)
+	}
+	switch {
+	case isTest(failed.Task) && failed.Step == pipelinerun.TestStep:
+		t.explainTests(failure, name)
+		return failure
+	case isEngine(failed.Task, failed.Step) && t.full:
+		failure.Cause = registry.ErrFull
+		failure.Message = fmt.Sprintf("%s failed: step %s: %v", inTests(name, failed), failed.Step, registry.ErrFull)
+		return failure
+	case isEngine(failed.Task, failed.Step):
+		if index, ok := t.stages.failed(); ok {
+			t.explainInstruction(failure, inTests(name, failed), index, timedOut)
+			return failure
+		}
+	}
+	failure.Message = fmt.Sprintf("%s failed: task %s, step %s: %s", name, failed.Task, failed.Step,
+		cmp.Or(t.steps.reason, failed.Text, t.lastLine(failed.Task), fmt.Sprintf("%s, exit code %d", failed.Reason, failed.ExitCode)))
+	return failure
+}
+
+// inTests adds to the name of a run that the build of its tests failed.
+func inTests(name string, failed *follow.Event) string {
+	if failed.Task == pipelinerun.BuildTestTask {
+		return name + " failed: the tests"
+	}
+	return name
+}
+
+// explainInstruction explains a failure by an instruction of the Dockerfile.
+func (t *Tracker) explainInstruction(failure *event.Failure, name string, index int, timedOut bool) {
+	parsed := t.stages.parsed
+	failure.Dockerfile = parsed.Path
+	failure.Instruction = t.stages.describe(index)
+	failure.Excerpt = parsed.Excerpt(parsed.Instructions[index])
+	failed := t.steps.failed
+	reason := fmt.Sprintf("%s, exit code %d", failed.Reason, failed.ExitCode)
+	if failed.Reason == "Error" {
+		reason = fmt.Sprintf("exit code %d", failed.ExitCode)
+	}
+	if timedOut {
+		reason = "it took too long"
+	}
+	failure.Advice = cmp.Or(failure.Advice, adviceForCommand(t.steps.last))
+	if failed.Task == pipelinerun.BuildTestTask {
+		failure.Advice = cmp.Or(failure.Advice,
+			adviceForTests(strings.Fields(failure.Instruction.Text), t.tests.stage, failed.ExitCode, t.steps.last))
+	}
+	if diagnosis := t.stages.diagnosis; diagnosis != nil {
+		reason, failure.Advice = diagnosis.Message, diagnosis.Advice
+	}
+	failure.Message = fmt.Sprintf("%s failed: %s:%d: %s: %s", name, parsed.Path, failure.Instruction.Line, display.Truncate(display.OneLine(failure.Instruction.Text), maxText), reason)
+}
+
+// explainTests names the tests that failed, or says why there were none.
+func (t *Tracker) explainTests(failure *event.Failure, name string) {
+	reason := fmt.Sprintf("exit code %d", failure.ExitCode)
+	switch failure.Reason {
+	case "Error", "Continued":
+		failure.Reason = testsFailed
+	default:
+		reason = failure.Reason + ", " + reason
+	}
+	failure.Message = fmt.Sprintf("%s failed: the tests failed: %s: %s", name, display.Truncate(display.OneLine(strings.Join(t.tests.command, " ")), maxText), reason)
+	if results := t.tests.results; results != nil && len(results.Bad) > 0 {
+		failure.FailedTests = results.Bad
+		bad := results.Failed + results.Errors
+		named := failure.FailedTests[:min(maxTests, len(failure.FailedTests))]
+		failure.Message = fmt.Sprintf("%s failed: %d of %s failed: %s", name, bad, display.Count(results.Total, "test"), strings.Join(named, ", "))
+		if more := bad - len(named); more > 0 {
+			failure.Message += fmt.Sprintf(" and %d more", more)
+		}
+	}
+	failure.Advice = cmp.Or(failure.Advice,
+		adviceForTests(t.tests.command, t.tests.stage, failure.ExitCode, t.steps.last),
+		adviceForCommand(t.steps.last))
+}
+
+// lastLine is the last line of the step that deploys; the last line of a build can be
+// anything.
+func (t *Tracker) lastLine(task string) string {
+	if len(t.steps.last) == 0 || task != pipelinerun.DeployTask {
+		return ""
+	}
+	return display.Truncate(display.OneLine(t.steps.last[len(t.steps.last)-1]), maxText)
+}

@@ -1,0 +1,84 @@
+package track
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+)
+
+const (
+	// junitLimit bounds what is kept of the results, in bytes: the step prints no more.
+	junitLimit = 4 << 20
+	// skippedStep ends what Tekton writes into the log of a step that is skipped.
+	skippedStep = "Step was skipped due to when expressions were evaluated to false."
+)
+
+// tests is what is known of the tests of a run.
+type tests struct {
+	// command and stage are how the run tests.
+	command []string
+	stage   string
+	xml     []byte
+	// results are nil until they are known.
+	results *junit.Results
+}
+
+// isTest reports whether a task runs the test command.
+func isTest(task string) bool {
+	return task == pipelinerun.TestTask || task == pipelinerun.TestStageTask
+}
+
+// isReport reports whether an event is about the step that prints the test results.
+func isReport(e follow.Event) bool { return isTest(e.Task) && e.Step == pipelinerun.ReportStep }
+
+// isEngine reports whether a step is the build engine.
+func isEngine(task, step string) bool {
+	return (task == pipelinerun.BuildTask || task == pipelinerun.BuildTestTask) && step == pipelinerun.BuildStep
+}
+
+// last reports whether the tests have passed when a task has succeeded.
+func (t *tests) last(task string) bool {
+	return isTest(task) || task == pipelinerun.BuildTestTask && len(t.command) == 0
+}
+
+// add adds a line of the results.
+func (t *tests) add(line string) {
+	if len(t.xml)+len(line) < junitLimit+len("\n") {
+		t.xml = append(append(t.xml, line...), '\n')
+	}
+}
+
+// read parses the results. It is no error if a program writes none, or in another form.
+func (t *tests) read() {
+	if results, err := junit.Parse(t.xml); err == nil {
+		t.results = &results
+	}
+}
+
+// sums returns the results; nil while they are not known.
+func (t *tests) sums() *event.Tests {
+	if t.results == nil {
+		return nil
+	}
+	return &event.Tests{
+		Total: t.results.Total, Failed: t.results.Failed, Errors: t.results.Errors, Skipped: t.results.Skipped,
+		DurationSeconds: t.results.Duration.Seconds(),
+	}
+}
+
+// passed is the result of tests that passed.
+func (t *tests) passed() string {
+	if t.results == nil {
+		return "Tests passed"
+	}
+	text := fmt.Sprintf("Tests passed: %d passed", t.results.Passed())
+	if t.results.Skipped > 0 {
+		text += fmt.Sprintf(", %d skipped", t.results.Skipped)
+	}
+	return text + " in " + display.Seconds(t.results.Duration.Round(time.Millisecond))
+}

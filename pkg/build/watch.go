@@ -1,0 +1,200 @@
+package build
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+)
+
+const (
+	// timeoutSlack is how much later than its own timeout a run may be seen to end.
+	timeoutSlack = time.Minute
+	// defaultTimeout is Tekton's for a run that has none.
+	defaultTimeout = time.Hour
+	// cancelTimeout bounds the request to cancel a run, which is also sent after the
+	// context has ended.
+	cancelTimeout = 10 * time.Second
+)
+
+// Run is a run to watch, or a build that needed none.
+type Run struct {
+	// Object is the run as it was created; nil if there is nothing to wait for.
+	Object *tektonv1.PipelineRun
+	// Dockerfile is what the run builds; nil if it is not known.
+	Dockerfile *dockerfile.Dockerfile
+	// Result is what is known of the result before the run has ended.
+	Result event.Result
+	// Deploys reports that the app is deployed, by the run or before it.
+	Deploys bool
+
+	app, namespace string
+	// repository is where nodes pull the image, without tag.
+	repository string
+	// before is the digest of the release before this one; empty if there is none.
+	before string
+}
+
+// Existing returns a run of the cluster to watch.
+func Existing(object *tektonv1.PipelineRun) *Run {
+	info := pipelinerun.Parse(object)
+	run := &Run{
+		Object: object, Deploys: info.Deploys,
+		Result: event.Result{Commit: pipelinerun.Verdict(object).Commit, Dirty: info.Dirty},
+		app:    info.App, namespace: object.Namespace, repository: info.NodeRepository,
+	}
+	if info.DockerfileText != "" {
+		if parsed, err := dockerfile.Parse(info.Dockerfile, []byte(info.DockerfileText)); err == nil {
+			run.Dockerfile = parsed
+		}
+	}
+	return run
+}
+
+// App returns the name of the app; empty if the run is none of an app.
+func (r *Run) App() string { return r.app }
+
+// Repository returns where nodes pull the image of the run, without tag.
+func (r *Run) Repository() string { return r.repository }
+
+// Tests reports whether the run tests the image.
+func (r *Run) Tests() bool { return r.Object != nil && pipelinerun.Parse(r.Object).Test != nil }
+
+// WatchOptions are choices of the caller of Watch.
+type WatchOptions struct {
+	// Timeout bounds the run and, after it, the rollout; zero means the run's own.
+	Timeout time.Duration
+	// WaitTimeout bounds how long a pod may wait for its first step, or a rollout may
+	// make no progress; zero does not.
+	WaitTimeout time.Duration
+	// FailFast returns as soon as waiting cannot help, with an *event.Failure that is
+	// Terminal. The run is not touched: to cancel it is the caller's decision.
+	FailFast bool
+	// NoRollout ends with the run.
+	NoRollout bool
+}
+
+// Result is the result of watching.
+type Result struct {
+	event.Result
+	// JUnit are the test results as JUnit XML; empty if there are none.
+	JUnit []byte
+	// Object is the run as it was seen last.
+	Object *tektonv1.PipelineRun
+}
+
+// Watch reports a run to recorder until the run has ended and, if it deploys, until its
+// rollout has ended. Several callers can watch one run at the same time: Watch never
+// changes the cluster, also if ctx ends.
+//
+// The error is an *event.Failure for a problem of the build, a *track.CanceledError, a
+// *track.SupersededError if a later run of the app was deployed instead, the cause of
+// ctx, or a problem of the cluster. The result is filled as far as it is known. The
+// caller ends the events with recorder.Finish.
+func Watch(ctx context.Context, clients follow.Clients, run *Run, recorder *track.Recorder, options WatchOptions) (Result, error) {
+	result := Result{Result: run.Result, Object: run.Object}
+	if run.Object == nil {
+		return result, nil
+	}
+	info := pipelinerun.Parse(run.Object)
+	options.Timeout = cmp.Or(options.Timeout, info.Timeout, defaultTimeout)
+	tracker := track.NewTracker(recorder, installed.Engine(), info, run.Dockerfile)
+	recorder.Begin(event.Queue)
+	end, err := followRun(ctx, clients, run.Object, tracker, options)
+	result.take(end, tracker, run.repository)
+	if err != nil || !info.Deploys || options.NoRollout {
+		return result, err
+	}
+	return result, watchRollout(ctx, clients.Kube, recorder, rolloutTarget{
+		namespace: run.namespace, app: run.app, repository: run.repository, digest: result.Digest, sequence: info.Sequence,
+	}, options)
+}
+
+// Replay reports what a run has done until now, and does not wait for more. It returns
+// the run as it is.
+func Replay(ctx context.Context, clients follow.Clients, run *Run, recorder *track.Recorder) (Result, error) {
+	result := Result{Result: run.Result, Object: run.Object}
+	events, err := follow.Past(ctx, clients, run.namespace, run.Object.Name)
+	if err != nil {
+		return result, err
+	}
+	tracker := track.NewTracker(recorder, installed.Engine(), pipelinerun.Parse(run.Object), run.Dockerfile)
+	end := follow.Event{Run: run.Object}
+	for e := range events {
+		tracker.Handle(e)
+		end = e
+	}
+	result.take(end.Run, tracker, run.repository)
+	switch {
+	case ctx.Err() != nil:
+		return result, context.Cause(ctx)
+	case end.Err != nil:
+		return result, fmt.Errorf("follow run %s: %w", run.Object.Name, end.Err)
+	}
+	return result, nil
+}
+
+// take adds what a run and its log say.
+func (r *Result) take(end *tektonv1.PipelineRun, tracker *track.Tracker, repository string) {
+	r.JUnit, r.Tests = tracker.JUnit(), tracker.Tests()
+	if end != nil {
+		outcome := pipelinerun.Verdict(end)
+		r.Object = end
+		r.Digest = cmp.Or(r.Digest, outcome.Digest)
+		r.Commit = cmp.Or(outcome.Commit, r.Commit)
+	}
+	if r.Digest != "" {
+		r.Image = repository + "@" + r.Digest
+	}
+}
+
+// followRun reports the run until it has ended, and returns it as it was seen last; nil
+// if its end was not seen.
+func followRun(ctx context.Context, clients follow.Clients, run *tektonv1.PipelineRun, tracker *track.Tracker, options WatchOptions) (*tektonv1.PipelineRun, error) {
+	// Tekton bounds the run; this bounds waiting for a server that is gone.
+	limit := options.Timeout + timeoutSlack
+	following, stop := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no end of it within %s; it may still continue in the cluster", limit))
+	defer stop()
+	events, err := follow.Run(following, clients, run.Namespace, run.Name, follow.WaitTimeout(options.WaitTimeout))
+	var end follow.Event
+	if err == nil {
+		for e := range events {
+			tracker.Handle(e)
+			end = e
+			if e.Hopeless && options.FailFast {
+				return nil, &event.Failure{Message: e.Reason + ": " + e.Text, Reason: e.Reason, Advice: e.Advice, Terminal: true}
+			}
+		}
+		err = end.Err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err == nil && end.Kind != follow.RunEnded {
+		err = context.Cause(following)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("follow run %s: %w", run.Name, err)
+	}
+	if err := tracker.Verdict(end.Run); err != nil {
+		return end.Run, err
+	}
+	tracker.Done()
+	return end.Run, nil
+}
+
+// Cancel asks for the end of a run, also after ctx has ended. It does not wait for it.
+func Cancel(ctx context.Context, clients pipelinerun.Clients, run *Run) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
+	defer stop()
+	return pipelinerun.Cancel(ctx, clients.Tekton, run.namespace, run.Object.Name)
+}
