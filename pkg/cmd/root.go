@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/cancel"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/compare"
@@ -85,7 +86,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 		Long: `Build and deploy Python services on any Kubernetes cluster.
 
 You need a kubeconfig. You do not need Docker, a registry account or a CI server: a
-Tekton pipeline builds the image in the cluster with Kaniko, pushes it to a private
+Tekton pipeline builds the image in the cluster with ` + installed.Engine().Name() + `, pushes it to a private
 registry there, and deploys it by digest.`,
 		Example: `  # Install the platform, once per cluster
   kubectl pyflow setup

@@ -15,6 +15,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
@@ -40,7 +41,7 @@ type Flags struct {
 	NoCache    bool
 	Force      bool
 
-	App            string
+	Entrypoint     string
 	Python         string
 	Variant        string
 	ShowDockerfile bool
@@ -79,35 +80,33 @@ func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.
 func newCommand(flags *Flags, streams genericiooptions.IOStreams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build [DIR]",
-		Short: "Build a folder's image in the cluster and deliver it",
-		Long: `Pack a folder, upload it to the cluster's registry, build its Dockerfile there,
-push the image and deliver it by digest, and watch until every replica is ready.
-With --git the cluster fetches a repository instead.
+		Short: "Build a container image in the cluster and deploy it",
+		Long: `Build a container image in the cluster and deploy it.
 
-Without a Dockerfile the folder is a Python project: its app, its Python and its
-dependencies are found, and one is made for them, which --show-dockerfile prints
-and kubectl pyflow init keeps. Settings in [tool.kubectl-pyflow] of pyproject.toml are
-the flags' defaults.
+pyflow uploads DIR to the registry of the cluster and starts a Tekton PipelineRun that
+builds the image with ` + installed.Engine().Name() + `, pushes it, deploys it by digest and waits until every replica
+is ready. With --git the cluster fetches a repository instead.
 
-What is delivered is the kustomization in the folder's deploy or k8s directory, or
-in the one that --manifests names: in it, a container whose image is the app's
-name runs the image that was built. Without such a directory it is a Deployment
-and a NodePort Service.
+If DIR has no Dockerfile, pyflow detects the Python project and generates one:
+--show-dockerfile prints it, kubectl pyflow init keeps it. The settings in
+[tool.kubectl-pyflow] of pyproject.toml are the defaults of the flags.
 
-With --test, or when the Dockerfile has a stage test that the image is not made of,
-the image is tested between its build and its delivery: red tests deliver nothing.
+pyflow deploys the kustomization in DIR/deploy or DIR/k8s, or the one that --manifests
+names: a container in it whose image is the name of the app runs the new image. Without
+such a directory pyflow deploys a Deployment and a NodePort Service.
 
-When neither the source nor a setting has changed since an image was built, that
-image is delivered; when it runs already, nothing is done.
+With --test, or if the Dockerfile has a stage test that the image does not contain, the
+tests run before the image is deployed. If they fail, nothing is deployed.
 
-The image's digest and the service's URL go to standard output, all else to
-standard error. Once the run has started it goes on in the cluster whatever
-happens to this command; interrupting the command cancels it, interrupting it
-again leaves at once.`,
-		Example: `  # Build and deliver the current directory
+If neither the source nor a setting has changed, pyflow deploys the image that exists; if
+the app already runs it, pyflow does nothing.
+
+The digest of the image and the URL of the service go to standard output, everything else
+to standard error. Press Ctrl-C once to cancel the run, twice to leave it running.`,
+		Example: `  # Build and deploy the current directory
   kubectl pyflow build
 
-  # What would be built of a Python project without a Dockerfile
+  # Print the generated Dockerfile without building it
   kubectl pyflow build --show-dockerfile
 
   # Another folder, under another name, in another namespace
@@ -116,17 +115,17 @@ again leaves at once.`,
   # Pass a build argument, and a secret for RUN --mount=type=secret,id=pip
   kubectl pyflow build --build-arg PYTHON_VERSION=3.13 --build-secret id=pip,src=pip.conf
 
-  # Build a branch of a repository, with the login in the Secret git-login
+  # Build a branch of a repository, with the credentials in the Secret git-login
   kubectl pyflow build --git https://git.example.com/team/api.git --revision main --git-secret git-login
 
-  # Start a build, and come back to it
+  # Start a build and follow it later
   kubectl pyflow build --detach
   kubectl pyflow logs -f
 
-  # Test before the delivery, and keep the results
+  # Test before deploying, and keep the results
   kubectl pyflow build --test "pytest -q" --junit results.xml
 
-  # Build only, and keep the digest
+  # Build without deploying, and keep the digest
   digest=$(kubectl pyflow build --no-deploy --quiet)`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -145,35 +144,35 @@ again leaves at once.`,
 	}
 	f := cmd.Flags()
 	flags.changed = f.Changed
-	f.StringVar(&flags.Name, "name", "", "Name of the app (default: the folder's name, or the repository's)")
-	f.StringVarP(&flags.Dockerfile, "file", "f", "", "Dockerfile, relative to the folder (default: Dockerfile, or one that is made for a Python project without)")
-	f.StringVar(&flags.App, "app", "", "Web application of a project without a Dockerfile, as MODULE:ATTRIBUTE (default: the one that is found)")
-	f.StringVar(&flags.Python, "python", "", "Python of a project without a Dockerfile, such as 3.13 (default: the newest that it supports)")
-	f.StringVar(&flags.Variant, "variant", "", "Make a Dockerfile of this kind, even if there is one: slim, distroless or bloated")
-	f.BoolVar(&flags.ShowDockerfile, "show-dockerfile", false, "Print the Dockerfile that would be built, and do nothing else")
+	f.StringVar(&flags.Name, "name", "", "Name of the app (default: the name of the folder or repository)")
+	f.StringVarP(&flags.Dockerfile, "file", "f", "", "Dockerfile, relative to the folder (default: Dockerfile, or a generated one for a Python project without it)")
+	f.StringVar(&flags.Entrypoint, "entrypoint", "", "Web application of a generated Dockerfile, as MODULE:ATTRIBUTE (default: detected)")
+	f.StringVar(&flags.Python, "python", "", "Python of a generated Dockerfile, such as 3.13 (default: the newest that the project supports)")
+	f.StringVar(&flags.Variant, "variant", "", "Generate a Dockerfile of this kind, even if the folder has one: slim, distroless or bloated")
+	f.BoolVar(&flags.ShowDockerfile, "show-dockerfile", false, "Print the Dockerfile without building it")
 	f.StringVar(&flags.Target, "target", "", "Stage of the Dockerfile to build (default: the last one)")
 	f.StringArrayVar(&flags.BuildArgs, "build-arg", nil, "Value of an ARG of the Dockerfile, as KEY=VALUE; repeatable")
 	f.StringArrayVar(&flags.Secrets, "build-secret", nil, "Secret for RUN --mount=type=secret, as id=ID,src=FILE or id=ID,env=VARIABLE from this machine, or id=ID,secret=NAME[,key=KEY] from the namespace; repeatable")
-	f.BoolVar(&flags.NoCache, "no-cache", false, "Build every instruction anew")
-	f.BoolVar(&flags.Force, "force", false, "Build and deliver even if nothing has changed")
-	f.StringVar(&flags.Git, "git", "", "Repository to build instead of a folder, by https or ssh")
+	f.BoolVar(&flags.NoCache, "no-cache", false, "Ignore the layer cache")
+	f.BoolVar(&flags.Force, "force", false, "Build and deploy even if nothing has changed")
+	f.StringVar(&flags.Git, "git", "", "Git repository to build instead of a folder, by https or ssh")
 	f.StringVar(&flags.Revision, "revision", "", "Branch, tag or full commit of the repository (default: its default branch)")
-	f.StringVar(&flags.Path, "path", "", "Folder in the repository (default: all of it)")
-	f.StringVar(&flags.GitSecret, "git-secret", "", "Secret in the namespace to log in to the repository with: username and password (a token), or ssh-privatekey and known_hosts")
-	f.StringVar(&flags.Manifests, "manifests", "", "Kustomize directory to deliver (default: deploy or k8s in the folder, when one is there)")
-	f.Int32Var(&flags.Port, "port", 0, fmt.Sprintf("Port the service listens on, when there is no kustomize directory (default: the Dockerfile's EXPOSE, or %d)", project.DefaultPort))
-	f.Int32Var(&flags.Replicas, "replicas", flags.Replicas, "Number of replicas, when there is no kustomize directory")
-	f.StringVar(&flags.Expose, "expose", "", "Service that leads to the app, when there is no kustomize directory: NodePort, ClusterIP, LoadBalancer or None (default: NodePort)")
-	f.StringArrayVar(&flags.Env, "env", nil, "Variable of the running app, as KEY=VALUE, when there is no kustomize directory; repeatable")
-	f.StringVar(&flags.Requests, "requests", "", "What a replica asks for, when there is no kustomize directory, such as cpu=50m,memory=128Mi")
-	f.StringVar(&flags.Limits, "limits", "", "What a replica may use at most, when there is no kustomize directory, such as memory=512Mi")
-	f.StringArrayVar(&flags.Probes, "probe", nil, "How a replica is asked whether it runs, as startup|readiness|liveness=PATH|tcp|none, when there is no kustomize directory; repeatable")
-	f.BoolVar(&flags.NoDeploy, "no-deploy", false, "Build and push the image, and deliver nothing")
-	f.StringVar(&flags.Test, "test", "", "Command that has to succeed before the image is delivered, in the Dockerfile's stage test, or without one in the image, beside the source (default: what the stage test runs)")
-	f.BoolVar(&flags.NoTest, "no-test", false, "Deliver without testing")
-	f.StringVar(&flags.CPU, "cpu", "", "CPU that the build asks for and may use, for example 2 or 500m")
-	f.StringVar(&flags.Memory, "memory", "", "Memory that the build asks for and may use, for example 2Gi")
-	f.StringVar(&flags.Storage, "storage", "", "Space on the node's disk that the build asks for and may use, for example 10Gi")
+	f.StringVar(&flags.Path, "path", "", "Folder in the repository (default: the whole repository)")
+	f.StringVar(&flags.GitSecret, "git-secret", "", "Secret with the credentials for the repository: username and password (a token), or ssh-privatekey and known_hosts")
+	f.StringVar(&flags.Manifests, "manifests", "", "Kustomize directory to deploy (default: deploy or k8s in the folder, if it exists)")
+	f.Int32Var(&flags.Port, "port", 0, fmt.Sprintf("Port the service listens on, without a kustomize directory (default: the EXPOSE of the Dockerfile, or %d)", project.DefaultPort))
+	f.Int32Var(&flags.Replicas, "replicas", flags.Replicas, "Number of replicas, without a kustomize directory")
+	f.StringVar(&flags.Expose, "expose", "", "Type of the Service, without a kustomize directory: NodePort, ClusterIP, LoadBalancer or None (default: NodePort)")
+	f.StringArrayVar(&flags.Env, "env", nil, "Environment variable of the app, as KEY=VALUE, without a kustomize directory; repeatable")
+	f.StringVar(&flags.Requests, "requests", "", "Resource requests of a replica, without a kustomize directory, such as cpu=50m,memory=128Mi")
+	f.StringVar(&flags.Limits, "limits", "", "Resource limits of a replica, without a kustomize directory, such as memory=512Mi")
+	f.StringArrayVar(&flags.Probes, "probe", nil, "Health check KIND=SPEC, without a kustomize directory: startup, readiness or liveness = an HTTP path, tcp or none; repeatable")
+	f.BoolVar(&flags.NoDeploy, "no-deploy", false, "Build and push the image without deploying it")
+	f.StringVar(&flags.Test, "test", "", "Command that has to succeed before the image is deployed; it runs in the stage test of the Dockerfile, or in the image with a copy of the source (default: the command of the stage test)")
+	f.BoolVar(&flags.NoTest, "no-test", false, "Deploy without testing")
+	f.StringVar(&flags.CPU, "cpu", "", "CPU request and limit of the build, such as 2 or 500m")
+	f.StringVar(&flags.Memory, "memory", "", "Memory request and limit of the build, such as 2Gi")
+	f.StringVar(&flags.Storage, "storage", "", "Request and limit of the build for space on the node's disk, such as 10Gi")
 	f.StringVar(&flags.NodeSelector, "node-selector", "", "Labels of the nodes that may run the build, as KEY=VALUE,…")
 	flags.add(f)
 	_ = cmd.MarkFlagDirname("manifests")
@@ -197,7 +196,7 @@ again leaves at once.`,
 // dockerfile is the one that would be built, for completions; nil if there is none.
 func (f *Flags) dockerfile(args []string) *dockerfile.Dockerfile {
 	found, err := project.Resolve(directory(args), project.Options{
-		Dockerfile: f.Dockerfile, Variant: generate.Variant(f.Variant), Entrypoint: f.App, Python: f.Python, NoDeploy: true, DropUnknownArgs: true,
+		Dockerfile: f.Dockerfile, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python, NoDeploy: true, DropUnknownArgs: true,
 	})
 	if err != nil {
 		return nil
@@ -329,7 +328,7 @@ func (f *Flags) readGit(o *Options, args []string, options project.Options) erro
 	if !filepath.IsLocal(filepath.FromSlash(o.File)) {
 		return option.Usagef("--file %s leaves the folder that is built", f.Dockerfile)
 	}
-	for flag, value := range map[string]string{"app": f.App, "python": f.Python, "variant": f.Variant} {
+	for flag, value := range map[string]string{"entrypoint": f.Entrypoint, "python": f.Python, "variant": f.Variant} {
 		if value != "" {
 			return option.Usagef("--%s is for a folder without a Dockerfile, and a repository needs one: kubectl pyflow init makes it", flag)
 		}

@@ -44,11 +44,11 @@ func (f *Flags) show(args []string, streams genericiooptions.IOStreams) error {
 // toProject parses the flags that are about the folder and its deployment.
 func (f *Flags) toProject() (project.Options, error) {
 	o := project.Options{
-		Name: f.Name, Dockerfile: f.Dockerfile, Variant: generate.Variant(f.Variant), Entrypoint: f.App, Python: f.Python, Port: int(f.Port),
+		Name: f.Name, Dockerfile: f.Dockerfile, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python, Port: int(f.Port),
 		Target: f.Target, BuildArgs: f.BuildArgs, Test: f.Test, NoTest: f.NoTest, Manifests: f.Manifests, NoDeploy: f.NoDeploy,
 	}
 	if f.NoDeploy && f.Manifests != "" {
-		return o, option.Usagef("--manifests says what to deliver, and --no-deploy delivers nothing")
+		return o, option.Usagef("--manifests names what to deploy, and --no-deploy deploys nothing")
 	}
 	if f.changed("replicas") {
 		o.Replicas = &f.Replicas

@@ -120,10 +120,10 @@ func TestFoldersWithoutADockerfile(t *testing.T) {
 		t.Errorf("the folder's own Dockerfile counts, got %+v", own)
 	}
 	for line, says := range map[string]string{
-		both + " --app main:app":                               "--entrypoint and --python are for a generated Dockerfile",
+		both + " --entrypoint main:app":                        "--entrypoint and --python are for a generated Dockerfile",
 		both + " --variant slim -f Dockerfile":                 "use one of them",
 		dir + " --variant thin":                                `--variant: unknown variant "thin"`,
-		dir + " --app nothing:app":                             "nothing:app",
+		dir + " --entrypoint nothing:app":                      "nothing:app",
 		dir + " --python 2.7":                                  "2.7",
 		dir + " --expose door":                                 "--expose: ",
 		dir + " --env novalue":                                 "--env: variable 1 of 1 is not of the form",
@@ -132,7 +132,7 @@ func TestFoldersWithoutADockerfile(t *testing.T) {
 		dir + " --requests cpu":                                "--requests: ",
 		dir + " --requests memory=2Gi --limits memory=1Gi":     "memory",
 		dir + " --probe ready=/x":                              "--probe: ",
-		"--git https://h/a --app main:app":                     "--app is for a folder without a Dockerfile",
+		"--git https://h/a --entrypoint main:app":              "--entrypoint is for a folder without a Dockerfile",
 		"--git https://h/a --show-dockerfile":                  "--show-dockerfile is for a folder",
 		dir + " --show-dockerfile --variant thin":              "unknown variant",
 		folder(t, "none", nil) + " --show-dockerfile":          detect.ErrNoProject.Error(),

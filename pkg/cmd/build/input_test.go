@@ -254,7 +254,7 @@ func TestCommandLines(t *testing.T) {
 		"DIR --replicas -1":                   "--replicas -1 is negative",
 		"DIR --port 65536":                    "--port 65536 is not a port",
 		"DIR --port 80 --manifests k8s":       "--port has no effect on a kustomize directory",
-		"DIR --no-deploy --manifests k8s":     "--no-deploy delivers nothing",
+		"DIR --no-deploy --manifests k8s":     "--no-deploy deploys nothing",
 		"DIR --revision main":                 "--revision goes with --git",
 		"DIR --path api":                      "--path goes with --git",
 		"DIR --git-secret login":              "--git-secret goes with --git",

@@ -25,19 +25,18 @@ func NewRerunCommand(config *genericclioptions.ConfigFlags, streams genericioopt
 	flags := &rerunFlags{config: config}
 	cmd := &cobra.Command{
 		Use:   "rerun [APP|RUN]",
-		Short: "Do again what a run did",
-		Long: `Do again what a run did: build the same source, of a repository the same commit,
-with the same settings, and deliver the same manifests. Nothing of it is read from
-this machine. Without a name it is the newest run of the namespace, with an app's
-name that app's newest.
+		Short: "Re-run a build",
+		Long: `Re-run a build: build the same source (for a repository the same commit) with the same
+settings and deploy the same manifests. Nothing is read from this machine. APP means the
+newest run of the app; without a name, the newest run of the namespace is repeated.
 
-The new run is the app's newest, so what it delivers takes the place of what runs. To
-try a build that failed for a reason outside of its source is what it is for; the
-deletion of the run that it repeats takes the manifests away from it.`,
-		Example: `  # Try the last build again
+Use it to repeat a build that failed for a reason outside its source. The new run is the
+newest run of the app, so what it deploys replaces the current release. Deleting the run
+that it repeats deletes its manifests, too.`,
+		Example: `  # Repeat the last build
   kubectl pyflow rerun
 
-  # Do again what a certain run did
+  # Repeat a certain run
   kubectl pyflow rerun mountains-x7k2p`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: complete.New(config, complete.Options{Apps: true, Runs: true}),

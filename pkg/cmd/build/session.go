@@ -36,14 +36,14 @@ type watchFlags struct {
 }
 
 func (f *watchFlags) add(flags *pflag.FlagSet) {
-	flags.DurationVar(&f.Timeout, "timeout", defaultTimeout, "How long build and delivery may take, and after them the rollout")
-	flags.DurationVar(&f.WaitTimeout, "wait-timeout", defaultWait, "How long a pod may wait to start, and a rollout stand still, when waiting could still help; 0 for as long as --timeout")
-	flags.IntVar(&f.Keep, "keep", keepRuns, "Number of finished runs of the app to keep; older ones are deleted with their pods, 0 keeps all")
-	flags.BoolVarP(&f.Detach, "detach", "d", false, "Print the run's name once it has started, and do not wait for it")
-	flags.StringVar(&f.Progress, "progress", string(buildview.Auto), "How to show what is going on: auto, tty or plain")
+	flags.DurationVar(&f.Timeout, "timeout", defaultTimeout, "Time limit of the run, and of the rollout after it")
+	flags.DurationVar(&f.WaitTimeout, "wait-timeout", defaultWait, "Fail if a pod has not started, or a rollout has not progressed, for this long; 0 waits as long as --timeout")
+	flags.IntVar(&f.Keep, "keep", keepRuns, "Number of finished runs of the app to keep; older runs are deleted with their pods, 0 keeps all")
+	flags.BoolVarP(&f.Detach, "detach", "d", false, "Print the name of the run when it has started, and do not wait for it")
+	flags.StringVar(&f.Progress, "progress", string(buildview.Auto), "Type of progress output: auto, tty or plain")
 	flags.StringVarP(&f.Output, "output", "o", "", "Output format: json, one event per line")
-	flags.StringVar(&f.JUnit, "junit", "", "File to write the tests' results to, as JUnit's XML")
-	flags.BoolVarP(&f.Quiet, "quiet", "q", false, "Print the image's digest only")
+	flags.StringVar(&f.JUnit, "junit", "", "File for the test results as JUnit XML")
+	flags.BoolVarP(&f.Quiet, "quiet", "q", false, "Print only the digest of the image")
 }
 
 // completeView completes the flags of watchFlags.

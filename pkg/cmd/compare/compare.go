@@ -38,7 +38,8 @@ type Flags struct {
 	Name        string
 	Variants    []string
 	Dockerfiles []string
-	App, Python string
+	Entrypoint  string
+	Python      string
 	Port        int
 	BuildArgs   []string
 	Change      string
@@ -90,7 +91,7 @@ touched: what is made is deleted at the end, also after Ctrl-C.`,
 	f.StringVar(&flags.Name, "name", "", "Name of the app (default: the folder's name)")
 	f.StringArrayVar(&flags.Variants, "variant", nil, "Way to make a Dockerfile: bloated, slim or distroless; repeatable (default: all)")
 	f.StringArrayVarP(&flags.Dockerfiles, "file", "f", nil, "Dockerfile of your own, relative to the folder; repeatable")
-	f.StringVar(&flags.App, "app", "", "Web application, as module:attribute (default: the one that is found)")
+	f.StringVar(&flags.Entrypoint, "entrypoint", "", "Web application of a generated Dockerfile, as MODULE:ATTRIBUTE (default: detected)")
 	f.StringVar(&flags.Python, "python", "", "Version of Python, such as 3.13, of Dockerfiles that are made (default: what the project asks for)")
 	f.IntVar(&flags.Port, "port", 0, "Port the service listens on (default: the project's, or the Dockerfile's EXPOSE)")
 	f.StringArrayVar(&flags.BuildArgs, "build-arg", nil, "Value of an ARG of the Dockerfiles, as KEY=VALUE; repeatable")
@@ -226,7 +227,7 @@ func (f *Flags) candidates(o *Options, dir string) error {
 		if err != nil {
 			return option.Usagef("--variant: %w", err)
 		}
-		err = add(name, project.Options{Variant: variant, Entrypoint: f.App, Python: f.Python})
+		err = add(name, project.Options{Variant: variant, Entrypoint: f.Entrypoint, Python: f.Python})
 		if errors.Is(err, generate.ErrUnsupported) {
 			o.Notes = append(o.Notes, fmt.Sprintf("%s is left out: %v", name, err))
 			continue
@@ -248,7 +249,7 @@ func (f *Flags) candidates(o *Options, dir string) error {
 		return fmt.Errorf("compare: %w", err)
 	}
 	if module == "" {
-		found, err := detect.Read(o.Dir, detect.Options{App: f.App})
+		found, err := detect.Read(o.Dir, detect.Options{App: f.Entrypoint})
 		if err != nil || found.App == nil {
 			return errors.New("no file is found to make a change of code to: name one with --change FILE")
 		}

@@ -14,6 +14,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
@@ -54,7 +55,7 @@ What stays: every image that anything in the cluster refers to, in any namespace
 also what a rollback would bring back (old ReplicaSets, ControllerRevisions) and
 what a run on record has built; of the rest the newest images of each app. Build
 contexts stay as long as a run that refers to them, and the newest of each app;
-layers of the cache for the 14 days in which Kaniko takes them. Repositories that
+layers of the cache for the 14 days in which ` + installed.Engine().Name() + ` takes them. Repositories that
 are not of an app are left alone.
 
 Then the registry collects its garbage, which it has to do alone: its storage is

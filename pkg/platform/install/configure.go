@@ -9,6 +9,7 @@ import (
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 	knative "knative.dev/pkg/version"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
@@ -42,7 +43,7 @@ func checkNamespace(cluster *platform.Cluster) error {
 		return fmt.Errorf("namespace %s is being deleted", namespace.Name)
 	}
 	if namespace.Labels["pod-security.kubernetes.io/enforce"] == "restricted" {
-		return fmt.Errorf("namespace %s enforces the restricted Pod Security Standard, under which Kaniko cannot run as root; set up a namespace with the baseline standard", namespace.Name)
+		return fmt.Errorf("namespace %s enforces the restricted Pod Security Standard, under which %s cannot run as root; set up a namespace with the baseline standard", namespace.Name, installed.Engine().Name())
 	}
 	return nil
 }
