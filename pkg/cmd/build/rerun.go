@@ -26,9 +26,11 @@ func NewRerunCommand(config *genericclioptions.ConfigFlags, streams genericioopt
 	cmd := &cobra.Command{
 		Use:   "rerun [APP|RUN]",
 		Short: "Re-run a build",
-		Long: `Re-run a build: build the same source (for a repository the same commit) with the same
-settings and deploy the same manifests. Nothing is read from this machine. APP means the
-newest run of the app; without a name, the newest run of the namespace is repeated.
+		Long: `Re-run a build.
+
+pyflow builds the same source (for a repository the same commit) with the same settings
+and deploys the same manifests. It reads nothing from this machine. APP means the newest
+run of the app; without a name, pyflow repeats the newest run of the namespace.
 
 Use it to repeat a build that failed for a reason outside its source. The new run is the
 newest run of the app, so what it deploys replaces the current release. Deleting the run
