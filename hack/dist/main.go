@@ -144,14 +144,18 @@ func (t target) build(ctx context.Context, version, output string, trimpath bool
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	digest := sha256.New()
-	if err := pack(io.MultiWriter(file, digest), binary); err != nil {
+	if err := t.pack(io.MultiWriter(file, digest), binary); err != nil {
 		return "", fmt.Errorf("pack: %w", err)
 	}
 	return hex.EncodeToString(digest.Sum(nil)), nil
 }
 
-// pack writes the archive: no time, no owner, a fixed order.
-func pack(out io.Writer, binary string) error {
+// completer is the program that kubectl runs to complete the plugin: a link to it.
+const completer = "kubectl_complete-pyflow"
+
+// pack writes the archive: no time, no owner, a fixed order. Outside of Windows, which
+// lacks links, it has the one for completion.
+func (t target) pack(out io.Writer, binary string) error {
 	compressed := gzip.NewWriter(out)
 	archive := tar.NewWriter(compressed)
 	for _, entry := range []struct {
@@ -167,6 +171,12 @@ func pack(out io.Writer, binary string) error {
 			return err
 		}
 		if _, err := archive.Write(content); err != nil {
+			return err
+		}
+	}
+	if t.os != "windows" {
+		link := &tar.Header{Typeflag: tar.TypeSymlink, Name: completer, Linkname: t.binary, Mode: 0o777, Format: tar.FormatUSTAR}
+		if err := archive.WriteHeader(link); err != nil {
 			return err
 		}
 	}

@@ -1,14 +1,18 @@
 package cmd
 
 import (
+	"context"
 	"maps"
 	"slices"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 )
 
@@ -47,4 +51,40 @@ func registerCompletions(root *cobra.Command, flags *genericclioptions.ConfigFla
 		}
 		return names
 	})
+	objects := map[string]func(context.Context, *kube.Clients) (runtime.Object, error){
+		"registry-storage-class": func(ctx context.Context, clients *kube.Clients) (runtime.Object, error) {
+			return clients.Kube.StorageV1().StorageClasses().List(ctx, metav1.ListOptions{})
+		},
+		"git-secret": func(ctx context.Context, clients *kube.Clients) (runtime.Object, error) {
+			return clients.Kube.CoreV1().Secrets(clients.Namespace).List(ctx, metav1.ListOptions{})
+		},
+	}
+	for flag, list := range objects {
+		usage.Walk(root, func(cmd *cobra.Command) {
+			// Fails for a verb without the flag, and for one that completes it itself.
+			_ = cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+				return objectNames(cmd.Context(), flags, list), cobra.ShellCompDirectiveNoFileComp
+			})
+		})
+	}
+}
+
+// objectNames returns the names in a list of the cluster; none if it cannot be read.
+func objectNames(ctx context.Context, flags *genericclioptions.ConfigFlags, list func(context.Context, *kube.Clients) (runtime.Object, error)) []string {
+	clients, err := kube.New(flags)
+	if err != nil {
+		return nil
+	}
+	objects, err := list(ctx, clients)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	_ = meta.EachListItem(objects, func(object runtime.Object) error {
+		if accessor, err := meta.Accessor(object); err == nil {
+			names = append(names, accessor.GetName())
+		}
+		return nil
+	})
+	return names
 }

@@ -24,7 +24,7 @@ var banned = regexp.MustCompile(`(?i)\b(can not|anew|mend|put right|in the end|t
 func unchecked(cmd *cobra.Command) bool {
 	for ; cmd != nil; cmd = cmd.Parent() {
 		switch cmd.Name() {
-		case "build", "rerun", "cancel", "compare", "logs", "init", "setup", "teardown", "images", "gather":
+		case "build", "rerun", "cancel", "compare", "logs", "init", "setup", "teardown", "inspect", "platform":
 			return true
 		}
 	}

@@ -45,24 +45,26 @@ func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.
 	flags := &Flags{config: config}
 	cmd := &cobra.Command{
 		Use:   "gather [APP|RUN]",
-		Short: "Pack what explains a run, for somebody who helps",
-		Long: `Pack into one archive what explains a run: the run with its TaskRuns, pods and
-logs, the app that it delivered, Events, and the state of the platform and the nodes.
-It is the run that is named, the newest one of an app, or without a name the newest
-one of the namespace; in a namespace without runs it is about namespace and platform.
+		Short: "Collect a support bundle for a run",
+		Long: `Collect a support bundle for a run: the run with its TaskRuns, pods and logs, its app,
+Events, and the state of the platform and the nodes.
 
-Values of Secrets are not in it: what equals one is replaced, wherever it was. What
-you have no right to read is left out, and named in the archive's README.txt.
+Without a name it is about the newest run of the namespace, with the name of an app
+about its newest run. In a namespace without runs it is about the namespace and the
+platform.
 
-The archive's name goes to standard output, or with --file - the archive itself.`,
+Values of Secrets are replaced wherever they occur. What you are not allowed to read
+is left out and named in the bundle's README.txt.
+
+The name of the bundle goes to standard output, or with --file - the bundle itself.`,
 		Example: `  # The newest run of the namespace, into RUN.tar.gz
   kubectl pyflow gather
 
   # The newest run of an app, into a file of that name
-  kubectl pyflow gather mountains -f mountains.tar.gz
+  kubectl pyflow gather mountains --file mountains.tar.gz
 
   # See what is in it
-  kubectl pyflow gather mountains -f - | tar tzf -`,
+  kubectl pyflow gather mountains --file - | tar tzf -`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: complete.New(config, complete.Options{Apps: true, Runs: true}),
 		RunE: func(cmd *cobra.Command, args []string) error {

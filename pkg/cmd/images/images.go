@@ -3,6 +3,7 @@ package images
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
@@ -28,18 +30,31 @@ type Flags struct {
 
 // NewCommand makes the verb.
 func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	return newCommand(config, streams, false)
+}
+
+// newListCommand returns the verb as its own subcommand.
+func newListCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	cmd := newCommand(config, streams, true)
+	cmd.Use, cmd.Short = "list [APP]", "List images"
+	cmd.Example = strings.ReplaceAll(cmd.Example, "pyflow images", "pyflow images list")
+	return cmd
+}
+
+func newCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, list bool) *cobra.Command {
 	flags := &Flags{config: config}
 	cmd := &cobra.Command{
 		Use:   "images [APP]",
-		Short: "Show, inspect, prune and mirror images",
-		Long: `Show the images that the registry has of the apps in a namespace: their tags,
-which are the names of the runs that built them, digests, compressed sizes and
-ages, and which workloads run them. A workload that would run an image after a
-rollback only is marked "(previous)".
+		Short: "List, inspect and prune images",
+		Long: `List the images of the apps in a namespace, with size, age and the workloads that run
+them. A tag is the name of the run that built the image. A workload that runs an image
+only after a rollback is marked "(previous)".
 
-With the right to read the platform's own login, Secret pyflow-registry in
-namespace pyflow-system, the registry is asked what it has; --all-namespaces needs
-it. Otherwise the apps are those that the namespace's runs and workloads know of.`,
+If you are allowed to read Secret pyflow-registry in namespace pyflow-system, pyflow
+lists what the registry stores; --all-namespaces needs this permission. Otherwise it
+lists the apps of the runs and workloads in the namespace.
+
+"images list" does the same, also for an app that has the name of a subcommand.`,
 		Example: `  # The images of the current namespace
   kubectl pyflow images
 
@@ -58,13 +73,21 @@ it. Otherwise the apps are those that the namespace's runs and workloads know of
 			if err != nil {
 				return err
 			}
-			return options.Run(cmd.Context())
+			err = options.Run(cmd.Context())
+			if errors.Is(err, errNoImages) && !list {
+				// The app may be a misspelled subcommand.
+				return fmt.Errorf("%w%s", err, usage.DidYouMean(usage.Verbs(cmd, options.App)))
+			}
+			return err
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&flags.AllNamespaces, "all-namespaces", "A", false, "Show the images of all namespaces")
 	flags.Output.AddListFlags(cmd, "a table")
-	cmd.AddCommand(newInspectCommand(config, streams), newPruneCommand(config, streams), newPlatformCommand(streams))
+	if list {
+		return cmd
+	}
+	cmd.AddCommand(newListCommand(config, streams), newInspectCommand(config, streams), newPruneCommand(config, streams), newPlatformCommand(streams))
 	return cmd
 }
 
@@ -85,6 +108,9 @@ func completeApps(config *genericclioptions.ConfigFlags) cobra.CompletionFunc {
 	}
 }
 
+// errNoImages reports an app without images.
+var errNoImages = errors.New("no images")
+
 // Options are a run of images.
 type Options struct {
 	Clients *kube.Clients
@@ -94,6 +120,8 @@ type Options struct {
 	AllNamespaces bool
 	// Sum adds what the namespaces store in all.
 	Sum bool
+	// Sort sorts the images.
+	Sort func([]images.Image) error
 	// Print writes a list to Streams.Out.
 	Print func(*images.List, io.Writer) error
 	// Person says that Print is for one, who is also told of an empty list.
@@ -103,6 +131,7 @@ type Options struct {
 // ToOptions checks the flags.
 func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*Options, error) {
 	o := &Options{Streams: streams, AllNamespaces: f.AllNamespaces, App: strings.Join(args, "")}
+	o.Sort = func(items []images.Image) error { return option.Sort(&f.Output, items) }
 	printer, err := f.Output.ToPrinter()
 	switch {
 	case err != nil:
@@ -115,7 +144,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 	default:
 		o.Person, o.Sum = true, f.Output.Format == option.Wide
 		o.Print = func(list *images.List, out io.Writer) error {
-			return printTable(list, tableOptions{Now: time.Now(), Namespaces: f.AllNamespaces, Wide: o.Sum}, out)
+			return printTable(list, tableOptions{Now: time.Now(), Namespaces: f.AllNamespaces, Wide: o.Sum, NoHeaders: f.Output.NoHeaders}, out)
 		}
 	}
 	o.Clients, err = kube.New(f.config)
@@ -156,7 +185,10 @@ func (o *Options) Run(ctx context.Context) error {
 		list.Stored = images.Sum(finder.repositories())
 	}
 	if o.App != "" && len(list.Items) == 0 {
-		return fmt.Errorf("app %q has no images %s", o.App, o.where())
+		return fmt.Errorf("app %q has %w %s", o.App, errNoImages, o.where())
+	}
+	if err := o.Sort(list.Items); err != nil {
+		return err
 	}
 	if err := o.Print(list, o.Streams.Out); err != nil {
 		return fmt.Errorf("print the images: %w", err)
@@ -165,7 +197,7 @@ func (o *Options) Run(ctx context.Context) error {
 		fmt.Fprintln(o.Streams.ErrOut, "warning:", warning)
 	}
 	if o.Person && len(list.Items) == 0 {
-		fmt.Fprintf(o.Streams.ErrOut, "no images %s yet; to build one: kubectl pyflow build DIRECTORY\n", o.where())
+		fmt.Fprintf(o.Streams.ErrOut, "no images %s yet; build one: kubectl pyflow build DIR\n", o.where())
 	}
 	return nil
 }

@@ -48,8 +48,8 @@ func newPruneCommand(config *genericclioptions.ConfigFlags, streams genericioopt
 	cmd := &cobra.Command{
 		Use:   "prune",
 		Short: "Delete images that nothing uses, and free their space",
-		Long: `Delete the images of the current namespace that nothing uses, and free what they
-take up in the registry. Runs with the rights of an admin.
+		Long: `Delete the images of the current namespace that nothing uses, and free their space in
+the registry. Needs the permissions of a cluster administrator.
 
 What stays: every image that anything in the cluster refers to, in any namespace,
 also what a rollback would bring back (old ReplicaSets, ControllerRevisions) and

@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 )
@@ -17,12 +18,13 @@ type tableOptions struct {
 	// Namespaces adds the namespace of images.
 	Namespaces bool
 	Wide       bool
+	NoHeaders  bool
 }
 
 // printTable writes the images, and what namespaces store if the list says so.
 func printTable(list *images.List, options tableOptions, out io.Writer) error {
-	text := display.Table(imageColumns(options), list.Items)
-	if stored := display.Table(storedColumns(), list.Stored); stored != "" {
+	text := option.Rows(imageColumns(options), list.Items, options.NoHeaders)
+	if stored := option.Rows(storedColumns(), list.Stored, options.NoHeaders); stored != "" {
 		text = strings.TrimPrefix(text+"\n"+stored, "\n")
 	}
 	_, err := io.WriteString(out, text)

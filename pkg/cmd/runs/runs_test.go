@@ -1,6 +1,8 @@
 package runs
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"flag"
 	"io"
@@ -16,10 +18,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"knative.dev/pkg/apis"
 
@@ -28,6 +32,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -86,6 +92,14 @@ func output(format string) option.Output {
 	return output
 }
 
+func sorted() option.Output {
+	var output option.Output
+	cmd := &cobra.Command{}
+	output.AddListFlags(cmd, "a table")
+	_ = cmd.ParseFlags([]string{"--sort-by", ".name", "--no-headers"})
+	return output
+}
+
 func TestRun(t *testing.T) {
 	for file, test := range map[string]struct {
 		flags Flags
@@ -97,6 +111,8 @@ func TestRun(t *testing.T) {
 		"all-namespaces.txt": {Flags{AllNamespaces: true}, nil},
 		"names.txt":          {Flags{Output: output("name")}, nil},
 		"runs.json":          {Flags{Output: output("json")}, []string{"mountains"}},
+		"sorted.txt":         {Flags{Output: sorted()}, nil},
+		"selected.txt":       {Flags{Selector: manifests.LabelApp + "=rivers"}, nil},
 		"jsonpath.txt":       {Flags{Output: output("jsonpath={.items[0].name}")}, nil},
 	} {
 		t.Run(file, func(t *testing.T) {
@@ -136,13 +152,18 @@ func TestRunWithoutRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.Client = client
+		o.Client, o.CheckSetup = client, func(context.Context) error { return nil }
 		return o, errOut, errOut.String
 	}
 	o, _, said := options()
 	o.Namespace = "empty"
-	if err := o.Run(t.Context()); err != nil || said() != "no runs in namespace empty yet; to start one: kubectl pyflow build DIRECTORY\n" {
+	if err := o.Run(t.Context()); err != nil || said() != "no runs in namespace empty yet; start one: kubectl pyflow build DIR\n" {
 		t.Errorf("got %v, %q", err, said())
+	}
+	o, _, _ = options()
+	o.Namespace, o.CheckSetup = "empty", func(context.Context) error { return platform.ErrNotSetUp }
+	if err := o.Run(t.Context()); !errors.Is(err, platform.ErrNotSetUp) {
+		t.Errorf("a cluster without setup: %v", err)
 	}
 	o, _, _ = options("nothing")
 	var missing *pipelinerun.NotFoundError
@@ -168,5 +189,44 @@ func TestFlags(t *testing.T) {
 	streams, _, _, _ := genericiooptions.NewTestIOStreams()
 	if _, err := flags.ToOptions(streams, nil); err == nil || !strings.Contains(err.Error(), `not "table"`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A watch prints the list once, then only what changes, without headers.
+func TestWatch(t *testing.T) {
+	runs := testRuns()
+	client := tektonfake.NewSimpleClientset(runs[1])
+	resource := schema.GroupVersionResource{Group: "tekton.dev", Version: "v1", Resource: "pipelineruns"}
+	watched := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{resource: "PipelineRunList"})
+	streams, _, out, _ := genericiooptions.NewTestIOStreams()
+	o, err := (&Flags{config: kubeconfig(t)}).ToOptions(streams, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	defer stop()
+	o.Client, o.Watch, o.Now = client, watched, func() time.Time { return testNow }
+	printRuns := o.Print
+	done := errors.New("enough")
+	lists := 0
+	o.Print = func(list *status.RunList, headers bool, out io.Writer) error {
+		if err := printRuns(list, headers, out); err != nil || lists == 1 {
+			return cmp.Or(err, done)
+		}
+		lists++
+		run, _ := runs[2].(*tektonv1.PipelineRun)
+		if err := client.Tracker().Add(run); err != nil {
+			return err
+		}
+		object := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "metadata": map[string]any{"name": run.Name, "namespace": run.Namespace}}}
+		_, err := watched.Resource(resource).Namespace(run.Namespace).Create(ctx, object, metav1.CreateOptions{})
+		return err
+	}
+	if err := o.Run(ctx); !errors.Is(err, done) {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 3 || !strings.HasPrefix(lines[0], "NAME") || !strings.HasPrefix(lines[1], "rivers-bad") || !strings.HasPrefix(lines[2], "mountains-new") {
+		t.Errorf("got\n%s", out)
 	}
 }

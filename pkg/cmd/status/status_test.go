@@ -140,7 +140,7 @@ func TestFlags(t *testing.T) {
 		"--runs=-1":          "--runs -1 is negative",
 		"-o table":           `--output is one of wide, name, json, yaml, jsonpath, jsonpath-file, go-template, go-template-file, custom-columns, custom-columns-file, not "table"`,
 		"-o jsonpath={.apps": `--output "jsonpath={.apps"`,
-		"extra":              `unknown command "extra"`,
+		"-l a=b=c":           "--selector",
 	} {
 		flags := genericclioptions.NewConfigFlags(false)
 		flags.KubeConfig = &kubeconfig
@@ -163,11 +163,13 @@ func TestRun(t *testing.T) {
 	kube.Discovery().(*fakediscovery.FakeDiscovery).FakedServerVersion = &version.Info{GitVersion: "v1.36.3"}
 	streams, _, out, errOut := genericiooptions.NewTestIOStreams()
 	o := &Options{
-		Clients: status.Clients{Kube: kube, Tekton: tektonfake.NewSimpleClientset()},
-		Streams: streams,
-		Report:  status.Options{Namespace: "demo", Runs: 5},
-		Person:  true,
-		Now:     func() time.Time { return testNow },
+		Clients:  status.Clients{Kube: kube, Tekton: tektonfake.NewSimpleClientset()},
+		Streams:  streams,
+		Report:   status.Options{Namespace: "demo", Runs: 5},
+		Person:   true,
+		ExitCode: true,
+		Sort:     func(*status.Status) error { return nil },
+		Now:      func() time.Time { return testNow },
 		Print: func(snapshot *status.Status, out io.Writer) error {
 			return printTable(snapshot, tableOptions{Now: testNow}, out)
 		},
@@ -178,13 +180,56 @@ func TestRun(t *testing.T) {
 	if !strings.Contains(out.String(), "not found") || !strings.Contains(out.String(), "pyflow is not set up in namespace demo") {
 		t.Errorf("the report does not say what is wrong:\n%s", out)
 	}
-	if want := "hint: run: kubectl pyflow setup --namespace demo\n"; errOut.String() != want {
+	if want := "hint: a cluster administrator sets it up: kubectl pyflow setup --namespace demo\n"; errOut.String() != want {
 		t.Errorf("got %q, want %q", errOut, want)
 	}
 
+	o.ExitCode = false
+	if err := o.Run(t.Context()); err != nil {
+		t.Errorf("without --exit-code: %v", err)
+	}
 	out.Reset()
 	o.Clients.Kube = fake.NewClientset()
 	if err := o.Run(t.Context()); !errors.Is(err, platform.ErrNotSetUp) || out.Len() > 0 {
 		t.Errorf("without setup: %v, %q", err, out)
+	}
+}
+
+// A platform with nothing to report is one line; what is unknown is no trouble.
+func TestPlatformFolds(t *testing.T) {
+	well := []status.Part{
+		{Name: "kubernetes", Version: "v1.36.3", Healthy: true},
+		{Name: "registry", Unknown: true, Message: "missing permissions"},
+		{Name: manifests.NodeAccessName, Healthy: true, Message: "hostport"},
+		{Name: "pipeline", Version: "v0.1.0", Healthy: true},
+	}
+	if got, want := platformBlock(well, tableOptions{}), "Platform v0.1.0 is healthy (3 parts, 1 unknown)\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := platformBlock(well, tableOptions{Wide: true}); strings.Count(got, "\n") != 5 {
+		t.Errorf("-o wide has no table:\n%s", got)
+	}
+	for _, part := range []status.Part{{Name: "storage"}, {Name: "registry", Healthy: true, Message: "certificate expires"}} {
+		if got := platformBlock(append(well, part), tableOptions{}); strings.Count(got, "\n") != 6 {
+			t.Errorf("%s: no table:\n%s", part.Name, got)
+		}
+	}
+}
+
+// Watched outside of a terminal, only what changed is printed again.
+func TestUnprinted(t *testing.T) {
+	printed := map[string]string{}
+	if !unprinted(example(), printed) {
+		t.Error("the first report is not printed")
+	}
+	later := example()
+	later.Runs[0].DurationSeconds++
+	if unprinted(later, printed) {
+		t.Errorf("time alone is a change: %+v", later)
+	}
+	changed := example()
+	changed.Apps[1].Ready = 2
+	if !unprinted(changed, printed) || len(changed.Platform)+len(changed.Runs) > 0 || len(changed.Apps) != 1 || changed.Apps[0].Name != "rivers" {
+		t.Errorf("got %+v, want rivers", changed)
 	}
 }

@@ -3,12 +3,15 @@ package status
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/duration"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
 
@@ -17,15 +20,16 @@ type tableOptions struct {
 	// Namespaces adds the namespace of runs and apps.
 	Namespaces bool
 	Wide       bool
+	NoHeaders  bool
 }
 
 // printTable writes three blocks: the platform, the runs, the apps. A block
 // without rows is left out.
 func printTable(snapshot *status.Status, options tableOptions, out io.Writer) error {
 	blocks := []string{
-		display.Table(platformColumns(), snapshot.Platform),
-		display.Table(runColumns(options), snapshot.Runs),
-		display.Table(appColumns(options), snapshot.Apps),
+		platformBlock(snapshot.Platform, options),
+		option.Rows(runColumns(options), snapshot.Runs, options.NoHeaders),
+		option.Rows(appColumns(options), snapshot.Apps, options.NoHeaders),
 	}
 	var text []string
 	for _, block := range blocks {
@@ -35,6 +39,36 @@ func printTable(snapshot *status.Status, options tableOptions, out io.Writer) er
 	}
 	_, err := io.WriteString(out, strings.Join(text, "\n"))
 	return err
+}
+
+// platformBlock is a line for a platform without anything to report, otherwise a table
+// of its parts.
+func platformBlock(parts []status.Part, options tableOptions) string {
+	if options.Wide || len(parts) == 0 || slices.ContainsFunc(parts, worthReading) {
+		return option.Rows(platformColumns(), parts, options.NoHeaders)
+	}
+	versions := map[string]string{}
+	unknown := 0
+	for _, part := range parts {
+		versions[part.Name] = part.Version
+		if part.Unknown {
+			unknown++
+		}
+	}
+	text := fmt.Sprintf("Platform %s is healthy (%s", display.OrNone(versions["pipeline"]), display.Count(len(parts)-unknown, "part"))
+	if unknown > 0 {
+		text += fmt.Sprintf(", %d unknown", unknown)
+	}
+	return display.Sanitize(text+")") + "\n"
+}
+
+// worthReading reports whether a part is unhealthy or has a message, which is a warning
+// except for how nodes reach the registry.
+func worthReading(part status.Part) bool {
+	if part.Unknown {
+		return false
+	}
+	return !part.Healthy || (part.Message != "" && part.Name != manifests.NodeAccessName)
 }
 
 func platformColumns() []display.Column[status.Part] {

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 
@@ -25,6 +26,9 @@ func (c *collector) apps(ctx context.Context) ([]App, error) {
 	if err != nil {
 		return []App{}, err
 	}
+	workloads = slices.DeleteFunc(workloads, func(w workload.Workload) bool {
+		return (c.App != "" && w.Meta.Labels[manifests.LabelApp] != c.App) || (c.Selector != nil && !c.Selector.Matches(labels.Set(w.Meta.Labels)))
+	})
 	slices.SortFunc(workloads, func(a, b workload.Workload) int {
 		return cmp.Or(strings.Compare(appKey(a), appKey(b)), strings.Compare(resource(a), resource(b)))
 	})

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/pager"
@@ -171,6 +172,10 @@ type Options struct {
 	Namespace string
 	// AllNamespaces widens it to every namespace.
 	AllNamespaces bool
+	// App restricts the runs and the apps to one; empty is all.
+	App string
+	// Selector restricts them by their labels; nil is all.
+	Selector labels.Selector
 	// Runs is the number of last runs in the snapshot.
 	Runs int
 	// Now is the time of the snapshot.

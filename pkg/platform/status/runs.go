@@ -10,6 +10,7 @@ import (
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
@@ -46,6 +47,8 @@ type RunOptions struct {
 	Namespace string
 	// App restricts them to one; empty is all.
 	App string
+	// Selector restricts them by their labels; nil is all.
+	Selector labels.Selector
 	// Limit is how many of the newest are wanted; zero is all.
 	Limit int
 	// Now is the time of the report.
@@ -65,6 +68,9 @@ func Runs(ctx context.Context, client versioned.Interface, options RunOptions) (
 	}
 	_, err := read(access.Permission{Verb: "list", Group: "tekton.dev", Resource: "pipelineruns", Namespace: options.Namespace}, func() (struct{}, error) {
 		return struct{}{}, pipelinerun.Each(ctx, client, options.Namespace, options.App, func(object *tektonv1.PipelineRun) {
+			if options.Selector != nil && !options.Selector.Matches(labels.Set(object.Labels)) {
+				return
+			}
 			created[object.Namespace+"/"+object.Name] = object.CreationTimestamp
 			list.Items = append(list.Items, newRun(object, options.Now))
 			if options.Limit > 0 && len(list.Items) > options.Limit {
@@ -85,7 +91,7 @@ func (c *collector) runs(ctx context.Context) ([]Run, error) {
 	if c.Runs == 0 {
 		return []Run{}, nil
 	}
-	list, err := Runs(ctx, c.Tekton, RunOptions{Namespace: c.scope, Limit: c.Runs, Now: c.Now})
+	list, err := Runs(ctx, c.Tekton, RunOptions{Namespace: c.scope, App: c.App, Selector: c.Selector, Limit: c.Runs, Now: c.Now})
 	return list.Items, err
 }
 
