@@ -344,7 +344,7 @@ func TestEndOfSupport(t *testing.T) {
 }
 
 // FuzzRun holds that no Dockerfile and no requirements make it panic, and that each
-// finding has a place that is there.
+// finding has a place that exists.
 func FuzzRun(f *testing.F) {
 	for _, seed := range []string{
 		"", "FROM", "FROM x\nRUN <<EOF\n", "FROM x\nRUN a $(b", "FROM x\nCMD [\"a\\", "FROM x AS a\nFROM a AS a\nONBUILD COPY . .\nFROM a",

@@ -242,8 +242,8 @@ func TestRules(t *testing.T) {
 			{name: "split", dockerfile: slim + "ENTRYPOINT [\"uvicorn\", \"main:app\"]\nCMD [\"--port\", \"8000\"]", want: []string{"2:13-22"}},
 			{name: "conda", dockerfile: slim + `CMD ["conda", "run", "--no-capture-output", "-n", "app", "uvicorn", "main:app"]`, want: []string{"2:58-67"}},
 			{name: "fastapi dev", dockerfile: slim + `CMD ["fastapi", "dev"]`}, // reload-in-production says it
-			{name: "told", dockerfile: slim + `CMD ["uvicorn", "main:app", "--host", "0.0.0.0"]`},
-			{name: "split and told", dockerfile: slim + "ENTRYPOINT [\"uvicorn\", \"main:app\"]\nCMD [\"--host\", \"0.0.0.0\"]"},
+			{name: "on all addresses", dockerfile: slim + `CMD ["uvicorn", "main:app", "--host", "0.0.0.0"]`},
+			{name: "split, on all addresses", dockerfile: slim + "ENTRYPOINT [\"uvicorn\", \"main:app\"]\nCMD [\"--host\", \"0.0.0.0\"]"},
 			{name: "by variable", dockerfile: slim + "ENV UVICORN_HOST=0.0.0.0\nCMD [\"uvicorn\", \"main:app\"]"},
 			{name: "gunicorn's config", dockerfile: slim + `CMD ["gunicorn", "-c", "conf.py", "app:app"]`},
 			{name: "gunicorn's own config", dockerfile: slim + `CMD ["gunicorn", "app:app"]`, files: map[string]string{"gunicorn.conf.py": ""}},

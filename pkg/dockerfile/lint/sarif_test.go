@@ -118,7 +118,7 @@ func TestSARIFWithoutFindings(t *testing.T) {
 	if err := json.Unmarshal(content, &parsed); err != nil {
 		t.Fatal(err)
 	}
-	// null would say that nobody has looked.
+	// null would mean that nothing was checked.
 	if len(parsed.Runs) != 1 || parsed.Runs[0].Results == nil {
 		t.Errorf("SARIF is %s", content)
 	}
@@ -126,7 +126,7 @@ func TestSARIFWithoutFindings(t *testing.T) {
 
 func TestPages(t *testing.T) {
 	var ids []string
-	table := "| rule | severity | what it asks for |\n|---|---|---|\n"
+	table := "| rule | severity | requirement |\n|---|---|---|\n"
 	for _, rule := range Rules() {
 		page, ok := Page(rule.ID)
 		if slices.ContainsFunc(buildkitRules(), func(other Rule) bool { return other.ID == rule.ID }) {

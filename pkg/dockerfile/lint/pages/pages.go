@@ -1,4 +1,4 @@
-// Package pages has the pages of the rules that kubectl pyflow lint checks.
+// Package pages holds the pages of the rules of kubectl pyflow lint.
 package pages
 
 import "embed"
@@ -6,15 +6,15 @@ import "embed"
 //go:embed *.md
 var files embed.FS
 
-// Read returns the page of a rule, in Markdown, and whether there is one.
-func Read(rule string) (string, bool) {
+// Read returns the page of a rule, in Markdown; ok is false if there is none.
+func Read(rule string) (page string, ok bool) {
 	content, err := files.ReadFile(rule + ".md")
 	return string(content), err == nil && rule != "README"
 }
 
 // Names returns the rules that have a page, sorted.
 func Names() []string {
-	// What is embedded can be read.
+	// Embedded files can always be read.
 	entries, _ := files.ReadDir(".")
 	var names []string
 	for _, entry := range entries {
