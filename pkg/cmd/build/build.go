@@ -20,6 +20,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate/variant"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
@@ -148,7 +149,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	f.StringVarP(&flags.Dockerfile, "file", "f", "", "Dockerfile, relative to the folder (default: Dockerfile, or a generated one for a Python project without it)")
 	f.StringVar(&flags.Entrypoint, "entrypoint", "", "Web application of a generated Dockerfile, as MODULE:ATTRIBUTE (default: detected)")
 	f.StringVar(&flags.Python, "python", "", "Python of a generated Dockerfile, such as 3.13 (default: the newest that the project supports)")
-	f.StringVar(&flags.Variant, "variant", "", "Generate a Dockerfile of this kind, even if the folder has one: slim, distroless or bloated")
+	f.StringVar(&flags.Variant, "variant", "", "Generate a Dockerfile of this kind, even if the folder has one: "+variant.Choice())
 	f.BoolVar(&flags.ShowDockerfile, "show-dockerfile", false, "Print the Dockerfile without building it")
 	f.StringVar(&flags.Target, "target", "", "Stage of the Dockerfile to build (default: the last one)")
 	f.StringArrayVar(&flags.BuildArgs, "build-arg", nil, "Value of an ARG of the Dockerfile, as KEY=VALUE; repeatable")
@@ -183,7 +184,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 		return flags.arguments(args), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 	})
 	for flag, values := range map[string][]string{
-		"variant": {string(generate.Slim), string(generate.Distroless), string(generate.Bloated)},
+		"variant": variant.Names(),
 		"expose":  {string(app.ExposeNodePort), string(app.ExposeClusterIP), string(app.ExposeLoadBalancer), string(app.ExposeNone)},
 		"probe":   {"startup=", "readiness=", "liveness="},
 	} {

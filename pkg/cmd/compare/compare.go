@@ -23,6 +23,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/compare"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate/variant"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -89,7 +90,7 @@ touched: what is made is deleted at the end, also after Ctrl-C.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&flags.Name, "name", "", "Name of the app (default: the folder's name)")
-	f.StringArrayVar(&flags.Variants, "variant", nil, "Way to make a Dockerfile: bloated, slim or distroless; repeatable (default: all)")
+	f.StringArrayVar(&flags.Variants, "variant", nil, "Way to make a Dockerfile: "+variant.Choice()+"; repeatable (default: all)")
 	f.StringArrayVarP(&flags.Dockerfiles, "file", "f", nil, "Dockerfile of your own, relative to the folder; repeatable")
 	f.StringVar(&flags.Entrypoint, "entrypoint", "", "Web application of a generated Dockerfile, as MODULE:ATTRIBUTE (default: detected)")
 	f.StringVar(&flags.Python, "python", "", "Version of Python, such as 3.13, of Dockerfiles that are made (default: what the project asks for)")
@@ -102,7 +103,7 @@ touched: what is made is deleted at the end, also after Ctrl-C.`,
 	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long each build may take")
 	f.DurationVar(&flags.WaitTimeout, "wait-timeout", flags.WaitTimeout, "How long a pod may wait to start, when waiting could still help; 0 for as long as --timeout")
 	f.DurationVar(&flags.StartTimeout, "start-timeout", flags.StartTimeout, "How long a service may take from its start to its first answer")
-	_ = cmd.RegisterFlagCompletionFunc("variant", cobra.FixedCompletions([]string{string(generate.Bloated), string(generate.Slim), string(generate.Distroless)}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("variant", cobra.FixedCompletions(variant.Names(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.MarkFlagFilename("chart", "svg")
 	return cmd
 }

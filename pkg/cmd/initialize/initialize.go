@@ -17,6 +17,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate/variant"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/scaffold"
@@ -92,7 +93,7 @@ func (f *Flags) addTo(cmd *cobra.Command) {
 	set.StringVar(&f.Entrypoint, "entrypoint", "", "Web application of an existing project as MODULE:ATTRIBUTE, such as shop.main:app (default: detected)")
 	set.StringVar(&f.Python, "python", "", fmt.Sprintf("Python version, such as 3.13 (default: detected, or %s)", scaffold.DefaultPython))
 	set.Int32Var(&f.Port, "port", 0, fmt.Sprintf("Port that the app listens on (default: detected, or %d)", project.DefaultPort))
-	set.StringVar(&f.Variant, "variant", "", "Kind of image: slim, distroless or bloated (default: slim)")
+	set.StringVar(&f.Variant, "variant", "", "Kind of image: "+variant.Choice()+" (default: slim)")
 	set.BoolVar(&f.Force, "force", false, "Replace existing files and keep the old ones as NAME.orig")
 	f.DryRun.AddFlag(cmd, "Show what would be written and write nothing, with client")
 	set.StringVarP(&f.Output, "output", "o", "", "Output format: json (default: the paths of written files)")

@@ -20,6 +20,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate/variant"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
@@ -87,14 +88,14 @@ The exit code is 1 if there are errors, and with --strict also if there are warn
 	f := cmd.Flags()
 	f.StringVarP(&flags.File, "file", "f", "", "Path of the Dockerfile, relative to DIR (default: Dockerfile)")
 	f.StringVar(&flags.Target, "target", "", "Stage that is built (default: the last one)")
-	f.StringVar(&flags.Variant, "variant", "", "Check the generated Dockerfile of this kind: slim, distroless or bloated")
+	f.StringVar(&flags.Variant, "variant", "", "Check the generated Dockerfile of this kind: "+variant.Choice())
 	f.StringVarP(&flags.Output, "output", "o", "", "Output format: text, json, sarif or github (default: text)")
 	f.BoolVar(&flags.Strict, "strict", false, "Exit with 1 on warnings, too")
 	f.BoolVar(&flags.Rules, "rules", false, "List all rules")
 	f.StringVar(&flags.Explain, "explain", "", "Print the reason and the fix of a rule")
 	cmd.MarkFlagsMutuallyExclusive("rules", "explain")
 	cmd.MarkFlagsMutuallyExclusive("file", "variant")
-	_ = cmd.RegisterFlagCompletionFunc("variant", cobra.FixedCompletions([]string{string(generate.Slim), string(generate.Distroless), string(generate.Bloated)}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("variant", cobra.FixedCompletions(variant.Names(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("explain", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var ids []string

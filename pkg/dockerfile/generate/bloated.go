@@ -6,47 +6,59 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 )
 
-// bloated writes the baseline: one stage, everything in it.
-func (w *writer) bloated() {
-	w.note(w.name + ", as it is often done. It works; the comments say what it costs, and what the variant slim does in its place.")
-	w.blank()
-	w.note("The full image: compilers, headers, git and ImageMagick, which no service runs. Every node pulls it, every scanner reports it, and whoever breaks in finds a workshop. Slim has them in a stage that is thrown away, when they are needed at all.")
-	if w.test {
-		w.line("FROM python:%s AS run", w.project.Python)
-	} else {
-		w.line("FROM python:%s", w.project.Python)
+// bloated writes the baseline: one stage that has everything, and the stage of the tests.
+func bloated(p *plan) []string {
+	all := []string{
+		heading(p.name + ", as it is often done. It works; the comments say what it costs, and what the variant slim does instead."),
+		bloatedStage(p),
 	}
+	if p.test {
+		all = append(all, bloatedTest(p), "FROM run\n")
+	}
+	return all
+}
+
+// bloatedStage writes the one stage.
+func bloatedStage(p *plan) string {
+	w := &writer{}
+	w.note("The full image has compilers, headers, git and ImageMagick, which no service runs. Every node pulls them, every scanner reports them, and an intruder can use them. Slim has them in a stage that is thrown away, if they are needed at all.")
+	from := "FROM python:" + p.project.Python
+	if p.test {
+		from += " AS run"
+	}
+	w.line("%s", from)
 	w.pipArguments()
-	if libraries := unite(w.project.Libraries.Build, w.project.Libraries.Run); len(libraries) > 0 {
-		w.note("What is only recommended is installed, too, and the package lists stay in the layer.")
+	if libraries := unite(p.project.Libraries.Build, p.project.Libraries.Run); len(libraries) > 0 {
+		w.note("Recommended packages are installed, too, and the package lists stay in the layer.")
 		w.run("apt-get update", "apt-get install --yes "+strings.Join(libraries, " "))
 	}
 	w.line("WORKDIR %s", appDir)
-	w.note("Everything, and first: a change of any file, be it a comment, throws away the cached layers that follow, so that each build installs each dependency again. Slim copies the lock alone before it installs.")
+	w.note("Everything is copied first: a change of any file, even of a comment, discards the cached layers that follow, and each build installs each dependency again. Slim copies only the lock before it installs.")
 	w.copy(".", ".")
-	w.bloatedInstall()
-	w.line("EXPOSE %d", w.port)
-	w.note("No USER: the service is root, who can change its code and tools, and has more of the kernel to attack.")
-	w.note("Shell form: a shell starts the server. One that stays process 1 passes no SIGTERM on, so that every stop waits for the grace period and then cuts requests off.")
-	w.line("CMD %s", shell(w.serve()))
-	if !w.test {
-		return
-	}
-	w.blank()
+	bloatedInstall(w, p)
+	w.line("EXPOSE %d", p.port)
+	w.note("No USER: the service runs as root, which can change its code and tools, and has more of the kernel to attack.")
+	w.note("Shell form: a shell starts the server. A shell that stays process 1 does not pass SIGTERM on, so every stop waits for the grace period and then cuts requests off.")
+	w.line("CMD %s", shell(p.serve()))
+	return w.String()
+}
+
+// bloatedTest writes the stage that runs the tests.
+func bloatedTest(p *plan) string {
+	w := &writer{}
 	w.line("FROM run AS test")
-	if !w.hasPytest() {
+	if !p.hasPytest() {
 		w.pipArguments()
-		w.run("pip install " + w.tool(testTool))
+		w.run("pip install " + p.tool(testTool))
 	}
 	w.exec("CMD", testCommand()...)
-	w.blank()
-	w.line("FROM run")
+	return w.String()
 }
 
 // bloatedInstall installs dependencies and those of the tests.
-func (w *writer) bloatedInstall() {
-	project := w.project
-	w.note("pip keeps what it downloads in a cache that is now part of the image; the tools of the tests are in it, too; bytecode is compiled anew in every container, where the service may write it.")
+func bloatedInstall(w *writer, p *plan) {
+	project := p.project
+	w.note("pip keeps its downloads in a cache that is now part of the image; the tools of the tests are in it, too; every container compiles the bytecode again, if the service can write it.")
 	dependencies, dev := project.Dependencies, project.Dev
 	sets := []detect.Dependencies{dependencies}
 	switch {
@@ -57,9 +69,9 @@ func (w *writer) bloatedInstall() {
 		sets = append(sets, dev)
 	}
 	for i, set := range sets {
-		from := w.source(set, nil)
+		from := p.source(set, nil)
 		if i == 0 && len(sets) == 1 && len(dev.Files) > 0 {
-			from = w.source(dependencies, &dev)
+			from = p.source(dependencies, &dev)
 		}
 		if len(from.tools) > 0 {
 			w.note("A tool that only the build needs, in the image for good.")
@@ -85,7 +97,7 @@ func (w *writer) bloatedInstall() {
 	if project.Package {
 		w.run("pip install --no-deps .")
 	}
-	if root := w.project.Root; root != "" && root != "." {
-		w.line("ENV PYTHONPATH=%s", w.sourcePath())
+	if root := p.project.Root; root != "" && root != "." {
+		w.line("ENV PYTHONPATH=%s", p.sourcePath())
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 )
 
-// Ignore is the .dockerignore that goes with the Dockerfiles of a project: what no
-// stage needs does not travel, and its change is no change of the source. Tests stay,
-// as the stage `test` copies them, README.md, as the metadata of a package names it,
-// and the files that dependencies are read from, wherever they are.
+// Ignore returns the .dockerignore for the Dockerfiles of a project. Files that no stage
+// needs are not uploaded, and changing them does not change the source. It keeps tests,
+// because the stage `test` copies them, README.md, because the metadata of a package names
+// it, and the files that dependencies are read from, wherever they are.
 func Ignore(project *detect.Project) []byte {
 	text := ignored()
 	patterns, err := ignorefile.ReadAll(bytes.NewReader(text))
@@ -37,7 +37,7 @@ func Ignore(project *detect.Project) []byte {
 	return text
 }
 
-// ignored is what holds for every project.
+// ignored returns the part that is the same for every project.
 func ignored() []byte {
 	return []byte(`# History, tools and their caches: large, and different on every machine.
 .git

@@ -48,9 +48,9 @@ type source struct {
 	file, edit string
 }
 
-// source tells how dependencies are turned into requirements; with dev those of
-// the tests are among them.
-func (w *writer) source(dependencies detect.Dependencies, dev *detect.Dependencies) source {
+// source returns how dependencies become requirements; with dev those of the tests are
+// among them.
+func (p *plan) source(dependencies detect.Dependencies, dev *detect.Dependencies) source {
 	set := dependencies
 	if dev != nil {
 		set.Groups, set.Extras, set.Local = unite(set.Groups, dev.Groups), unite(set.Extras, dev.Extras), unite(set.Local, dev.Local)
@@ -62,10 +62,10 @@ func (w *writer) source(dependencies detect.Dependencies, dev *detect.Dependenci
 		editable = " --no-editable"
 	}
 	bin := tools + "/bin/"
-	if w.variant == Bloated {
+	if p.variant == Bloated {
 		bin = ""
 	}
-	const exported = "The lock becomes requirements that pip installs, as pip knows the company's index and its mirrors; the tool that reads the lock is left behind."
+	const exported = "The lock becomes requirements that pip installs, because pip knows the company's index and its mirrors; the tool that reads the lock is left behind."
 	switch dependencies.Kind {
 	case detect.UV:
 		return source{why: exported, tools: []string{uvTool}, export: func(file string) string {
@@ -77,10 +77,10 @@ func (w *writer) source(dependencies detect.Dependencies, dev *detect.Dependenci
 		if !slices.ContainsFunc(dependencies.Files, func(file string) bool { return path.Base(file) == "poetry.lock" }) {
 			return source{
 				why:   "There is no lock: the newest versions that Poetry's table allows are installed, on every build that changes it.",
-				tools: []string{w.tool(poetryCore)}, script: poetryScript(), export: scripted(bin+"python", groups),
+				tools: []string{p.tool(poetryCore)}, script: poetryScript(), export: scripted(bin+"python", groups),
 			}
 		}
-		return source{why: exported, tools: []string{w.tool(poetryTool), w.tool(poetryExport)}, edit: edit(set), export: func(file string) string {
+		return source{why: exported, tools: []string{p.tool(poetryTool), p.tool(poetryExport)}, edit: edit(set), export: func(file string) string {
 			command := bin + "poetry export --quiet --without-urls" + hashes(hashed, "", " --without-hashes")
 			if len(groups) > 0 {
 				command += " --with " + strings.Join(groups, ",")
@@ -89,7 +89,7 @@ func (w *writer) source(dependencies detect.Dependencies, dev *detect.Dependenci
 			return command + "\n--format requirements.txt --output " + file
 		}}
 	case detect.Pipenv:
-		return source{why: exported, tools: []string{w.tool(pipenvTool)}, edit: edit(set), export: func(file string) string {
+		return source{why: exported, tools: []string{p.tool(pipenvTool)}, edit: edit(set), export: func(file string) string {
 			command := bin + "pipenv requirements --exclude-index" + hashes(hashed, " --hash", "")
 			if dev != nil {
 				command += " --dev"
@@ -99,12 +99,12 @@ func (w *writer) source(dependencies detect.Dependencies, dev *detect.Dependenci
 	case detect.PEP621:
 		return source{
 			why:    "There is no lock: the newest versions that pyproject.toml allows are installed, on every build that changes it. Only the list is read here, so that code is not needed yet.",
-			script: projectScript(w.project.Python, len(set.Local) > 0), export: scripted("python", groups),
+			script: projectScript(p.project.Python, len(set.Local) > 0), export: scripted("python", groups),
 		}
 	case detect.Setuptools:
 		return source{
 			why:   "There is no lock: the newest versions that setup.py allows are installed, on every build that changes it. Only the list is read here, so that code is not needed yet.",
-			tools: []string{w.tool(setuptoolsTool)}, script: setuptoolsScript(), export: scripted(bin+"python", groups),
+			tools: []string{p.tool(setuptoolsTool)}, script: setuptoolsScript(), export: scripted(bin+"python", groups),
 		}
 	case detect.Requirements:
 		return source{file: set.Files[0], edit: edit(set)}
@@ -113,18 +113,18 @@ func (w *writer) source(dependencies detect.Dependencies, dev *detect.Dependenci
 	}
 }
 
-// tool is a tool as pip is to install it: its version, but the last one of all on a
-// Python that has ended, for which there are no new ones.
-func (w *writer) tool(pinned string) string {
-	if slices.Contains([]string{"3.7", "3.8", "3.9"}, w.project.Python) {
+// tool returns a tool as pip installs it: with its version, but the newest possible one on
+// a Python without support, which current versions do not run on.
+func (p *plan) tool(pinned string) string {
+	if slices.Contains([]string{"3.7", "3.8", "3.9"}, p.project.Python) {
 		pinned, _, _ = strings.Cut(pinned, "==")
 	}
 	return pinned
 }
 
-// edit is the command that changes what pip would make of requirements in the files
+// edit returns the command that changes what pip would make of requirements in the files
 // that follow it; empty when nothing is to be changed. The project itself is not
-// there yet. What is editable would be a link into a stage that is left behind. And
+// copied yet. What is editable would be a link into a stage that is left behind. And
 // a single hash makes pip want all. Lines may end with a carriage return.
 func edit(dependencies detect.Dependencies) string {
 	var edits []string
@@ -143,7 +143,7 @@ func edit(dependencies detect.Dependencies) string {
 	return "sed -E -i" + each("\n-e ", quoteAll(edits)) + "\n"
 }
 
-// edited is the command that edits files, or nothing.
+// edited returns the command that edits files, or nothing.
 func (s source) edited(files ...string) []string {
 	if s.edit == "" || len(files) == 0 {
 		return nil
@@ -254,39 +254,39 @@ func setuptoolsScript() []string {
 	}
 }
 
-// pipInstall is the command that installs into the venv.
-func (w *writer) pipInstall(dependencies detect.Dependencies, more ...string) string {
-	return "python -m pip --python " + interpreter + " install" + w.pipFlags(dependencies) + each("\n", []string{strings.Join(more, " ")})
+// pipInstall returns the command that installs into the venv.
+func (p *plan) pipInstall(dependencies detect.Dependencies, more ...string) string {
+	return "python -m pip --python " + interpreter + " install" + p.pipFlags(dependencies) + each("\n", []string{strings.Join(more, " ")})
 }
 
-// freeze is the command that writes down the versions that are installed. pip takes
+// freeze returns the command that writes down the versions that are installed. pip takes
 // nothing editable, as of a git repository, for a constraint.
-func (w *writer) freeze() string {
+func (p *plan) freeze() string {
 	return "python -m pip --python " + interpreter + " freeze --exclude-editable > " + constraints
 }
 
-func (w *writer) pipFlags(dependencies detect.Dependencies) string {
+func (p *plan) pipFlags(dependencies detect.Dependencies) string {
 	flags := ""
 	if dependencies.Hashed {
 		flags += " --require-hashes"
-		if w.wheelsOnly(dependencies) {
+		if p.wheelsOnly(dependencies) {
 			flags += " --only-binary=:all:"
 		}
 	}
 	return flags + "\n--no-cache-dir --no-compile --disable-pip-version-check"
 }
 
-func (w *writer) wheelsOnly(dependencies detect.Dependencies) bool {
-	return dependencies.Hashed && len(w.project.Libraries.Build) == 0
+func (p *plan) wheelsOnly(dependencies detect.Dependencies) bool {
+	return dependencies.Hashed && len(p.project.Libraries.Build) == 0
 }
 
-// compile is the command that compiles bytecode. What can not be compiled, such
-// as a template with the name of a module, is left as it is.
+// compile returns the command that compiles bytecode. It leaves files that cannot be
+// compiled, such as a template with the name of a module.
 func compile(dir string) string {
 	return "(python -I -m compileall -q --invalidation-mode unchecked-hash " + dir + " || true)"
 }
 
-// apt is the command that installs Debian packages and leaves no lists behind.
+// apt returns the command that installs Debian packages and leaves no lists behind.
 func apt(packages []string) string {
 	return "apt-get update\n&& apt-get install --yes --no-install-recommends " + strings.Join(packages, " ") +
 		"\n&& rm -rf /var/lib/apt/lists/*"
@@ -294,16 +294,16 @@ func apt(packages []string) string {
 
 // prepare writes what a stage needs before requirements can be made: the files
 // and the script, in the working directory.
-func (w *writer) prepare(dependencies detect.Dependencies, from source) {
+func prepare(w *writer, p *plan, dependencies detect.Dependencies, from source) {
 	if dependencies.Kind == detect.None {
 		return
 	}
 	w.copyFiles(".", dependencies.Files)
 	if dependencies.Itself {
-		w.note("The list asks for the project itself, too: that line is taken out, as the code has a stage of its own.")
+		w.note("The list also names the project itself: that line is removed, because the code is copied on its own.")
 	}
 	if local := dependencies.Local; len(local) > 0 {
-		note := "Directories of the project that are dependencies: a change there installs anew. They are installed as copies, as an editable one would be a link into this stage."
+		note := "Directories of the project that are dependencies: a change there installs again. They are installed as copies, because an editable one would be a link into this stage."
 		if dependencies.Locked {
 			note += " A directory has no hash, and pip wants hashes of all requirements or of none: the lock's versions hold, its hashes are left out."
 		}
@@ -318,11 +318,11 @@ func (w *writer) prepare(dependencies detect.Dependencies, from source) {
 	w.heredoc(script, from.script)
 }
 
-// install are the commands that install dependencies, and last what the project
+// install returns the commands that install dependencies, and last what the project
 // does not name. With test they write the requirements of the tests as well.
-func (w *writer) install(from source, test *source) []string {
+func (p *plan) install(from source, test *source) []string {
 	var commands []string
-	dependencies := w.project.Dependencies
+	dependencies := p.project.Dependencies
 	file := from.file
 	if from.export != nil {
 		file = lockFile
@@ -337,25 +337,25 @@ func (w *writer) install(from source, test *source) []string {
 	if file != "" {
 		wanted = append(wanted, "-r "+quote(file))
 	}
-	extra := quoteAll(w.project.Extra)
+	extra := quoteAll(p.project.Extra)
 	switch {
 	case dependencies.Hashed && len(extra) > 0:
 		// pip takes no requirement without a hash beside those that have one; what is
 		// locked keeps its version.
-		commands = append(commands, w.pipInstall(dependencies, wanted...), w.freeze(),
-			w.pipInstall(detect.Dependencies{}, append(extra, "-c "+constraints)...))
+		commands = append(commands, p.pipInstall(dependencies, wanted...), p.freeze(),
+			p.pipInstall(detect.Dependencies{}, append(extra, "-c "+constraints)...))
 	case len(wanted)+len(extra) > 0:
-		commands = append(commands, w.pipInstall(dependencies, append(wanted, extra...)...))
+		commands = append(commands, p.pipInstall(dependencies, append(wanted, extra...)...))
 	}
 	return commands
 }
 
 // installTools installs the tools that a source takes.
-func (w *writer) installTools(from source) {
+func installTools(w *writer, p *plan, from source) {
 	if len(from.tools) == 0 {
 		return
 	}
-	w.note("What reads the list of dependencies, aside: cached until its version changes, and left behind with this stage.")
+	w.note("The tool that reads the list of dependencies, in a venv of its own: cached until its version changes, and left behind with this stage.")
 	w.run("python -m venv "+tools,
 		tools+"/bin/python -m pip install --quiet --no-cache-dir --no-compile --disable-pip-version-check\n"+strings.Join(from.tools, " "))
 }
@@ -368,5 +368,5 @@ func quoteAll(words []string) []string {
 	return quoted
 }
 
-// quote is a word as a shell takes it.
+// quote returns a word as a shell reads it.
 func quote(word string) string { return shell([]string{word}) }

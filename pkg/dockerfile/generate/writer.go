@@ -6,24 +6,20 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 )
 
-// writer collects the text of one Dockerfile.
+// writer collects the text of one section of a Dockerfile. It knows how instructions are
+// written, and nothing about Python.
 type writer struct {
-	project *detect.Project
-	variant Variant
-	debian  debianRelease
-	test    bool
-	port    int
-	name    string
-	// noted says that the last line is a comment.
+	// noted reports whether the last line is a comment.
 	noted bool
 	out   strings.Builder
 }
 
-// note writes a comment, wrapped; after another one it is a paragraph of its own.
+// String returns the text.
+func (w *writer) String() string { return w.out.String() }
+
+// note writes a comment, wrapped. After another comment it is a paragraph of its own.
 func (w *writer) note(text string) {
 	const width = 92
 	if w.noted {
@@ -64,11 +60,11 @@ func (w *writer) run(commands ...string) {
 // exec writes an instruction in exec form.
 func (w *writer) exec(instruction string, words ...string) { w.line("%s %s", instruction, list(words)) }
 
-// list is a JSON array as Dockerfiles have it.
+// list returns a JSON array as Dockerfiles have it.
 func list(words []string) string {
 	quoted := make([]string, 0, len(words))
 	for _, word := range words {
-		text, _ := json.Marshal(word) // of a string it does not fail
+		text, _ := json.Marshal(word) // it does not fail for a string
 		quoted = append(quoted, string(text))
 	}
 	return "[" + strings.Join(quoted, ", ") + "]"
@@ -133,14 +129,14 @@ func (w *writer) heredoc(name string, lines []string) {
 	w.line("EOF")
 }
 
-// unite has the words of both, each once, sorted.
+// unite returns the words of both, each once, sorted.
 func unite(a, b []string) []string {
 	all := slices.Concat(a, b)
 	slices.Sort(all)
 	return slices.Compact(all)
 }
 
-// pipArguments declares what a company's index or proxy is set with.
+// pipArguments declares the arguments for a company's index or proxy.
 func (w *writer) pipArguments() {
 	w.line("ARG PIP_INDEX_URL")
 	w.line("ARG PIP_TRUSTED_HOST")

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate/variant"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/shell"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
@@ -379,8 +380,8 @@ func (r *reader) checkBuild() {
 		return nil
 	})
 	r.each("build.variant", func() error {
-		if !slices.Contains(Variants(), r.Build.Variant) {
-			return fmt.Errorf("%q is not one of %s%s", r.Build.Variant, strings.Join(Variants(), ", "), meant(r.Build.Variant, Variants()))
+		if !slices.Contains(variant.Names(), r.Build.Variant) {
+			return fmt.Errorf("%q is not one of %s%s", r.Build.Variant, strings.Join(variant.Names(), ", "), meant(r.Build.Variant, variant.Names()))
 		}
 		return nil
 	})

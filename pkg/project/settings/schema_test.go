@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate/variant"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
@@ -120,7 +121,7 @@ func TestSchemaHasTheSettings(t *testing.T) {
 	}
 	for _, list := range []struct{ got, want []string }{
 		{table.Properties["expose"].AnyOf[0].Enum, exposes},
-		{table.Properties["build"].Properties["variant"].Enum, settings.Variants()},
+		{table.Properties["build"].Properties["variant"].Enum, variant.Names()},
 		{root.Definitions["probe"].AnyOf[0].Enum, []string{string(app.ProbeTCP), string(app.ProbeNone)}},
 	} {
 		if !slices.Equal(list.got, list.want) {

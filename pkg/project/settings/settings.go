@@ -88,9 +88,6 @@ type Build struct {
 	NodeSelector map[string]string `toml:"node-selector"`
 }
 
-// Variants returns the kinds of images that can be generated.
-func Variants() []string { return []string{"bloated", "slim", "distroless"} }
-
 // Read returns the settings of a project's directory; they are the zero Settings
 // when there is no pyproject.toml or no [tool.kubectl-pyflow] in it, and nil on an error
 // only. Errors are those of Parse and of reading the file.

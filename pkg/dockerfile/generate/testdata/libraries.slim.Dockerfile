@@ -12,12 +12,12 @@ RUN apt-get update \
       && apt-get install --yes --no-install-recommends gcc libpq-dev \
       && rm -rf /var/lib/apt/lists/*
 WORKDIR /tmp/dependencies
-# What names the dependencies and nothing else: a change of code leaves this stage, the slow
+# Only the files that list the dependencies: a change of code leaves this stage, the slow
 # one, cached.
 COPY requirements.txt ./
-# One RUN, as Kaniko takes a snapshot after each. The image's own pip fills the venv, which
-# therefore needs none. Bytecode is compiled here, as the service can not write it when it
-# runs; unchecked-hash keeps it valid whatever a builder does to file times.
+# One RUN, because Kaniko takes a snapshot after each. The image's own pip fills the venv,
+# which needs none itself. Bytecode is compiled here, because the running service cannot
+# write it; unchecked-hash keeps it valid whatever a builder does to file times.
 #
 # Only files of the locked hashes are installed.
 RUN python -m venv --without-pip /opt/venv \
@@ -39,14 +39,13 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 COPY --from=build /opt/venv /opt/venv
-# The code comes last: a change of it is two small layers. Its bytecode, too, is compiled
-# once, and not by every replica that starts; -I, as no module of the code takes part in
-# that.
+# The code comes last: a change of it is two small layers. Its bytecode is compiled once as
+# well, not by every replica that starts; -I keeps modules of the code out of that.
 COPY . /app/
 RUN (python -I -m compileall -q --invalidation-mode unchecked-hash /app || true)
 WORKDIR /app
-# A number, so that Kubernetes can tell that it is not root. All files are root's: the
-# service can not change its own code.
+# A number, so that Kubernetes can tell that it is not root. All files belong to root: the
+# service cannot change its own code.
 USER 10001:10001
 EXPOSE 5000
 # Exec form: the server is process 1 and gets SIGTERM itself; behind a shell that does not
@@ -62,22 +61,21 @@ CMD ["gunicorn", "--bind", "0.0.0.0:5000", "--workers", "1", "--threads", "8", "
 FROM build AS test-build
 ARG PIP_INDEX_URL
 ARG PIP_TRUSTED_HOST
-# What runs is what is tested: the versions that the app has are not changed for a tool of
-# the tests.
+# The tests run with the versions of the app: a tool of the tests does not change them.
 RUN python -m pip --python /opt/venv/bin/python freeze --exclude-editable > /tmp/constraints.txt \
  && python -m pip --python /opt/venv/bin/python install \
       --no-cache-dir --no-compile --disable-pip-version-check \
       pytest==9.2.0 -c /tmp/constraints.txt
 
-# The image that is delivered, with the tests: as the same user, with the same settings.
+# The image that is deployed, with the tests: the same user, the same settings.
 FROM run AS test
 COPY --from=test-build /opt/venv /opt/venv
 COPY . /app/
-# The user can not write beside the code.
+# The user cannot write beside the code.
 ENV PYTEST_ADDOPTS="-p no:cacheprovider" \
     COVERAGE_FILE=/tmp/.coverage
 CMD ["python", "-m", "pytest"]
 
-# What is delivered is `run` as it was tested; it is last, so that a build which names no
-# target makes it and leaves the tests out.
+# The image that is deployed is `run`, as it was tested. It is last, so that a build without
+# a target makes it and leaves the tests out.
 FROM run

@@ -7,9 +7,9 @@ FROM python:3.13-slim-trixie AS build
 # only, so that the image does not carry them.
 ARG PIP_INDEX_URL
 ARG PIP_TRUSTED_HOST
-# One RUN, as Kaniko takes a snapshot after each. The image's own pip fills the venv, which
-# therefore needs none. Bytecode is compiled here, as the service can not write it when it
-# runs; unchecked-hash keeps it valid whatever a builder does to file times.
+# One RUN, because Kaniko takes a snapshot after each. The image's own pip fills the venv,
+# which needs none itself. Bytecode is compiled here, because the running service cannot
+# write it; unchecked-hash keeps it valid whatever a builder does to file times.
 #
 # The venv is at the same place in the last image, whose Python is /usr/bin/python3.13:
 # links and a pyvenv.cfg that say so are put over it there, so that scripts and .pth files
@@ -26,14 +26,13 @@ RUN python -m venv --without-pip /opt/venv \
  && sed -e "s|^home = .*|home = /usr/bin|" -e "s|^executable = .*|executable = /usr/bin/python3.13|" \
       /opt/venv/pyvenv.cfg > /opt/distroless/pyvenv.cfg
 
-# The code changes most often, so it has a stage that needs nothing of the others. Its
-# bytecode, too, is compiled once, and not by every replica that starts.
+# The code changes most often, so it has a stage that is independent of the others. Its
+# bytecode is compiled once as well, not by every replica that starts.
 FROM python:3.13-slim-trixie AS code
 COPY main.py /app/
 RUN (python -I -m compileall -q --invalidation-mode unchecked-hash /app || true)
 
-# Python, its libraries and certificates: no shell, no package manager, nothing to log in
-# with.
+# Python, its libraries and certificates: no shell, no package manager.
 FROM gcr.io/distroless/python3-debian13:nonroot AS run
 # Scripts of the venv, and the code, are found by name. Nothing is compiled again, and a
 # line of the log is written when it is printed.
@@ -46,15 +45,15 @@ COPY --from=build /opt/distroless /opt/venv
 # The code comes last: a change of it is this one small layer.
 COPY --from=code /app /app
 WORKDIR /app
-# A number, so that Kubernetes can tell that it is not root. All files are root's: the
-# service can not change its own code.
+# A number, so that Kubernetes can tell that it is not root. All files belong to root: the
+# service cannot change its own code.
 USER 65532:65532
 EXPOSE 8000
 # Exec form: the server is process 1 and gets SIGTERM itself; behind a shell that does not
 # pass it on, it is killed after Kubernetes' grace period, with its requests.
 #
-# One process: Kubernetes scales with replicas. X-Forwarded-* is believed of nobody: set
-# FORWARDED_ALLOW_IPS in the Deployment when a proxy is in front.
+# One process: Kubernetes scales with replicas. X-Forwarded-* headers are not trusted by
+# default: set FORWARDED_ALLOW_IPS in the Deployment if a proxy is in front.
 #
 # The image's own entrypoint is Debian's Python; the venv's is the one that finds the
 # dependencies.

@@ -7,9 +7,9 @@ FROM python:${PYTHON_VERSION}-slim AS build
 # only, so that the image does not carry them.
 ARG PIP_INDEX_URL
 ARG PIP_TRUSTED_HOST
-# One RUN, as Kaniko takes a snapshot after each. The image's own pip fills the venv, which
-# therefore needs none. Bytecode is compiled here, as the service can not write it when it
-# runs; unchecked-hash keeps it valid whatever a builder does to file times.
+# One RUN, because Kaniko takes a snapshot after each. The image's own pip fills the venv,
+# which needs none itself. Bytecode is compiled here, because the running service cannot
+# write it; unchecked-hash keeps it valid whatever a builder does to file times.
 RUN python -m venv --without-pip /opt/venv \
  && python -m pip --python /opt/venv/bin/python install \
       --no-cache-dir --no-compile --disable-pip-version-check \
@@ -24,19 +24,18 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 COPY --from=build /opt/venv /opt/venv
-# The code comes last: a change of it is two small layers. Its bytecode, too, is compiled
-# once, and not by every replica that starts; -I, as no module of the code takes part in
-# that.
+# The code comes last: a change of it is two small layers. Its bytecode is compiled once as
+# well, not by every replica that starts; -I keeps modules of the code out of that.
 COPY main.py /app/
 RUN (python -I -m compileall -q --invalidation-mode unchecked-hash /app || true)
 WORKDIR /app
-# A number, so that Kubernetes can tell that it is not root. All files are root's: the
-# service can not change its own code.
+# A number, so that Kubernetes can tell that it is not root. All files belong to root: the
+# service cannot change its own code.
 USER 10001:10001
 EXPOSE 8000
 # Exec form: the server is process 1 and gets SIGTERM itself; behind a shell that does not
 # pass it on, it is killed after Kubernetes' grace period, with its requests.
 #
-# One process: Kubernetes scales with replicas. X-Forwarded-* is believed of nobody: set
-# FORWARDED_ALLOW_IPS in the Deployment when a proxy is in front.
+# One process: Kubernetes scales with replicas. X-Forwarded-* headers are not trusted by
+# default: set FORWARDED_ALLOW_IPS in the Deployment if a proxy is in front.
 CMD ["hypercorn", "--bind", "0.0.0.0:8000", "--graceful-timeout", "20", "--access-logfile", "-", "main:app"]

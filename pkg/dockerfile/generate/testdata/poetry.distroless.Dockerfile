@@ -7,21 +7,21 @@ FROM python:3.13-slim-trixie AS build
 # only, so that the image does not carry them.
 ARG PIP_INDEX_URL
 ARG PIP_TRUSTED_HOST
-# What reads the list of dependencies, aside: cached until its version changes, and left
-# behind with this stage.
+# The tool that reads the list of dependencies, in a venv of its own: cached until its
+# version changes, and left behind with this stage.
 RUN python -m venv /tmp/tools \
  && /tmp/tools/bin/python -m pip install --quiet --no-cache-dir --no-compile --disable-pip-version-check \
       poetry==2.5.1 poetry-plugin-export==1.10.1
 WORKDIR /tmp/dependencies
-# What names the dependencies and nothing else: a change of code leaves this stage, the slow
+# Only the files that list the dependencies: a change of code leaves this stage, the slow
 # one, cached.
 COPY poetry.lock pyproject.toml ./
-# One RUN, as Kaniko takes a snapshot after each. The image's own pip fills the venv, which
-# therefore needs none. Bytecode is compiled here, as the service can not write it when it
-# runs; unchecked-hash keeps it valid whatever a builder does to file times.
+# One RUN, because Kaniko takes a snapshot after each. The image's own pip fills the venv,
+# which needs none itself. Bytecode is compiled here, because the running service cannot
+# write it; unchecked-hash keeps it valid whatever a builder does to file times.
 #
-# The lock becomes requirements that pip installs, as pip knows the company's index and its
-# mirrors; the tool that reads the lock is left behind.
+# The lock becomes requirements that pip installs, because pip knows the company's index and
+# its mirrors; the tool that reads the lock is left behind.
 #
 # Wheels of the locked hashes only: nothing is compiled, and no code of a package runs while
 # it is installed.
@@ -45,14 +45,13 @@ RUN python -m venv --without-pip /opt/venv \
  && sed -e "s|^home = .*|home = /usr/bin|" -e "s|^executable = .*|executable = /usr/bin/python3.13|" \
       /opt/venv/pyvenv.cfg > /opt/distroless/pyvenv.cfg
 
-# The code changes most often, so it has a stage that needs nothing of the others. Its
-# bytecode, too, is compiled once, and not by every replica that starts.
+# The code changes most often, so it has a stage that is independent of the others. Its
+# bytecode is compiled once as well, not by every replica that starts.
 FROM python:3.13-slim-trixie AS code
 COPY main.py /app/
 RUN (python -I -m compileall -q --invalidation-mode unchecked-hash /app || true)
 
-# Python, its libraries and certificates: no shell, no package manager, nothing to log in
-# with.
+# Python, its libraries and certificates: no shell, no package manager.
 FROM gcr.io/distroless/python3-debian13:nonroot AS run
 # Scripts of the venv, and the code, are found by name. Nothing is compiled again, and a
 # line of the log is written when it is printed.
@@ -65,15 +64,15 @@ COPY --from=build /opt/distroless /opt/venv
 # The code comes last: a change of it is this one small layer.
 COPY --from=code /app /app
 WORKDIR /app
-# A number, so that Kubernetes can tell that it is not root. All files are root's: the
-# service can not change its own code.
+# A number, so that Kubernetes can tell that it is not root. All files belong to root: the
+# service cannot change its own code.
 USER 65532:65532
 EXPOSE 8000
 # Exec form: the server is process 1 and gets SIGTERM itself; behind a shell that does not
 # pass it on, it is killed after Kubernetes' grace period, with its requests.
 #
-# One process: Kubernetes scales with replicas. X-Forwarded-* is believed of nobody: set
-# FORWARDED_ALLOW_IPS in the Deployment when a proxy is in front.
+# One process: Kubernetes scales with replicas. X-Forwarded-* headers are not trusted by
+# default: set FORWARDED_ALLOW_IPS in the Deployment if a proxy is in front.
 #
 # The image's own entrypoint is Debian's Python; the venv's is the one that finds the
 # dependencies.
@@ -89,16 +88,16 @@ RUN python -m pip --python /opt/venv/bin/python install --require-hashes --only-
       --no-cache-dir --no-compile --disable-pip-version-check \
       -r resolved-test.txt
 
-# The image that is delivered, with the tests: as the same user, with the same settings.
+# The image that is deployed, with the tests: the same user, the same settings.
 FROM run AS test
 COPY --from=test-build /opt/venv /opt/venv
 COPY --from=build /opt/distroless /opt/venv
 COPY . /app/
-# The user can not write beside the code.
+# The user cannot write beside the code.
 ENV PYTEST_ADDOPTS="-p no:cacheprovider" \
     COVERAGE_FILE=/tmp/.coverage
 CMD ["pytest"]
 
-# What is delivered is `run` as it was tested; it is last, so that a build which names no
-# target makes it and leaves the tests out.
+# The image that is deployed is `run`, as it was tested. It is last, so that a build without
+# a target makes it and leaves the tests out.
 FROM run

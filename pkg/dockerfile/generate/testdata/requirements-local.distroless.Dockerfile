@@ -8,20 +8,20 @@ FROM python:3.13-slim-trixie AS build
 ARG PIP_INDEX_URL
 ARG PIP_TRUSTED_HOST
 WORKDIR /tmp/dependencies
-# What names the dependencies and nothing else: a change of code leaves this stage, the slow
+# Only the files that list the dependencies: a change of code leaves this stage, the slow
 # one, cached.
 COPY requirements.txt ./
-# The list asks for the project itself, too: that line is taken out, as the code has a stage
-# of its own.
+# The list also names the project itself: that line is removed, because the code is copied
+# on its own.
 #
-# Directories of the project that are dependencies: a change there installs anew. They are
-# installed as copies, as an editable one would be a link into this stage. A directory has
-# no hash, and pip wants hashes of all requirements or of none: the lock's versions hold,
-# its hashes are left out.
+# Directories of the project that are dependencies: a change there installs again. They are
+# installed as copies, because an editable one would be a link into this stage. A directory
+# has no hash, and pip wants hashes of all requirements or of none: the lock's versions
+# hold, its hashes are left out.
 COPY libs/stock ./libs/stock
-# One RUN, as Kaniko takes a snapshot after each. The image's own pip fills the venv, which
-# therefore needs none. Bytecode is compiled here, as the service can not write it when it
-# runs; unchecked-hash keeps it valid whatever a builder does to file times.
+# One RUN, because Kaniko takes a snapshot after each. The image's own pip fills the venv,
+# which needs none itself. Bytecode is compiled here, because the running service cannot
+# write it; unchecked-hash keeps it valid whatever a builder does to file times.
 #
 # The venv is at the same place in the last image, whose Python is /usr/bin/python3.13:
 # links and a pyvenv.cfg that say so are put over it there, so that scripts and .pth files
@@ -44,14 +44,13 @@ RUN python -m venv --without-pip /opt/venv \
  && sed -e "s|^home = .*|home = /usr/bin|" -e "s|^executable = .*|executable = /usr/bin/python3.13|" \
       /opt/venv/pyvenv.cfg > /opt/distroless/pyvenv.cfg
 
-# The code changes most often, so it has a stage that needs nothing of the others. Its
-# bytecode, too, is compiled once, and not by every replica that starts.
+# The code changes most often, so it has a stage that is independent of the others. Its
+# bytecode is compiled once as well, not by every replica that starts.
 FROM python:3.13-slim-trixie AS code
 COPY main.py /app/
 RUN (python -I -m compileall -q --invalidation-mode unchecked-hash /app || true)
 
-# Python, its libraries and certificates: no shell, no package manager, nothing to log in
-# with.
+# Python, its libraries and certificates: no shell, no package manager.
 FROM gcr.io/distroless/python3-debian13:nonroot AS run
 # Scripts of the venv, and the code, are found by name. Nothing is compiled again, and a
 # line of the log is written when it is printed.
@@ -64,15 +63,15 @@ COPY --from=build /opt/distroless /opt/venv
 # The code comes last: a change of it is this one small layer.
 COPY --from=code /app /app
 WORKDIR /app
-# A number, so that Kubernetes can tell that it is not root. All files are root's: the
-# service can not change its own code.
+# A number, so that Kubernetes can tell that it is not root. All files belong to root: the
+# service cannot change its own code.
 USER 65532:65532
 EXPOSE 8000
 # Exec form: the server is process 1 and gets SIGTERM itself; behind a shell that does not
 # pass it on, it is killed after Kubernetes' grace period, with its requests.
 #
-# One process: Kubernetes scales with replicas. X-Forwarded-* is believed of nobody: set
-# FORWARDED_ALLOW_IPS in the Deployment when a proxy is in front.
+# One process: Kubernetes scales with replicas. X-Forwarded-* headers are not trusted by
+# default: set FORWARDED_ALLOW_IPS in the Deployment if a proxy is in front.
 #
 # The image's own entrypoint is Debian's Python; the venv's is the one that finds the
 # dependencies.
@@ -86,11 +85,10 @@ ARG PIP_INDEX_URL
 ARG PIP_TRUSTED_HOST
 WORKDIR /tmp/dependencies
 COPY requirements-dev.txt requirements.txt ./
-# Directories of the project that are dependencies: a change there installs anew. They are
-# installed as copies, as an editable one would be a link into this stage.
+# Directories of the project that are dependencies: a change there installs again. They are
+# installed as copies, because an editable one would be a link into this stage.
 COPY libs/stock ./libs/stock
-# What runs is what is tested: the versions that the app has are not changed for a tool of
-# the tests.
+# The tests run with the versions of the app: a tool of the tests does not change them.
 RUN sed -E -i \
       -e 's#^(-e|--editable)[ =]+file:#file:#' \
       -e 's#^(-e|--editable)[ =]+([^:]+)$#./\2#' \
@@ -101,16 +99,16 @@ RUN sed -E -i \
       --no-cache-dir --no-compile --disable-pip-version-check \
       -r requirements-dev.txt pytest==9.2.0 -c /tmp/constraints.txt
 
-# The image that is delivered, with the tests: as the same user, with the same settings.
+# The image that is deployed, with the tests: the same user, the same settings.
 FROM run AS test
 COPY --from=test-build /opt/venv /opt/venv
 COPY --from=build /opt/distroless /opt/venv
 COPY . /app/
-# The user can not write beside the code.
+# The user cannot write beside the code.
 ENV PYTEST_ADDOPTS="-p no:cacheprovider" \
     COVERAGE_FILE=/tmp/.coverage
 CMD ["pytest"]
 
-# What is delivered is `run` as it was tested; it is last, so that a build which names no
-# target makes it and leaves the tests out.
+# The image that is deployed is `run`, as it was tested. It is last, so that a build without
+# a target makes it and leaves the tests out.
 FROM run

@@ -7,21 +7,21 @@ FROM python:${PYTHON_VERSION}-slim AS build
 # only, so that the image does not carry them.
 ARG PIP_INDEX_URL
 ARG PIP_TRUSTED_HOST
-# What reads the list of dependencies, aside: cached until its version changes, and left
-# behind with this stage.
+# The tool that reads the list of dependencies, in a venv of its own: cached until its
+# version changes, and left behind with this stage.
 RUN python -m venv /tmp/tools \
  && /tmp/tools/bin/python -m pip install --quiet --no-cache-dir --no-compile --disable-pip-version-check \
       uv==0.13.9
 WORKDIR /tmp/dependencies
-# What names the dependencies and nothing else: a change of code leaves this stage, the slow
+# Only the files that list the dependencies: a change of code leaves this stage, the slow
 # one, cached.
 COPY pyproject.toml uv.lock ./
-# One RUN, as Kaniko takes a snapshot after each. The image's own pip fills the venv, which
-# therefore needs none. Bytecode is compiled here, as the service can not write it when it
-# runs; unchecked-hash keeps it valid whatever a builder does to file times.
+# One RUN, because Kaniko takes a snapshot after each. The image's own pip fills the venv,
+# which needs none itself. Bytecode is compiled here, because the running service cannot
+# write it; unchecked-hash keeps it valid whatever a builder does to file times.
 #
-# The lock becomes requirements that pip installs, as pip knows the company's index and its
-# mirrors; the tool that reads the lock is left behind.
+# The lock becomes requirements that pip installs, because pip knows the company's index and
+# its mirrors; the tool that reads the lock is left behind.
 #
 # Wheels of the locked hashes only: nothing is compiled, and no code of a package runs while
 # it is installed.
@@ -43,21 +43,20 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 COPY --from=build /opt/venv /opt/venv
-# The code comes last: a change of it is two small layers. Its bytecode, too, is compiled
-# once, and not by every replica that starts; -I, as no module of the code takes part in
-# that.
+# The code comes last: a change of it is two small layers. Its bytecode is compiled once as
+# well, not by every replica that starts; -I keeps modules of the code out of that.
 COPY main.py /app/
 RUN (python -I -m compileall -q --invalidation-mode unchecked-hash /app || true)
 WORKDIR /app
-# A number, so that Kubernetes can tell that it is not root. All files are root's: the
-# service can not change its own code.
+# A number, so that Kubernetes can tell that it is not root. All files belong to root: the
+# service cannot change its own code.
 USER 10001:10001
 EXPOSE 8000
 # Exec form: the server is process 1 and gets SIGTERM itself; behind a shell that does not
 # pass it on, it is killed after Kubernetes' grace period, with its requests.
 #
-# One process: Kubernetes scales with replicas. X-Forwarded-* is believed of nobody: set
-# FORWARDED_ALLOW_IPS in the Deployment when a proxy is in front.
+# One process: Kubernetes scales with replicas. X-Forwarded-* headers are not trusted by
+# default: set FORWARDED_ALLOW_IPS in the Deployment if a proxy is in front.
 CMD ["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "8000", "--timeout-graceful-shutdown", "20"]
 
 # The venv again, with what the tests need. Only the target `test` takes this stage and the
@@ -69,15 +68,15 @@ RUN python -m pip --python /opt/venv/bin/python install --require-hashes --only-
       --no-cache-dir --no-compile --disable-pip-version-check \
       -r resolved-test.txt
 
-# The image that is delivered, with the tests: as the same user, with the same settings.
+# The image that is deployed, with the tests: the same user, the same settings.
 FROM run AS test
 COPY --from=test-build /opt/venv /opt/venv
 COPY . /app/
-# The user can not write beside the code.
+# The user cannot write beside the code.
 ENV PYTEST_ADDOPTS="-p no:cacheprovider" \
     COVERAGE_FILE=/tmp/.coverage
 CMD ["python", "-m", "pytest"]
 
-# What is delivered is `run` as it was tested; it is last, so that a build which names no
-# target makes it and leaves the tests out.
+# The image that is deployed is `run`, as it was tested. It is last, so that a build without
+# a target makes it and leaves the tests out.
 FROM run

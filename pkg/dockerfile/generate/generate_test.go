@@ -116,7 +116,7 @@ func projects() map[string]*detect.Project {
 	}
 }
 
-// suits says whether the variant can be made of the project.
+// suits reports whether the variant can be made of the project.
 func suits(p *detect.Project, variant Variant) bool {
 	return variant != Distroless || len(p.Libraries.Run) == 0 && p.Python == "3.13"
 }

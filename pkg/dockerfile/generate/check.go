@@ -1,0 +1,98 @@
+package generate
+
+import (
+	"cmp"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
+)
+
+var (
+	pythonVersion = regexp.MustCompile(`^3\.[0-9]+$`)
+	appObject     = regexp.MustCompile(`^[\pL\pN_.]+:[\pL\pN_.]+$`)
+	debianPackage = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
+	requirement   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,-]+\])?==[A-Za-z0-9._+!-]+$`)
+	groupName     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+	// A Dockerfile would expand, match or split the others.
+	plainPath = regexp.MustCompile(`^[\pL\pN_.@+,=/ -]+$`)
+)
+
+// check refuses values that would make a wrong Dockerfile.
+func (p *plan) check() error {
+	project := p.project
+	if project.App == nil {
+		return ErrNoApp
+	}
+	if !appObject.MatchString(project.App.Object) {
+		return fmt.Errorf("app %q %w: write module:attribute, such as --entrypoint shop.main:app", project.App.Object, ErrInvalid)
+	}
+	if !slices.Contains([]string{uvicorn, hypercorn, gunicorn}, project.App.Server) {
+		return fmt.Errorf("server %q %w: use uvicorn, hypercorn or gunicorn", project.App.Server, ErrInvalid)
+	}
+	if !pythonVersion.MatchString(project.Python) {
+		return fmt.Errorf("python version %q %w: write major.minor, such as 3.13", project.Python, ErrInvalid)
+	}
+	if p.port < 1 || p.port > 65535 {
+		return fmt.Errorf("port %d %w: use 1 to 65535", p.port, ErrInvalid)
+	}
+	if kind := project.Dependencies.Kind; kind != detect.None && len(project.Dependencies.Files) == 0 {
+		return fmt.Errorf("dependencies of %s without a file %w: name the file", kind, ErrInvalid)
+	}
+	if project.Dependencies.Kind == detect.Pipenv && !project.Dependencies.Locked {
+		return fmt.Errorf("a Pipfile without Pipfile.lock %w: run `pipenv lock`", ErrInvalid)
+	}
+	paths := slices.Concat(project.Code, project.Dependencies.Files, project.Dev.Files, project.Dependencies.Local, project.Dev.Local, []string{cmp.Or(project.Root, ".")})
+	for _, check := range []struct {
+		what, rule string
+		pattern    *regexp.Regexp
+		values     []string
+	}{
+		{"Debian package", "names have lower case letters, digits, + - .", debianPackage, slices.Concat(project.Libraries.Build, project.Libraries.Run)},
+		{"requirement", "write name==version", requirement, project.Extra},
+		{"dependency group", "names have letters, digits, - _ .", groupName, slices.Concat(project.Dependencies.Groups, project.Dev.Groups, project.Dependencies.Extras, project.Dev.Extras)},
+		{"path", "rename it, to letters, digits and - _ . + = @ ,", plainPath, paths},
+	} {
+		for _, value := range check.values {
+			if !check.pattern.MatchString(value) {
+				return fmt.Errorf("%s %q %w: %s", check.what, value, ErrInvalid, check.rule)
+			}
+		}
+	}
+	for _, file := range paths {
+		if !fs.ValidPath(path.Clean(file)) {
+			return fmt.Errorf("path %q %w: the build gets nothing from outside of its directory", file, ErrInvalid)
+		}
+	}
+	if p.variant == Distroless {
+		return p.checkDistroless()
+	}
+	return nil
+}
+
+func (p *plan) checkDistroless() error {
+	var known []string
+	for _, release := range debianReleases() {
+		if release.python == p.project.Python {
+			p.debian = release
+		}
+		known = append(known, fmt.Sprintf("%s (debian%s)", release.python, release.number))
+	}
+	if p.debian.number == "" {
+		return fmt.Errorf("%w: distroless has no image of Python %s, only of %s: use one of them (requires-python, .python-version), or the variant slim",
+			ErrUnsupported, p.project.Python, strings.Join(known, " and "))
+	}
+	if libraries := p.project.Libraries.Run; len(libraries) > 0 {
+		hint := ""
+		if slices.Contains(p.project.Dependencies.Names, "psycopg") {
+			hint = ", or psycopg[binary], which has its library inside"
+		}
+		return fmt.Errorf("%w: dependencies need the Debian packages %s when they run, and distroless has no package manager: use the variant slim%s",
+			ErrUnsupported, strings.Join(libraries, ", "), hint)
+	}
+	return nil
+}
