@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"os"
@@ -113,6 +114,15 @@ func hints() []hint {
 	return slices.Concat(usageHints(), platformHints(), projectHints(), registryHints(), kubeconfigHints())
 }
 
+// serverFailure is the hint for an API server that fails.
+func serverFailure(err error) string {
+	code, reason, ok := kube.ServerFailure(err)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("the API server, or a proxy in front of it, failed with %d (%s): try again, and ask a cluster administrator if it persists", code, reason)
+}
+
 func usageHints() []hint {
 	return []hint{
 		with(func(missing *usage.MissingArgumentError) string {
@@ -135,7 +145,7 @@ func platformHints() []hint {
 		}),
 		as[*platform.IncompatibleTektonError]("upgrade Tekton Pipelines to " + platform.MinTekton + " or newer with the cluster resolver, or use another cluster"),
 		as[*access.MissingError]("ask a cluster administrator for these permissions, or to run the command"),
-		is(teardown.ErrNobodyToAsk, "check what would be deleted with --dry-run=client, then pass --yes"),
+		is(teardown.ErrNotInteractive, "check what would be deleted with --dry-run, then pass --yes"),
 		is(teardown.ErrTektonInUse, "list it with --dry-run=client; pass --keep-tekton to keep Tekton, or --keep-tekton=false to delete all of it"),
 		as[*apply.LeftError]("an object with a finalizer is deleted when its controller removes the finalizer; to continue, run kubectl pyflow teardown again, if it only needs time with a longer --timeout"),
 		as[*images.StrandedError](display.QuoteCommand("kubectl", "--namespace", manifests.SystemNamespace, "scale", "statefulset", manifests.StorageName, "--replicas=1") + ", or run setup or the prune again"),
@@ -183,6 +193,15 @@ func registryHints() []hint {
 func kubeconfigHints() []hint {
 	return []hint{
 		is(kube.ErrNoKubeconfig, "set KUBECONFIG or --kubeconfig to the file that your cluster's administrator or provider gave you"),
+		with(func(missing *kube.NoContextError) string {
+			return "choose one with kubectl config use-context NAME, or with --context NAME: " + display.JoinMax(missing.Contexts, 10)
+		}),
+		with(func(page *kube.NotAPIServerError) string {
+			return "check the server of the kubeconfig's cluster: " + page.URL + " may be a login page, a proxy or a dashboard"
+		}),
+		with(func(missing *kube.NamespaceNotFoundError) string {
+			return display.QuoteCommand("kubectl", "create", "namespace", missing.Namespace)
+		}),
 		when(clientcmd.IsContextNotFound, "list your contexts: kubectl config get-contexts"),
 		when(func(err error) bool {
 			return errors.Is(err, os.ErrNotExist) && strings.Contains(err.Error(), "kubeconfig")
@@ -193,6 +212,7 @@ func kubeconfigHints() []hint {
 		as[x509.CertificateInvalidError]("a certificate has expired or is not valid yet: fetch the kubeconfig again, and check the clock"),
 		as[x509.HostnameError]("the server's certificate has another name: check the kubeconfig's server"),
 		when(isUnreachable, "the API server does not answer: check that the cluster is running, and the network, VPN or proxy between you and it"),
+		serverFailure,
 		when(apierrors.IsForbidden, "list what you are allowed to do: kubectl auth can-i --list"),
 	}
 }

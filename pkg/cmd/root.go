@@ -32,6 +32,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
 	versionverb "github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/version"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
@@ -76,6 +77,7 @@ func New(streams genericiooptions.IOStreams) *cobra.Command {
 	flags := genericclioptions.NewConfigFlags(true)
 	flags.WrapConfigFn = func(config *rest.Config) *rest.Config {
 		config.UserAgent = "kubectl-pyflow/" + version.Version()
+		kube.RejectPages(config)
 		// The server warns about deprecated manifests, and these are ours.
 		config.WarningHandlerWithContext = rest.NoWarnings{}
 		return config

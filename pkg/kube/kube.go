@@ -1,9 +1,8 @@
-// Package kube turns kubeconfig flags into the clients that every verb uses, and
-// knows what all of them meet in an API server.
+// Package kube makes clients from kubeconfig flags, and classifies the errors that
+// all of them may get from an API server.
 package kube
 
 import (
-	"errors"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -11,18 +10,18 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	// Registers the auth plugins that a kubeconfig may name: oidc, and the hints of azure and gcp.
+	_ "k8s.io/client-go/plugin/pkg/client/auth"
 	"k8s.io/client-go/rest"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	tekton "github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 )
 
-// Clients are everything that a verb talks to the cluster with, for one context
-// of the kubeconfig.
+// Clients are the clients for one context of the kubeconfig.
 type Clients struct {
-	// Config is the connection; callers copy it before changing it.
+	// Config is the connection. Copy it before a change.
 	Config *rest.Config
-	// Namespace is the one of -n, else of the context, else "default".
+	// Namespace is that of --namespace, otherwise of the context, otherwise "default".
 	Namespace string
 
 	Kube      kubernetes.Interface
@@ -32,11 +31,8 @@ type Clients struct {
 	Mapper    meta.RESTMapper
 }
 
-// ErrNoKubeconfig says that nothing tells which cluster to talk to.
-var ErrNoKubeconfig = errors.New("no kubeconfig: there is no cluster to talk to")
-
-// New makes the clients from kubeconfig flags. It reads files and talks to no
-// server.
+// New returns clients for kubeconfig flags. It reads files and sends no request.
+// Errors are ErrNoKubeconfig, a *NoContextError, or about the kubeconfig itself.
 func New(getter genericclioptions.RESTClientGetter) (*Clients, error) {
 	loader := getter.ToRawKubeConfigLoader()
 	namespace, _, err := loader.Namespace()
@@ -51,12 +47,10 @@ func New(getter genericclioptions.RESTClientGetter) (*Clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read kubeconfig: %w", err)
 	}
-	// Without a kubeconfig, a --server and a pod's own credentials, the library
-	// falls back to a port of this machine.
-	if clientcmdapi.IsConfigEmpty(&raw) && config.Host == "http://localhost:8080" {
-		return nil, ErrNoKubeconfig
+	if err := checkContext(raw, config.Host); err != nil {
+		return nil, err
 	}
-	// The API server's own priority and fairness is the limit, as for kubectl.
+	// As for kubectl, the API server's priority and fairness is the limit.
 	config.QPS, config.Burst = -1, 0
 	c := &Clients{Config: config, Namespace: namespace}
 	if c.Discovery, err = getter.ToDiscoveryClient(); err != nil {

@@ -11,20 +11,20 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// WebhookPatience is what a webhook is given to begin again, on another node at
-// worst: some seconds for a pod whose image is there, and as much again.
+// WebhookPatience is how long a webhook may take to restart, possibly on another
+// node: a few seconds for a pod whose image is present, and as much again.
 const WebhookPatience = 30 * time.Second
 
 const webhookPoll = 500 * time.Millisecond
 
-// UntilWebhookAnswers repeats try while the API server can not reach an admission
-// or conversion webhook, until patience is over: that is normal for some seconds
-// after its installation, and while its pod moves to another node. try runs at
-// least once, and changes nothing of the cluster when a webhook is out of reach.
-// The error is that of the last try.
+// UntilWebhookAnswers repeats try while the API server cannot reach an admission or
+// conversion webhook, for at most patience. That is normal for some seconds after
+// its installation, and while its pod moves to another node. try runs at least once.
+// A request changes nothing if its webhook is unreachable. The error is that of the
+// last try.
 func UntilWebhookAnswers(ctx context.Context, patience time.Duration, try func(context.Context) error) error {
 	var last error
-	// The limit is for the pauses: no request is cut off by it.
+	// The limit applies to the pauses; it cancels no request.
 	err := wait.PollUntilContextTimeout(ctx, webhookPoll, max(patience, time.Millisecond), true,
 		func(context.Context) (bool, error) {
 			last = try(ctx)
@@ -39,9 +39,8 @@ func UntilWebhookAnswers(ctx context.Context, patience time.Duration, try func(c
 	return err
 }
 
-// isWebhookUnreachable recognizes the API server's report that calling a
-// webhook failed, as opposed to the webhook saying no. The message is the only
-// place that tells.
+// isWebhookUnreachable reports whether the API server failed to call a webhook, as
+// opposed to a webhook that denies. Only the message shows the difference.
 func isWebhookUnreachable(err error) bool {
 	var status apierrors.APIStatus
 	return errors.As(err, &status) && status.Status().Code == http.StatusInternalServerError &&

@@ -13,7 +13,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 )
 
-// TestUntilWebhookAnswers repeats what was not answered, and nothing else.
+// TestUntilWebhookAnswers repeats only requests whose webhook was unreachable.
 func TestUntilWebhookAnswers(t *testing.T) {
 	away := apierrors.NewInternalError(errors.New(`failed calling webhook "v": failed to call webhook: connect: connection refused`))
 	converting := apierrors.NewInternalError(errors.New(`conversion webhook for tekton.dev/v1 failed: EOF`))
@@ -29,7 +29,7 @@ func TestUntilWebhookAnswers(t *testing.T) {
 		"without patience":    {0, []error{away}, away},
 		"later":               {time.Minute, []error{fmt.Errorf("create x: %w", away), converting, nil}, nil},
 		"a no":                {time.Minute, []error{denied}, denied},
-		"a no in the end":     {time.Minute, []error{away, denied}, denied},
+		"a no, finally":       {time.Minute, []error{away, denied}, denied},
 		"another error":       {time.Minute, []error{broken}, broken},
 		"another one's words": {time.Minute, []error{foreign}, foreign},
 	} {
@@ -46,7 +46,7 @@ func TestUntilWebhookAnswers(t *testing.T) {
 	}
 }
 
-// TestUntilWebhookAnswersEnds gives the webhook's error, which says more than that
+// TestUntilWebhookAnswersEnds returns the webhook's error, which says more than that
 // the time is over.
 func TestUntilWebhookAnswersEnds(t *testing.T) {
 	away := apierrors.NewInternalError(errors.New(`failed calling webhook "v"`))

@@ -1,4 +1,5 @@
-// Package platform finds out what a cluster is and what setup did to it.
+// Package platform reads the configuration and the state of the installed platform,
+// and makes clients of its registry.
 package platform
 
 import (
@@ -21,18 +22,18 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 )
 
-// ErrNotSetUp says that setup has not run on the cluster.
+// ErrNotSetUp reports that the platform is not installed.
 var ErrNotSetUp = errors.New("pyflow is not set up on this cluster")
 
-// NamespaceNotSetUpError says that setup has not run for a namespace.
+// NamespaceNotSetUpError reports that setup has not run for a namespace.
 type NamespaceNotSetUpError struct{ Namespace string }
 
 func (e *NamespaceNotSetUpError) Error() string {
 	return fmt.Sprintf("pyflow is not set up in namespace %s", e.Namespace)
 }
 
-// Config reads what setup remembered, or ErrNotSetUp; what a teardown has left of
-// it does not count.
+// Config returns the configuration that setup stored, or ErrNotSetUp. The settings
+// that teardown leaves do not count.
 func Config(ctx context.Context, client kubernetes.Interface) (*manifests.Config, error) {
 	config, err := remembered(ctx, client)
 	if err == nil && config.Removed {
@@ -52,11 +53,16 @@ func remembered(ctx context.Context, client kubernetes.Interface) (*manifests.Co
 	return manifests.ParseConfig(object.Data)
 }
 
-// Login returns the registry credentials and the registry's CA certificate that
-// setup put into namespace, or a NamespaceNotSetUpError.
+// Login returns the registry credentials and the registry's CA certificate that setup
+// stored in namespace. The error is a *NamespaceNotSetUpError if setup has not run
+// there, or a *kube.NamespaceNotFoundError.
 func Login(ctx context.Context, client kubernetes.Interface, namespace, host string) (credentials.User, []byte, error) {
 	secret, err := client.CoreV1().Secrets(namespace).Get(ctx, manifests.RegistrySecret, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
+		// Users without the permission to read namespaces get the other error.
+		if _, err := client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{}); apierrors.IsNotFound(err) {
+			return credentials.User{}, nil, &kube.NamespaceNotFoundError{Namespace: namespace}
+		}
 		return credentials.User{}, nil, &NamespaceNotSetUpError{Namespace: namespace}
 	}
 	if err != nil {
@@ -69,9 +75,8 @@ func Login(ctx context.Context, client kubernetes.Interface, namespace, host str
 	return user, secret.Data[manifests.CAKey], nil
 }
 
-// Registry returns a client of the platform's registry, which is reached through
-// the API server, or of an external one. It connects when it is used; the caller
-// closes it.
+// Registry returns a client of the platform's registry through the API server, or of
+// an external registry. It connects on first use. The caller closes it.
 func Registry(clients *kube.Clients, config manifests.RegistryConfig, user credentials.User, ca []byte) (*registry.Client, error) {
 	options := registry.Options{Host: config.Host, Username: user.Name, Password: user.Password, CA: ca}
 	if !config.External {
@@ -84,7 +89,7 @@ func Registry(clients *kube.Clients, config manifests.RegistryConfig, user crede
 	return registry.New(options)
 }
 
-// RegistryPermissions are what reaching the registry takes.
+// RegistryPermissions returns the permissions to reach the registry.
 func RegistryPermissions(config manifests.RegistryConfig) []access.Permission {
 	if config.External {
 		return nil
@@ -95,34 +100,34 @@ func RegistryPermissions(config manifests.RegistryConfig) []access.Permission {
 	}
 }
 
-// Cluster is what setup has to know before it changes anything.
+// Cluster is the state of the cluster before setup.
 type Cluster struct {
 	// Version is the API server's.
 	Version *version.Version
-	// Config is nil when setup has not run yet, and Removed when teardown has run
-	// since.
+	// Config is the stored configuration: nil if setup never ran, and Removed if
+	// teardown ran since.
 	Config *manifests.Config
-	// Credentials are what is there of the registry's secrets.
+	// Credentials are the registry's existing credentials.
 	Credentials credentials.Credentials
-	// BuildEnv is what an earlier setup was told to give to builds.
+	// BuildEnv is the remembered environment of builds.
 	BuildEnv manifests.BuildEnv
-	// Tekton is nil when there is none.
+	// Tekton is nil if there is none.
 	Tekton *Tekton
 	// PodWebhooks are the mutating webhook configurations that may inject sidecars.
 	PodWebhooks []string
-	// Namespace is the app namespace that setup was called for.
+	// Namespace is the app namespace to set up.
 	Namespace *corev1.Namespace
-	// StorageClasses are the names of all classes; DefaultStorageClass is empty
-	// when there is none.
+	// StorageClasses are the names of all classes; DefaultStorageClass is empty if
+	// there is none.
 	StorageClasses      []string
 	DefaultStorageClass string
-	// HostingTaken says that the cluster's registry that other tools are told of
-	// (KEP-1755) is another one, or that there is no place to tell it.
+	// HostingTaken reports that the cluster advertises another registry (KEP-1755), or
+	// that it has no namespace to advertise one.
 	HostingTaken bool
 }
 
-// Inspect reads the cluster's state. A namespace that does not exist is an
-// error, as is a server that does not answer.
+// Inspect reads the cluster's state. A namespace that does not exist is a
+// *kube.NamespaceNotFoundError.
 func Inspect(ctx context.Context, client kubernetes.Interface, namespace string) (*Cluster, error) {
 	info, err := client.Discovery().ServerVersion()
 	if err != nil {
@@ -132,7 +137,11 @@ func Inspect(ctx context.Context, client kubernetes.Interface, namespace string)
 	if c.Version, err = version.ParseGeneric(info.GitVersion); err != nil {
 		return nil, fmt.Errorf("read the API server's version %q: %w", info.GitVersion, err)
 	}
-	if c.Namespace, err = client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{}); err != nil {
+	c.Namespace, err = client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, &kube.NamespaceNotFoundError{Namespace: namespace}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("get namespace %s: %w", namespace, err)
 	}
 	if c.Config, err = remembered(ctx, client); err != nil && !errors.Is(err, ErrNotSetUp) {
@@ -175,7 +184,7 @@ func hostingTaken(ctx context.Context, client kubernetes.Interface) (bool, error
 	return false, err
 }
 
-// readCredentials collects what earlier runs of setup left, and drops
+// readCredentials reads the credentials that earlier runs of setup stored, and drops
 // namespaces from Config that are gone.
 func (c *Cluster) readCredentials(ctx context.Context, client kubernetes.Interface, namespace string) error {
 	secret := func(namespace, name string) (map[string][]byte, error) {
@@ -230,7 +239,7 @@ func (c *Cluster) readCredentials(ctx context.Context, client kubernetes.Interfa
 		if err != nil {
 			return err
 		}
-		// A Secret that does not parse is made anew.
+		// Setup replaces a Secret that does not parse.
 		if user, err := manifests.ParseDockerConfig(data, manifests.RegistryHost); err == nil {
 			c.Credentials.Users[namespace] = user
 		}
@@ -238,7 +247,7 @@ func (c *Cluster) readCredentials(ctx context.Context, client kubernetes.Interfa
 	return nil
 }
 
-// existing returns the namespaces that are there and not on their way out.
+// existing returns the namespaces that exist and are not being deleted.
 func existing(ctx context.Context, client kubernetes.Interface, names []string) ([]string, error) {
 	var err error
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
@@ -251,8 +260,8 @@ func existing(ctx context.Context, client kubernetes.Interface, names []string) 
 	}), err
 }
 
-// ServiceNetworks returns the networks, in CIDR notation, that the cluster's
-// Services have their addresses from; none when the server does not tell.
+// ServiceNetworks returns the networks of the cluster's Services in CIDR notation;
+// none if the server does not report them.
 func ServiceNetworks(ctx context.Context, client kubernetes.Interface) ([]string, error) {
 	list, err := client.NetworkingV1().ServiceCIDRs().List(ctx, metav1.ListOptions{})
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/discovery/fake"
 	kubefake "k8s.io/client-go/kubernetes/fake"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 )
@@ -105,7 +106,7 @@ func TestInspectNeedsTheNamespace(t *testing.T) {
 
 func TestLogin(t *testing.T) {
 	want := credentials.User{Name: "team-a", Password: "kept"}
-	client := clientWith(login(t, "team-a", want))
+	client := clientWith(login(t, "team-a", want), namespace("team-b"))
 	user, ca, err := Login(t.Context(), client, "team-a", manifests.RegistryHost)
 	if err != nil || user != want || string(ca) != "ca" {
 		t.Errorf("got %v, %q, %v", user, ca, err)
@@ -114,6 +115,11 @@ func TestLogin(t *testing.T) {
 	var missing *NamespaceNotSetUpError
 	if !errors.As(err, &missing) || missing.Namespace != "team-b" {
 		t.Errorf("got error %v, want that team-b is not set up", err)
+	}
+	_, _, err = Login(t.Context(), client, "team-c", manifests.RegistryHost)
+	var absent *kube.NamespaceNotFoundError
+	if !errors.As(err, &absent) || absent.Namespace != "team-c" {
+		t.Errorf("got error %v, want that team-c does not exist", err)
 	}
 }
 

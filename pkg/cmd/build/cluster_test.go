@@ -137,6 +137,7 @@ func newCluster(t *testing.T) *cluster {
 	login, err := manifests.DockerConfig(credentials.User{Name: testUser, Password: testPassword}, c.host())
 	must(t, err)
 	c.kube = kubefake.NewClientset(
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team"}},
 		&corev1.ConfigMap{
 			ObjectMeta: metav1.ObjectMeta{Namespace: manifests.SystemNamespace, Name: manifests.ConfigName},
 			Data:       map[string]string{manifests.ConfigKey: string(config)},

@@ -153,7 +153,8 @@ type Options struct {
 	Clients *kube.Clients
 	Streams genericiooptions.IOStreams
 	Request install.Request
-	DryRun  option.DryRunStrategy
+	// DryRun is what to do instead of installing; the zero value installs.
+	DryRun option.DryRunStrategy
 	// Printer prints the objects of a dry run; nil prints a line for each.
 	Printer printers.ResourcePrinter
 	Timeout time.Duration
@@ -168,7 +169,7 @@ func (o *Options) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.DryRun != option.DryRunNone {
+	if o.DryRun == option.DryRunClient || o.DryRun == option.DryRunServer {
 		return o.dryRun(ctx, plan)
 	}
 	changes, err := o.install(ctx, plan, steps)

@@ -1,4 +1,4 @@
-// Package teardown is the verb that takes the platform off the cluster.
+// Package teardown is the verb that uninstalls the platform.
 package teardown
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 )
 
-// Flags are what the command line says.
+// Flags are the flags as given.
 type Flags struct {
 	config *genericclioptions.ConfigFlags
 
@@ -26,33 +26,33 @@ type Flags struct {
 	Timeout    time.Duration
 }
 
-// NewCommand makes the verb.
+// NewCommand returns the command.
 func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	flags := &Flags{config: config, Timeout: 5 * time.Minute}
 	cmd := &cobra.Command{
 		Use:   "teardown",
-		Short: "Take off the cluster what setup has put there",
-		Long: `Take off the cluster, in every namespace, exactly what setup has put there. It
-shows first what that is and what else depends on it, and asks.
+		Short: "Uninstall the platform",
+		Long: `Uninstall the platform from the cluster, in every namespace. Teardown deletes only
+what setup installed. It first shows what it deletes and what depends on that, and
+asks.
 
-The stored images stay, and the next setup takes them over, unless --purge is
-given. A Tekton that was there before setup stays, and so do the apps: they keep
-running, but their images can not be pulled again without the registry.
+The stored images stay for the next setup unless you pass --purge. A Tekton that
+setup adopted stays. Apps keep running, but nodes cannot pull their images again
+without the registry.
 
-Deleting a Tekton that setup has installed deletes all Tasks, Pipelines and runs
-in all namespaces. Where there are some that are not pyflow's, that is a decision
-of its own: --keep-tekton leaves Tekton as it is, --keep-tekton=false deletes it
-all the same.`,
-		Example: `  # See what would go
-  kubectl pyflow teardown --dry-run=client
+If setup installed Tekton, teardown deletes it with all Tasks, Pipelines and runs in
+all namespaces. If some of them are not pyflow's, decide with --keep-tekton, which
+leaves Tekton unchanged, or --keep-tekton=false, which deletes it anyway.`,
+		Example: `  # Print what would be deleted
+  kubectl pyflow teardown --dry-run
 
-  # Remove the platform; keep the images for a later setup
+  # Uninstall the platform and keep the images for a later setup
   kubectl pyflow teardown
 
-  # Remove everything, the images too, without a question
+  # Uninstall everything including the images, without a question
   kubectl pyflow teardown --purge --yes
 
-  # Leave Tekton to those who use it as well
+  # Leave Tekton for others who use it
   kubectl pyflow teardown --keep-tekton`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -65,40 +65,41 @@ all the same.`,
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&flags.Yes, "yes", "y", false, "Do not ask")
-	f.BoolVar(&flags.Purge, "purge", false, "Delete the stored images too")
-	f.BoolVar(&flags.KeepTekton, "keep-tekton", false, "Leave Tekton Pipelines, for the next setup to adopt; =false deletes it with all objects of its kinds, whoever made them (default: ask if there are some of others)")
-	flags.DryRun.AddFlag(cmd, "Print what would be deleted and change nothing, with client")
-	f.StringVarP(&flags.Output, "output", "o", "", "Format of --dry-run=client: name")
-	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long to wait until all is gone")
+	f.BoolVar(&flags.Purge, "purge", false, "Delete the stored images, too")
+	f.BoolVar(&flags.KeepTekton, "keep-tekton", false, "Leave Tekton Pipelines for the next setup to adopt; =false deletes it with all objects of its kinds (default: ask if others use it)")
+	flags.DryRun.AddFlag(cmd, "Change nothing: client prints what would be deleted, server lets the API server check it, too", option.DryRunServer)
+	f.StringVarP(&flags.Output, "output", "o", "", "Output format of --dry-run, one of: name")
+	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "Time limit until everything is gone")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"name"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-// Options are a run of teardown, checked as far as that goes without a cluster.
+// Options are a run of teardown, checked as far as possible without a cluster.
 type Options struct {
 	Clients *kube.Clients
 	Streams genericiooptions.IOStreams
-	// Purge deletes the stored images too.
+	// Purge deletes the stored images, too.
 	Purge bool
-	// KeepTekton decides about a Tekton that setup installed; nil asks when others
-	// use it.
+	// KeepTekton decides about a Tekton that setup installed; nil asks if others use
+	// it.
 	KeepTekton *bool
-	// Yes goes on without a question.
+	// Yes skips the question.
 	Yes bool
-	// Ask puts a question to a person and returns the answer; nil when there is
-	// nobody to ask.
+	// Ask asks the user and returns the answer; nil without a terminal.
 	Ask func(ctx context.Context, prompt string) (string, error)
-	// DryRun prints what would be deleted; Names as kubectl's -o name does.
-	DryRun, Names bool
-	Timeout       time.Duration
+	// DryRun is what to do instead of deleting; the zero value deletes.
+	DryRun option.DryRunStrategy
+	// Names makes a dry run print names only, as kubectl's -o name does.
+	Names   bool
+	Timeout time.Duration
 }
 
 // ToOptions checks the flags.
 func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams) (*Options, error) {
-	o := &Options{Streams: streams, Purge: f.Purge, Yes: f.Yes, Timeout: f.Timeout, DryRun: f.DryRun.Enabled(), Names: f.Output == "name"}
+	o := &Options{Streams: streams, Purge: f.Purge, Yes: f.Yes, Timeout: f.Timeout, DryRun: f.DryRun.Strategy(), Names: f.Output == "name"}
 	switch {
-	case f.Output != "" && !o.DryRun:
-		return nil, option.Usagef("--output goes with --dry-run=client")
+	case f.Output != "" && o.DryRun == option.DryRunNone:
+		return nil, option.Usagef("--output needs --dry-run")
 	case f.Output != "" && !o.Names:
 		return nil, option.OneOf("output", f.Output, "name")
 	case f.Timeout <= 0:

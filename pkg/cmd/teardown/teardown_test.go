@@ -26,6 +26,7 @@ import (
 	"k8s.io/client-go/rest"
 	k8stesting "k8s.io/client-go/testing"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
@@ -360,7 +361,7 @@ func TestTeardownKeepsTheImages(t *testing.T) {
 		t.Errorf("left are\n%s\nwant\n%s", strings.Join(left, "\n"), strings.Join(want, "\n"))
 	}
 	f.says(t, "https://cluster.example.com", "Access of the namespaces team-a, team-b: 2 objects", "history of 1 build",
-		"These run images of the registry", "deployment.apps/mountains in namespace team-a",
+		"These workloads use images of the registry", "deployment.apps/mountains in namespace team-a",
 		"persistentvolumeclaim/registry-storage in namespace pyflow-system stays")
 	if strings.Contains(f.errOut.String(), "elsewhere") {
 		t.Errorf("a workload without an image of ours was named:\n%s", f.errOut.String())
@@ -474,7 +475,7 @@ func TestTektonThatOthersUse(t *testing.T) {
 			{"asked, kept", func(f *fixture) { f.answering("no", "yes") }, nil, false},
 			{"asked, deleted", func(f *fixture) { f.answering("yes", "yes") }, nil, true},
 			{"asked, no answer", func(f *fixture) { f.answering("") }, ErrDeclined, false},
-			{"asked, declined in the end", func(f *fixture) { f.answering("yes", "no") }, ErrDeclined, false},
+			{"asked, finally declined", func(f *fixture) { f.answering("yes", "no") }, ErrDeclined, false},
 		} {
 			t.Run(name+" "+test.name, func(t *testing.T) {
 				f := newFixture(t, slices.Concat(members(t, installed), decode(t, others, other))...)
@@ -493,7 +494,7 @@ func TestTektonThatOthersUse(t *testing.T) {
 				if other == othersRun {
 					f.says(t, "NOT pyflow's", "1 pipelinerun in namespace team-c")
 				} else if test.gone {
-					f.says(t, "namespace/tekton-pipelines stays: it has what is not pyflow's: deployment.apps/tekton-dashboard")
+					f.says(t, "namespace/tekton-pipelines stays: it contains objects that setup did not create: deployment.apps/tekton-dashboard")
 					f.get(t, "Namespace", "", "tekton-pipelines")
 				}
 			})
@@ -515,8 +516,8 @@ func TestNothingOfOthersGoes(t *testing.T) {
 	if err := f.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	f.says(t, "clusterrole.rbac.authorization.k8s.io/pyflow-deploy stays: it is managed by others now",
-		"namespace/pyflow-system stays: it has what is not pyflow's: secret/precious in namespace pyflow-system")
+	f.says(t, "clusterrole.rbac.authorization.k8s.io/pyflow-deploy stays: it is managed by another tool now",
+		"namespace/pyflow-system stays: it contains objects that setup did not create: secret/precious in namespace pyflow-system")
 	for _, object := range []struct{ kind, namespace, name, manager string }{
 		{"ClusterRole", "", "pyflow-deploy", "Helm"}, {"Namespace", "", manifests.SystemNamespace, ""}, {"Secret", manifests.SystemNamespace, "precious", ""},
 	} {
@@ -564,8 +565,13 @@ func TestTektonThatAnotherToolTookOver(t *testing.T) {
 	}
 }
 
+// isOfTekton reports whether an object of installed is Tekton's.
+func isOfTekton(object *unstructured.Unstructured) bool {
+	return strings.HasSuffix(object.GetName(), ".tekton.dev") || object.GetLabels()["app.kubernetes.io/part-of"] == "tekton-pipelines"
+}
+
 func TestAdoptedTektonStays(t *testing.T) {
-	ours := slices.DeleteFunc(members(t, installed), isTekton)
+	ours := slices.DeleteFunc(members(t, installed), isOfTekton)
 	f := newFixture(t, slices.Concat(ours, decode(t, others, othersRun, `
 apiVersion: apps/v1
 kind: Deployment
@@ -577,7 +583,7 @@ metadata:
 	if err := f.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	f.says(t, "Tekton Pipelines in namespace openshift-pipelines stays: setup has not installed it")
+	f.says(t, "Tekton Pipelines in namespace openshift-pipelines stays: setup did not install it")
 	if order := f.deletions(); !slices.Contains(order, "tasks/pyflow-build") || slices.Contains(order, "deployments/tekton-pipelines-controller") {
 		t.Errorf("deleted were %q", order)
 	}
@@ -591,9 +597,9 @@ func TestQuestion(t *testing.T) {
 		options func(*fixture)
 		want    error
 	}{
-		"no terminal": {func(f *fixture) { f.Yes = false }, ErrNobodyToAsk},
+		"no terminal": {func(f *fixture) { f.Yes = false }, ErrNotInteractive},
 		"declined":    {func(f *fixture) { f.answering("y") }, ErrDeclined},
-		"dry run":     {func(f *fixture) { f.Yes, f.DryRun = false, true }, nil},
+		"dry run":     {func(f *fixture) { f.Yes, f.DryRun = false, option.DryRunClient }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, cluster()...)
@@ -604,7 +610,7 @@ func TestQuestion(t *testing.T) {
 			if changes := f.changes(); len(changes) > 0 {
 				t.Errorf("changed: %q", changes)
 			}
-			f.says(t, "1 build is under way and will fail: pipelinerun.tekton.dev/mountains-y in namespace team-b")
+			f.says(t, "1 build is running and will fail: pipelinerun.tekton.dev/mountains-y in namespace team-b")
 		})
 	}
 	f := newFixture(t, cluster()...)
@@ -620,7 +626,7 @@ func TestQuestion(t *testing.T) {
 func TestDryRun(t *testing.T) {
 	for names, want := range map[bool]string{false: "secret/pyflow-registry in namespace team-a (dry run)\n", true: "secret/pyflow-registry\n"} {
 		f := newFixture(t, slices.Concat(members(t, installed), decode(t, others))...)
-		f.DryRun, f.Names = true, names
+		f.DryRun, f.Names = option.DryRunClient, names
 		if err := f.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -42,7 +42,7 @@ func (a *Applier) Remove(ctx context.Context, objects []*unstructured.Unstructur
 	for _, object := range objects {
 		group.Go(func() error {
 			return kube.UntilWebhookAnswers(deleting, a.WebhookPatience, func(ctx context.Context) error {
-				return a.delete(ctx, object, propagation(object))
+				return a.delete(ctx, object, propagation(object), nil)
 			})
 		})
 	}
@@ -68,6 +68,22 @@ func (a *Applier) Remove(ctx context.Context, objects []*unstructured.Unstructur
 	return a.why(asking, left)
 }
 
+// PreviewRemove deletes objects in a server-side dry run, which changes nothing. The
+// error joins what the API server rejects.
+func (a *Applier) PreviewRemove(ctx context.Context, objects []*unstructured.Unstructured) error {
+	rejected := make([]error, len(objects))
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for i, object := range objects {
+		group.Go(func() error {
+			rejected[i] = a.delete(ctx, object, propagation(object), []string{metav1.DryRunAll})
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return errors.Join(rejected...)
+}
+
 // propagation deletes a workload after its pods. Other objects need no such
 // finalizer.
 func propagation(object *unstructured.Unstructured) metav1.DeletionPropagation {
@@ -79,7 +95,7 @@ func propagation(object *unstructured.Unstructured) metav1.DeletionPropagation {
 
 // delete deletes exactly this object. It is no error if the object is gone, is being
 // deleted or was replaced.
-func (a *Applier) delete(ctx context.Context, object *unstructured.Unstructured, policy metav1.DeletionPropagation) error {
+func (a *Applier) delete(ctx context.Context, object *unstructured.Unstructured, policy metav1.DeletionPropagation, dryRun []string) error {
 	resource, err := a.resource(object)
 	if isNoMatch(err) {
 		return nil
@@ -89,7 +105,7 @@ func (a *Applier) delete(ctx context.Context, object *unstructured.Unstructured,
 	}
 	uid := object.GetUID()
 	err = resource.Delete(ctx, object.GetName(), metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &uid}, PropagationPolicy: &policy,
+		Preconditions: &metav1.Preconditions{UID: &uid}, PropagationPolicy: &policy, DryRun: dryRun,
 	})
 	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil

@@ -199,7 +199,7 @@ func (a *Applier) Prune(ctx context.Context, set Set, parent *unstructured.Unstr
 		case !isPruned(member.GroupVersionKind().GroupKind()):
 			kept = append(kept, member)
 		default:
-			if err := a.delete(ctx, member, metav1.DeletePropagationBackground); err != nil {
+			if err := a.delete(ctx, member, metav1.DeletePropagationBackground, nil); err != nil {
 				return changes, kept, err
 			}
 			changes = append(changes, Change{member, Pruned})

@@ -1,4 +1,4 @@
-package teardown
+package uninstall
 
 import (
 	"cmp"
@@ -23,49 +23,64 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
 
-// cluster is everything that a teardown depends on, as it was read.
-type cluster struct {
+// Cluster is what a removal depends on, as Inspect read it.
+type Cluster struct {
+	clients *kube.Clients
+
 	set apply.Set
-	// parent is the inventory, nil when it is gone.
+	// parent is the object with the inventory; nil if it is gone.
 	parent *unstructured.Unstructured
-	// config is what setup remembered, as it stands there: another version of the
-	// plugin may have written it. It is never nil.
+	// config is the remembered configuration as stored, because another version of
+	// the plugin may have written it. It is never nil.
 	config map[string]any
-	// members are what the inventory lists and is still there.
+	// members are the existing objects of the inventory.
 	members []*unstructured.Unstructured
-	// tekton is the one that runs, whoever installed it; nil when there is none.
+	// tekton is the running Tekton, installed by setup or not; nil if there is none.
 	tekton *platform.Tekton
-	// instances are the objects of members that are CustomResourceDefinitions; no
-	// members among them, and none that another object brought with it.
+	// instances are the objects of the kinds that members define, without members and
+	// without objects that a controller owns.
 	instances []*unstructured.Unstructured
-	// guests are objects in namespaces of ours that are not ours.
+	// guests are objects of others in the platform's namespaces.
 	guests []*unstructured.Unstructured
-	// running are the builds under way, imageUsers the workloads with an image of
-	// the registry.
+	// running are the running builds, imageUsers the workloads with an image of the
+	// registry.
 	running, imageUsers []string
-	// retained are the volumes that stay behind when their claim is deleted.
+	// retained are the volumes, by claim, that stay when their claim is deleted.
 	retained map[string]string
 }
 
-// inspect reads the cluster, and changes nothing.
-func (o *Options) inspect(ctx context.Context) (*cluster, error) {
-	// What is known of the cluster's kinds may be hours old.
-	o.Clients.Discovery.Invalidate()
-	meta.MaybeResetRESTMapper(o.Clients.Mapper)
-	c := &cluster{set: apply.Set{Parent: newParent(), Tooling: manifests.FieldManager + "/" + version.Version()}}
-	if err := o.readInventory(ctx, c); err != nil || len(c.members) == 0 {
+// Inspect reads what setup installed and what depends on it. It changes nothing.
+func Inspect(ctx context.Context, clients *kube.Clients) (*Cluster, error) {
+	// Cached discovery may be hours old.
+	clients.Discovery.Invalidate()
+	meta.MaybeResetRESTMapper(clients.Mapper)
+	c := &Cluster{clients: clients, set: apply.Set{Parent: newParent(), Tooling: manifests.FieldManager + "/" + version.Version()}}
+	if err := c.readInventory(ctx); err != nil || len(c.members) == 0 {
 		return c, err
 	}
 	var err error
-	if c.tekton, err = platform.FindTekton(ctx, o.Clients.Kube); err != nil {
+	if c.tekton, err = platform.FindTekton(ctx, clients.Kube); err != nil {
 		return nil, err
 	}
-	for _, read := range []func(context.Context, *cluster) error{o.readInstances, o.readGuests, o.readRunning, o.readImageUsers, o.readVolumes} {
-		if err := read(ctx, c); err != nil {
+	for _, read := range []func(context.Context) error{c.readInstances, c.readGuests, c.readRunning, c.readImageUsers, c.readVolumes} {
+		if err := read(ctx); err != nil {
 			return nil, err
 		}
 	}
 	return c, nil
+}
+
+// Installed reports whether there is anything to remove.
+func (c *Cluster) Installed() bool { return len(c.members) > 0 }
+
+// Check lets the API server check the deletions of a plan without deleting anything.
+func (c *Cluster) Check(ctx context.Context, plan *Plan) error {
+	for _, stage := range plan.stages {
+		if err := c.applier().PreviewRemove(ctx, stage.objects); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func newParent() *unstructured.Unstructured {
@@ -77,22 +92,22 @@ func newParent() *unstructured.Unstructured {
 	return parent
 }
 
-func (o *Options) applier() *apply.Applier {
+func (c *Cluster) applier() *apply.Applier {
 	return &apply.Applier{
-		Dynamic: o.Clients.Dynamic, Mapper: o.Clients.Mapper, FieldManager: manifests.FieldManager, WebhookPatience: kube.WebhookPatience,
+		Dynamic: c.clients.Dynamic, Mapper: c.clients.Mapper, FieldManager: manifests.FieldManager, WebhookPatience: kube.WebhookPatience,
 	}
 }
 
-// readInventory finds the members. When their list is gone, with the namespace
-// that somebody deleted for example, it looks everywhere.
-func (o *Options) readInventory(ctx context.Context, c *cluster) error {
+// readInventory finds the members. If the inventory is gone, for example because its
+// namespace was deleted, it looks everywhere.
+func (c *Cluster) readInventory(ctx context.Context) error {
 	c.config = map[string]any{}
-	configMaps := o.Clients.Dynamic.Resource(corev1.SchemeGroupVersion.WithResource("configmaps")).Namespace(manifests.SystemNamespace)
+	configMaps := c.clients.Dynamic.Resource(corev1.SchemeGroupVersion.WithResource("configmaps")).Namespace(manifests.SystemNamespace)
 	parent, err := configMaps.Get(ctx, manifests.ConfigName, metav1.GetOptions{})
 	var inventory apply.Inventory
 	switch {
 	case apierrors.IsNotFound(err):
-		kinds, err := o.kinds()
+		kinds, err := c.kinds()
 		if err != nil {
 			return err
 		}
@@ -107,10 +122,10 @@ func (o *Options) readInventory(ctx context.Context, c *cluster) error {
 		inventory = apply.ReadInventory(parent)
 		text, _, _ := unstructured.NestedString(parent.Object, "data", manifests.ConfigKey)
 		if yaml.Unmarshal([]byte(text), &c.config) != nil || c.config == nil {
-			c.config = map[string]any{} // Without it some advice is missing, and nothing else.
+			c.config = map[string]any{} // Only some advice needs it.
 		}
 	}
-	c.members, err = o.applier().Members(ctx, c.set, inventory)
+	c.members, err = c.applier().Members(ctx, c.set, inventory)
 	return err
 }
 
@@ -121,13 +136,12 @@ type kind struct {
 	namespaced bool
 }
 
-// kinds asks the cluster for all of them. That an API does not answer is an
-// error: what it serves would go unseen, and a namespace can not be deleted
-// without it either.
-func (o *Options) kinds() ([]kind, error) {
-	lists, err := o.Clients.Discovery.ServerPreferredResources()
+// kinds lists all kinds of the cluster. An API that does not answer is an error: its
+// objects would be missed, and namespaces cannot be deleted without it.
+func (c *Cluster) kinds() ([]kind, error) {
+	lists, err := c.clients.Discovery.ServerPreferredResources()
 	if err != nil {
-		return nil, fmt.Errorf("ask the cluster for its kinds: %w", err)
+		return nil, fmt.Errorf("list the kinds of the cluster: %w", err)
 	}
 	var kinds []kind
 	for _, list := range lists {
@@ -144,13 +158,13 @@ func (o *Options) kinds() ([]kind, error) {
 	return kinds, nil
 }
 
-// readInstances finds what goes with Tekton's kinds.
-func (o *Options) readInstances(ctx context.Context, c *cluster) error {
+// readInstances finds what is deleted with Tekton's kinds.
+func (c *Cluster) readInstances(ctx context.Context) error {
 	for _, member := range c.members {
 		if member.GetKind() != "CustomResourceDefinition" {
 			continue
 		}
-		instances, err := o.applier().Instances(ctx, member)
+		instances, err := c.applier().Instances(ctx, member)
 		if err != nil {
 			return err
 		}
@@ -163,13 +177,14 @@ func (o *Options) readInstances(ctx context.Context, c *cluster) error {
 	return nil
 }
 
-// readGuests finds what would go with namespaces of ours and is not ours.
-func (o *Options) readGuests(ctx context.Context, c *cluster) error {
-	kinds, err := o.kinds()
+// readGuests finds objects of others that would be deleted with the platform's
+// namespaces.
+func (c *Cluster) readGuests(ctx context.Context) error {
+	kinds, err := c.kinds()
 	if err != nil {
 		return err
 	}
-	kinds = slices.DeleteFunc(kinds, func(kind kind) bool { return !kind.namespaced || comesByItself(kind.resource) })
+	kinds = slices.DeleteFunc(kinds, func(kind kind) bool { return !kind.namespaced || isTransient(kind.resource) })
 	namespaces := c.namespaces()
 	found := make([][]*unstructured.Unstructured, len(namespaces)*len(kinds))
 	group, ctx := errgroup.WithContext(ctx)
@@ -177,7 +192,7 @@ func (o *Options) readGuests(ctx context.Context, c *cluster) error {
 	for i, namespace := range namespaces {
 		for j, kind := range kinds {
 			group.Go(func() error {
-				list, err := o.Clients.Dynamic.Resource(kind.resource).Namespace(namespace).List(ctx, metav1.ListOptions{})
+				list, err := c.clients.Dynamic.Resource(kind.resource).Namespace(namespace).List(ctx, metav1.ListOptions{})
 				if apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
 					return nil
 				}
@@ -185,7 +200,7 @@ func (o *Options) readGuests(ctx context.Context, c *cluster) error {
 					return fmt.Errorf("list %s in namespace %s: %w", kind.resource.GroupResource(), namespace, err)
 				}
 				for k := range list.Items {
-					// A pod of ours that comes and goes is in no inventory.
+					// Transient objects of the platform are in no inventory.
 					if item := &list.Items[k]; !c.set.Has(item) && isOthers(item) && !isGenerated(item) {
 						found[i*len(kinds)+j] = append(found[i*len(kinds)+j], item)
 					}
@@ -199,8 +214,8 @@ func (o *Options) readGuests(ctx context.Context, c *cluster) error {
 	return err
 }
 
-// namespaces are the members of that kind, by name.
-func (c *cluster) namespaces() []string {
+// namespaces returns the names of the namespaces among the members.
+func (c *Cluster) namespaces() []string {
 	var names []string
 	for _, member := range c.members {
 		if isNamespace(member) {
@@ -214,8 +229,8 @@ func isNamespace(object *unstructured.Unstructured) bool {
 	return object.GroupVersionKind().GroupKind() == schema.GroupKind{Kind: "Namespace"}
 }
 
-// comesByItself says that a resource holds nothing that anybody would miss.
-func comesByItself(resource schema.GroupVersionResource) bool {
+// isTransient reports whether objects of a resource come and go by themselves.
+func isTransient(resource schema.GroupVersionResource) bool {
 	switch resource.Resource {
 	case "events", "leases", "endpoints", "endpointslices":
 		return true
@@ -223,8 +238,8 @@ func comesByItself(resource schema.GroupVersionResource) bool {
 	return false
 }
 
-// isGenerated says that the cluster itself made an object, for another or in
-// every namespace.
+// isGenerated reports whether the cluster itself created an object, for another one
+// or in every namespace.
 func isGenerated(object *unstructured.Unstructured) bool {
 	if len(object.GetOwnerReferences()) > 0 {
 		return true
@@ -244,10 +259,10 @@ func isGenerated(object *unstructured.Unstructured) bool {
 	return false
 }
 
-// readRunning finds the builds that would be cut off.
-func (o *Options) readRunning(ctx context.Context, c *cluster) error {
+// readRunning finds the running builds.
+func (c *Cluster) readRunning(ctx context.Context) error {
 	resource := schema.GroupVersionResource{Group: "tekton.dev", Version: "v1", Resource: "pipelineruns"}
-	list, err := o.Clients.Dynamic.Resource(resource).List(ctx, metav1.ListOptions{LabelSelector: manifests.LabelManagedBy + "=" + manifests.FieldManager})
+	list, err := c.clients.Dynamic.Resource(resource).List(ctx, metav1.ListOptions{LabelSelector: manifests.LabelManagedBy + "=" + manifests.FieldManager})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -263,38 +278,39 @@ func (o *Options) readRunning(ctx context.Context, c *cluster) error {
 	return nil
 }
 
-// registry is a text of the remembered registry settings.
-func (c *cluster) registry(key string) string {
+// registry returns a setting of the remembered registry.
+func (c *Cluster) registry(key string) string {
 	text, _, _ := unstructured.NestedString(c.config, "registry", key)
 	return text
 }
 
-// external says that the registry is not ours, so that its images stay within reach.
-func (c *cluster) external() bool {
+// external reports whether the registry is not part of the platform, so that its
+// images stay available.
+func (c *Cluster) external() bool {
 	external, _, _ := unstructured.NestedBool(c.config, "registry", "external")
 	return external
 }
 
-// readImageUsers finds the workloads that need the registry to start again.
-func (o *Options) readImageUsers(ctx context.Context, c *cluster) error {
+// readImageUsers finds the workloads that need the registry to start.
+func (c *Cluster) readImageUsers(ctx context.Context) error {
 	if c.external() {
 		return nil
 	}
 	var err error
-	c.imageUsers, err = platform.ImageUsers(ctx, o.Clients.Kube,
+	c.imageUsers, err = platform.ImageUsers(ctx, c.clients.Kube,
 		cmp.Or(c.registry("nodeHost"), manifests.NodeHost)+"/", cmp.Or(c.registry("host"), manifests.RegistryHost)+"/")
 	return err
 }
 
-// readVolumes finds out what becomes of the volumes when their claims go.
-func (o *Options) readVolumes(ctx context.Context, c *cluster) error {
+// readVolumes finds the volumes that stay when their claims are deleted.
+func (c *Cluster) readVolumes(ctx context.Context) error {
 	c.retained = map[string]string{}
 	for _, member := range c.members {
 		name, _, _ := unstructured.NestedString(member.Object, "spec", "volumeName")
 		if !isClaim(member) || name == "" {
 			continue
 		}
-		volume, err := o.Clients.Kube.CoreV1().PersistentVolumes().Get(ctx, name, metav1.GetOptions{})
+		volume, err := c.clients.Kube.CoreV1().PersistentVolumes().Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			continue
 		}

@@ -1,0 +1,185 @@
+package uninstall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
+)
+
+// Step is one part of a removal.
+type Step struct {
+	// Name says what the step is about.
+	Name string
+	// Run does the step. It can be repeated.
+	Run func(context.Context) error
+}
+
+// Uninstaller runs a plan.
+type Uninstaller struct {
+	Cluster  *Cluster
+	Plan     *Plan
+	Progress platform.Progress
+	// Timeout bounds the run.
+	Timeout time.Duration
+}
+
+// Run runs the steps in order and returns when everything is gone. It can be
+// interrupted and repeated at any point.
+func (u *Uninstaller) Run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, u.Timeout, fmt.Errorf("teardown has not finished after %s", u.Timeout))
+	defer cancel()
+	for _, step := range u.Steps() {
+		if err := step.Run(ctx); err != nil {
+			if cause := context.Cause(ctx); errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return fmt.Errorf("%w: %w", cause, err)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// Steps returns the steps in order. What others keep is released first, so that no
+// later setup manages it, whatever interrupts the run. The inventory lists
+// everything until the last step.
+func (u *Uninstaller) Steps() []Step {
+	steps := []Step{
+		{"Objects that stay", u.release},
+		{"Inventory", u.rememberAll},
+	}
+	for _, stage := range u.Plan.stages {
+		steps = append(steps, Step{stage.name, func(ctx context.Context) error { return u.remove(ctx, stage) }})
+	}
+	return append(steps, Step{"Remaining inventory", u.rememberKept})
+}
+
+// release removes our labels from what stays without us.
+func (u *Uninstaller) release(ctx context.Context) error {
+	if len(u.Plan.released) == 0 {
+		return nil
+	}
+	objects := make([]*unstructured.Unstructured, len(u.Plan.released))
+	for i, released := range u.Plan.released {
+		objects[i] = released.object
+	}
+	done := u.Progress.Start("Releasing what stays")
+	err := u.Cluster.applier().Release(ctx, objects, map[string]string{manifests.LabelManagedBy: manifests.FieldManager})
+	done(display.Count(len(objects), "object")+" released", err)
+	return err
+}
+
+func (u *Uninstaller) rememberAll(ctx context.Context) error {
+	if u.Cluster.parent == nil && len(u.Plan.kept) == 0 {
+		return nil
+	}
+	return u.remember(ctx, u.Cluster.members)
+}
+
+func (u *Uninstaller) rememberKept(ctx context.Context) error {
+	if len(u.Plan.kept) == 0 {
+		return nil
+	}
+	return u.remember(ctx, u.Plan.kept)
+}
+
+// remove deletes a stage and returns when it is gone.
+func (u *Uninstaller) remove(ctx context.Context, stage stage) error {
+	done := u.Progress.Start("Deleting: " + stage.name)
+	err := u.Cluster.applier().Remove(ctx, stage.objects, func(left int) {
+		u.Progress.Update(fmt.Sprintf("Deleting: %s: %s left", stage.name, display.Count(left, "object")))
+		if stage.tekton {
+			u.Cluster.hurryWebhooks(ctx, stage.objects)
+		}
+	})
+	done(fmt.Sprintf("%s: %d deleted", stage.name, len(stage.all())), err)
+	return err
+}
+
+// hurryWebhooks shortens the termination of Tekton's webhook pods. A webhook serves
+// for the whole grace period after it is asked to stop, in case the API server still
+// calls it. Its configurations are gone by now, so nothing does. Errors only cost time.
+func (c *Cluster) hurryWebhooks(ctx context.Context, objects []*unstructured.Unstructured) {
+	namespaces := map[string]bool{}
+	for _, object := range objects {
+		if object.GetKind() == "Deployment" {
+			namespaces[object.GetNamespace()] = true
+		}
+	}
+	for namespace := range namespaces {
+		pods, err := c.clients.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: platform.TektonSelector})
+		if err != nil {
+			continue
+		}
+		for _, pod := range pods.Items {
+			// A pod is deleted only after its owner: one that is not is replaced.
+			if grace := pod.DeletionGracePeriodSeconds; pod.DeletionTimestamp != nil && grace != nil && *grace > 1 {
+				_ = c.clients.Kube.CoreV1().Pods(namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
+					GracePeriodSeconds: new(int64(1)), Preconditions: metav1.NewUIDPreconditions(string(pod.UID)),
+				})
+			}
+		}
+	}
+}
+
+// remember writes the inventory of members, with a configuration that says that
+// nothing is set up.
+func (u *Uninstaller) remember(ctx context.Context, members []*unstructured.Unstructured) error {
+	c := u.Cluster
+	parent := newParent()
+	if c.parent != nil {
+		parent.SetLabels(maps.Clone(c.parent.GetLabels()))
+	}
+	text, err := yaml.Marshal(c.leftConfig())
+	if err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	if err := unstructured.SetNestedField(parent.Object, string(text), "data", manifests.ConfigKey); err != nil {
+		return err
+	}
+	labels := parent.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[manifests.LabelManagedBy] = manifests.FieldManager
+	parent.SetLabels(labels)
+	set := apply.Set{Parent: parent, Tooling: c.set.Tooling}
+	others := slices.DeleteFunc(slices.Clone(members), isParent)
+	for i := range others {
+		others[i] = others[i].DeepCopy() // Mark labels them.
+	}
+	set.Mark(append(others, parent))
+	_, err = c.applier().Apply(ctx, []*unstructured.Unstructured{parent})
+	return err
+}
+
+// leftConfig returns the configuration for the next setup: settings stay, what was
+// installed does not. If the configuration is lost, the volume's settings replace it.
+func (c *Cluster) leftConfig() map[string]any {
+	config := maps.Clone(c.config)
+	delete(config, "namespaces")
+	config["removed"] = true
+	if config["version"] == nil {
+		config["version"] = version.Version()
+	}
+	claim := slices.IndexFunc(c.members, isClaim)
+	if config["registry"] == nil && claim >= 0 {
+		spec, _, _ := unstructured.NestedMap(c.members[claim].Object, "spec")
+		size, _, _ := unstructured.NestedString(spec, "resources", "requests", "storage")
+		class, _, _ := unstructured.NestedString(spec, "storageClassName")
+		config["registry"] = map[string]any{"storageSize": size, "storageClass": class}
+	}
+	return config
+}
