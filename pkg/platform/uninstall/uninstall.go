@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -98,39 +99,46 @@ func (u *Uninstaller) rememberKept(ctx context.Context) error {
 // remove deletes a stage and returns when it is gone.
 func (u *Uninstaller) remove(ctx context.Context, stage stage) error {
 	done := u.Progress.Start("Deleting: " + stage.name)
+	if stage.tekton {
+		u.Cluster.endWebhooks(ctx, stage.objects)
+	}
 	err := u.Cluster.applier().Remove(ctx, stage.objects, func(left int) {
 		u.Progress.Update(fmt.Sprintf("Deleting: %s: %s left", stage.name, display.Count(left, "object")))
-		if stage.tekton {
-			u.Cluster.hurryWebhooks(ctx, stage.objects)
-		}
 	})
 	done(fmt.Sprintf("%s: %d deleted", stage.name, len(stage.all())), err)
 	return err
 }
 
-// hurryWebhooks shortens the termination of Tekton's webhook pods. A webhook serves
-// for the whole grace period after it is asked to stop, in case the API server still
-// calls it. Its configurations are gone by now, so nothing does. Errors only cost time.
-func (c *Cluster) hurryWebhooks(ctx context.Context, objects []*unstructured.Unstructured) {
-	namespaces := map[string]bool{}
+// endWebhooks deletes the webhooks among a stage's Deployments without their grace
+// period. A webhook goes on serving for half a minute after it is asked to stop, in case
+// the API server still calls it; its configuration is deleted with the same stage. The
+// kubelet ignores a grace period that is shortened later, so the first deletion of a pod
+// has to be this one: its owners are deleted before, and do not replace it. Errors only
+// cost time: the stage deletes the same objects again.
+func (c *Cluster) endWebhooks(ctx context.Context, objects []*unstructured.Unstructured) {
+	orphan := metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationOrphan)}
 	for _, object := range objects {
-		if object.GetKind() == "Deployment" {
-			namespaces[object.GetNamespace()] = true
+		if object.GetKind() != "Deployment" || !strings.HasSuffix(object.GetName(), "-webhook") {
+			continue
 		}
-	}
-	for namespace := range namespaces {
-		pods, err := c.clients.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: platform.TektonSelector})
+		apps, pods := c.clients.Kube.AppsV1(), c.clients.Kube.CoreV1().Pods(object.GetNamespace())
+		deployment, err := apps.Deployments(object.GetNamespace()).Get(ctx, object.GetName(), metav1.GetOptions{})
 		if err != nil {
 			continue
 		}
-		for _, pod := range pods.Items {
-			// A pod is deleted only after its owner: one that is not is replaced.
-			if grace := pod.DeletionGracePeriodSeconds; pod.DeletionTimestamp != nil && grace != nil && *grace > 1 {
-				_ = c.clients.Kube.CoreV1().Pods(namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
-					GracePeriodSeconds: new(int64(1)), Preconditions: metav1.NewUIDPreconditions(string(pod.UID)),
-				})
-			}
+		selector, err := metav1.LabelSelectorAsSelector(deployment.Spec.Selector)
+		if err != nil || apps.Deployments(object.GetNamespace()).Delete(ctx, object.GetName(), orphan) != nil {
+			continue
 		}
+		owned := metav1.ListOptions{LabelSelector: selector.String()}
+		replicaSets, err := apps.ReplicaSets(object.GetNamespace()).List(ctx, owned)
+		if err != nil {
+			continue
+		}
+		for _, set := range replicaSets.Items {
+			_ = apps.ReplicaSets(object.GetNamespace()).Delete(ctx, set.Name, orphan)
+		}
+		_ = pods.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: new(int64(1))}, owned)
 	}
 }
 
