@@ -63,7 +63,8 @@ func decideTekton(cluster *platform.Cluster, manifest []byte) (manifests.TektonC
 	if err != nil {
 		return none, nil, err
 	}
-	return manifests.TektonConfig{Version: embedded, Namespace: manifests.TektonNamespace}, manifest, platform.CheckTekton(found, embedded)
+	config := manifests.TektonConfig{Version: embedded, Namespace: manifests.TektonNamespace, Sidecars: len(cluster.PodWebhooks) > 0}
+	return config, manifest, platform.CheckTekton(found, embedded)
 }
 
 // adoptTekton returns the configuration of a Tekton that setup did not install.

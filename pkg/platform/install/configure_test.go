@@ -202,6 +202,14 @@ func TestDecideTekton(t *testing.T) {
 	if err != nil || string(manifest) != string(own) || config.Adopted || config.Version != "v1.2.3" {
 		t.Errorf("installing: %+v, %v", config, err)
 	}
+	if config.Sidecars {
+		t.Error("no webhook injects sidecars, and Tekton waits for them")
+	}
+	injected := with(nil)
+	injected.PodWebhooks = []string{"istio-sidecar-injector"}
+	if config, _, err := decideTekton(injected, own); err != nil || !config.Sidecars {
+		t.Errorf("a webhook may inject sidecars, and Tekton does not wait for them: %+v, %v", config, err)
+	}
 	if _, _, err := decideTekton(with(nil), []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n")); err == nil {
 		t.Error("a manifest of something else was accepted")
 	}
