@@ -26,7 +26,7 @@ func NewRerunCommand(config *genericclioptions.ConfigFlags, streams genericioopt
 	cmd := &cobra.Command{
 		Use:   "rerun [APP|RUN]",
 		Short: "Re-run a build",
-		Long: `Re-run a build.
+		Long: `Build the source of a run again and deploy it.
 
 pyflow builds the same source (for a repository the same commit) with the same settings
 and deploys the same manifests. It reads nothing from this machine. APP means the newest
