@@ -15,16 +15,16 @@ import (
 )
 
 // firstSentence is a capitalized verb with what it acts on, at the start of a help.
-var firstSentence = regexp.MustCompile(`^[A-Z][a-z]+ [^.]+\.(\s|$)`)
+var firstSentence = regexp.MustCompile(`^[A-Z][a-z-]+ [^.]+\.(\s|$)`)
 
 // banned are phrases that help does not use.
 var banned = regexp.MustCompile(`(?i)\b(can not|anew|mend|put right|in the end|told|begun|says whether|that is there|nobody|somebody|deliver\w*|carried out|under way|rights|logins?)\b`)
 
-// unchecked reports whether the wording of a verb is not held to the list yet.
+// unchecked reports whether the wording of a command is not held to the list.
 func unchecked(cmd *cobra.Command) bool {
 	for ; cmd != nil; cmd = cmd.Parent() {
 		switch cmd.Name() {
-		case "build", "rerun", "cancel", "compare", "logs", "init", "setup", "teardown", "inspect", "platform":
+		case "cancel", "compare", "logs", "teardown":
 			return true
 		}
 	}

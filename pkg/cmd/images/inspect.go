@@ -69,7 +69,7 @@ APP alone is the app's newest image; a tag is the name of the run that built it.
 	}
 	f := cmd.Flags()
 	f.IntVar(&flags.Top, "top", flags.Top, "How many packages and files to show, the largest ones; 0 for all")
-	f.StringVar(&flags.Platform, "platform", "", "Platform, as OS/ARCHITECTURE, of an image that is there for several")
+	f.StringVar(&flags.Platform, "platform", "", "Platform of an image for several platforms, as OS/ARCHITECTURE")
 	flags.Output.AddObjectFlags(cmd, "tables", option.Wide)
 	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long listing the files may take")
 	f.DurationVar(&flags.Wait, "wait-timeout", flags.Wait, "How long the pod may wait to start, when waiting could still help; 0 for as long as --timeout")

@@ -29,7 +29,7 @@ to public registries needs in its mirror. No cluster is asked.
 
 Tekton's images are those that its manifest names: also those that its controller
 puts into pods, and those of features that builds do not use, such as the shell
-of steps on Windows nodes. Where a Tekton that is there already is adopted, its
+of steps on Windows nodes. Where setup adopts an existing Tekton, its
 images are on the cluster, and --without-tekton leaves them out.
 
 The base images of Dockerfiles are not among them: those are the apps' own. Mirror
