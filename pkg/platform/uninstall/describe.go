@@ -68,8 +68,8 @@ func (c *Cluster) describeStays(p *Plan, add func(string, ...any)) {
 			add("%s stays with the stored images for the next setup; --purge deletes it.", kube.Describe(object))
 		}
 	}
-	if c.external() {
-		add("The images in the registry %s stay.", c.registry("host"))
+	if c.config.external() {
+		add("The images in the registry %s stay.", c.config.registry("host"))
 	}
 	tekton := 0
 	for _, released := range p.released {

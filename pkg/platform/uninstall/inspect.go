@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
@@ -32,7 +33,7 @@ type Cluster struct {
 	parent *unstructured.Unstructured
 	// config is the remembered configuration as stored, because another version of
 	// the plugin may have written it. It is never nil.
-	config map[string]any
+	config settings
 	// members are the existing objects of the inventory.
 	members []*unstructured.Unstructured
 	// tekton is the running Tekton, installed by setup or not; nil if there is none.
@@ -101,13 +102,13 @@ func (c *Cluster) applier() *apply.Applier {
 // readInventory finds the members. If the inventory is gone, for example because its
 // namespace was deleted, it looks everywhere.
 func (c *Cluster) readInventory(ctx context.Context) error {
-	c.config = map[string]any{}
+	c.config = settings{}
 	configMaps := c.clients.Dynamic.Resource(corev1.SchemeGroupVersion.WithResource("configmaps")).Namespace(manifests.SystemNamespace)
 	parent, err := configMaps.Get(ctx, manifests.ConfigName, metav1.GetOptions{})
 	var inventory apply.Inventory
 	switch {
 	case apierrors.IsNotFound(err):
-		kinds, err := c.kinds()
+		kinds, err := readKinds(c.clients.Discovery)
 		if err != nil {
 			return err
 		}
@@ -122,7 +123,7 @@ func (c *Cluster) readInventory(ctx context.Context) error {
 		inventory = apply.ReadInventory(parent)
 		text, _, _ := unstructured.NestedString(parent.Object, "data", manifests.ConfigKey)
 		if yaml.Unmarshal([]byte(text), &c.config) != nil || c.config == nil {
-			c.config = map[string]any{} // Only some advice needs it.
+			c.config = settings{} // Only some advice needs it.
 		}
 	}
 	c.members, err = c.applier().Members(ctx, c.set, inventory)
@@ -136,10 +137,10 @@ type kind struct {
 	namespaced bool
 }
 
-// kinds lists all kinds of the cluster. An API that does not answer is an error: its
+// readKinds lists all kinds of the cluster. An API that does not answer is an error: its
 // objects would be missed, and namespaces cannot be deleted without it.
-func (c *Cluster) kinds() ([]kind, error) {
-	lists, err := c.clients.Discovery.ServerPreferredResources()
+func readKinds(client discovery.DiscoveryInterface) ([]kind, error) {
+	lists, err := client.ServerPreferredResources()
 	if err != nil {
 		return nil, fmt.Errorf("list the kinds of the cluster: %w", err)
 	}
@@ -180,7 +181,7 @@ func (c *Cluster) readInstances(ctx context.Context) error {
 // readGuests finds objects of others that would be deleted with the platform's
 // namespaces.
 func (c *Cluster) readGuests(ctx context.Context) error {
-	kinds, err := c.kinds()
+	kinds, err := readKinds(c.clients.Discovery)
 	if err != nil {
 		return err
 	}
@@ -278,27 +279,30 @@ func (c *Cluster) readRunning(ctx context.Context) error {
 	return nil
 }
 
-// registry returns a setting of the remembered registry.
-func (c *Cluster) registry(key string) string {
-	text, _, _ := unstructured.NestedString(c.config, "registry", key)
+// settings is the configuration that setup wrote, as far as it can be read.
+type settings map[string]any
+
+// registry returns a setting of the registry.
+func (s settings) registry(key string) string {
+	text, _, _ := unstructured.NestedString(s, "registry", key)
 	return text
 }
 
 // external reports whether the registry is not part of the platform, so that its
 // images stay available.
-func (c *Cluster) external() bool {
-	external, _, _ := unstructured.NestedBool(c.config, "registry", "external")
+func (s settings) external() bool {
+	external, _, _ := unstructured.NestedBool(s, "registry", "external")
 	return external
 }
 
 // readImageUsers finds the workloads that need the registry to start.
 func (c *Cluster) readImageUsers(ctx context.Context) error {
-	if c.external() {
+	if c.config.external() {
 		return nil
 	}
 	var err error
 	c.imageUsers, err = platform.ImageUsers(ctx, c.clients.Kube,
-		cmp.Or(c.registry("nodeHost"), manifests.NodeHost)+"/", cmp.Or(c.registry("host"), manifests.RegistryHost)+"/")
+		cmp.Or(c.config.registry("nodeHost"), manifests.NodeHost)+"/", cmp.Or(c.config.registry("host"), manifests.RegistryHost)+"/")
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
@@ -100,7 +101,7 @@ func (u *Uninstaller) rememberKept(ctx context.Context) error {
 func (u *Uninstaller) remove(ctx context.Context, stage stage) error {
 	done := u.Progress.Start("Deleting: " + stage.name)
 	if stage.tekton {
-		u.Cluster.endWebhooks(ctx, stage.objects)
+		endWebhooks(ctx, u.Cluster.clients.Kube, stage.objects)
 	}
 	err := u.Cluster.applier().Remove(ctx, stage.objects, func(left int) {
 		u.Progress.Update(fmt.Sprintf("Deleting: %s: %s left", stage.name, display.Count(left, "object")))
@@ -115,13 +116,13 @@ func (u *Uninstaller) remove(ctx context.Context, stage stage) error {
 // kubelet ignores a grace period that is shortened later, so the first deletion of a pod
 // has to be this one: its owners are deleted before, and do not replace it. Errors only
 // cost time: the stage deletes the same objects again.
-func (c *Cluster) endWebhooks(ctx context.Context, objects []*unstructured.Unstructured) {
+func endWebhooks(ctx context.Context, client kubernetes.Interface, objects []*unstructured.Unstructured) {
 	orphan := metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationOrphan)}
 	for _, object := range objects {
 		if object.GetKind() != "Deployment" || !strings.HasSuffix(object.GetName(), "-webhook") {
 			continue
 		}
-		apps, pods := c.clients.Kube.AppsV1(), c.clients.Kube.CoreV1().Pods(object.GetNamespace())
+		apps, pods := client.AppsV1(), client.CoreV1().Pods(object.GetNamespace())
 		deployment, err := apps.Deployments(object.GetNamespace()).Get(ctx, object.GetName(), metav1.GetOptions{})
 		if err != nil {
 			continue
