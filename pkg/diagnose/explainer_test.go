@@ -168,7 +168,7 @@ func TestExplainPlacing(t *testing.T) {
 			client := fake.NewClientset(test.objects...)
 			if test.refused != "" {
 				client.PrependReactor("*", test.refused, func(clienttesting.Action) (bool, runtime.Object, error) {
-					return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: test.refused}, "", errors.New("no right"))
+					return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: test.refused}, "", errors.New("forbidden"))
 				})
 			}
 			got := ask(t, diagnose.NewExplainer(client, "hiking", diagnose.AskEvery), pod(test.change), time.Now())

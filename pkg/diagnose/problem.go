@@ -1,5 +1,5 @@
-// Package diagnose explains why a pod or a run does not make progress: the reason, the
-// remedy, and how long waiting may help. One table of rules serves every command.
+// Package diagnose explains why a pod or a run makes no progress, what to do, and how long
+// waiting may help.
 package diagnose
 
 import (

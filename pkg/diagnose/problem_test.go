@@ -61,7 +61,7 @@ func TestRules(t *testing.T) {
 		"no default class":   {"Unschedulable", "pod has unbound immediate PersistentVolumeClaims; PersistentVolumeClaim data: no storage class is set", 15 * time.Second, "no default StorageClass", ""},
 
 		"no image":           {"ImagePullBackOff", "127.0.0.1:5180/hiking/app:9: not found", 30 * time.Second, "no such image: correct its name", ""},
-		"no login":           {"ErrImagePull", "pull access denied, repository does not exist or may require authorization", 30 * time.Second, "imagePullSecrets", ""},
+		"no credentials":     {"ErrImagePull", "pull access denied, repository does not exist or may require authorization", 30 * time.Second, "imagePullSecrets", ""},
 		"unknown CA":         {"ErrImagePull", "tls: failed to verify certificate: x509: certificate signed by unknown authority", 30 * time.Second, "install its CA", ""},
 		"no TLS":             {"ErrImagePull", "http: server gave HTTP response to HTTPS client", 30 * time.Second, "insists on TLS", ""},
 		"no route":           {"ErrImagePull", "dial tcp 192.0.2.77:5000: connect: no route to host", 2 * time.Minute, "does not reach the registry", ""},
@@ -138,11 +138,11 @@ func TestRules(t *testing.T) {
 		"startup":          {"Unhealthy", "Startup probe failed: command timed out", diagnose.Forever, "startupProbe", ""},
 		"not ready":        {"NotReady", "the container runs and is not ready", diagnose.Forever, "logs app-1", ""},
 
-		"no pipeline":   {"CouldntGetPipeline", "Error retrieving pipeline", 0, "run kubectl pyflow setup", ""},
-		"no task":       {"CouldntGetTask", "it contains Tasks that don't exist", 0, "run kubectl pyflow setup", ""},
-		"no controller": {"NotStarted", "Tekton has not taken up the run", diagnose.Forever, "tekton-pipelines", ""},
-		"on hold":       {"PipelineRunPending", "", diagnose.Forever, "on hold", ""},
-		"unheard of":    {"Whatever", "words", diagnose.Forever, "", ""},
+		"no pipeline":    {"CouldntGetPipeline", "Error retrieving pipeline", 0, "run kubectl pyflow setup", ""},
+		"no task":        {"CouldntGetTask", "it contains Tasks that don't exist", 0, "run kubectl pyflow setup", ""},
+		"no controller":  {"NotStarted", "Tekton has not taken up the run", diagnose.Forever, "tekton-pipelines", ""},
+		"on hold":        {"PipelineRunPending", "", diagnose.Forever, "on hold", ""},
+		"unknown reason": {"Whatever", "words", diagnose.Forever, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found := diagnose.New(diagnose.Problem{Namespace: "hiking", Pod: "app-1", Container: "app", Reason: test.reason, Message: test.message})
@@ -330,7 +330,7 @@ func TestOfCondition(t *testing.T) {
 		})
 	}
 	if _, ok := diagnose.OfCondition("hiking", nil); ok {
-		t.Error("no condition tells of nothing")
+		t.Error("no condition reports a problem")
 	}
 }
 

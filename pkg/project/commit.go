@@ -9,26 +9,25 @@ import (
 	"strings"
 )
 
-// Commit is the state of a directory in git. Its zero value says that there is
-// none.
+// Commit is the state of a directory in git. The zero value means that there is no commit.
 type Commit struct {
-	// ID is the commit's full object name.
+	// ID is the full object name of the commit.
 	ID string
-	// Dirty says that the directory differs from it: files that are changed, new
-	// and not ignored, or gone.
+	// Dirty reports that the directory differs from the commit: files that are changed, new and
+	// not ignored, or deleted.
 	Dirty bool
 }
 
-// ReadCommit asks git for the commit that a directory has been checked out from.
-// Without git, a repository or a commit there is none, which is no error.
+// ReadCommit returns the commit that a directory is checked out from. It returns the zero
+// Commit, and no error, without git, a repository or a commit.
 func ReadCommit(ctx context.Context, dir string) (Commit, error) {
 	program, err := exec.LookPath("git")
 	if err != nil {
-		return Commit{}, nil //nolint:nilerr // there is nothing to ask
+		return Commit{}, nil //nolint:nilerr // without git there is no commit
 	}
 	git := func(args ...string) (string, error) {
-		// A repository's configuration may name programs; these options keep git
-		// from running any, or writing its index.
+		// The configuration of a repository may name programs. These options keep git from
+		// running any, and from writing its index.
 		command := exec.CommandContext(ctx, program, append([]string{ //nolint:gosec // no argument is from outside
 			"--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C", dir,
 		}, args...)...)
@@ -62,7 +61,7 @@ func ReadCommit(ctx context.Context, dir string) (Commit, error) {
 	return Commit{ID: id, Dirty: changes != ""}, nil
 }
 
-// gitError is git's own refusal.
+// gitError is an error that git reports.
 type gitError struct{ line string }
 
 func (e *gitError) Error() string { return e.line }

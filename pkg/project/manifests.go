@@ -8,13 +8,12 @@ import (
 	"path/filepath"
 )
 
-// ErrTwoManifests says that there are two directories of manifests where one is
-// expected.
+// ErrTwoManifests reports two directories of manifests where one is expected.
 var ErrTwoManifests = errors.New("both deploy/ and k8s/ have a kustomization")
 
-// FindManifests returns the project's kustomize directory: dir joined with
-// deploy or k8s, whichever holds a kustomization file. It is empty when neither
-// does; if both do the error holds ErrTwoManifests.
+// FindManifests returns the kustomize directory of a project: dir joined with deploy or k8s,
+// whichever holds a kustomization file. It returns an empty string if neither does, and an
+// error that holds ErrTwoManifests if both do.
 func FindManifests(dir string) (string, error) {
 	found := ""
 	for _, name := range []string{"deploy", "k8s"} {
@@ -32,7 +31,7 @@ func FindManifests(dir string) (string, error) {
 	return found, nil
 }
 
-// hasKustomization looks for the file names that kustomize itself looks for.
+// hasKustomization looks for the file names that kustomize accepts.
 func hasKustomization(dir string) (bool, error) {
 	for _, name := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization"} {
 		info, err := os.Stat(filepath.Join(dir, name))
@@ -46,8 +45,8 @@ func hasKustomization(dir string) (bool, error) {
 	return false, nil
 }
 
-// isNotDirectory reports whether the name belongs to something else, such as a
-// script called deploy.
+// isNotDirectory reports whether the name is that of something else, such as a script named
+// deploy.
 func isNotDirectory(name string) bool {
 	info, err := os.Stat(name)
 	return err == nil && !info.IsDir()

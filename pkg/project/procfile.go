@@ -11,7 +11,7 @@ import (
 
 const (
 	procfile = "Procfile"
-	// maxProcfile bounds how much of a Procfile is read.
+	// maxProcfile limits how much of a Procfile is read.
 	maxProcfile = 64 << 10
 )
 

@@ -1,5 +1,5 @@
-// Package project resolves a folder: it decides every value of a build and its deployment
-// from flags, settings, what is detected and defaults, and keeps where each comes from.
+// Package project decides every value of a build and its deployment from flags, settings, what
+// is detected in the folder and defaults, and records where each value comes from.
 package project
 
 import (

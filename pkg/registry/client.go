@@ -1,5 +1,5 @@
-// Package registry talks to the platform's registry: the one inside of the
-// cluster through the API server's port-forward, an external one directly.
+// Package registry is the client of the registry that the platform pushes to: the one in the
+// cluster, through a port-forward, or an external one.
 package registry
 
 import (
@@ -30,69 +30,67 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podforward"
 )
 
-// awaitEvery is the time between two questions of Await.
+// awaitEvery is the interval between two attempts of Await.
 const awaitEvery = time.Second
 
-// What the registry can answer, beside the errors of the way to it.
+// The errors of the registry, in addition to those of the connection to it.
 var (
-	// ErrUnauthorized says that the registry does not know the user or the password.
+	// ErrUnauthorized reports that the registry does not know the user or the password.
 	ErrUnauthorized = errors.New("the registry refused the credentials")
-	// ErrDenied says that the user may not do this in that repository.
+	// ErrDenied reports that the user may not do this in the repository.
 	ErrDenied = errors.New("the registry denied access to the repository")
-	// ErrNotFound says that the registry has no such manifest.
+	// ErrNotFound reports that the registry has no such manifest.
 	ErrNotFound = errors.New("not found in the registry")
-	// ErrFull says that the registry has no room left to store what is pushed.
+	// ErrFull reports that the registry has no room left for a push.
 	ErrFull = errors.New("the registry's volume is full")
-	// ErrUnreachable says that nothing answers at the address of an external
-	// registry.
-	ErrUnreachable = errors.New("the registry can not be reached")
-	// ErrNoTLS says that a registry speaks plain HTTP, by which no password is sent.
+	// ErrUnreachable reports that nothing answers at the address of an external registry.
+	ErrUnreachable = errors.New("the registry cannot be reached")
+	// ErrNoTLS reports that a registry speaks plain HTTP. The client sends no password over it.
 	ErrNoTLS = errors.New("the registry does not speak TLS")
-	// ErrNoRegistry says that something else than a registry answers.
+	// ErrNoRegistry reports that a server other than a registry answers.
 	ErrNoRegistry = errors.New("what answers there is not a registry")
-	// ErrUnavailable says that the registry is there and what holds its images is
-	// not.
+	// ErrUnavailable reports that the registry answers and the storage behind it does not.
 	ErrUnavailable = errors.New("the registry's storage does not answer")
-	// ErrCertificate says that the registry's certificate is not one that the
-	// given CA signed for its name and this time.
+	// ErrCertificate reports that the given CA did not sign the registry's certificate for its
+	// name and this time.
 	ErrCertificate = errors.New("the registry's certificate is not trusted")
 )
 
-// Options says which registry it is and how to get there.
+// Options select a registry and the way to it.
 type Options struct {
-	// Host is the registry's name in references and in its certificate, with a
-	// port if that is not 443.
+	// Host is the name of the registry in references and in its certificate, with a port if it
+	// is not 443.
 	Host string
-	// Username and Password are for basic authentication, or for a token where
-	// the registry asks for one.
+	// Username and Password are for basic authentication, or to get a token if the registry
+	// requires one.
 	Username, Password string
-	// CA holds the PEM certificates that may sign the registry's; no others are
-	// trusted, and not those of the system. Empty trusts those of the system.
+	// CA holds the PEM certificates that may sign the registry's certificate. The client trusts
+	// no others. If CA is empty, it trusts those of the system.
 	CA []byte
-	// Dial opens the connections; the address it is given is always the host's.
-	// Nil goes over the network, by the environment's proxy if there is one.
+	// Dial opens the connections; the address is always that of Host. If it is nil, the client
+	// uses the network, and the proxy of the environment if there is one.
 	Dial podforward.DialFunc
 }
 
-// Client is a client of one registry. It is safe for concurrent use and keeps
-// connections open until Close.
+// Client is a client of one registry. It is safe for concurrent use and keeps connections open
+// until Close.
 type Client struct {
 	host      string
 	registry  name.Registry
 	auth      authn.Authenticator
 	transport tlsTransport
 	puller    *remote.Puller
-	// pauses are the times to wait before an upload is tried again.
+	// pauses are the times to wait between the attempts of an upload.
 	pauses []time.Duration
 	now    func() time.Time
-	// chunk is the size of the pieces of a layer of which an upload goes on after
-	// its connection broke; zero sends layers as a whole. For stall and patience
-	// see stallLimit and resumePatience.
-	chunk           int64
-	stall, patience time.Duration
+	// chunk is the size of the pieces in which a layer is sent, so that an upload can resume
+	// after its connection broke; zero sends layers as a whole. See stallLimit and
+	// resumeTimeout for the other two.
+	chunk         int64
+	stall, resume time.Duration
 }
 
-// New returns a client. It connects to nothing yet.
+// New returns a client. It opens no connection.
 func New(opts Options) (*Client, error) {
 	registry, err := name.NewRegistry(opts.Host, name.StrictValidation)
 	if err != nil {
@@ -126,8 +124,8 @@ func New(opts Options) (*Client, error) {
 		pauses: []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second},
 		now:    time.Now,
 
-		stall:    stallLimit,
-		patience: resumePatience,
+		stall:  stallLimit,
+		resume: resumeTimeout,
 	}
 	if opts.Dial != nil {
 		home := net.JoinHostPort(hostname, port)
@@ -139,7 +137,7 @@ func New(opts Options) (*Client, error) {
 			return opts.Dial(ctx, network, address)
 		}
 		client.chunk = resumableChunk
-		// Every record is a frame of the port-forward.
+		// Every TLS record is a frame of the port-forward.
 		trust.DynamicRecordSizingDisabled = true
 	}
 	if client.puller, err = remote.NewPuller(client.settings()...); err != nil {
@@ -159,13 +157,13 @@ func dialNetwork(ctx context.Context, network, address string) (net.Conn, error)
 
 const dialTimeout = 20 * time.Second
 
-// tlsTransport sends nothing in the clear: the library tries plain HTTP as well
-// where the host is a private address, and would take the password there.
+// tlsTransport refuses requests without TLS. The library also tries plain HTTP if the host has
+// a private address, and would send the password over it.
 type tlsTransport struct{ *http.Transport }
 
 var errInTheClear = errors.New("nothing is sent without TLS")
 
-// RoundTrip sends the request if it is for HTTPS.
+// RoundTrip sends the request if it uses HTTPS.
 func (t tlsTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.URL.Scheme != "https" {
 		return nil, errInTheClear
@@ -173,16 +171,16 @@ func (t tlsTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	return t.Transport.RoundTrip(request)
 }
 
-// Close ends the connections that are idle. The client can be used again.
+// Close closes idle connections. The client remains usable.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// Ping checks that the registry can be reached, that it is one, that its
-// certificate is good and that it takes the credentials. Errors hold
-// ErrUnauthorized, ErrCertificate, ErrUnreachable, ErrNoTLS, ErrNoRegistry or
-// those of the podforward.DialFunc. It is tried once.
+// Ping checks once that the registry is reachable, that it is a registry, that its certificate
+// is valid and that it accepts the credentials. Errors hold ErrUnauthorized, ErrCertificate,
+// ErrUnreachable, ErrNoTLS, ErrNoRegistry or those of the podforward.DialFunc.
 func (c *Client) Ping(ctx context.Context) error {
 	act := "registry " + c.host
-	// Finds out how to log in, and fetches a token where that is the way.
+	// NewWithContext finds out how to authenticate, and fetches a token if the registry
+	// requires one.
 	authorized, err := transport.NewWithContext(ctx, c.registry, c.auth, c.transport, nil)
 	if err != nil {
 		return explainFirst(ctx, act, err)
@@ -202,29 +200,28 @@ func (c *Client) Ping(ctx context.Context) error {
 	if media, _, _ := strings.Cut(response.Header.Get("Content-Type"), ";"); media == "text/html" {
 		return fmt.Errorf("%s: %w: /v2/ is a web page", act, ErrNoRegistry)
 	}
-	// Read to its end, so that the connection can be used again.
+	// The connection can be reused only if the body is read to its end.
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 4<<10))
 	return nil
 }
 
-// explainFirst is explain for the first requests to a registry that nobody has
-// used yet: what is none has answers that a registry never gives.
+// explainFirst is explain for the first requests to a registry. A server that is not a registry
+// has answers that a registry never gives.
 func explainFirst(ctx context.Context, act string, err error) error {
 	var answer *transport.Error
 	if ctx.Err() == nil && errors.As(err, &answer) && len(answer.Errors) == 0 {
 		switch status := answer.StatusCode; {
 		case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
 		default:
-			// Not the answer itself, which may be a long page.
+			// Leaves out the answer itself, which may be a long page.
 			return fmt.Errorf("%s: %w: it answers %d %s", act, ErrNoRegistry, status, http.StatusText(status))
 		}
 	}
 	return explain(ctx, act, err)
 }
 
-// Await returns when the registry does its work, or with what will not get better
-// by waiting. Waiting, when set, is called once if it does not do its work at
-// first.
+// Await waits until the registry works, and returns early with an error that waiting cannot
+// help. It calls waiting, which may be nil, once if the registry does not work at first.
 func (c *Client) Await(ctx context.Context, waiting func(error)) error {
 	first := true
 	var last error
@@ -245,15 +242,15 @@ func (c *Client) Await(ctx context.Context, waiting func(error)) error {
 	return err
 }
 
-// CheckPush checks that the credentials may push to a repository, by an upload
-// that is given up. Errors are those of Ping, ErrDenied, and ErrNotFound when the
-// repository would have to be made first.
+// CheckPush checks that the credentials may push to a repository: it starts an upload and
+// cancels it. Errors are those of Ping, ErrDenied, and ErrNotFound if the repository must be
+// created first.
 func (c *Client) CheckPush(ctx context.Context, repository string) error {
 	target, err := c.repository(repository)
 	if err != nil {
 		return err
 	}
-	// The library takes no context here; its transport does.
+	// The library takes no context here, but its transport does.
 	err = remote.CheckPushPermission(target.Tag("latest"), keychain{c.auth}, boundTransport{ctx, c.transport})
 	if err != nil {
 		return explainFirst(ctx, "push to "+target.String(), err)
@@ -261,13 +258,13 @@ func (c *Client) CheckPush(ctx context.Context, repository string) error {
 	return nil
 }
 
-// keychain has the same login for everything.
+// keychain has the same credentials for everything.
 type keychain struct{ auth authn.Authenticator }
 
-// Resolve returns the login.
+// Resolve returns the credentials.
 func (k keychain) Resolve(authn.Resource) (authn.Authenticator, error) { return k.auth, nil }
 
-// boundTransport ends its requests with a context of its own.
+// boundTransport sends its requests with a context of its own.
 type boundTransport struct {
 	ctx   context.Context //nolint:containedctx // that is what it is for
 	inner http.RoundTripper
@@ -282,34 +279,34 @@ func (t boundTransport) RoundTrip(request *http.Request) (*http.Response, error)
 type SourceRef struct {
 	// Reference is host/repository@digest.
 	Reference string
-	// Layer is the digest of the artifact's one layer, the context's tar.gz.
+	// Layer is the digest of the artifact's only layer, the tar.gz of the context.
 	Layer v1.Hash
-	// Uploaded says whether the layer's bytes were sent, or were there already.
+	// Uploaded reports whether the bytes of the layer were sent. It is false if the registry
+	// had them already.
 	Uploaded bool
 }
 
-// PushSource makes sure that the registry has the layer as an OCI artifact: an
-// image manifest with one layer and a minimal configuration, which an ordinary
-// client pulls. The manifest's digest is a function of the layer and the
-// annotations alone, so the annotations must not hold a time. The manifest gets
-// the tag of SourceTag, so that a registry can list it and says when it was used
-// last. The repository is a name without the host, <namespace>/<app>/source.
+// PushSource stores the layer in the registry as an OCI artifact: an image manifest with one
+// layer and a minimal configuration, which an ordinary client can pull. The digest of the
+// manifest depends only on the layer and the annotations, so the annotations must not hold a
+// time. The manifest gets the tag of SourceTag, which makes it listable and records the day of
+// its last use. The repository is a name without the host, <namespace>/<app>/source.
 //
-// Nothing is sent that the registry has; of a context that was used last on
-// another day the manifest is, for its tag. Progress, when set, is called with the
-// layer's bytes sent so far and in all, from other goroutines but one at a time
-// and never after PushSource returned; a new attempt starts where the last one can
-// go on, and the last call says all. It must be quick.
+// PushSource sends only what the registry does not have, and the manifest if the context was
+// last used on another day. It calls progress, which may be nil, with the bytes of the layer
+// sent so far and in total, from other goroutines but one at a time and never after it
+// returned. A new attempt starts where the last one can resume, and the last call reports all
+// bytes. progress must be quick.
 //
-// Transient errors are tried again for about 15 seconds in all; so is a push of
-// which the registry's garbage collection has taken a part. A layer of more than
-// 16 MiB goes to the registry in the cluster in chunks: when the connection breaks,
-// the upload goes on from what the registry has got, as long as it gets further at
-// least every five minutes. To an external registry, or when it is smaller, it is
-// sent again from its start. When ctx is done PushSource returns at once.
+// PushSource retries transient errors for about 15 seconds in total, also if the registry's
+// garbage collection deleted a part of the push. It sends a layer of more than 16 MiB to the
+// registry in the cluster in chunks: if the connection breaks, the upload resumes from what the
+// registry has, as long as it makes progress at least every five minutes. It sends a smaller
+// layer, and any layer to an external registry, from its start again. When ctx is done
+// PushSource returns at once.
 //
-// Errors hold ErrUnauthorized, ErrDenied, ErrFull, ErrCertificate, ErrUnreachable
-// or those of the podforward.DialFunc, and never a credential.
+// Errors hold ErrUnauthorized, ErrDenied, ErrFull, ErrCertificate, ErrUnreachable or those of
+// the podforward.DialFunc, and never a credential.
 func (c *Client) PushSource(ctx context.Context, repository string, layer v1.Layer, annotations map[string]string, progress func(complete, total int64)) (SourceRef, error) {
 	target, err := c.repository(repository)
 	if err != nil {
@@ -342,7 +339,7 @@ func (c *Client) PushSource(ctx context.Context, repository string, layer v1.Lay
 	return SourceRef{Reference: reference.String(), Layer: counted.digest, Uploaded: uploaded}, nil
 }
 
-// sourceImage wraps a layer into the smallest image that is one.
+// sourceImage wraps a layer into a minimal image.
 func sourceImage(layer v1.Layer, annotations map[string]string) (v1.Image, error) {
 	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	image, err := mutate.AppendLayers(image, layer)
@@ -354,7 +351,7 @@ func sourceImage(layer v1.Layer, annotations map[string]string) (v1.Image, error
 	}
 	annotated, ok := mutate.Annotations(image, annotations).(v1.Image)
 	if !ok {
-		return nil, errors.New("an annotated image is no image")
+		return nil, errors.New("an annotated image is not an image")
 	}
 	return annotated, nil
 }
@@ -371,7 +368,8 @@ func (c *Client) options(ctx context.Context) []remote.Option {
 	return append(c.settings(), remote.WithContext(ctx))
 }
 
-// settings leaves the retries out: the library's own sleep through a cancel.
+// settings returns the options without retries: the library does not stop its pauses when the
+// context ends.
 func (c *Client) settings() []remote.Option {
 	return []remote.Option{
 		remote.WithAuth(c.auth),
@@ -382,12 +380,12 @@ func (c *Client) settings() []remote.Option {
 	}
 }
 
-// retry does it until it succeeds, fails for good or has no pause left.
+// retry calls do until it succeeds, fails permanently or no pause is left.
 func (c *Client) retry(ctx context.Context, do func() error) error {
 	return c.retryWhile(ctx, transient, do)
 }
 
-// retryWhile is retry for acts whose errors may go away in a way of their own.
+// retryWhile is retry for the errors that again accepts.
 func (c *Client) retryWhile(ctx context.Context, again func(error) bool, do func() error) error {
 	for _, pause := range c.pauses {
 		err := do()
@@ -405,12 +403,12 @@ func (c *Client) retryWhile(ctx context.Context, again func(error) bool, do func
 	return do()
 }
 
-// transient reports whether an error may go away by itself. An error of the
-// network may, so the list is of those that do not.
+// transient reports whether an error may pass. Most network errors may, so the function lists
+// those that do not.
 func transient(err error) bool {
 	var answer *transport.Error
 	if full(err) {
-		// And every attempt would leave a part of an upload there.
+		// Every attempt would leave a part of an upload behind.
 		return false
 	}
 	if errors.As(err, &answer) {
@@ -425,12 +423,12 @@ func transient(err error) bool {
 	return !errors.Is(err, podforward.ErrNoPod) && !errors.Is(err, http.ErrSchemeMismatch) && !errors.Is(err, errInTheClear) && !errors.As(err, &verification)
 }
 
-// noSpace is how CNCF Distribution, and others that store files, answer when their
-// volume is full: the error of the system as the detail of an unknown one.
+// noSpace is the error of CNCF Distribution, and of other registries that store files, when
+// their volume is full: the system's error as the detail of an unknown error.
 const noSpace = "no space left on device"
 
-// SaysFull reports whether a line of log of a client such as Kaniko or crane says
-// that the registry's volume is full, and not the client's own.
+// SaysFull reports whether a log line of a client such as Kaniko or crane states that the
+// registry's volume, and not its own, is full.
 func SaysFull(line string) bool {
 	return strings.Contains(line, noSpace) && strings.Contains(line, "UNKNOWN: unknown error")
 }
@@ -440,9 +438,8 @@ func full(err error) bool {
 	return errors.As(err, &answer) && answer.StatusCode >= http.StatusInternalServerError && strings.Contains(answer.Error(), noSpace)
 }
 
-// pushable reports whether an error of a push may go away by pushing again: a
-// transient one, or that a part of it is gone, for garbage collection takes what
-// no manifest refers to yet.
+// pushable reports whether pushing again may help: after a transient error, or if garbage
+// collection deleted a part that no manifest referred to yet.
 func pushable(err error) bool {
 	var answer *transport.Error
 	return transient(err) || (errors.As(err, &answer) && slices.ContainsFunc(answer.Errors, func(d transport.Diagnostic) bool {
@@ -454,7 +451,7 @@ func pushable(err error) bool {
 	}))
 }
 
-// explain names the act and gives an error of the registry its type.
+// explain adds the act to an error and gives an error of the registry its type.
 func explain(ctx context.Context, act string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", act, ctx.Err())
@@ -486,7 +483,7 @@ func explain(ctx context.Context, act string, err error) error {
 	return fmt.Errorf("%s: %w: %w", act, kind, err)
 }
 
-// countedLayer reports how much of a layer was read, and whether it was at all.
+// countedLayer reports how much of a layer was read, and whether it was opened at all.
 type countedLayer struct {
 	v1.Layer
 	digest   v1.Hash
@@ -515,7 +512,7 @@ func newCountedLayer(layer v1.Layer, progress func(complete, total int64)) (*cou
 	return &countedLayer{Layer: layer, digest: digest, size: size, progress: progress}, nil
 }
 
-// Compressed opens the layer, which the library does only to send it.
+// Compressed opens the layer. The library calls it only to send the layer.
 func (l *countedLayer) Compressed() (io.ReadCloser, error) {
 	return l.from(0)
 }
@@ -541,8 +538,8 @@ func (l *countedLayer) from(offset int64) (io.ReadCloser, error) {
 	return l.reader, nil
 }
 
-// restart reports that so much of it has arrived, and that what was read beyond
-// has to be read again.
+// restart reports that offset bytes have arrived, and that the layer will be read again from
+// there.
 func (l *countedLayer) restart(offset int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -550,7 +547,7 @@ func (l *countedLayer) restart(offset int64) {
 	l.progress(offset, l.size)
 }
 
-// finish ends the reports: a request that was given up may still be reading.
+// finish stops the reports: a canceled request may still be reading.
 func (l *countedLayer) finish(complete bool) (opened bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -567,7 +564,7 @@ type countedReader struct {
 	read  int64
 }
 
-// Read reads, and reports it as long as no other reader has taken over.
+// Read reads, and reports the progress unless another reader has taken over.
 func (r *countedReader) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
 	r.layer.mu.Lock()

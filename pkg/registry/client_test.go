@@ -412,26 +412,26 @@ func TestAwait(t *testing.T) {
 	for name, test := range map[string]struct {
 		away     int32
 		password string
-		told     int
+		calls    int
 		want     error
 	}{
 		"there":          {password: password},
-		"comes back":     {away: 2, password: password, told: 1},
+		"comes back":     {away: 2, password: password, calls: 1},
 		"not worth it":   {password: "wrong", want: ErrUnauthorized},
 		"away and wrong": {away: 1, password: "wrong", want: ErrUnauthorized},
 	} {
 		t.Run(name, func(t *testing.T) {
 			away.Store(test.away)
 			client := newTestClient(t, tr, func(opts *Options) { opts.Password = test.password })
-			told := 0
+			calls := 0
 			err := client.Await(t.Context(), func(err error) {
-				told++
+				calls++
 				if !errors.Is(err, ErrUnavailable) {
 					t.Errorf("waits because of %v", err)
 				}
 			})
-			if !errors.Is(err, test.want) || told != test.told {
-				t.Errorf("error is %v, told %d times; want %v and %d", err, told, test.want, test.told)
+			if !errors.Is(err, test.want) || calls != test.calls {
+				t.Errorf("error is %v, called %d times; want %v and %d", err, calls, test.want, test.calls)
 			}
 		})
 	}
@@ -551,7 +551,7 @@ func TestFullVolume(t *testing.T) {
 	}
 	// Once for the configuration and once for the layer.
 	if count := len(tr.asked("PATCH")); count > 2 {
-		t.Errorf("%d uploads were begun, each of which would leave a part behind", count)
+		t.Errorf("%d uploads were started, each of which would leave a part behind", count)
 	}
 	wantNoSecrets(t, err)
 }
@@ -576,16 +576,16 @@ func TestExternal(t *testing.T) {
 		want  error
 		says  string
 	}{
-		"a registry":                  {},
-		"a web server":                {ping: answer(http.StatusNotFound, "text/html", page), want: ErrNoRegistry, says: "404 Not Found"},
-		"a web page for everything":   {ping: answer(http.StatusOK, "text/html; charset=utf-8", page), want: ErrNoRegistry, says: "a web page"},
-		"an API":                      {ping: answer(http.StatusForbidden, "text/plain", "no"), want: ErrDenied, says: "403 Forbidden"},
-		"a registry that is down":     {ping: answer(http.StatusBadGateway, "text/plain", "no"), says: "502"},
-		"plain HTTP":                  {plain: true, want: ErrNoTLS},
-		"no right to push":            {push: answer(http.StatusForbidden, "application/json", `{"errors":[{"code":"DENIED"}]}`), want: ErrDenied},
-		"a repository to be made":     {push: answer(http.StatusNotFound, "application/json", denied), want: ErrNotFound, says: "project team-a not found"},
-		"a page for pushing":          {push: answer(http.StatusOK, "text/html", page), want: ErrNoRegistry},
-		"somebody else's web service": {push: answer(http.StatusMethodNotAllowed, "text/html", page), want: ErrNoRegistry},
+		"a registry":                {},
+		"a web server":              {ping: answer(http.StatusNotFound, "text/html", page), want: ErrNoRegistry, says: "404 Not Found"},
+		"a web page for everything": {ping: answer(http.StatusOK, "text/html; charset=utf-8", page), want: ErrNoRegistry, says: "a web page"},
+		"an API":                    {ping: answer(http.StatusForbidden, "text/plain", "no"), want: ErrDenied, says: "403 Forbidden"},
+		"a registry that is down":   {ping: answer(http.StatusBadGateway, "text/plain", "no"), says: "502"},
+		"plain HTTP":                {plain: true, want: ErrNoTLS},
+		"no permission to push":     {push: answer(http.StatusForbidden, "application/json", `{"errors":[{"code":"DENIED"}]}`), want: ErrDenied},
+		"a repository to be made":   {push: answer(http.StatusNotFound, "application/json", denied), want: ErrNotFound, says: "project team-a not found"},
+		"a page for pushing":        {push: answer(http.StatusOK, "text/html", page), want: ErrNoRegistry},
+		"another web service":       {push: answer(http.StatusMethodNotAllowed, "text/html", page), want: ErrNoRegistry},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var sent atomic.Int32

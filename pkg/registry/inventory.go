@@ -17,21 +17,21 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// configLimit bounds what is read of an image's configuration; those of large
-// images have some hundred kilobytes.
+// configLimit limits what is read of an image's configuration. Those of large images have some
+// hundred kilobytes.
 const configLimit = 8 << 20
 
-// sourceTagDigits is how much of the digest is in a build context's tag.
+// sourceTagDigits is the number of digits of the digest in the tag of a build context.
 const sourceTagDigits = 32
 
-// SourceTag is the tag of a build context: the day it is used on, UTC, and the
-// first digits of its digest. The day is the only time that a build context has:
-// everything else of it is a function of its files.
+// SourceTag returns the tag of a build context: the day of its use, in UTC, and the first
+// digits of its digest. The tag is the only place for a time, because everything else in a
+// build context depends only on its files.
 func SourceTag(digest v1.Hash, now time.Time) string {
 	return now.UTC().Format(time.DateOnly) + "-" + digest.Hex[:sourceTagDigits]
 }
 
-// SourceDay returns the day in a tag of SourceTag. Another tag has none.
+// SourceDay returns the day in a tag of SourceTag. ok is false for any other tag.
 func SourceDay(tag string) (day time.Time, ok bool) {
 	if len(tag) != len(time.DateOnly)+1+sourceTagDigits {
 		return time.Time{}, false
@@ -52,19 +52,18 @@ type Descriptor struct {
 type Manifest struct {
 	Digest    string
 	MediaType string
-	// Raw is the manifest itself, which Digest is of.
+	// Raw is the manifest itself, of which Digest is the digest.
 	Raw []byte
 	// Config is the configuration of an image; the zero Descriptor for an index.
 	Config Descriptor
-	// Layers are those of an image, and Children the manifests of an index.
+	// Layers are those of an image. Children are the manifests of an index.
 	Layers, Children []Descriptor
-	// Subject is the digest of the manifest that this one is a statement about, a
-	// signature for example; usually empty.
+	// Subject is the digest of the manifest that this one describes, as a signature does;
+	// usually empty.
 	Subject string
 }
 
-// Blobs are all that is stored for the manifest beside its children, itself
-// included.
+// Blobs returns the manifest itself and what is stored for it, without its children.
 func (m *Manifest) Blobs() []Descriptor {
 	blobs := []Descriptor{{Digest: m.Digest, Size: int64(len(m.Raw))}}
 	if m.Config.Digest != "" {
@@ -73,9 +72,9 @@ func (m *Manifest) Blobs() []Descriptor {
 	return append(blobs, m.Layers...)
 }
 
-// Catalog lists every repository of the registry, sorted: names without the
-// host. The platform's own login is needed for it; others get ErrDenied or
-// ErrUnauthorized. Repositories whose last manifest was deleted are among them.
+// Catalog lists all repositories of the registry, sorted, without the host. It includes those
+// whose last manifest was deleted. It requires the credentials of the platform; other
+// credentials get ErrDenied or ErrUnauthorized.
 func (c *Client) Catalog(ctx context.Context) ([]string, error) {
 	var repositories []string
 	err := c.retry(ctx, func() (err error) {
@@ -89,8 +88,8 @@ func (c *Client) Catalog(ctx context.Context) ([]string, error) {
 	return slices.Compact(repositories), nil
 }
 
-// Tags lists the tags of a repository, sorted. One that does not exist, or never
-// had a tag, is ErrNotFound.
+// Tags lists the tags of a repository, sorted. It returns ErrNotFound for a repository that
+// does not exist or never had a tag.
 func (c *Client) Tags(ctx context.Context, repository string) ([]string, error) {
 	target, err := c.repository(repository)
 	if err != nil {
@@ -108,8 +107,8 @@ func (c *Client) Tags(ctx context.Context, repository string) ([]string, error) 
 	return slices.Compact(tags), nil
 }
 
-// Manifest reads the manifest of a tag or a digest. Errors hold ErrNotFound
-// beside those of PushSource.
+// Manifest reads the manifest of a tag or a digest. Errors are those of PushSource and
+// ErrNotFound.
 func (c *Client) Manifest(ctx context.Context, repository, reference string) (*Manifest, error) {
 	target, err := c.reference(repository, reference)
 	if err != nil {
@@ -131,8 +130,7 @@ func (c *Client) Manifest(ctx context.Context, repository, reference string) (*M
 	return manifest, nil
 }
 
-// parseManifest reads an image manifest or an index, of OCI or Docker: their
-// fields have the same names.
+// parseManifest reads an image manifest or an index. OCI and Docker use the same field names.
 func parseManifest(raw []byte) (*Manifest, error) {
 	var content struct {
 		Config    *v1.Descriptor  `json:"config"`
@@ -144,7 +142,7 @@ func parseManifest(raw []byte) (*Manifest, error) {
 		return nil, err
 	}
 	if content.Config == nil && content.Manifests == nil {
-		return nil, errors.New("it is neither an image nor an index")
+		return nil, errors.New("neither an image nor an index")
 	}
 	manifest := &Manifest{Raw: raw, Layers: stored(content.Layers), Children: stored(content.Manifests)}
 	if content.Config != nil {
@@ -156,7 +154,7 @@ func parseManifest(raw []byte) (*Manifest, error) {
 	return manifest, nil
 }
 
-// stored leaves out what a registry does not keep: layers that are elsewhere.
+// stored leaves out layers that a registry does not store because they have URLs.
 func stored(from []v1.Descriptor) []Descriptor {
 	var to []Descriptor
 	for _, d := range from {
@@ -171,8 +169,8 @@ func descriptor(d v1.Descriptor) Descriptor {
 	return Descriptor{Digest: d.Digest.String(), Size: d.Size}
 }
 
-// Created reads from an image's configuration when it was built. It is zero when
-// the configuration does not say, or is none of an image.
+// Created reads from an image's configuration when it was built. It returns the zero time if
+// the configuration has no time or is not that of an image.
 func (c *Client) Created(ctx context.Context, repository string, config Descriptor) (time.Time, error) {
 	content, err := c.Config(ctx, repository, config)
 	if err != nil {
@@ -181,14 +179,14 @@ func (c *Client) Created(ctx context.Context, repository string, config Descript
 	var image struct {
 		Created time.Time `json:"created"`
 	}
-	// Another kind of artifact may have anything for a configuration.
+	// Another kind of artifact may have any configuration.
 	if err := json.NewDecoder(bytes.NewReader(content)).Decode(&image); err != nil {
 		return time.Time{}, nil //nolint:nilerr // see above
 	}
 	return image.Created, nil
 }
 
-// Config reads an image's configuration, JSON, up to 8 MiB of it.
+// Config reads up to 8 MiB of an image's configuration, which is JSON.
 func (c *Client) Config(ctx context.Context, repository string, config Descriptor) ([]byte, error) {
 	target, err := c.reference(repository, config.Digest)
 	if err != nil {
@@ -218,8 +216,8 @@ func (c *Client) Config(ctx context.Context, repository string, config Descripto
 	return content, nil
 }
 
-// DeleteManifest deletes a manifest with all of its tags. Its layers stay until
-// the registry collects its garbage. One that is gone already is no error.
+// DeleteManifest deletes a manifest with all of its tags. Its layers stay until the registry
+// collects its garbage. A manifest that does not exist is not an error.
 func (c *Client) DeleteManifest(ctx context.Context, repository, digest string) error {
 	target, err := c.reference(repository, digest)
 	if err != nil {
@@ -235,8 +233,8 @@ func (c *Client) DeleteManifest(ctx context.Context, repository, digest string) 
 	return err
 }
 
-// PutManifest stores a manifest whose parts the registry has, under its digest
-// and under tags.
+// PutManifest stores a manifest under its digest and under tags. The registry must have its
+// parts.
 func (c *Client) PutManifest(ctx context.Context, repository string, manifest *Manifest, tags []string) error {
 	for _, reference := range slices.Concat([]string{manifest.Digest}, tags) {
 		target, err := c.reference(repository, reference)
@@ -251,20 +249,20 @@ func (c *Client) PutManifest(ctx context.Context, repository string, manifest *M
 	return nil
 }
 
-// storedManifest is what the library pushes.
+// storedManifest is a manifest in the form that the library pushes.
 type storedManifest struct{ manifest *Manifest }
 
 var _ remote.Taggable = storedManifest{}
 
-// RawManifest is the manifest's bytes.
+// RawManifest returns the bytes of the manifest.
 func (m storedManifest) RawManifest() ([]byte, error) { return m.manifest.Raw, nil }
 
-// MediaType is the manifest's Content-Type.
+// MediaType returns the Content-Type of the manifest.
 func (m storedManifest) MediaType() (types.MediaType, error) {
 	return types.MediaType(m.manifest.MediaType), nil
 }
 
-// reference makes a reference of a tag or a digest.
+// reference returns the reference of a tag or a digest.
 func (c *Client) reference(repository, reference string) (name.Reference, error) {
 	target, err := c.repository(repository)
 	if err != nil {

@@ -8,13 +8,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// Push makes sure that the registry has an index, the images that it lists, and a
-// tag that names it; a tag that is there is moved. It returns the index's digest,
-// as sha256:…. The repository is a name without the host.
+// Push stores an index, the images that it lists, and a tag that names it; it moves an existing
+// tag. It returns the digest of the index as sha256:<hex>. The repository is a name without the
+// host.
 //
-// Blobs and manifests that the registry has are not sent again. Transient errors
-// are tried again for about 15 seconds in all. When ctx is done Push returns at
-// once. Errors hold the same as those of PushSource.
+// Push sends only the blobs and manifests that the registry does not have. It retries transient
+// errors for about 15 seconds in total. When ctx is done Push returns at once. Errors are those
+// of PushSource.
 func (c *Client) Push(ctx context.Context, repository, tag string, index v1.ImageIndex) (digest string, err error) {
 	target, err := c.repository(repository)
 	if err != nil {

@@ -20,53 +20,53 @@ import (
 )
 
 const (
-	// resumableChunk is how much of a layer one request sends. A layer that fits
-	// into one is sent as a whole.
+	// resumableChunk is how much of a layer one request sends. A layer that fits into one
+	// request is sent as a whole.
 	resumableChunk = 16 << 20
-	// stallLimit is how long a request may send nothing.
+	// stallLimit is the time that a request may send nothing.
 	stallLimit = 2 * time.Minute
-	// resumePatience is how long an upload that has begun may get no further: a
-	// laptop changes its network, an API server starts again, a pod moves.
-	resumePatience = 5 * time.Minute
-	// restartLimit is how often it goes on after what repeats itself as a rule: an
-	// upload that the registry has lost, or that arrived as something else.
+	// resumeTimeout is the time that a started upload may make no progress, such as when a
+	// laptop changes its network, an API server restarts or a pod moves.
+	resumeTimeout = 5 * time.Minute
+	// restartLimit is the number of restarts after an error that usually repeats: the registry
+	// has lost the upload, or received other bytes.
 	restartLimit = 3
-	// drainLimit bounds what is read of an answer that nothing needs.
+	// drainLimit limits what is read of a body that is not needed.
 	drainLimit = 8 << 10
 )
 
 var (
-	errStalled = errors.New("the connection to the registry does not send any more")
-	// errLost says that the upload is not what it was, errAnswer that it can not be
-	// told.
+	errStalled = errors.New("the connection to the registry no longer sends")
+	// errLost reports that the upload has another state than expected, errAnswer that its state
+	// is unknown.
 	errLost   = errors.New("the registry has lost the upload")
-	errAnswer = errors.New("the registry does not say where the upload goes on")
+	errAnswer = errors.New("the registry does not report where the upload continues")
 )
 
-// upload sends one layer in chunks, as the OCI distribution specification has it,
-// and goes on where the registry has got to when a connection breaks.
+// upload sends one layer in chunks, as in the OCI distribution specification, and resumes from
+// what the registry has when a connection breaks.
 //
-// The library that does the rest sends a layer in one request, which a broken
-// connection loses. Only the registry in the cluster is sent chunks: others have
-// rules of their own about their sizes, or do not take them.
+// The library sends a layer in one request, so that a broken connection loses all of it. Only
+// the registry in the cluster gets chunks: other registries restrict their sizes or refuse
+// them.
 type upload struct {
 	client     *Client
 	repository name.Repository
 	layer      *countedLayer
 
-	// location is where the upload goes on, nil before it has begun. It is known
-	// to be at offset unless it is uncertain.
+	// location is where the upload continues, nil before it has started. It is at offset unless
+	// it is uncertain.
 	location  *url.URL
 	offset    int64
 	uncertain bool
 	restarts  int
 }
 
-// upload makes sure that the registry has the layer.
+// upload stores the layer in the registry.
 func (c *Client) upload(ctx context.Context, repository name.Repository, layer *countedLayer) error {
 	u := &upload{client: c, repository: repository, layer: layer}
-	begun, furthest, restarts := false, int64(0), 0
-	// blocked is when it failed first since it last got further.
+	started, furthest, restarts := false, int64(0), 0
+	// blocked is the time of the first failure since the last progress.
 	var blocked time.Time
 	for attempt := 0; ; attempt++ {
 		err := u.proceed(ctx)
@@ -76,15 +76,15 @@ func (c *Client) upload(ctx context.Context, repository name.Repository, layer *
 		if u.offset > furthest || u.restarts > restarts {
 			furthest, restarts, attempt, blocked = u.offset, u.restarts, 0, time.Time{}
 		}
-		begun = begun || u.offset > 0
+		started = started || u.offset > 0
 		if blocked.IsZero() {
 			blocked = time.Now()
 		}
-		// What has not begun is tried as often as anything else.
-		if tired := time.Since(blocked) > c.patience; tired || !begun && attempt >= len(c.pauses) || len(c.pauses) == 0 {
+		// An upload that has not started is tried as often as any other request.
+		if exhausted := time.Since(blocked) > c.resume; exhausted || !started && attempt >= len(c.pauses) || len(c.pauses) == 0 {
 			return err
 		}
-		// None of them is better than the one that has just failed.
+		// No idle connection is better than the one that has just failed.
 		c.transport.CloseIdleConnections()
 		timer := time.NewTimer(c.pauses[min(attempt, len(c.pauses)-1)])
 		select {
@@ -96,7 +96,7 @@ func (c *Client) upload(ctx context.Context, repository name.Repository, layer *
 	}
 }
 
-// prepare says whether it is worth going on after an error, and from where.
+// prepare reports whether to continue after an error, and sets where.
 func (u *upload) prepare(err error) bool {
 	u.uncertain = true
 	restart := func() bool {
@@ -111,9 +111,8 @@ func (u *upload) prepare(err error) bool {
 	case errors.Is(err, errLost):
 		return restart()
 	case u.offset > 0 && (apierrors.IsForbidden(err) || errors.Is(err, podforward.ErrNoPod)):
-		// The way was open for what has been sent. An API server that has just
-		// started does not know its rules yet, and a pod that moves is gone for a
-		// moment.
+		// The connection worked for what has been sent. An API server that has just started
+		// does not know its RBAC rules yet, and a pod that moves is missing for a moment.
 		u.restarts++
 		return u.restarts <= restartLimit
 	case transient(err):
@@ -126,21 +125,21 @@ func (u *upload) prepare(err error) bool {
 	}
 	switch {
 	case answer.StatusCode == http.StatusRequestedRangeNotSatisfiable:
-		// It is somewhere else than we thought.
+		// The registry has another offset than we assumed.
 		return true
 	case has(transport.BlobUploadUnknownErrorCode, transport.DigestInvalidErrorCode), answer.StatusCode == http.StatusNotFound:
-		// The registry has lost it, or put it together from pieces that overlap.
+		// The registry has lost the upload, or assembled it from pieces that overlap.
 		return restart()
 	case has(transport.BlobUploadInvalidErrorCode):
-		// A registry that was started again does not know the state in the location;
-		// asked for the upload, it gives a new one.
+		// A registry that was restarted does not know the state in the location. Asked for the
+		// upload, it returns a new location.
 		u.restarts++
 		return u.restarts <= restartLimit
 	}
 	return false
 }
 
-// proceed does what is left to do.
+// proceed sends what is left.
 func (u *upload) proceed(ctx context.Context) error {
 	if u.location != nil && u.uncertain {
 		if err := u.find(ctx); err != nil {
@@ -162,7 +161,7 @@ func (u *upload) proceed(ctx context.Context) error {
 	return u.complete(ctx)
 }
 
-// begin asks for an upload, unless the layer is there.
+// begin starts an upload, unless the registry has the layer.
 func (u *upload) begin(ctx context.Context) (there bool, err error) {
 	blobs := &url.URL{Scheme: "https", Host: u.client.registry.RegistryStr(), Path: "/v2/" + u.repository.RepositoryStr() + "/blobs/"}
 	answer, err := u.do(ctx, http.MethodHead, blobs.JoinPath(u.layer.digest.String()), nil, http.StatusOK, http.StatusNotFound)
@@ -191,7 +190,7 @@ func (u *upload) find(ctx context.Context) error {
 		return fmt.Errorf("%w: it has %q of it", errLost, answer.header.Get("Range"))
 	}
 	if end == 0 {
-		// Nothing, or one byte: the two look the same.
+		// The answers for no byte and for one byte are the same.
 		u.location, u.offset = nil, 0
 		return nil
 	}
@@ -221,8 +220,8 @@ func (u *upload) patch(ctx context.Context) error {
 	return u.follow(answer)
 }
 
-// complete ends the upload. The registry may read all of it for its digest, so
-// there is no limit to how long that takes.
+// complete finishes the upload. The registry may read all of it to compute its digest, so this
+// has no timeout.
 func (u *upload) complete(ctx context.Context) error {
 	target := *u.location
 	query := target.Query()
@@ -232,7 +231,7 @@ func (u *upload) complete(ctx context.Context) error {
 	return err
 }
 
-// follow takes over where an answer says that the upload goes on.
+// follow sets the location from an answer.
 func (u *upload) follow(answer answer) error {
 	location, err := answer.from.Parse(answer.header.Get("Location"))
 	if err != nil || answer.header.Get("Location") == "" {
@@ -245,7 +244,7 @@ func (u *upload) follow(answer answer) error {
 	return nil
 }
 
-// answer is what the registry said, but for the body.
+// answer is a response without its body.
 type answer struct {
 	from   *url.URL
 	code   int
@@ -259,7 +258,7 @@ type chunk struct {
 	moved         func()
 }
 
-// Read reads, and says that it was asked to.
+// Read reads, and records that it was called.
 func (c *chunk) Read(p []byte) (int, error) {
 	c.moved()
 	return c.Reader.Read(p)
@@ -280,11 +279,11 @@ func (u *upload) do(ctx context.Context, method string, target *url.URL, body *c
 		request.Header.Set("Content-Type", "application/octet-stream")
 		request.Header.Set("Content-Range", fmt.Sprintf("%d-%d", body.start, body.start+body.length-1))
 	}
-	login, err := u.client.auth.Authorization()
+	credentials, err := u.client.auth.Authorization()
 	if err != nil {
 		return answer{}, err
 	}
-	request.SetBasicAuth(login.Username, login.Password)
+	request.SetBasicAuth(credentials.Username, credentials.Password)
 	response, err := u.client.transport.RoundTrip(request)
 	if err != nil {
 		if errors.Is(context.Cause(ctx), errStalled) {
@@ -296,7 +295,7 @@ func (u *upload) do(ctx context.Context, method string, target *url.URL, body *c
 	if err := transport.CheckError(response, codes...); err != nil {
 		return answer{}, err
 	}
-	// To its end, so that the connection can be used again.
+	// The connection can be reused only if the body is read to its end.
 	_, err = io.Copy(io.Discard, io.LimitReader(response.Body, drainLimit))
 	return answer{target, response.StatusCode, response.Header}, err
 }

@@ -31,7 +31,7 @@ type uploads struct {
 	mu   sync.Mutex
 	data map[string][]byte
 	next int
-	// confirmed are the offsets that were told to who asked.
+	// confirmed are the offsets in the answers to status requests.
 	confirmed []int64
 	// before may answer a request.
 	before func(w http.ResponseWriter, r *http.Request) bool
@@ -120,7 +120,7 @@ const testChunk = 256 << 10
 func newResumingClient(t *testing.T, tr *testRegistry, change func(*Options)) *Client {
 	t.Helper()
 	client := newTestClient(t, tr, change)
-	client.chunk, client.patience = testChunk, time.Minute
+	client.chunk, client.resume = testChunk, time.Minute
 	return client
 }
 
@@ -173,7 +173,7 @@ func TestUploadGoesOn(t *testing.T) {
 	if extra := sent.Load() - size; extra > 6*testChunk {
 		t.Errorf("sent %d bytes more than the layer's %d", extra, size)
 	}
-	// It went on each time, nothing began anew.
+	// It resumed each time, and nothing started again.
 	if posts := tr.asked("POST"); len(posts) != 2 {
 		t.Errorf("uploads are %q", posts)
 	}
@@ -204,7 +204,7 @@ func TestUploadRecovers(t *testing.T) {
 	tests := map[string]struct {
 		method string
 		answer func(u *uploads, w http.ResponseWriter, r *http.Request) bool
-		// uploads counts those that were begun, the configuration's among them.
+		// uploads counts the started ones, including that of the configuration.
 		uploads int
 	}{
 		"unavailable": {method: "PATCH", uploads: 2, answer: func(_ *uploads, w http.ResponseWriter, _ *http.Request) bool {
@@ -236,7 +236,7 @@ func TestUploadRecovers(t *testing.T) {
 			u.mu.Unlock()
 			return refuse(w, http.StatusBadRequest, "DIGEST_INVALID")
 		}},
-		"an end that nobody heard of": {method: "PUT", uploads: 2, answer: func(_ *uploads, _ http.ResponseWriter, _ *http.Request) bool {
+		"the answer to the end is lost": {method: "PUT", uploads: 2, answer: func(_ *uploads, _ http.ResponseWriter, _ *http.Request) bool {
 			panic(http.ErrAbortHandler)
 		}},
 		"a connection that sleeps": {method: "PATCH", uploads: 2, answer: func(_ *uploads, _ http.ResponseWriter, r *http.Request) bool {
@@ -276,24 +276,24 @@ func TestUploadRecovers(t *testing.T) {
 func TestUploadGivesUp(t *testing.T) {
 	const noSpace = `{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":"write /data: no space left on device"}]}`
 	tests := map[string]struct {
-		method   string
-		answer   func(w http.ResponseWriter)
-		patience time.Duration
-		want     error
-		says     string
+		method string
+		answer func(w http.ResponseWriter)
+		resume time.Duration
+		want   error
+		says   string
 		// attempts bounds how often it was asked.
 		attempts int
 	}{
-		"denied in the middle":   {method: "PATCH", answer: func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) }, want: ErrDenied, attempts: 1},
-		"login has ended":        {method: "PATCH", answer: func(w http.ResponseWriter) { w.WriteHeader(http.StatusUnauthorized) }, want: ErrUnauthorized, attempts: 1},
-		"denied from the start":  {method: "POST", answer: func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) }, want: ErrDenied, attempts: 1},
-		"denied at the end":      {method: "PUT", answer: func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) }, want: ErrDenied, attempts: 1},
-		"full":                   {method: "PATCH", answer: func(w http.ResponseWriter) { http.Error(w, noSpace, http.StatusInternalServerError) }, want: ErrFull, attempts: 1},
-		"never begins":           {method: "POST", answer: func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) }, want: ErrUnavailable, attempts: 3},
-		"no patience":            {method: "PATCH", answer: func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) }, patience: time.Nanosecond, want: ErrUnavailable, attempts: 2},
-		"lost again and again":   {method: "PUT", answer: func(w http.ResponseWriter) { refuse(w, http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN") }, want: ErrNotFound, attempts: 1 + restartLimit},
-		"never the right digest": {method: "PUT", answer: func(w http.ResponseWriter) { refuse(w, http.StatusBadRequest, "DIGEST_INVALID") }, says: "DIGEST_INVALID", attempts: 1 + restartLimit},
-		"no location":            {method: "POST", answer: func(w http.ResponseWriter) { w.WriteHeader(http.StatusAccepted) }, says: "where the upload goes on", attempts: 1},
+		"denied in the middle":     {method: "PATCH", answer: func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) }, want: ErrDenied, attempts: 1},
+		"credentials have expired": {method: "PATCH", answer: func(w http.ResponseWriter) { w.WriteHeader(http.StatusUnauthorized) }, want: ErrUnauthorized, attempts: 1},
+		"denied from the start":    {method: "POST", answer: func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) }, want: ErrDenied, attempts: 1},
+		"denied at the end":        {method: "PUT", answer: func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) }, want: ErrDenied, attempts: 1},
+		"full":                     {method: "PATCH", answer: func(w http.ResponseWriter) { http.Error(w, noSpace, http.StatusInternalServerError) }, want: ErrFull, attempts: 1},
+		"never starts":             {method: "POST", answer: func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) }, want: ErrUnavailable, attempts: 3},
+		"no time left":             {method: "PATCH", answer: func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) }, resume: time.Nanosecond, want: ErrUnavailable, attempts: 2},
+		"lost again and again":     {method: "PUT", answer: func(w http.ResponseWriter) { refuse(w, http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN") }, want: ErrNotFound, attempts: 1 + restartLimit},
+		"never the right digest":   {method: "PUT", answer: func(w http.ResponseWriter) { refuse(w, http.StatusBadRequest, "DIGEST_INVALID") }, says: "DIGEST_INVALID", attempts: 1 + restartLimit},
+		"no location":              {method: "POST", answer: func(w http.ResponseWriter) { w.WriteHeader(http.StatusAccepted) }, says: "where the upload continues", attempts: 1},
 		"a location elsewhere": {method: "POST", answer: func(w http.ResponseWriter) {
 			w.Header().Set("Location", "https://elsewhere.example.com/v2/x")
 			w.WriteHeader(http.StatusAccepted)
@@ -318,8 +318,8 @@ func TestUploadGivesUp(t *testing.T) {
 				return true
 			}
 			client := newResumingClient(t, tr, nil)
-			if test.patience != 0 {
-				client.patience = test.patience
+			if test.resume != 0 {
+				client.resume = test.resume
 			}
 			_, err := client.PushSource(t.Context(), source, newLayer(t, 3*testChunk), nil, nil)
 			if err == nil || test.want != nil && !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) {
@@ -329,26 +329,26 @@ func TestUploadGivesUp(t *testing.T) {
 				t.Errorf("error is %v", err)
 			}
 			if count := int(asked.Load()); count > test.attempts {
-				t.Errorf("it was tried %d times", count)
+				t.Errorf("%d attempts", count)
 			}
 			wantNoSecrets(t, err)
 		})
 	}
 }
 
-// The way to the registry is an API server, which may be starting again.
-func TestUploadWaitsForTheWay(t *testing.T) {
+// The connection goes through an API server, which may be restarting.
+func TestUploadWaitsForConnection(t *testing.T) {
 	starting := apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "registry-0", errors.New("no rules yet"))
 	tests := map[string]struct {
 		// refusals are the answers to the dials after the first.
 		refusals []error
 		want     error
 	}{
-		"a server that starts again": {refusals: []error{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, apierrors.NewServiceUnavailable("starting"), starting, starting}},
-		"a right that was taken":     {refusals: slices.Repeat([]error{starting}, restartLimit+1), want: starting},
-		"a pod that starts again":    {refusals: []error{fmt.Errorf("%w: it is Terminating", podforward.ErrNotReady)}},
-		"a pod that moves":           {refusals: []error{podforward.ErrNotReady, podforward.ErrNoPod, podforward.ErrNotReady}},
-		"a registry that is gone":    {refusals: slices.Repeat([]error{podforward.ErrNoPod}, restartLimit+1), want: podforward.ErrNoPod},
+		"a server that restarts":  {refusals: []error{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, apierrors.NewServiceUnavailable("starting"), starting, starting}},
+		"a revoked permission":    {refusals: slices.Repeat([]error{starting}, restartLimit+1), want: starting},
+		"a pod that restarts":     {refusals: []error{fmt.Errorf("%w: it is Terminating", podforward.ErrNotReady)}},
+		"a pod that moves":        {refusals: []error{podforward.ErrNotReady, podforward.ErrNoPod, podforward.ErrNotReady}},
+		"a registry that is gone": {refusals: slices.Repeat([]error{podforward.ErrNoPod}, restartLimit+1), want: podforward.ErrNoPod},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -425,8 +425,8 @@ func TestUploadIsCanceled(t *testing.T) {
 	})
 }
 
-// Small layers, and every layer for an external registry, are sent as they were.
-func TestWhatIsSentAsAWhole(t *testing.T) {
+// Small layers, and every layer for an external registry, are sent as a whole.
+func TestNotChunked(t *testing.T) {
 	external, err := New(Options{Host: "registry.example.com"})
 	must(t, err)
 	if external.chunk != 0 {

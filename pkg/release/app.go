@@ -21,7 +21,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
-// defaults are the kustomization of an app without one.
+// defaults holds the kustomization for an app without one.
 //
 //go:embed defaults/*.yaml
 var defaults embed.FS
@@ -29,15 +29,15 @@ var defaults embed.FS
 const (
 	serviceFile = "service.yaml"
 
-	// nameLabel is what the app's pods have and the pods of its runs do not, which
-	// carry manifests.LabelApp, too: a selector without it would take them for the app.
+	// nameLabel is a label of the app's pods that the pods of its runs do not have. Both carry
+	// manifests.LabelApp, so a selector without nameLabel would select the pods of runs, too.
 	nameLabel = "app.kubernetes.io/name"
 
-	// portVariable tells the app where to listen.
+	// portVariable is the variable from which the app reads its port.
 	portVariable = "PORT"
 )
 
-// appDirectory returns that kustomization, filled in, in a file system of its own.
+// appDirectory returns that kustomization for an app, in a file system of its own.
 func appDirectory(options Options) (filesys.FileSystem, string, error) {
 	deployment, service := &appsv1.Deployment{}, &corev1.Service{}
 	objects := map[string]runtime.Object{"deployment.yaml": deployment, serviceFile: service}
@@ -85,7 +85,7 @@ func appDirectory(options Options) (filesys.FileSystem, string, error) {
 	return fs, "/", nil
 }
 
-// fill sets what depends on the app.
+// fill sets the fields that depend on the app.
 func fill(deployment *appsv1.Deployment, service *corev1.Service, options Options) error {
 	labels := map[string]string{manifests.LabelApp: options.App, nameLabel: options.App}
 	port := options.Port
@@ -125,8 +125,8 @@ func fill(deployment *appsv1.Deployment, service *corev1.Service, options Option
 	return nil
 }
 
-// addEnv adds variables, sorted, to those that a container has, which are not to be
-// replaced. No error repeats a value.
+// addEnv adds variables, sorted, to those of a container. A variable that the container has
+// cannot get another value. No error repeats a value.
 func addEnv(container *corev1.Container, env map[string]string) error {
 	has := map[string]string{}
 	for _, variable := range container.Env {
@@ -137,17 +137,17 @@ func addEnv(container *corev1.Container, env map[string]string) error {
 		switch {
 		case ok && value == env[name]:
 		case ok:
-			return fmt.Errorf("the variable %s can not be another than %s: set the port instead, and it follows", name, value)
+			return fmt.Errorf("the variable %s must be %s: set the port instead, which sets the variable", name, value)
 		default:
-			// The kubelet replaces $(NAME), and $$ by $; values are taken as they are.
+			// The kubelet expands $(NAME) and $$, but the values are literal.
 			container.Env = append(container.Env, corev1.EnvVar{Name: name, Value: strings.ReplaceAll(env[name], "$", "$$")})
 		}
 	}
 	return nil
 }
 
-// addResources sets limits, and requests in place of those that a container has; of
-// the latter those that remain are not above their limit.
+// addResources sets limits and replaces requests of a container. It lowers the other requests
+// to their limits.
 func addResources(container *corev1.Container, requests, limits corev1.ResourceList) error {
 	if err := app.CheckResources(requests, limits); err != nil {
 		return fmt.Errorf("resources: %w", err)
@@ -162,8 +162,7 @@ func addResources(container *corev1.Container, requests, limits corev1.ResourceL
 	return nil
 }
 
-// setProbes sets how the probes that a container has ask, and leaves out those that
-// shall not.
+// setProbes configures the probes of a container, and removes those that are ProbeNone.
 func setProbes(container *corev1.Container, probes app.Probes) {
 	if probes.Startup == "" && strings.HasPrefix(string(probes.Liveness), "/") {
 		probes.Startup = probes.Liveness
@@ -184,7 +183,7 @@ func setProbes(container *corev1.Container, probes app.Probes) {
 	set(&container.LivenessProbe, probes.Liveness)
 }
 
-// marshal leaves out what the types write though nobody set it.
+// marshal leaves out empty fields that the types always write.
 func marshal(object runtime.Object) ([]byte, error) {
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {

@@ -134,18 +134,18 @@ func TestUpToDate(t *testing.T) {
 				d.Spec.Template.Spec.InitContainers, d.Spec.Template.Spec.Containers = d.Spec.Template.Spec.Containers, podOf("web").Containers
 			})},
 		},
-		"not there":                       {wanted: []release.Object{shop, front}, there: []runtime.Object{rolledOut("shop", "", image)}},
-		"another image":                   {wanted: []release.Object{shop}, there: []runtime.Object{rolledOut("shop", "", older)}},
-		"another image of a cron job":     {wanted: []release.Object{nightly}, there: []runtime.Object{cronJob("nightly", older)}},
-		"another image of a daemon set":   {wanted: []release.Object{agent}, there: []runtime.Object{daemonSet("agent", "", older)}},
-		"the image by another registry":   {wanted: []release.Object{shop}, there: []runtime.Object{rolledOut("shop", "", "elsewhere/"+image)}},
-		"an image that is not ours":       {wanted: []release.Object{cache}, there: []runtime.Object{statefulSet("cache", "", "redis:8")}, want: true},
-		"a kind that the cluster has not": {wanted: []release.Object{object(schema.GroupVersionKind{Group: "x.io", Version: "v1", Kind: "X"}, "x", false)}},
+		"not there":                             {wanted: []release.Object{shop, front}, there: []runtime.Object{rolledOut("shop", "", image)}},
+		"another image":                         {wanted: []release.Object{shop}, there: []runtime.Object{rolledOut("shop", "", older)}},
+		"another image of a cron job":           {wanted: []release.Object{nightly}, there: []runtime.Object{cronJob("nightly", older)}},
+		"another image of a daemon set":         {wanted: []release.Object{agent}, there: []runtime.Object{daemonSet("agent", "", older)}},
+		"the image by another registry":         {wanted: []release.Object{shop}, there: []runtime.Object{rolledOut("shop", "", "elsewhere/"+image)}},
+		"an image that is not ours":             {wanted: []release.Object{cache}, there: []runtime.Object{statefulSet("cache", "", "redis:8")}, want: true},
+		"a kind that the cluster does not have": {wanted: []release.Object{object(schema.GroupVersionKind{Group: "x.io", Version: "v1", Kind: "X"}, "x", false)}},
 		"other manifests": {
 			wanted: []release.Object{shop},
 			there:  []runtime.Object{changed(func(d *appsv1.Deployment) { d.Annotations[manifests.AnnotationManifests] = "4567" })},
 		},
-		"delivered by somebody else": {
+		"deployed by another tool": {
 			wanted: []release.Object{shop}, there: []runtime.Object{changed(func(d *appsv1.Deployment) { d.Annotations = nil })},
 		},
 		"being deleted": {
@@ -240,7 +240,7 @@ func TestCurrent(t *testing.T) {
 			there: []runtime.Object{rolledOut("a", "", image)},
 			want:  release.Deployed{Digest: "sha256:new", Workloads: []release.Workload{workload("Deployment", "a", true)}},
 		},
-		"another repository that begins alike": {
+		"another repository with the same start": {
 			there: []runtime.Object{rolledOut("a", first, repository+"-2@sha256:new", repository+":tag")},
 			want:  release.Deployed{Sequence: first, Workloads: []release.Workload{workload("Deployment", "a", false)}},
 		},

@@ -1,4 +1,5 @@
-// Package release renders what is delivered: a kustomization in, manifests out.
+// Package release renders a kustomization as the manifests of a release, and compares releases
+// with what the cluster runs.
 package release
 
 import (
@@ -29,80 +30,79 @@ const (
 	resourcesFile     = "resources.yaml"
 	kustomizationFile = "kustomization.yaml"
 
-	// maxSize leaves room for metadata below the 1 MiB that a Secret may take.
+	// maxSize leaves room for metadata below the limit of 1 MiB of a Secret.
 	maxSize = 1<<20 - 16<<10
 )
 
-// ErrNoPlaceholder says that no workload runs the image that is built.
+// ErrNoPlaceholder reports that no workload runs the image that is built.
 var ErrNoPlaceholder = errors.New("no workload runs the image that is built")
 
-// Options are everything that a release's manifests depend on.
+// Options determine the manifests of a release.
 type Options struct {
-	// App is the app's name, and the image name that stands for the built image.
+	// App is the name of the app, and the image name that stands for the built image.
 	App string
-	// Namespace is where everything goes.
+	// Namespace is the namespace of all objects.
 	Namespace string
-	// Directory holds the user's kustomization; empty takes a Deployment and a
-	// Service of our own, which the fields from Port to Expose are for.
+	// Directory holds the user's kustomization. If it is empty, the release is the default
+	// Deployment and Service, which the fields from Port to Expose configure.
 	Directory string
 	// Port is the port that the app listens on; zero is python.DefaultPort.
 	Port int32
 	// Replicas is the number of pods.
 	Replicas int32
-	// Env are variables of the app, literally; PORT among them has to be Port.
+	// Env are variables of the app, with literal values. PORT must be equal to Port.
 	Env map[string]string
-	// Requests and Limits are the resources of each pod, which go together as
-	// app.CheckResources says. What Requests do not name of 50m of CPU and 128Mi of
-	// memory is requested all the same, but no more than Limits.
+	// Requests and Limits are the resources of each pod, valid by app.CheckResources. By
+	// default a pod requests 50m of CPU and 128Mi of memory, but no more than Limits.
 	Requests, Limits corev1.ResourceList
-	// Probes say how the app is asked whether it runs.
+	// Probes are the health checks of the app.
 	Probes app.Probes
-	// Expose is what leads to the app.
+	// Expose is the type of the app's Service.
 	Expose app.Expose
-	// Key makes the hash of the manifests one that says nothing of a Secret among
-	// them to those who do not know the key.
+	// Key makes the hash of the manifests reveal nothing of a Secret among them to those who do
+	// not know the key.
 	Key []byte
 	// PullSecret is added to the pods that run the built image; empty adds none.
 	PullSecret string
 }
 
-// Manifests are the objects of one release, with the app's name in place of the
-// image that is still to be built.
+// Manifests are the objects of one release, with the name of the app in place of the image that
+// is not built yet.
 type Manifests struct {
-	// YAML is a stream of documents, sorted as they have to be applied; equal
-	// options and files give equal bytes.
+	// YAML is a stream of documents in the order in which they must be applied. Equal options
+	// and files give equal bytes.
 	YAML []byte
-	// Hash stands for all of YAML and Options.Key, and each object has it as the annotation
-	// manifests.AnnotationManifests: 32 hexadecimal digits.
+	// Hash identifies YAML and Options.Key: 32 hexadecimal digits. Each object has it as the
+	// annotation manifests.AnnotationManifests.
 	Hash string
-	// Objects are all of them, in that stream's order.
+	// Objects are all objects, in the order of YAML.
 	Objects []Object
-	// Workloads are the Deployments, StatefulSets and DaemonSets, in that stream's
-	// order; at least one of them, or a Job, CronJob or Pod, runs the built image.
+	// Workloads are the Deployments, StatefulSets and DaemonSets, in the order of YAML. At
+	// least one of them, or a Job, CronJob or Pod, runs the built image.
 	Workloads []Workload
 	// Services are the names of the Services, in order.
 	Services []string
 }
 
-// Object names one of the objects.
+// Object is the name of an object of a release.
 type Object struct {
 	schema.GroupVersionKind
 	Name string
-	// Built says that it is a pod, or makes pods, that run the image that is built.
+	// Built reports that the object is a pod, or creates pods, with the image that is built.
 	Built bool
 }
 
-// Workload is an object whose pods are replaced when a release is delivered.
+// Workload is an object whose pods a release replaces.
 type Workload struct {
 	// Kind is Deployment, StatefulSet or DaemonSet.
 	Kind string
 	Name string
-	// Built says that its pods run the image that is built.
+	// Built reports that its pods run the image that is built.
 	Built bool
 }
 
-// Files returns the release as a kustomization: file names and their content, for
-// the Secret that the delivery reads.
+// Files returns the release as a kustomization, file names and their content, for the Secret
+// that the deployment reads.
 func (m *Manifests) Files() map[string][]byte {
 	return map[string][]byte{
 		resourcesFile:     m.YAML,
@@ -110,15 +110,15 @@ func (m *Manifests) Files() map[string][]byte {
 	}
 }
 
-// Render builds a release's manifests. It reads Directory, and what the
-// kustomization there refers to on this machine; it fetches nothing and runs
-// nothing: remote resources, plugins and Helm charts are errors.
+// Render renders the manifests of a release. It reads Directory, and the local files that the
+// kustomization refers to. It fetches nothing and runs nothing: remote resources, plugins and
+// Helm charts are errors.
 //
-// Every object gets the namespace, the app's labels and the annotation with the
-// hash (on its metadata, not on selectors or pods), and the pods that run the built image get PullSecret. It is
-// an error when an object asks for another namespace or has none by nature, when
-// no pod runs the built image (ErrNoPlaceholder), and when the whole is larger
-// than a Secret can be. No error repeats what a Secret contains.
+// Every object gets the namespace, the labels of the app and the annotation with the hash, on
+// its own metadata only. The pods that run the built image get PullSecret. Render returns an
+// error if an object has another namespace or cannot have one, if no pod runs the built image
+// (ErrNoPlaceholder), and if the release is larger than a Secret can be. No error repeats what
+// a Secret contains.
 func Render(options Options) (*Manifests, error) {
 	objects, err := build(options)
 	if err != nil {
@@ -150,7 +150,7 @@ func Render(options Options) (*Manifests, error) {
 		return nil, err
 	}
 	sum := hmac.New(sha256.New, options.Key)
-	_, _ = sum.Write(plain) // never fails
+	_, _ = sum.Write(plain) // Write never fails
 	rendered.Hash = hex.EncodeToString(sum.Sum(nil))[:32]
 	for _, object := range objects {
 		annotations := object.GetAnnotations()
@@ -169,7 +169,7 @@ func Render(options Options) (*Manifests, error) {
 	return rendered, nil
 }
 
-// stream writes objects as a stream of documents.
+// stream returns objects as a stream of documents.
 func stream(objects []*unstructured.Unstructured) ([]byte, error) {
 	var out bytes.Buffer
 	for _, object := range objects {
@@ -205,11 +205,11 @@ func build(options Options) ([]*unstructured.Unstructured, error) {
 		}
 	}
 	kustomize := krusty.MakeDefaultOptions()
-	// Namespaced things that others need come first.
+	// The legacy order sorts namespaces, and other objects that objects depend on, first.
 	kustomize.Reorder = krusty.ReorderOptionLegacy
 	result, err := krusty.MakeKustomizer(kustomize).Run(fs, directory)
 	if err != nil {
-		// Not wrapped: kustomize quotes what it can not read.
+		// The error is not wrapped, because kustomize quotes what it cannot read.
 		return nil, fmt.Errorf("kustomize %s: %s", options.Directory, files.redact(err.Error()))
 	}
 	return convert(result, options)
@@ -231,7 +231,7 @@ func convert(result resmap.ResMap, options Options) ([]*unstructured.Unstructure
 	return objects, nil
 }
 
-// decode goes by JSON, where numbers have the types that unstructured wants.
+// decode converts through JSON, where numbers have the types that unstructured requires.
 func decode(item *resource.Resource) (*unstructured.Unstructured, error) {
 	text, err := item.MarshalJSON()
 	if err != nil {
@@ -241,7 +241,7 @@ func decode(item *resource.Resource) (*unstructured.Unstructured, error) {
 	return object, object.UnmarshalJSON(text)
 }
 
-// place puts an object where it belongs.
+// place sets the namespace, labels and annotation of an object.
 func place(object *unstructured.Unstructured, options Options) error {
 	if namespace := object.GetNamespace(); namespace != "" && namespace != options.Namespace {
 		return fmt.Errorf("%s: %s is for namespace %s: a release goes to namespace %s only", options.Directory, id(object), namespace, options.Namespace)
@@ -257,8 +257,8 @@ func place(object *unstructured.Unstructured, options Options) error {
 	return nil
 }
 
-// usePullSecret says whether an object's pods run the built image, and lets them
-// pull it.
+// usePullSecret reports whether the pods of an object run the built image, and gives those the
+// pull secret.
 func usePullSecret(object *unstructured.Unstructured, options Options) bool {
 	for _, path := range podPaths() {
 		pod, ok, err := unstructured.NestedMap(object.Object, path...)
@@ -272,7 +272,7 @@ func usePullSecret(object *unstructured.Unstructured, options Options) bool {
 		})
 		if options.PullSecret != "" && !has {
 			secrets = append(secrets, map[string]any{"name": options.PullSecret})
-			// The path was just read, and is made of maps.
+			// The path was just read, and consists of maps.
 			_ = unstructured.SetNestedSlice(object.Object, secrets, append(slices.Clone(path), "imagePullSecrets")...)
 		}
 		return true
@@ -280,7 +280,7 @@ func usePullSecret(object *unstructured.Unstructured, options Options) bool {
 	return false
 }
 
-// podPaths are where an object of one kind or another has its pod.
+// podPaths returns where the objects of each kind have their pod.
 func podPaths() [][]string {
 	return [][]string{
 		{"spec"}, // a Pod
@@ -289,7 +289,7 @@ func podPaths() [][]string {
 	}
 }
 
-// Runs says whether a container of an object's pods runs exactly that image.
+// Runs reports whether a container of an object's pods runs exactly that image.
 func Runs(object *unstructured.Unstructured, image string) bool {
 	return slices.ContainsFunc(podPaths(), func(path []string) bool {
 		pod, ok, err := unstructured.NestedMap(object.Object, path...)
@@ -310,7 +310,7 @@ func runs(pod map[string]any, wanted func(image string) bool) bool {
 	return false
 }
 
-// repository is an image reference without tag and digest.
+// repository returns an image reference without tag and digest.
 func repository(image string) string {
 	image, _, _ = strings.Cut(image, "@")
 	if colon := strings.LastIndexByte(image, ':'); colon > strings.LastIndexByte(image, '/') {

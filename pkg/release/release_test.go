@@ -114,7 +114,7 @@ func TestDirectory(t *testing.T) {
 	}
 }
 
-// What the delivery does in the cluster: an overlay that sets the image.
+// What the deployment does in the cluster: an overlay that sets the image.
 func TestFilesTakeTheImage(t *testing.T) {
 	for _, directory := range []string{"", "testdata/kustomize/overlay", "../../examples/mountains/deploy"} {
 		rendered, err := release.Render(options(directory))
@@ -196,7 +196,7 @@ func TestPullSecretOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := strings.Count(string(got.YAML), "pyflow-registry"); n != 1 {
-		t.Errorf("the pull secret stands there %d times:\n%s", n, got.YAML)
+		t.Errorf("the pull secret occurs %d times:\n%s", n, got.YAML)
 	}
 }
 
@@ -279,8 +279,8 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// kustomize quotes what it can not read. Each of these fails, and did show the
-// secret without redaction.
+// kustomize quotes what it cannot read. Each of these fails, and would show the secret without
+// redaction.
 func TestErrorsShowNoSecrets(t *testing.T) {
 	const secret = "hunter2secret"
 	base := "resources: [web.yaml, secret.yaml]\n"
@@ -314,7 +314,7 @@ func TestFiles(t *testing.T) {
 		t.Errorf("files %q", files)
 	}
 	if bytes.Contains(rendered.YAML, []byte("status:")) {
-		t.Errorf("a status is no wish:\n%s", rendered.YAML)
+		t.Errorf("a manifest has a status:\n%s", rendered.YAML)
 	}
 	if n := bytes.Count(rendered.YAML, []byte(manifests.LabelManagedBy)); n != len(rendered.Workloads)+len(rendered.Services) {
 		t.Errorf("%d objects are labeled as managed", n)

@@ -57,8 +57,8 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// What nobody asks for is what there was before anybody could.
-func TestDefaultsSaid(t *testing.T) {
+// The defaults, given explicitly, change nothing.
+func TestExplicitDefaults(t *testing.T) {
 	unsaid, err := release.Render(options(""))
 	if err != nil {
 		t.Fatal(err)
@@ -82,13 +82,13 @@ func TestStartupProbe(t *testing.T) {
 		probes app.Probes
 		want   string
 	}{
-		"nothing said":           {app.Probes{}, "tcp"},
-		"readiness is no start":  {app.Probes{Readiness: "/readyz"}, "tcp"},
-		"as liveness":            {app.Probes{Readiness: "/readyz", Liveness: "/livez"}, "/livez"},
-		"liveness is no path":    {app.Probes{Liveness: app.ProbeNone}, "tcp"},
-		"said, and not liveness": {app.Probes{Startup: app.ProbeTCP, Liveness: "/livez"}, "tcp"},
-		"its own":                {app.Probes{Startup: "/started", Liveness: "/livez"}, "/started"},
-		"none":                   {app.Probes{Startup: app.ProbeNone, Liveness: "/livez"}, "none"},
+		"not set":                  {app.Probes{}, "tcp"},
+		"readiness does not count": {app.Probes{Readiness: "/readyz"}, "tcp"},
+		"as liveness":              {app.Probes{Readiness: "/readyz", Liveness: "/livez"}, "/livez"},
+		"liveness is not a path":   {app.Probes{Liveness: app.ProbeNone}, "tcp"},
+		"set, and not liveness":    {app.Probes{Startup: app.ProbeTCP, Liveness: "/livez"}, "tcp"},
+		"its own":                  {app.Probes{Startup: "/started", Liveness: "/livez"}, "/started"},
+		"none":                     {app.Probes{Startup: app.ProbeNone, Liveness: "/livez"}, "none"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := options("")
@@ -121,7 +121,7 @@ func TestSettingsRefused(t *testing.T) {
 		set  func(*release.Options)
 		want string
 	}{
-		"another port": {func(o *release.Options) { o.Port, o.Env = 5000, map[string]string{"PORT": "8000"} }, "the variable PORT can not be another than 5000: set the port instead"},
+		"another port": {func(o *release.Options) { o.Port, o.Env = 5000, map[string]string{"PORT": "8000"} }, "the variable PORT must be 5000: set the port instead"},
 		"too much":     {func(o *release.Options) { o.Requests, o.Limits = resources(t, "cpu=2"), resources(t, "cpu=1") }, "resources: cpu is requested 2, more than its limit of 1"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,15 +12,15 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 )
 
-// tree is what has to be known of a kustomization, and of those it builds on,
-// before kustomize reads them: that it fetches nothing, and what of it is secret.
+// tree holds what must be known of a kustomization, and of those it builds on, before kustomize
+// reads them: that it fetches nothing, and which of its text is secret.
 type tree struct {
 	secrets []string
 	seen    map[string]bool
 }
 
-// walk looks through the kustomization in directory. What can not be read or
-// parsed is left for kustomize to complain of.
+// walk reads the kustomization in directory. It leaves it to kustomize to report what cannot be
+// read or parsed.
 func (t *tree) walk(directory string) error {
 	directory = filepath.Clean(directory)
 	if t.seen == nil {
@@ -37,15 +37,15 @@ func (t *tree) walk(directory string) error {
 			continue
 		}
 		if kustomization.Unmarshal(text) != nil {
-			t.hide(string(text)) // kustomize may quote anything of it
-			return nil           //nolint:nilerr // and it has the better words
+			t.hide(string(text)) // kustomize may quote any of it
+			return nil           //nolint:nilerr // kustomize reports it better
 		}
 		break
 	}
 	kustomization.FixKustomization() // makes bases resources
 
-	// Of these, kustomize takes one that is no file for a directory, and one that
-	// looks like a repository for something to clone.
+	// kustomize takes one of these that is not a file for a directory, and one that looks like
+	// a repository for one to clone.
 	bases := slices.Concat(kustomization.Resources, kustomization.Components, kustomization.Generators,
 		kustomization.Transformers, kustomization.Validators)
 	for _, path := range bases {
@@ -109,8 +109,8 @@ func (t *tree) walk(directory string) error {
 	return nil
 }
 
-// remote matches what kustomize fetches: URLs and what git calls a repository.
-// A file of that name has to be written as ./name.
+// remote matches what kustomize fetches: URLs, and repositories as git names them. A local file
+// with such a name must be written as ./name.
 var remote = regexp.MustCompile(`(?i)^(git::|gh:|[^/]*@[^/]*:|(www\.)?github\.com[:/]|[a-z][a-z0-9+.-]*://)|\.git(/|\?|$)|\?(ref|version)=`)
 
 // secretKind matches a manifest of a Secret, YAML or JSON.
@@ -136,16 +136,15 @@ func (t *tree) hideFile(path string, hide func(string)) {
 	}
 }
 
-// hideManifest remembers a manifest's text if it has a Secret in it.
+// hideManifest hides the text of a manifest that contains a Secret.
 func (t *tree) hideManifest(text string) {
 	if secretKind.MatchString(text) {
 		t.hide(text)
 	}
 }
 
-// hide remembers text: whole, by line, and by what comes after a key, because
-// kustomize quotes one or the other. What is no YAML can not be taken apart
-// better.
+// hide records a text to redact as a whole, by line, and by what follows a key, because
+// kustomize quotes any of these. A text that is not YAML cannot be split further.
 func (t *tree) hide(text string) {
 	t.remember(text)
 	for line := range strings.Lines(text) {
@@ -167,15 +166,15 @@ func (t *tree) hide(text string) {
 
 func (t *tree) remember(text string) {
 	text = strings.TrimSpace(text)
-	// Less is no secret, and would leave nothing of an error.
+	// A shorter text is not a secret, and redacting it would leave nothing of an error.
 	if len(text) >= 3 && text != "---" {
 		t.secrets = append(t.secrets, text)
 	}
 }
 
-// redact removes from an error's text what was remembered.
+// redact removes the recorded texts from the text of an error.
 func (t *tree) redact(text string) string {
-	// The longest first: another may be a part of it.
+	// The longest first, because one text may be a part of another.
 	slices.SortFunc(t.secrets, func(a, b string) int { return len(b) - len(a) })
 	for _, secret := range t.secrets {
 		text = strings.ReplaceAll(text, secret, "…")

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// archive is a tar.gz whose bytes depend on what is put into it, in that order.
+// archive is a tar.gz whose bytes depend only on what is added to it, and in which order.
 type archive struct {
 	compressed *gzip.Writer
 	tar        *tar.Writer
@@ -21,7 +21,7 @@ type archive struct {
 	modified   time.Time
 }
 
-// newArchive writes to w; all files are in the directory root.
+// newArchive returns an archive that writes to w, with all files in the directory root.
 func newArchive(w io.Writer, root string, modified time.Time) *archive {
 	compressed := gzip.NewWriter(w)
 	return &archive{compressed: compressed, tar: tar.NewWriter(compressed), root: root, modified: modified.UTC().Truncate(time.Second)}
@@ -44,18 +44,18 @@ func (a *archive) stream(name string, size int64, content io.Reader) error {
 	return nil
 }
 
-// maxLine bounds the memory that a line of log takes; the rest of it is left out.
+// maxLine limits the memory for a line of a log. The rest of the line is left out.
 const maxLine = 1 << 20
 
-// tail keeps the last lines that are written to it, limit bytes or less than a
-// line more, in two files of which the older is emptied when the other is full.
+// tail keeps the last lines that are written to it: limit bytes, give or take a line. It uses
+// two files, and empties the older one when the other is full.
 type tail struct {
 	files [2]*os.File
 	sizes [2]int64
-	// current is the file that is being written.
+	// current is the index of the file that is written to.
 	current int
 	limit   int64
-	// dropped is how much is in neither.
+	// dropped is the number of bytes that neither file has any more.
 	dropped int64
 }
 
@@ -104,14 +104,14 @@ func (t *tail) empty(i int) error {
 	return t.files[i].Truncate(0)
 }
 
-// reset makes it a new one.
+// reset empties the tail for another log.
 func (t *tail) reset() error {
 	t.current, t.dropped = 0, 0
 	return errors.Join(t.empty(0), t.empty(1))
 }
 
-// content returns what is kept, with a first line that says so when that is not
-// all. It holds at most limit bytes of the older file and the newer one together.
+// content returns what is kept, after a line that reports how much is left out, if any. It
+// returns at most limit bytes of both files together.
 func (t *tail) content() (size int64, content io.Reader, err error) {
 	older := 1 - t.current
 	skip := max(0, t.sizes[older]+t.sizes[t.current]-t.limit)
@@ -125,7 +125,7 @@ func (t *tail) content() (size int64, content io.Reader, err error) {
 	}
 	reader := bufio.NewReader(t.files[older])
 	if skip > 0 {
-		// On to the beginning of a line, which may be here.
+		// Skips to the start of a line, which may be here.
 		if _, err := reader.Discard(int(skip - 1)); err != nil {
 			return 0, nil, err
 		}
@@ -155,7 +155,7 @@ func discardLine(reader *bufio.Reader) (int64, error) {
 	}
 }
 
-// readLines hands every line of r to visit, without its line break.
+// readLines calls visit for every line of r, without its line break.
 func readLines(r io.Reader, visit func(string) error) error {
 	reader := bufio.NewReaderSize(r, 64<<10)
 	for {

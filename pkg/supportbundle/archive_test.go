@@ -33,7 +33,7 @@ func TestTail(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer keep.close()
-			// What another log has left must not be seen.
+			// What another log left behind must not appear.
 			for range 3 {
 				if err := keep.line("of another log"); err != nil {
 					t.Fatal(err)

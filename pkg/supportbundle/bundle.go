@@ -1,4 +1,4 @@
-// Package bundle packs what explains a run, or why there is none, into one archive
+// Package supportbundle collects what explains a run, an app or the platform into one archive
 // without secrets.
 package supportbundle
 
@@ -27,17 +27,17 @@ import (
 )
 
 const (
-	// logLimit is how much of the end of a log of the run is kept, in bytes, and
-	// tailLimit of any other log.
+	// logLimit is the number of bytes that are kept from the end of a log of the run, tailLimit
+	// that for any other log.
 	logLimit  = 10 << 20
 	tailLimit = 1 << 20
-	// maxObjects bounds how many objects of a kind are kept, maxEvents how many
-	// Events of a namespace: the newest.
+	// maxObjects limits the objects of a kind. maxEvents limits the Events of a namespace; the
+	// newest are kept.
 	maxObjects = 200
 	maxEvents  = 1000
-	// maxSecrets bounds how many Secrets of a namespace are read.
+	// maxSecrets limits the Secrets of a namespace that are read.
 	maxSecrets = 2000
-	// reportedRuns is how many of the last runs status.yaml has.
+	// reportedRuns is the number of last runs in status.yaml.
 	reportedRuns = 20
 )
 
@@ -51,44 +51,43 @@ type Clients struct {
 	Kube    kubernetes.Interface
 	Tekton  versioned.Interface
 	Dynamic dynamic.Interface
-	// Logs is where logs come from; nil is Kube.
+	// Logs is the source of logs; nil is Kube.
 	Logs LogSource
 }
 
-// Options say what is packed.
+// Options select what is collected.
 type Options struct {
-	// Namespace is that of the run and the app.
+	// Namespace is the namespace of the run and the app.
 	Namespace string
-	// Run is the run in question, App the app; without them it is about the
-	// namespace and the platform.
+	// Run is the run to explain, App the app. Without them the bundle is about the namespace
+	// and the platform.
 	Run *tektonv1.PipelineRun
 	App string
-	// Root is the directory that all files are in.
+	// Root is the directory of all files in the archive.
 	Root string
 	// Now is the time of the bundle.
 	Now time.Time
-	// Progress is told what is being read; may be nil.
+	// Progress reports what is read; it may be nil.
 	Progress func(what string)
 }
 
-// Summary is what a bundle has.
+// Summary describes a written bundle.
 type Summary struct {
-	// Files is how many files there are, README.txt included.
+	// Files is the number of files, including README.txt.
 	Files int
-	// Missing says what could not be read, and why, in the order of reading.
+	// Missing lists what could not be read, and why, in the order of reading.
 	Missing []string
-	// Unhidden are the namespaces of which not all Secrets could be read: values of
-	// those are not hidden.
-	Unhidden []string
+	// Unredacted lists the namespaces of which not all Secrets could be read: the values of
+	// those are not redacted.
+	Unredacted []string
 }
 
-// Write packs a bundle, as docs/runs.md describes it, into w as a tar.gz. Equal
-// states of the cluster give equal bytes. What the user may not read, and what
-// does not answer, is named in the bundle's README.txt and no error; errors are
-// those of w and the end of ctx.
+// Write writes a bundle, as docs/runs.md describes it, to w as a tar.gz. Equal states of the
+// cluster give equal bytes. README.txt in the bundle names what the user may not read and what
+// does not answer, neither of which is an error; errors are those of w and the end of ctx.
 //
-// Values of Secrets are nowhere in it, as far as the user may read the Secrets:
-// whatever equals one is replaced, in objects and in logs.
+// The bundle contains no value of a Secret that the user may read: Write replaces equal text in
+// objects and in logs.
 func Write(ctx context.Context, clients Clients, options Options, w io.Writer) (Summary, error) {
 	if clients.Logs == nil {
 		clients.Logs = podLogs{clients.Kube}
@@ -116,7 +115,7 @@ func (l podLogs) Open(ctx context.Context, namespace, pod string, options *corev
 	return l.client.CoreV1().Pods(namespace).GetLogs(pod, options).Stream(ctx)
 }
 
-// builder is one bundle under way.
+// builder writes one bundle.
 type builder struct {
 	Clients
 	Options
@@ -124,18 +123,18 @@ type builder struct {
 	scrubber *scrubber
 	summary  Summary
 	config   *manifests.Config
-	// names are the files so far.
+	// names are the files that were written.
 	names []string
 }
 
-// file is one of the bundle's files, not scrubbed yet.
+// file is a file of the bundle before it is scrubbed.
 type file struct {
 	name   string
 	object map[string]any
 }
 
-// write reads all objects before it writes the first, since any of them may tell
-// what has to be hidden in the others. Logs are read last.
+// write reads all objects before it writes the first one, because any of them may reveal what
+// must be redacted in the others. It reads logs last.
 func (b *builder) write(ctx context.Context) error {
 	secrets := b.secrets(ctx)
 	files := b.facts(ctx)
@@ -155,7 +154,7 @@ func (b *builder) write(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := b.write1(file); err != nil {
+		if err := b.writeFile(file); err != nil {
 			return err
 		}
 	}
@@ -168,7 +167,7 @@ func (b *builder) write(ctx context.Context) error {
 	return b.archive.close()
 }
 
-func (b *builder) write1(file file) error {
+func (b *builder) writeFile(file file) error {
 	b.scrubber.clean(file.object)
 	text, err := yaml.Marshal(file.object)
 	if err != nil {
@@ -183,22 +182,22 @@ func (b *builder) add(name string, content []byte) error {
 	return b.archive.add(name, content)
 }
 
-// missing takes note of what could not be read.
+// missing records what could not be read.
 func (b *builder) missing(what string, err error) {
 	reason := err.Error()
 	switch {
 	case apierrors.IsForbidden(err):
-		reason = "you have no right to read it"
+		reason = "you do not have permission to read it"
 	case errors.Is(err, context.Canceled):
-		return // The command is being interrupted.
+		return // the user interrupts the command
 	}
 	if line := what + ": " + reason; !slices.Contains(b.summary.Missing, line) {
 		b.summary.Missing = append(b.summary.Missing, line)
 	}
 }
 
-// facts are the files that no object is: versions, the platform's configuration
-// and the report.
+// facts returns the files that are not objects: versions, the configuration of the platform and
+// its status.
 func (b *builder) facts(ctx context.Context) []file {
 	b.Progress("versions and the platform")
 	versions := map[string]any{"plugin": version.Version(), "time": b.Now.UTC().Format(time.RFC3339)}
@@ -224,17 +223,17 @@ func (b *builder) facts(ctx context.Context) []file {
 		}
 		shown.BuildArgs = append(shown.BuildArgs, argument)
 	}
-	files = b.take(files, "platform/config.yaml", &shown)
+	files = b.appendValue(files, "platform/config.yaml", &shown)
 	snapshot, err := status.Collect(ctx, status.Clients{Kube: b.Kube, Tekton: b.Tekton}, status.Options{Namespace: b.Namespace, Runs: reportedRuns, Now: b.Now})
 	if err != nil {
 		b.missing("status", err)
 		return files
 	}
-	return b.take(files, "status.yaml", snapshot)
+	return b.appendValue(files, "status.yaml", snapshot)
 }
 
-// take adds a value in its JSON form.
-func (b *builder) take(files []file, name string, value any) []file {
+// appendValue appends a file with the JSON form of a value.
+func (b *builder) appendValue(files []file, name string, value any) []file {
 	text, err := yaml.Marshal(value)
 	object := map[string]any{}
 	if err == nil {
@@ -247,7 +246,7 @@ func (b *builder) take(files []file, name string, value any) []file {
 	return append(files, file{name, object})
 }
 
-// readme is the index, and what is not in the bundle.
+// readme returns the index of the bundle, with what is missing in it.
 func (b *builder) readme() string {
 	var text strings.Builder
 	about := "namespace " + b.Namespace
@@ -259,11 +258,11 @@ func (b *builder) readme() string {
 	}
 	fmt.Fprintf(&text, "Support bundle of kubectl pyflow %s about %s, %s.\n", version.Version(), about, b.Now.UTC().Format(time.RFC3339))
 	text.WriteString(`
-Values of Secrets that the collecting user may read are replaced by ` + redacted + `,
-wherever they appeared; so are passwords in URLs, Authorization headers, web tokens
-and values of build arguments and variables whose names are those of credentials.
-A secret that is known to none of these, such as one that a program made up and
-printed, can not be told from other text: look before you pass this on.
+` + redacted + ` replaces the values of Secrets that the collecting user may read, wherever they
+appear. It also replaces passwords in URLs, Authorization headers, web tokens, and the
+values of build arguments and variables that are named like credentials.
+Other secrets, such as one that a program generated and printed, look like any text.
+Check the files before you share this bundle.
 
 Could not be read:
 `)
@@ -280,7 +279,7 @@ Could not be read:
 	return text.String()
 }
 
-// logName is the file of a container's log.
+// logName returns the name of the file for the log of a container.
 func logName(directory, pod, container, suffix string) string {
 	return path.Join(directory, "logs", pod, container+suffix+".log")
 }

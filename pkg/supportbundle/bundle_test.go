@@ -58,7 +58,7 @@ func (l logs) Open(_ context.Context, _, pod string, options *corev1.PodLogOptio
 func meta(namespace, name string, labels map[string]string, owner string) metav1.ObjectMeta {
 	meta := metav1.ObjectMeta{
 		Namespace: namespace, Name: name, UID: types.UID("uid-" + name), Labels: labels, CreationTimestamp: metav1.NewTime(testNow),
-		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "somebody"}},
+		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "editor"}},
 	}
 	if owner != "" {
 		meta.OwnerReferences = []metav1.OwnerReference{{Name: owner, UID: types.UID("uid-" + owner)}}
@@ -79,7 +79,7 @@ func pod(namespace, name string, labels map[string]string, owner string, restart
 	return pod
 }
 
-// testCluster has a run of the app web in namespace demo, and others' things.
+// testCluster has a run of the app web in namespace demo, and objects of others.
 func testCluster(t *testing.T, more ...runtime.Object) (Clients, *tektonv1.PipelineRun) {
 	t.Helper()
 	run := pipelinerun.New(pipelinerun.Build{
@@ -88,7 +88,7 @@ func testCluster(t *testing.T, more ...runtime.Object) (Clients, *tektonv1.Pipel
 		Params: engine.Params{Repository: "registry.pyflow-system.svc/demo/web", BuildArgs: []string{"GIT_TOKEN=argument-t0ken", "VERSION=3.13"}},
 	})
 	run.UID = "uid-web-1"
-	run.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "somebody"}}
+	run.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "editor"}}
 	ofRun, ofApp := map[string]string{"tekton.dev/pipelineRun": "web-1"}, map[string]string{manifests.LabelApp: "web"}
 	system := manifests.SystemNamespace
 	objects := []runtime.Object{
@@ -202,7 +202,7 @@ func TestWrite(t *testing.T) {
 		"nodes.yaml":                              {"name: one", "type: Ready"},
 		"status.yaml":                             {"kind: Status", "name: web-1"},
 		"versions.yaml":                           {"kubernetes: v1.36.3", "tekton: v1.15.1"},
-		"README.txt":                              {"run web-1 of app web in namespace demo", "tekton/logs/controller-1/controller.log: you have no right", "\n  app/deployments/web.yaml\n"},
+		"README.txt":                              {"run web-1 of app web in namespace demo", "tekton/logs/controller-1/controller.log: you do not have permission", "\n  app/deployments/web.yaml\n"},
 	} {
 		for _, word := range words {
 			if !strings.Contains(files[name], word) {
@@ -213,7 +213,7 @@ func TestWrite(t *testing.T) {
 	if strings.Index(files["namespace/events.yaml"], "first") > strings.Index(files["namespace/events.yaml"], "second") {
 		t.Error("events are not in order")
 	}
-	if summary.Files != len(want) || len(summary.Missing) != 1 || len(summary.Unhidden) > 0 {
+	if summary.Files != len(want) || len(summary.Missing) != 1 || len(summary.Unredacted) > 0 {
 		t.Errorf("summary %+v", summary)
 	}
 	clients, run = testCluster(t)
@@ -236,8 +236,8 @@ func TestWriteWithoutRun(t *testing.T) {
 	}
 }
 
-// Who may read next to nothing gets that, and is told of the rest.
-func TestWriteWithFewRights(t *testing.T) {
+// A user with few permissions gets what they allow, and README.txt names the rest.
+func TestWriteWithFewPermissions(t *testing.T) {
 	clients, run := testCluster(t)
 	forbidden := func(action clienttesting.Action) (bool, runtime.Object, error) {
 		if action.GetVerb() == "list" || action.GetNamespace() == manifests.SystemNamespace {
@@ -255,15 +255,15 @@ func TestWriteWithFewRights(t *testing.T) {
 	run.Annotations["note"] = "own-passw0rd"
 	files, _, _, summary := write(t, clients, Options{Namespace: "demo", Run: run, App: "web", Root: "web-1", Now: testNow})
 	if !strings.Contains(files["run/pipelinerun.yaml"], "note: '[redacted]'") {
-		t.Errorf("the one Secret that can be read is not hidden:\n%s", files["run/pipelinerun.yaml"])
+		t.Errorf("the only readable Secret is not redacted:\n%s", files["run/pipelinerun.yaml"])
 	}
-	for _, word := range []string{"configuration of the platform: you have no right", "secrets in namespace demo (values", "pods in namespace demo: you have no right", "nodes: you have no right"} {
+	for _, word := range []string{"configuration of the platform: you do not have permission", "secrets in namespace demo (logs", "pods in namespace demo: you do not have permission", "nodes: you do not have permission"} {
 		if !strings.Contains(files["README.txt"], word) {
 			t.Errorf("README.txt should have %q:\n%s", word, files["README.txt"])
 		}
 	}
-	if !slices.Equal(summary.Unhidden, []string{"demo", manifests.SystemNamespace}) {
-		t.Errorf("values are not hidden of %v", summary.Unhidden)
+	if !slices.Equal(summary.Unredacted, []string{"demo", manifests.SystemNamespace}) {
+		t.Errorf("unredacted namespaces are %v", summary.Unredacted)
 	}
 	if len(summary.Missing) < 15 {
 		t.Errorf("%d things are missing", len(summary.Missing))
@@ -291,7 +291,7 @@ func TestWriteBoundsLists(t *testing.T) {
 	}
 }
 
-// brokenPipe takes nothing.
+// brokenPipe accepts nothing.
 type brokenPipe struct{}
 
 func (brokenPipe) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }

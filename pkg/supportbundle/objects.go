@@ -26,7 +26,7 @@ import (
 
 const pageSize = 250
 
-// kind is one kind of objects in one place.
+// kind is a kind of objects in one namespace or in the cluster.
 type kind struct {
 	schema.GroupVersionResource
 	// namespace is empty for objects of the cluster.
@@ -54,8 +54,8 @@ func (k kind) String() string {
 	return k.GroupResource().String() + " in namespace " + k.namespace
 }
 
-// list reads the objects of a kind that keep wants (nil: all), sorted by name, at
-// most limit. A kind that the cluster does not have has none.
+// list reads the objects of a kind that keep selects (nil: all), sorted by name, at most limit.
+// It returns none for a kind that the cluster does not have.
 func (b *builder) list(ctx context.Context, kind kind, limit int, keep func(*unstructured.Unstructured) bool) []*unstructured.Unstructured {
 	b.Progress(kind.String())
 	var found []*unstructured.Unstructured
@@ -86,8 +86,8 @@ func (b *builder) list(ctx context.Context, kind kind, limit int, keep func(*uns
 	return found
 }
 
-// in puts each object into a file: DIRECTORY/KIND/NAME.yaml.
-func in(directory string, kind kind, objects []*unstructured.Unstructured) []file {
+// objectFiles returns a file for each object: DIRECTORY/KIND/NAME.yaml.
+func objectFiles(directory string, kind kind, objects []*unstructured.Unstructured) []file {
 	var files []file
 	for _, object := range objects {
 		files = append(files, file{path.Join(directory, kind.Resource, object.GetName()+".yaml"), object.Object})
@@ -95,23 +95,23 @@ func in(directory string, kind kind, objects []*unstructured.Unstructured) []fil
 	return files
 }
 
-// podLog is a pod whose logs belong into the bundle.
+// podLog is a pod whose logs belong in the bundle.
 type podLog struct {
 	directory, namespace, name string
-	// containers are the pod's, init containers first; restarted are those that
-	// have an earlier log.
+	// containers are those of the pod, init containers first. restarted are those with an
+	// earlier log.
 	containers []string
 	restarted  map[string]bool
 	limit      int64
 }
 
-// objects reads everything, and returns the pods whose logs are wanted.
+// objects reads all objects, and returns the pods whose logs are needed.
 func (b *builder) objects(ctx context.Context) ([]file, []podLog) {
 	var files []file
 	var pods []podLog
 	add := func(directory string, kind kind, limit int64, keep func(*unstructured.Unstructured) bool) []*unstructured.Unstructured {
 		found := b.list(ctx, kind, maxObjects, keep)
-		files = append(files, in(directory, kind, found)...)
+		files = append(files, objectFiles(directory, kind, found)...)
 		if kind.Resource == "pods" {
 			for _, pod := range found {
 				pods = append(pods, newPodLog(directory, pod, limit))
@@ -122,7 +122,7 @@ func (b *builder) objects(ctx context.Context) ([]file, []podLog) {
 	if b.Run != nil {
 		run := b.Run.DeepCopy()
 		run.TypeMeta = metav1.TypeMeta{APIVersion: tektonv1.SchemeGroupVersion.String(), Kind: "PipelineRun"}
-		files = b.take(files, "run/pipelinerun.yaml", run)
+		files = b.appendValue(files, "run/pipelinerun.yaml", run)
 		ofRun := labels.Set{pipeline.PipelineRunLabelKey: b.Run.Name}.String()
 		add("run", other("tekton.dev", "taskruns", b.Namespace).of(ofRun), 0, nil)
 		add("run", core("pods", b.Namespace).of(ofRun), logLimit, nil)
@@ -142,7 +142,7 @@ func (b *builder) objects(ctx context.Context) ([]file, []podLog) {
 	} {
 		add("platform", kind, tailLimit, nil)
 	}
-	// Tekton's parts are in two namespaces, of names that who installed it chose.
+	// Tekton's components are in two namespaces, whose names its installer chose.
 	for _, kind := range []kind{other("apps", "deployments", ""), core("pods", "")} {
 		add("tekton", kind.of("app.kubernetes.io/part-of=tekton-pipelines"), tailLimit, nil)
 	}
@@ -156,7 +156,7 @@ func (b *builder) objects(ctx context.Context) ([]file, []podLog) {
 	return append(files, b.nodes(ctx)...), pods
 }
 
-// app adds what was delivered under the app's name, and what came of it.
+// app adds the objects of the app, and those that they created.
 func (b *builder) app(add func(string, kind, int64, func(*unstructured.Unstructured) bool) []*unstructured.Unstructured) {
 	ofApp := labels.Set{manifests.LabelApp: b.App}.String()
 	owners := map[types.UID]bool{}
@@ -172,7 +172,7 @@ func (b *builder) app(add func(string, kind, int64, func(*unstructured.Unstructu
 			owners[object.GetUID()] = true
 		}
 	}
-	// A ReplicaSet, or a CronJob's Job, stands between a workload and its pods.
+	// A ReplicaSet, or the Job of a CronJob, stands between a workload and its pods.
 	for _, kind := range []kind{other("apps", "replicasets", b.Namespace), other("batch", "jobs", b.Namespace)} {
 		between := add("app", kind, 0, func(object *unstructured.Unstructured) bool {
 			return owned(object) && !owners[object.GetUID()]
@@ -208,7 +208,7 @@ func newPodLog(directory string, object *unstructured.Unstructured, limit int64)
 	return log
 }
 
-// events are the newest Events of a namespace, oldest first, in one file.
+// events returns the newest Events of a namespace, oldest first, in one file.
 func (b *builder) events(ctx context.Context, directory, namespace string) []file {
 	var events []*unstructured.Unstructured
 	b.list(ctx, core("events", namespace), 0, func(event *unstructured.Unstructured) bool {
@@ -236,7 +236,7 @@ func newestEvents(events []*unstructured.Unstructured) []*unstructured.Unstructu
 	return events[max(0, len(events)-maxEvents):]
 }
 
-// eventTime is when an Event was last seen; texts in RFC 3339 are in order.
+// eventTime returns when an Event was last seen. Texts in RFC 3339 sort by time.
 func eventTime(event *unstructured.Unstructured) string {
 	for _, field := range []string{"lastTimestamp", "eventTime", "firstTimestamp"} {
 		if text, _, _ := unstructured.NestedString(event.Object, field); text != "" {
@@ -246,7 +246,7 @@ func eventTime(event *unstructured.Unstructured) string {
 	return event.GetCreationTimestamp().UTC().Format("2006-01-02T15:04:05Z")
 }
 
-// nodes are the nodes' conditions and what they have room for.
+// nodes returns the conditions and the capacity of the nodes.
 func (b *builder) nodes(ctx context.Context) []file {
 	items := []any{}
 	for _, node := range b.list(ctx, core("nodes", ""), maxObjects, nil) {
@@ -275,8 +275,8 @@ func anyMap(texts map[string]string) map[string]any {
 	return values
 }
 
-// secrets takes note of all values that have to be hidden, and returns what may be
-// told of the namespace's Secrets: names, types, keys and sizes.
+// secrets records all values to redact, and returns what the bundle may contain about the
+// Secrets of the namespace: names, types, keys and sizes.
 func (b *builder) secrets(ctx context.Context) []file {
 	b.Progress("secrets")
 	var items []any
@@ -298,8 +298,8 @@ func (b *builder) secrets(ctx context.Context) []file {
 	return []file{{"secrets.yaml", map[string]any{"items": items}}}
 }
 
-// readSecrets lists the Secrets of a namespace. Who may not list them may still
-// read some by name.
+// readSecrets lists the Secrets of a namespace. A user who may not list them may still read
+// some by name.
 func (b *builder) readSecrets(ctx context.Context, namespace string) []*corev1.Secret {
 	var secrets []*corev1.Secret
 	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
@@ -319,16 +319,16 @@ func (b *builder) readSecrets(ctx context.Context, namespace string) []*corev1.S
 		return nil
 	})
 	if more > 0 || err != nil {
-		b.summary.Unhidden = append(b.summary.Unhidden, namespace)
+		b.summary.Unredacted = append(b.summary.Unredacted, namespace)
 	}
 	if more > 0 {
-		b.missing("secrets in namespace "+namespace, fmt.Errorf("%d more than the %d that are read: their values are not hidden", more, maxSecrets))
+		b.missing("secrets in namespace "+namespace, fmt.Errorf("%d more than the %d that are read: their values are not redacted", more, maxSecrets))
 	}
 	if err == nil {
 		slices.SortFunc(secrets, func(a, b *corev1.Secret) int { return strings.Compare(a.Name, b.Name) })
 		return secrets
 	}
-	what := "secrets in namespace " + namespace + " (values of those that are not read are not hidden, where a log or an object has them)"
+	what := "secrets in namespace " + namespace + " (logs and objects may contain the values of those that are not read)"
 	b.missing(what, err)
 	secrets = nil
 	for _, name := range []string{manifests.BuildSecret, manifests.RegistrySecret} {
@@ -339,7 +339,7 @@ func (b *builder) readSecrets(ctx context.Context, namespace string) []*corev1.S
 	return secrets
 }
 
-// logs writes the logs of pods, each by its last bytes.
+// logs writes the ends of the logs of pods.
 func (b *builder) logs(ctx context.Context, pods []podLog) error {
 	keep, err := newTail(logLimit)
 	if err != nil {
@@ -393,8 +393,8 @@ func (b *builder) log(ctx context.Context, pod podLog, container string, previou
 	return b.archive.stream(name, size, content)
 }
 
-// readLog keeps what could be read, also beside an error. A container that has not
-// run has no log.
+// readLog keeps what could be read, also if it returns an error. A container that has not run
+// has no log.
 func (b *builder) readLog(ctx context.Context, pod podLog, container string, previous bool, keep *tail) error {
 	log, err := b.Logs.Open(ctx, pod.namespace, pod.name, &corev1.PodLogOptions{Container: container, Previous: previous, Timestamps: true})
 	if apierrors.IsBadRequest(err) {

@@ -18,32 +18,32 @@ import (
 
 const (
 	redacted = "[redacted]"
-	// minSecret is the shortest value that is looked for: shorter ones are in
-	// everything.
+	// minSecret is the length of the shortest value that is redacted. Shorter values occur
+	// everywhere.
 	minSecret = 6
-	// maxSecret is the longest: nobody prints a value like that as a whole, and its
-	// lines are looked for all the same.
+	// maxSecret is the length of the longest. No program prints a longer value as a whole, and
+	// its lines are redacted anyway.
 	maxSecret = 16 << 10
 )
 
 var (
-	// credentialName is how names of variables look whose values are secrets, and
-	// referenceName how those that only say where such a value is.
+	// credentialName matches names of variables with secret values, referenceName those that
+	// only name where such a value is.
 	credentialName = regexp.MustCompile(`(?i)pass(word|wd|phrase|code)?$|pass(word|wd|phrase)|pwd|secret|token|credential|api_?-?key|private_?-?key|access_?-?key|(^|_|-)auth($|_|-)|dsn$|connection_?string`)
 	referenceName  = regexp.MustCompile(`(?i)(name|file|path|dir|enabled)$`)
 
-	// userinfo is what stands before the host of a URL; a password may have any
-	// character but a space, a quote and a slash.
+	// userinfo matches what is before the host of a URL. A password may have any character but
+	// a space, a quote and a slash.
 	userinfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s/"'<>@]*(?:@[^\s/"'<>@]*)*@`)
-	// authorization is a header, in the forms in which programs print one.
+	// authorization matches a header in the forms in which programs print it.
 	authorization = regexp.MustCompile(`(?i)((?:proxy-)?authorization["']?\s*[:=]\s*\[?["']?)(?:(basic|bearer|token|negotiate|digest)\s+)?[^\s"'\]]+`)
-	// argument is a build argument, or a variable for builds, within other text;
-	// one by itself has a value up to its end.
+	// argument matches a build argument, or a variable for builds, within other text. In a text
+	// of its own it has a value up to the end.
 	argument = regexp.MustCompile(`(--build-(?:arg|env)[= ])([^=\s]+)=("[^"]*"|'[^']*'|\S*)`)
 	alone    = regexp.MustCompile(`(?s)^(--build-(?:arg|env)=)([^=\s]+)=(.*)$`)
-	// webToken is a JSON Web Token, as ServiceAccounts have them.
+	// webToken matches a JSON Web Token, as ServiceAccounts have them.
 	webToken = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}`)
-	// pem is the frame around a key or a certificate.
+	// pem matches the frame around a key or a certificate.
 	pem = regexp.MustCompile(`^-----(BEGIN|END) [A-Z0-9 ]+-----$`)
 )
 
@@ -51,15 +51,15 @@ func isCredential(name string) bool {
 	return credentialName.MatchString(name) && !referenceName.MatchString(name)
 }
 
-// scrubber takes secrets out of text. Collect the values first, then scrub.
+// scrubber removes secrets from text. Collect the values first, then scrub.
 type scrubber struct {
 	values   map[string]bool
 	plain    map[string]bool
 	replacer *strings.Replacer
 }
 
-// newScrubber makes one that leaves the given words alone: names that are all over
-// the bundle, so that hiding them as values would hide nothing.
+// newScrubber returns a scrubber that leaves the given words alone: names that are all over the
+// bundle, so that redacting them would hide nothing.
 func newScrubber(plain ...string) *scrubber {
 	s := &scrubber{values: map[string]bool{}, plain: map[string]bool{}}
 	for _, word := range plain {
@@ -68,14 +68,14 @@ func newScrubber(plain ...string) *scrubber {
 	return s
 }
 
-// secret takes note of all that a Secret holds.
+// secret records the values of a Secret.
 func (s *scrubber) secret(secret *corev1.Secret) {
 	for key, value := range secret.Data {
 		switch {
 		case secret.Type == corev1.SecretTypeServiceAccountToken && key != corev1.ServiceAccountTokenKey:
-			// The namespace, and the CA that everybody knows.
+			// The namespace and the CA are not secret.
 		case bytes.HasPrefix(value, []byte("-----BEGIN CERTIFICATE-----")):
-			// A certificate is public; a chain with a key is not.
+			// A certificate is public, but a chain with a key is not.
 			if bytes.Contains(value, []byte("PRIVATE KEY-----")) {
 				s.add(string(value))
 			}
@@ -89,8 +89,8 @@ func (s *scrubber) secret(secret *corev1.Secret) {
 	}
 }
 
-// manifestsSuffix ends the names of Secrets with what a run applies: of them only
-// the Secrets inside are secret, the rest is what the bundle is about.
+// manifestsSuffix is the suffix of the Secrets with the manifests that a run applies. Only the
+// Secrets among those are secret; the rest is what the bundle is about.
 const manifestsSuffix = "-manifests"
 
 func (s *scrubber) manifests(text []byte) {
@@ -98,7 +98,7 @@ func (s *scrubber) manifests(text []byte) {
 	for {
 		object := map[string]any{}
 		if err := decoder.Decode(&object); err != nil {
-			return // The end, or no YAML: not ours.
+			return // the end, or not YAML
 		}
 		s.object(object)
 		if object["kind"] != "Secret" {
@@ -120,8 +120,8 @@ func (s *scrubber) manifests(text []byte) {
 	}
 }
 
-// dockerConfig takes note of the logins in a file of Docker's. The users' names are
-// no secrets: they are those of namespaces.
+// dockerConfig records the credentials in a Docker configuration file. User names are not
+// secret: they are those of namespaces.
 func (s *scrubber) dockerConfig(text []byte) {
 	s.value(string(text))
 	var config struct {
@@ -129,7 +129,7 @@ func (s *scrubber) dockerConfig(text []byte) {
 	}
 	direct := map[string]map[string]any{}
 	if json.Unmarshal(text, &config) != nil || config.Auths == nil {
-		_ = json.Unmarshal(text, &direct) // The older form, or none.
+		_ = json.Unmarshal(text, &direct) // the older form, or none
 		config.Auths = direct
 	}
 	for _, auth := range config.Auths {
@@ -152,8 +152,8 @@ func (s *scrubber) dockerConfig(text []byte) {
 	}
 }
 
-// add takes note of a value and of its parts: lines, and of a line with a name and
-// a value the value; of JSON all strings; of a URL the password.
+// add records a value and its parts: each line, the value in a line of the form NAME=VALUE, all
+// strings of JSON, and the password of a URL.
 func (s *scrubber) add(value string) {
 	s.value(value)
 	var document any
@@ -180,7 +180,7 @@ func (s *scrubber) add(value string) {
 	}
 }
 
-// url takes note of the password in a URL.
+// url records the password in a URL.
 func (s *scrubber) url(text string) {
 	parsed, err := url.Parse(text)
 	if err != nil || parsed.User == nil {
@@ -194,16 +194,16 @@ func (s *scrubber) url(text string) {
 	}
 }
 
-// value takes note of one value, in the forms in which it may be written.
+// value records one value in the forms in which programs write it.
 func (s *scrubber) value(value string) {
 	value = strings.TrimSpace(value)
 	if len(value) < minSecret || len(value) > maxSecret || s.plain[value] {
 		return
 	}
-	quoted, _ := json.Marshal(value) // A string always can be.
+	quoted, _ := json.Marshal(value) // never fails for a string
 	for _, form := range []string{
 		value, string(quoted[1 : len(quoted)-1]), url.QueryEscape(value), url.PathEscape(value), url.UserPassword("", value).String()[1:],
-		// An encoder may be given the line break after it, too.
+		// A program may encode the value with a line break at its end.
 		base64.StdEncoding.EncodeToString([]byte(value)), base64.RawStdEncoding.EncodeToString([]byte(value)),
 		base64.StdEncoding.EncodeToString([]byte(value + "\n")),
 		base64.URLEncoding.EncodeToString([]byte(value)), base64.RawURLEncoding.EncodeToString([]byte(value)),
@@ -212,8 +212,8 @@ func (s *scrubber) value(value string) {
 	}
 }
 
-// object takes note of what an object has in the clear: values of variables and of
-// build arguments whose names are those of credentials, and passwords in URLs.
+// object records the plain secrets of an object: values of variables and build arguments that
+// are named like credentials, and passwords in URLs.
 func (s *scrubber) object(object any) {
 	switch object := object.(type) {
 	case map[string]any:
@@ -253,9 +253,9 @@ func arguments(text string) *regexp.Regexp {
 	return argument
 }
 
-// seal ends collecting.
+// seal ends the collection of values.
 func (s *scrubber) seal() {
-	// Longer values first: one may be a part of another.
+	// Longer values first, because one may be a part of another.
 	values := slices.SortedFunc(maps.Keys(s.values), func(a, b string) int {
 		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
 	})
@@ -266,8 +266,8 @@ func (s *scrubber) seal() {
 	s.replacer = strings.NewReplacer(pairs...)
 }
 
-// scrub returns text without secrets. Text of several lines is scrubbed as a whole
-// and line by line alike.
+// scrub returns text without secrets. It returns the same for a text of several lines as a
+// whole and line by line.
 func (s *scrubber) scrub(text string) string {
 	text = s.replacer.Replace(text)
 	if strings.Contains(text, "://") {
@@ -298,7 +298,7 @@ func (s *scrubber) scrub(text string) string {
 	return text
 }
 
-// clean scrubs an object in place, and takes out what repeats it.
+// clean scrubs an object in place, and removes fields that repeat its content.
 func (s *scrubber) clean(object map[string]any) {
 	unstructured.RemoveNestedField(object, "metadata", "managedFields")
 	unstructured.RemoveNestedField(object, "metadata", "annotations", corev1.LastAppliedConfigAnnotation)
@@ -330,7 +330,7 @@ func (s *scrubber) cleaned(value any) any {
 	return value
 }
 
-// walk hands every string of a document to change.
+// walk replaces every string of a document by the result of change.
 func walk(value any, change func(string) string) {
 	switch value := value.(type) {
 	case map[string]any:

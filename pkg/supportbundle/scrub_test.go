@@ -85,7 +85,7 @@ func TestScrub(t *testing.T) {
 		"me:index-passw0rd":               "[redacted]",
 		"VERSION=3.13.1 /run/secrets/db":  "VERSION=3.13.1 /run/secrets/db",
 		"abcde hiking mountains":          "abcde hiking mountains",
-		// What is no known value, but has the form of a secret.
+		// What is not a known value, but has the form of a secret.
 		"https://user:unknown@host/x":                           "https://[redacted]@host/x",
 		"https://user:un@known@host/x":                          "https://[redacted]@host/x",
 		"https://t0ken@host":                                    "https://[redacted]@host",

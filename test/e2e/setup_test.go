@@ -232,8 +232,8 @@ func TestBadRegistryFlags(t *testing.T) {
 		{"no size", []string{"--registry-storage-size", "much"}, []string{"much", "20Gi"}},
 	}
 	inputs := []input{
-		{"nothing listens", to(refused, "e2e-refused"), []string{refused, "can not be reached", "connection refused", "VPN"}},
-		{"no such host", to("registry.e2e-no-such-host.invalid", "e2e-unknown"), []string{"e2e-no-such-host", "can not be reached"}},
+		{"nothing listens", to(refused, "e2e-refused"), []string{refused, "cannot be reached", "connection refused", "VPN"}},
+		{"no such host", to("registry.e2e-no-such-host.invalid", "e2e-unknown"), []string{"e2e-no-such-host", "cannot be reached"}},
 		{"wrong password", to(good, "e2e-wrong"), []string{good, "refused the credentials", "--registry-secret"}},
 		{"no right to push", to(good, "e2e-reader"), []string{good + "/org/" + ns.Name, "denied", "permission to push"}},
 		{"foreign CA", []string{"--registry", good, "--registry-secret", "e2e-wrong", "--registry-ca", foreignFile}, []string{good, "not trusted", "--registry-ca"}},

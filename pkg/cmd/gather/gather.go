@@ -160,8 +160,8 @@ func (o *Options) write(ctx context.Context, options supportbundle.Options, out 
 	if err == nil && len(summary.Missing) > 0 {
 		steps.Print("not everything could be read: the archive's README.txt says what and why")
 	}
-	if err == nil && len(summary.Unhidden) > 0 {
-		steps.Print("warning: values of Secrets that you have no right to read are not hidden in it, should a log have them (namespaces " + strings.Join(summary.Unhidden, ", ") + ")")
+	if err == nil && len(summary.Unredacted) > 0 {
+		steps.Print("warning: values of Secrets that you have no right to read are not hidden in it, should a log have them (namespaces " + strings.Join(summary.Unredacted, ", ") + ")")
 	}
 	return err
 }

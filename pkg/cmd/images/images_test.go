@@ -81,7 +81,7 @@ func TestPrint(t *testing.T) {
 		Namespace: "team-a", Images: images.Amount{Count: 2, Bytes: 50_000_000}, Contexts: images.Amount{Count: 3, Bytes: 33_000},
 		Cache: images.Amount{Count: 7, Bytes: 41_000_000}, TotalBytes: 52_000_000,
 	}}
-	whole.Warnings = []string{"who uses the images is not complete: you may not list jobs.batch"}
+	whole.Warnings = []string{"the users of the images are incomplete: you may not list jobs.batch"}
 	pruned := images.Pruned{
 		TypeMeta: metav1.TypeMeta{Kind: images.PruneKind, APIVersion: images.APIVersion}, Reclaimed: true, FreedBytes: 12_000_000,
 		Deleted: []images.Pruning{

@@ -63,7 +63,7 @@ func TestPrintAnalysis(t *testing.T) {
 func TestInspectFlags(t *testing.T) {
 	for args, want := range map[string]string{
 		"inspect":                         "accepts 1 arg(s), received 0",
-		"inspect a/b":                     `"a/b" is none of APP`,
+		"inspect a/b":                     `"a/b" is not of the form APP`,
 		"inspect shop: ":                  "has no tag",
 		"inspect shop --top -1":           "--top -1 is negative",
 		"inspect shop --timeout 0s":       "--timeout 0s is not positive",

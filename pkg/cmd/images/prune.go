@@ -27,8 +27,8 @@ import (
 const (
 	// collectorInterval is between two looks at a collection of garbage.
 	collectorInterval = time.Second
-	// collectorPatience is how long a storage may take to come back.
-	collectorPatience = 3 * time.Minute
+	// restartTimeout is the time that the storage may take to come back.
+	restartTimeout = 3 * time.Minute
 )
 
 // pruneFlags are what the command line says.
@@ -169,7 +169,7 @@ func (o *pruneOptions) Run(ctx context.Context) error {
 	steps := display.NewSteps(o.Streams.ErrOut)
 	p := &prune{
 		store: client, cluster: o.Clients.Dynamic, rules: o.Rules, steps: steps, ephemeral: config.Registry.Ephemeral,
-		collector: &images.Collector{Kube: o.Clients.Kube, Interval: collectorInterval, Patience: collectorPatience, Progress: steps.Update},
+		collector: &images.Collector{Kube: o.Clients.Kube, Interval: collectorInterval, RestartTimeout: restartTimeout, Progress: steps.Update},
 	}
 	pruned, err := p.run(ctx, o.DryRun)
 	if pruned != nil {

@@ -51,7 +51,7 @@ func wakes(t *testing.T, n *watch.Signal, act func()) {
 	select {
 	case <-changed:
 	default:
-		t.Error("nobody was woken")
+		t.Error("no reader was woken")
 	}
 }
 
@@ -81,7 +81,7 @@ func TestEveryChangeWakes(t *testing.T) {
 	})
 }
 
-// Who waits for the first list has to hear of an empty one as well.
+// A reader that waits for the first list also learns that it is empty.
 func TestEmptyListWakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := watch.New()
@@ -101,10 +101,10 @@ func TestEmptyListWakes(t *testing.T) {
 
 func TestFailures(t *testing.T) {
 	for name, test := range map[string]struct {
-		err  error
-		told bool
+		err      error
+		reported bool
 	}{
-		"refused": {apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "", errors.New("no right")), true},
+		"refused": {apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "", errors.New("forbidden")), true},
 		"down":    {errors.New("connection refused"), true},
 		"expired": {apierrors.NewResourceExpired("too old"), false},
 	} {
@@ -117,8 +117,8 @@ func TestFailures(t *testing.T) {
 				n, _, stop := start(t, client, func(err error) { n.Update(func() { failure = err }) })
 				defer stop()
 				n.Read(func() {
-					if (failure != nil) != test.told {
-						t.Errorf("failure %v, want one: %t", failure, test.told)
+					if (failure != nil) != test.reported {
+						t.Errorf("failure %v, want one: %t", failure, test.reported)
 					}
 				})
 			})

@@ -13,13 +13,13 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 )
 
-// node is what the report needs of one: lists of nodes are long.
+// node holds what the report needs of a node, because lists of nodes are long.
 type node struct {
 	name    string
 	address string
 	ready   bool
-	// linux says that it is one, and a real one: the nodes of EKS Fargate and of
-	// virtual kubelets have no loopback to reach the registry on.
+	// linux reports that it is a real node that runs Linux: the nodes of EKS Fargate and of
+	// virtual kubelets have no loopback address for the registry.
 	linux bool
 }
 
@@ -56,7 +56,7 @@ func newNode(object *corev1.Node) node {
 	return n
 }
 
-// addresses are those of the nodes that are ready.
+// addresses returns the addresses of the ready nodes.
 func addresses(nodes []node) []string {
 	var result []string
 	for _, node := range nodes {

@@ -32,14 +32,13 @@ const (
 	certificateSoon = 30 * 24 * time.Hour
 )
 
-// check reads one or more parts; part is what is reported in their place when
-// the user may not read them.
+// check reads one or more parts. part is reported in their place if the user may not read them.
 type check struct {
 	part Part
 	read func(context.Context) ([]Part, error)
 }
 
-// checks are the platform's parts, in the order of the report.
+// checks returns the checks in the order of the report.
 func (c *collector) checks() []check {
 	system := manifests.SystemNamespace
 	checks := []check{
@@ -61,7 +60,7 @@ func (c *collector) checks() []check {
 	return checks
 }
 
-// kubernetes has the server's version, and the nodes if they may be listed.
+// kubernetes returns the version of the server, and the nodes if the user may list them.
 func (c *collector) kubernetes(context.Context) ([]Part, error) {
 	info, err := c.Kube.Discovery().ServerVersion()
 	if err != nil {
@@ -80,7 +79,7 @@ func (c *collector) kubernetes(context.Context) ([]Part, error) {
 			notReady = append(notReady, node.name)
 		}
 	}
-	// A cluster that lost a node still does its work.
+	// A cluster that has lost a node still works.
 	part.Healthy = part.Ready > 0
 	if len(notReady) > 0 {
 		part.Message = "not ready: " + display.JoinMax(notReady, maxNames)
@@ -88,8 +87,8 @@ func (c *collector) kubernetes(context.Context) ([]Part, error) {
 	return []Part{part}, nil
 }
 
-// tekton has one part per Deployment of Tekton Pipelines, wherever it was
-// installed and by whom.
+// tekton returns one part per Deployment of Tekton Pipelines, whatever installed it and in
+// whichever namespace.
 func (c *collector) tekton(ctx context.Context) ([]Part, error) {
 	found := map[string]*appsv1.Deployment{}
 	err := each(ctx, access.Permission{Verb: "list", Group: "apps", Resource: "deployments"}, platform.TektonSelector,
@@ -104,7 +103,7 @@ func (c *collector) tekton(ctx context.Context) ([]Part, error) {
 	for _, component := range []string{"controller", "webhook", "events", "resolvers"} {
 		object, ok := found[component]
 		if !ok {
-			// The controller alone can deliver events as well.
+			// The controller can also send events by itself.
 			if component != "events" {
 				parts = append(parts, Part{Name: "tekton-" + component, Namespace: c.config.Tekton.Namespace, Message: "not found"})
 			}
@@ -121,7 +120,7 @@ func (c *collector) tekton(ctx context.Context) ([]Part, error) {
 	return parts, nil
 }
 
-// workloadPart returns the part that a workload is. Its version is the tag of its image.
+// workloadPart returns a workload as a part. Its version is the tag of its image.
 func (c *collector) workloadPart(ctx context.Context, object runtime.Object) (Part, error) {
 	w, err := workload.Of(object)
 	if err != nil {
@@ -144,7 +143,7 @@ func (c *collector) workloadPart(ctx context.Context, object runtime.Object) (Pa
 	return part, nil
 }
 
-// registry has the registry's front and its storage, or the external one.
+// registry returns the front and the storage of the registry, or the external registry.
 func (c *collector) registry(ctx context.Context) ([]Part, error) {
 	expires, err := c.certificates(ctx)
 	if err != nil {
@@ -180,8 +179,8 @@ func (c *collector) registry(ctx context.Context) ([]Part, error) {
 	return parts, nil
 }
 
-// certificates returns when the first of the registry's certificates that the
-// user may read expires, or the zero time.
+// certificates returns the first expiry of the registry's certificates that the user may read,
+// or the zero time.
 func (c *collector) certificates(ctx context.Context) (time.Time, error) {
 	right := access.Permission{Verb: "get", Resource: "configmaps", Namespace: manifests.SystemNamespace}
 	ca, err := read(right, func() (*corev1.ConfigMap, error) {
@@ -201,7 +200,7 @@ func (c *collector) certificates(ctx context.Context) (time.Time, error) {
 	if ca != nil {
 		trusted := []byte(ca.Data[manifests.CAKey])
 		if block, rest := pem.Decode(trusted); block != nil && !c.config.Registry.External {
-			// What follows the CA in use are those it has replaced.
+			// The certificates after the CA in use are those that it replaced.
 			trusted = trusted[:len(trusted)-len(rest)]
 		}
 		certificates = append(certificates, trusted...)
@@ -212,8 +211,8 @@ func (c *collector) certificates(ctx context.Context) (time.Time, error) {
 	return firstExpiry(certificates), nil
 }
 
-// firstExpiry returns when the first of the PEM certificates expires, or the
-// zero time if there is none.
+// firstExpiry returns the first expiry of the PEM certificates, or the zero time if there is
+// none.
 func firstExpiry(data []byte) time.Time {
 	var expiry time.Time
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
@@ -225,8 +224,7 @@ func firstExpiry(data []byte) time.Time {
 	return expiry
 }
 
-// withCertificate adds to a part when its certificate expires, and says so when
-// that is soon.
+// withCertificate adds the expiry of the certificate to a part, and a message if it is soon.
 func withCertificate(part *Part, expires, now time.Time) {
 	if expires.IsZero() {
 		return
@@ -241,7 +239,7 @@ func withCertificate(part *Part, expires, now time.Time) {
 	}
 }
 
-// nodeAccess is healthy when every Linux node that is ready has a pod that is.
+// nodeAccess is healthy if every ready Linux node has a ready pod.
 func (c *collector) nodeAccess(ctx context.Context) ([]Part, error) {
 	if c.config.NodeAccess.Mode == manifests.NodeAccessNone {
 		return nil, nil
@@ -276,8 +274,7 @@ func (c *collector) nodeAccess(ctx context.Context) ([]Part, error) {
 	return []Part{withMode(part, c.config.NodeAccess)}, nil
 }
 
-// withMode adds to a part that is well the way in which nodes pull, and whether
-// they were seen to.
+// withMode adds to a healthy part the node-access mode, and whether it was proven.
 func withMode(part Part, access manifests.NodeAccessConfig) Part {
 	if part.Message == "" {
 		part.Message = string(cmp.Or(access.Mode, manifests.NodeAccessHostPort))
@@ -288,8 +285,8 @@ func withMode(part Part, access manifests.NodeAccessConfig) Part {
 	return part
 }
 
-// withNodes counts the ready Linux nodes, and those of them that are served, in
-// place of what the DaemonSet counts: a node that is down needs no access.
+// withNodes counts the ready Linux nodes and those with a ready pod, instead of what the
+// DaemonSet counts: a node that is down needs no access.
 func withNodes(part *Part, nodes []node, served map[string]bool) {
 	var lacking []string
 	part.Desired, part.Ready = 0, 0
@@ -317,7 +314,7 @@ func withNodes(part *Part, nodes []node, served map[string]bool) {
 	}
 }
 
-// pipeline is there when the Pipelines of a folder and all Tasks that they refer to are.
+// pipeline is healthy if the Pipelines for folders exist, and all Tasks that they refer to.
 func (c *collector) pipeline(ctx context.Context) ([]Part, error) {
 	part := Part{Name: pipelinePart, Namespace: manifests.SystemNamespace, Version: c.config.Version}
 	client := c.Tekton.TektonV1()
@@ -367,7 +364,7 @@ func (c *collector) pipeline(ctx context.Context) ([]Part, error) {
 	return []Part{part}, nil
 }
 
-// referred is the name of the Task that a task of a Pipeline refers to, if any.
+// referred returns the name of the Task that a task of a Pipeline refers to, if any.
 func referred(task tektonv1.PipelineTask) []string {
 	if task.TaskRef == nil {
 		return nil
@@ -380,7 +377,7 @@ func referred(task tektonv1.PipelineTask) []string {
 	return []string{task.TaskRef.Name}
 }
 
-// namespace has what setup gives to a namespace that apps live in.
+// namespace returns what setup creates in a namespace for apps.
 func (c *collector) namespace(ctx context.Context, namespace string) ([]Part, error) {
 	part := Part{Name: "namespace", Namespace: namespace}
 	gone, err := c.gone(ctx, namespace)
@@ -388,7 +385,7 @@ func (c *collector) namespace(ctx context.Context, namespace string) ([]Part, er
 	case err != nil:
 		return nil, err
 	case gone && c.AllNamespaces:
-		// The next run of setup will forget it as well.
+		// The next run of setup drops the namespace, too.
 		return nil, nil
 	case gone:
 		part.Message = "namespace " + namespace + " does not exist"
@@ -440,7 +437,7 @@ func (c *collector) namespace(ctx context.Context, namespace string) ([]Part, er
 	return []Part{part}, nil
 }
 
-// gone says whether a namespace is known not to exist.
+// gone reports whether a namespace certainly does not exist.
 func (c *collector) gone(ctx context.Context, namespace string) (bool, error) {
 	_, err := read(access.Permission{Verb: "get", Resource: "namespaces"}, func() (*corev1.Namespace, error) {
 		return c.Kube.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})

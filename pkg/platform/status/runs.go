@@ -19,19 +19,19 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-// RunListKind is what a RunList says it is; its APIVersion is that of Status.
+// RunListKind is the kind of a RunList. Its APIVersion is that of Status.
 const RunListKind = "RunList"
 
-// RunList are runs, newest first. Its JSON form is documented in docs/output.md.
+// RunList lists runs, newest first. Its JSON form is documented in docs/output.md.
 type RunList struct {
 	metav1.TypeMeta `json:",inline"`
-	// Items are never nil.
+	// Items is never nil.
 	Items []Run `json:"items"`
 }
 
 var _ runtime.Object = (*RunList)(nil)
 
-// DeepCopyObject makes RunList an object that the printers of kubectl take.
+// DeepCopyObject makes RunList an object that kubectl's printers accept.
 func (l *RunList) DeepCopyObject() runtime.Object {
 	c := *l
 	c.Items = slices.Clone(l.Items)
@@ -41,22 +41,22 @@ func (l *RunList) DeepCopyObject() runtime.Object {
 	return &c
 }
 
-// RunOptions say which runs are wanted.
+// RunOptions select runs.
 type RunOptions struct {
-	// Namespace is theirs; empty is all namespaces.
+	// Namespace is that of the runs; empty is all namespaces.
 	Namespace string
-	// App restricts them to one; empty is all.
+	// App selects the runs of one app; empty is all.
 	App string
-	// Selector restricts them by their labels; nil is all.
+	// Selector selects runs by their labels; nil is all.
 	Selector labels.Selector
-	// Limit is how many of the newest are wanted; zero is all.
+	// Limit is the number of the newest runs to return; zero is all.
 	Limit int
 	// Now is the time of the report.
 	Now time.Time
 }
 
-// Runs reports runs, newest first. Who may not list them gets a
-// access.MissingError.
+// Runs returns runs, newest first. It returns an access.MissingError to a user who may not list
+// them.
 func Runs(ctx context.Context, client versioned.Interface, options RunOptions) (*RunList, error) {
 	list := &RunList{TypeMeta: metav1.TypeMeta{Kind: RunListKind, APIVersion: APIVersion}, Items: []Run{}}
 	created := map[string]metav1.Time{}
@@ -74,7 +74,7 @@ func Runs(ctx context.Context, client versioned.Interface, options RunOptions) (
 			created[object.Namespace+"/"+object.Name] = object.CreationTimestamp
 			list.Items = append(list.Items, newRun(object, options.Now))
 			if options.Limit > 0 && len(list.Items) > options.Limit {
-				// Only as many as are reported are kept while the list is read.
+				// Keeps no more than Limit runs in memory while it reads the list.
 				slices.SortFunc(list.Items, newest)
 				dropped := list.Items[options.Limit]
 				delete(created, dropped.Namespace+"/"+dropped.Name)
@@ -95,7 +95,7 @@ func (c *collector) runs(ctx context.Context) ([]Run, error) {
 	return list.Items, err
 }
 
-// newRun is pure.
+// newRun returns the state of a run at a time. It is pure.
 func newRun(object *tektonv1.PipelineRun, now time.Time) Run {
 	verdict, info := pipelinerun.Verdict(object), pipelinerun.Parse(object)
 	run := Run{

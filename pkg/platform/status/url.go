@@ -17,16 +17,15 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-// AppURL returns where an app answers outside of the cluster, by the rule of URL
-// over the Services and Ingresses that carry its label; empty if nowhere. What
-// the user may not list is left out of account.
+// AppURL returns the URL of an app outside the cluster, by the rule of URL for the Services and
+// Ingresses with its label; empty if there is none. It ignores what the user may not list.
 func AppURL(ctx context.Context, kube kubernetes.Interface, namespace, app string) (string, error) {
 	fronts, err := listFronts(ctx, kube, namespace, manifests.LabelApp+"="+app)
 	if err != nil {
 		return "", err
 	}
 	return fronts.url(ctx, kube, func() ([]string, error) {
-		// Any node will do: the first page has one that is ready.
+		// The first page is enough: it has a ready node.
 		list, err := read(access.Permission{Verb: "list", Resource: "nodes"}, func() (*corev1.NodeList, error) {
 			return kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{Limit: pageSize})
 		})
@@ -41,10 +40,9 @@ func AppURL(ctx context.Context, kube kubernetes.Interface, namespace, app strin
 	})
 }
 
-// URL is the rule for where an app answers, given what leads to it and the
-// addresses of nodes: a load balancer that has its address, else a node port on
-// the first of addresses, else the host of an Ingress, else "". Of several, the
-// first by name counts. It is pure.
+// URL returns the URL of an app with these Services, Ingresses and node addresses: that of a
+// load balancer with an address, else a node port on the first of addresses, else the host of
+// an Ingress, else "". The first by name wins. It is pure.
 func URL(services []corev1.Service, addresses []string, ingresses []networkingv1.Ingress) string {
 	services = byName(services, func(s corev1.Service) string { return s.Name })
 	for _, service := range services {
@@ -64,7 +62,7 @@ func URL(services []corev1.Service, addresses []string, ingresses []networkingv1
 	}
 	for _, ingress := range byName(ingresses, func(i networkingv1.Ingress) string { return i.Name }) {
 		for _, rule := range ingress.Spec.Rules {
-			// Nobody can open a wildcard, nor a rule for every host.
+			// A browser cannot open a wildcard, or a rule for every host.
 			if rule.Host != "" && !strings.HasPrefix(rule.Host, "*") {
 				return ingressURL(ingress, rule)
 			}
@@ -83,7 +81,7 @@ func nodePort(services []corev1.Service) *corev1.Service {
 	return nil
 }
 
-// webPort returns the port that is named for the web, else the first.
+// webPort returns the port that is named for the web, else the first port.
 func webPort(service corev1.Service) (corev1.ServicePort, bool) {
 	ports := slices.DeleteFunc(slices.Clone(service.Spec.Ports), func(port corev1.ServicePort) bool {
 		return port.Protocol != "" && port.Protocol != corev1.ProtocolTCP
@@ -124,7 +122,7 @@ func ingressURL(ingress networkingv1.Ingress, rule networkingv1.IngressRule) str
 			u.Scheme = "https"
 		}
 	}
-	// A path that is a regular expression of some controller is not one to open.
+	// Skips a path that is a regular expression of some controller.
 	if http := rule.HTTP; http != nil && len(http.Paths) > 0 && http.Paths[0].Path != "/" && !strings.ContainsAny(http.Paths[0].Path, "()*$^") {
 		u.Path = http.Paths[0].Path
 	}

@@ -89,12 +89,12 @@ func TestAppURL(t *testing.T) {
 		want    string
 	}{
 		"a node that is ready":                 {web, "", "http://10.0.0.2:30080"},
-		"without the right to list nodes":      {web, "nodes", "http://10.0.0.3:30080"},
+		"without permission to list nodes":     {web, "nodes", "http://10.0.0.3:30080"},
 		"traffic stays on nodes with a pod":    {local, "", "http://10.0.0.3:30080"},
-		"without the right to list services":   {web, "services", ""},
-		"without the right to list ingresses":  {web, "ingresses", "http://10.0.0.2:30080"},
+		"without permission to list services":  {web, "services", ""},
+		"without permission to list ingresses": {web, "ingresses", "http://10.0.0.2:30080"},
 		"another app's service":                {service("other", corev1.ServiceTypeClusterIP), "", ""},
-		"no rights for what is not looked for": {web, "pods", "http://10.0.0.2:30080"},
+		"no permission for what is not needed": {web, "pods", "http://10.0.0.2:30080"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kube := fake.NewClientset(&test.service, pod, down, up)

@@ -102,7 +102,7 @@ const (
 	tooLarge  = `pods "web-1" is forbidden: exceeded quota: small, requested: limits.memory=8Gi, used: limits.memory=0, limited: limits.memory=4Gi`
 )
 
-// verdictCase is one state of the cluster, and what a build and status say about it.
+// verdictCase is one state of the cluster, and the verdict of a build and of status on it.
 type verdictCase struct {
 	objects func(now time.Time) []runtime.Object
 	log     string
@@ -217,7 +217,7 @@ func verdictCases() map[string]verdictCase {
 	}
 }
 
-// A build and status say the same about the same objects.
+// A build and status give the same verdict on the same objects.
 func TestVerdict(t *testing.T) {
 	for name, test := range verdictCases() {
 		t.Run(name, func(t *testing.T) {
@@ -259,7 +259,7 @@ func webWorkload(t *testing.T, client *fake.Clientset) workload.Workload {
 			return w
 		}
 	}
-	t.Fatal("there is no workload")
+	t.Fatal("no workload")
 	return workload.Workload{}
 }
 
@@ -279,7 +279,7 @@ func build(t *testing.T, client *fake.Clientset, kind string) (failure *rollout.
 	return failure, last, err
 }
 
-// What the newest revision does not explain, other pods do.
+// If the newest revision explains nothing, the other pods do.
 func TestOtherPods(t *testing.T) {
 	old := func(name string, age int, status corev1.ContainerStatus) *corev1.Pod {
 		pod := webPod(status)

@@ -11,9 +11,9 @@ import (
 // workload adds to it.
 const MaxLength = 53
 
-// FromDir returns the directory's base name as a DNS label: in lower case, with
-// a hyphen for each run of other characters, and "app-" before a leading digit.
-// It is empty if no character of the name can be used, which Validate refuses.
+// FromDir returns the base name of the directory as a DNS label: in lower case, with a hyphen
+// for each run of other characters, and "app-" before a leading digit. It returns an empty
+// string, which Validate refuses, if no character of the name is usable.
 func FromDir(dir string) string {
 	absolute, err := filepath.Abs(dir)
 	if err != nil {

@@ -145,8 +145,8 @@ func checkPatterns(patterns []string) error {
 	return nil
 }
 
-// virtualenv reports whether the directory is a Python virtual environment that
-// the default rules leave out.
+// virtualenv reports whether the directory is a Python virtual environment that the default
+// rules leave out.
 func (r *rules) virtualenv(parent *os.Root, name, rel string) bool {
 	if !r.virtualenvs || slices.ContainsFunc(r.always, func(file string) bool { return strings.HasPrefix(file, rel+"/") }) {
 		return false

@@ -32,33 +32,32 @@ const chunk = 256 << 10
 
 // Options configure Pack. The zero value is usable.
 type Options struct {
-	// Dockerfile is the Dockerfile's path inside the directory; empty means
-	// "Dockerfile". It is packed even if the ignore file names it, and it selects
-	// <Dockerfile>.dockerignore. It need not exist.
+	// Dockerfile is the path of the Dockerfile inside the directory; empty means "Dockerfile".
+	// It is packed even if the ignore file names it, and it selects <Dockerfile>.dockerignore.
+	// It need not exist.
 	Dockerfile string
 	// Files are packed in addition to the directory, and replace its files of the same
 	// path: slash-separated path to content. The ignore rules do not apply to them, their
 	// mode is 0644, and an ignore file among them is used.
 	Files map[string][]byte
-	// Progress, when set, is called from the goroutine that called Pack after
-	// every file and every piece of a large one, with the files finished and the
-	// bytes read so far. It must be quick.
+	// Progress, which may be nil, is called from the goroutine that called Pack after every
+	// file and every piece of a large one, with the files finished and the bytes read so far.
+	// It must be quick.
 	Progress func(files int, bytes int64)
 }
 
-// Pack writes the directory into a new archive. The ignore rules are Docker's:
+// Pack writes the directory into a new archive. The ignore rules are those of Docker:
 // <Dockerfile>.dockerignore, else .dockerignore, else DefaultIgnore.
 //
-// The bytes are a function of names, contents, link targets and the owner's
-// execute bits alone: entries are sorted, times and owners are the same for
-// all, modes are 0755 or 0644. A hard link becomes a file of its own, other
-// metadata is dropped. The compressor is a module with a version in go.mod and
-// not the standard library's, so that a digest does not depend on the toolchain
-// that built the program.
+// The bytes depend only on names, contents, link targets and the owner's execute bits: entries
+// are sorted, times and owners are the same for all, modes are 0755 or 0644. A hard link
+// becomes a file of its own, and other metadata is dropped. The compressor is a module with a
+// version in go.mod and not that of the standard library, so that a digest does not depend on
+// the toolchain that built the program.
 //
-// Memory grows with the number of entries of a single directory, not with the size of
-// files. Symbolic links are kept and never followed; an absolute link that points inside the
-// context is made relative. The archive's Warnings name files that should probably stay out.
+// Memory grows with the number of entries of a single directory, not with the size of files.
+// Symbolic links are kept and never followed; an absolute link that points inside the context
+// is made relative. The archive's Warnings name files that should probably stay out.
 //
 // The walk continues after an entry that cannot be packed, and Pack returns all of them in a
 // *ContextError. When ctx is done Pack returns its error.
@@ -142,8 +141,7 @@ func sum(h hash.Hash) v1.Hash {
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h.Sum(nil))}
 }
 
-// absolute returns the absolute names that dir goes by: as given, and with its
-// symbolic links resolved.
+// absolute returns the absolute names of dir: as given, and with its symbolic links resolved.
 func absolute(dir string) ([]string, error) {
 	given, err := filepath.Abs(dir)
 	if err != nil {
@@ -468,8 +466,8 @@ func (p *packer) target(rel, target string) (string, error) {
 	return "", fmt.Errorf("%w: %s", ErrOutside, target)
 }
 
-// climbs reports whether a relative target leaves the context on its way from
-// a directory that is depth directories below the top.
+// climbs reports whether a relative target leaves the context on its way from a directory that
+// is depth directories below the top.
 func climbs(depth int, target string) bool {
 	for component := range strings.SplitSeq(target, "/") {
 		switch component {

@@ -21,8 +21,8 @@ func TestPackUnreadable(t *testing.T) {
 		"file":                       {name: "sub/secret", mode: 0, fails: true},
 		"file, ignored":              {name: "sub/secret", mode: 0, ignore: "sub/secret"},
 		"directory":                  {name: "sub", dir: true, mode: 0, fails: true},
-		"directory, can not list":    {name: "sub", dir: true, mode: 0o111, fails: true},
-		"directory, can not enter":   {name: "sub", dir: true, mode: 0o444, fails: true},
+		"directory, not listable":    {name: "sub", dir: true, mode: 0o111, fails: true},
+		"directory, not enterable":   {name: "sub", dir: true, mode: 0o444, fails: true},
 		"directory, ignored":         {name: "sub", dir: true, mode: 0, ignore: "sub"},
 		"directory, maybe needed":    {name: "sub", dir: true, mode: 0, ignore: "sub\n!sub/x", fails: true},
 		"the ignore file":            {name: ignoreFile, mode: 0, ignore: "x", fails: true},
@@ -41,7 +41,7 @@ func TestPackUnreadable(t *testing.T) {
 			must(t, os.Chmod(filepath.Join(dir, test.name), test.mode))
 			t.Cleanup(func() { must(t, os.Chmod(filepath.Join(dir, test.name), 0o755)) })
 
-			err = packAsNobody(t, dir)
+			err = packUnprivileged(t, dir)
 			switch {
 			case !test.fails:
 				must(t, err)
@@ -52,9 +52,9 @@ func TestPackUnreadable(t *testing.T) {
 	}
 }
 
-// packAsNobody packs with the file access rights of an ordinary user, because
-// root may read everything. The identity is that of one thread, which ends.
-func packAsNobody(t *testing.T, dir string) error {
+// packUnprivileged packs with the file permissions of an ordinary user, because root may read
+// everything. The identity is that of one thread, which ends.
+func packUnprivileged(t *testing.T, dir string) error {
 	t.Helper()
 	result := make(chan error)
 	go func() {
@@ -74,7 +74,7 @@ func packAsNobody(t *testing.T, dir string) error {
 	return <-result
 }
 
-func TestPackTellsEveryKindOfProblem(t *testing.T) {
+func TestPackReportsEveryKindOfProblem(t *testing.T) {
 	dir, err := os.MkdirTemp("", "problems") //nolint:usetesting // others may not enter t.TempDir
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
@@ -89,7 +89,7 @@ func TestPackTellsEveryKindOfProblem(t *testing.T) {
 		must(t, os.Chmod(file, 0))
 		t.Cleanup(func() { must(t, os.Chmod(file, 0o755)) })
 	}
-	err = packAsNobody(t, dir)
+	err = packUnprivileged(t, dir)
 	wantProblems(t, err, "closed", "link", "sub/fifo", "sub/secret")
 	for _, want := range []error{fs.ErrPermission, ErrOutside, ErrSpecial} {
 		if !errors.Is(err, want) {

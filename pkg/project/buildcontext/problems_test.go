@@ -31,10 +31,10 @@ func TestPackTellsAllProblemsAtOnce(t *testing.T) {
 	if err.Error() != want {
 		t.Errorf("error is\n%v\nwant\n%s", err, want)
 	}
-	// The ignore file and the Dockerfile came before the first problem, and
-	// nothing large is read for an archive that nobody gets.
+	// The ignore file and the Dockerfile came before the first problem. After it, no large file
+	// is read.
 	if calls > 4 {
-		t.Errorf("progress was told %d times", calls)
+		t.Errorf("progress was called %d times", calls)
 	}
 }
 

@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// pem is a key that nobody uses, put together so that no scanner takes this file
-// for one.
+// pem returns an invalid key, assembled so that no scanner takes this file for one.
 func pem(kind string) string {
 	return "-----BEGIN " + kind + "-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEA\n-----END " + kind + "-----\n"
 }

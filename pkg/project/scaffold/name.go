@@ -20,10 +20,9 @@ func (e *PackageError) Error() string {
 		e.Name, e.Package, e.Problem, e.Name)
 }
 
-// PackageName returns the name of the Python package of an app whose name is valid:
-// an underscore for each run of hyphens. A keyword, and a name that would hide a
-// module of the standard library or of a package that a new service uses, is a
-// *PackageError.
+// PackageName returns the name of the Python package of an app with a valid name: an underscore
+// for each run of hyphens. It returns a *PackageError for a keyword, and for a name that would
+// hide a module of the standard library or of a package that a new service uses.
 func PackageName(app string) (string, error) {
 	name := strings.Join(strings.FieldsFunc(app, func(char rune) bool { return char == '-' }), "_")
 	problem := ""
@@ -42,15 +41,14 @@ func PackageName(app string) (string, error) {
 	return "", &PackageError{Name: app, Package: name, Problem: problem}
 }
 
-// keywords are those of keyword.kwlist and keyword.softkwlist that are in lower case.
+// keywords returns the entries of keyword.kwlist and keyword.softkwlist that are in lower case.
 func keywords() []string {
 	return strings.Fields(`and as assert async await break case class continue def del elif else except finally for from
 		global if import in is lambda match nonlocal not or pass raise return try type while with yield`)
 }
 
-// standardLibrary is what sys.stdlib_module_names has in Python 3.11 to 3.14, but for
-// names with an underscore at the start, which no app has. It adds test, which that list
-// leaves out.
+// standardLibrary returns sys.stdlib_module_names of Python 3.11 to 3.14, without names that
+// start with an underscore, which no app has. It adds test, which that list leaves out.
 func standardLibrary() []string {
 	return strings.Fields(`abc aifc annotationlib antigravity argparse array ast asynchat asyncio asyncore atexit audioop base64 bdb binascii
 		bisect builtins bz2 calendar cgi cgitb chunk cmath cmd code codecs codeop collections colorsys compileall
@@ -69,9 +67,10 @@ func standardLibrary() []string {
 		wave weakref webbrowser winreg winsound wsgiref xdrlib xml xmlrpc zipapp zipfile zipimport zlib zoneinfo`)
 }
 
-// installed are the import names of what the locks of the templates install.
+// installed returns the import names of the packages that the lock files of the templates
+// install.
 func installed() []string {
-	// Those whose import name is not the package's.
+	// Packages whose import name differs from their own name.
 	names := []string{"dotenv", "opentelemetry", "py", "mypyc", "pip", "setuptools"}
 	for _, template := range Templates() {
 		files, err := load(template)

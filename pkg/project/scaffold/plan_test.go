@@ -153,7 +153,7 @@ func TestPlanMakesTheDirectory(t *testing.T) {
 	}
 }
 
-// What can not be written is known before anything is.
+// NewPlan finds what cannot be written before it writes anything.
 func TestPlanRefuses(t *testing.T) {
 	outside := directory(t, map[string]string{"file": "outside\n"})
 	for name, test := range map[string]struct {
@@ -192,7 +192,7 @@ func TestPlanRefuses(t *testing.T) {
 	}
 }
 
-// What changes between plan and writing is somebody's work.
+// A change between plan and writing is the work of a user.
 func TestWriteLosesNothing(t *testing.T) {
 	base := "a = 1\n"
 	for name, test := range map[string]struct {

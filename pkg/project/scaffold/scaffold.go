@@ -1,5 +1,5 @@
-// Package scaffold writes the files of a new service, or those that an existing project lacks
-// to be built. It never overwrites a file without a copy.
+// Package scaffold writes the files of a new service, or those that an existing project needs
+// for a build.
 package scaffold
 
 import (
@@ -64,9 +64,9 @@ type Options struct {
 	Python string
 }
 
-// New returns the files of a new service, sorted by their paths, without what
-// is generated from them: the Dockerfile and .dockerignore. An error is about the
-// options, and holds a *project.NameError or a *PackageError when it is about the name.
+// New returns the files of a new service, sorted by path, without the Dockerfile and
+// .dockerignore that are generated from them. An error is about the options, and holds an
+// *appname.Error or a *PackageError if it is about the name.
 func New(options Options) ([]File, error) {
 	if err := appname.Validate(options.Name); err != nil {
 		return nil, err

@@ -14,8 +14,8 @@ type Settings struct {
 	Port                     int
 }
 
-// HasSettings says whether the content of a pyproject.toml has a table [tool.kubectl-pyflow],
-// in whatever form. An error is that of pyproject.Decode.
+// HasSettings reports whether a pyproject.toml has a table [tool.kubectl-pyflow] in any form.
+// An error is that of settings.Decode.
 func HasSettings(content []byte) (bool, error) {
 	var has struct {
 		Tool map[string]any `toml:"tool"`
@@ -27,10 +27,10 @@ func HasSettings(content []byte) (bool, error) {
 	return ok, nil
 }
 
-// Extend returns the pyproject.toml with the table [tool.kubectl-pyflow] after what is there,
-// not a byte of which changes; nil is a file that is not there. Its lines end as the
-// first one does. It is an error when TOML does not allow the table there, as in a file
-// that has tool = {…}, or has the table already.
+// Extend returns the pyproject.toml with the table [tool.kubectl-pyflow] at its end. It changes
+// no existing byte; content is nil for a file that does not exist. New lines end as the first
+// line does. It returns an error if TOML does not allow the table there, as after tool = {…},
+// or if the file has the table already.
 func Extend(content []byte, tableValue Settings) (File, error) {
 	table := "[" + settings.Table + "]\n"
 	for _, pair := range []struct{ key, value string }{

@@ -1,5 +1,4 @@
-// Package pyproject reads pyproject.toml, and in it the settings of this program:
-// the table [tool.kubectl-pyflow].
+// Package settings reads the settings in the table [tool.kubectl-pyflow] of pyproject.toml.
 package settings
 
 import (
@@ -18,21 +17,20 @@ import (
 // File is the name of the file in a project's directory.
 const File = "pyproject.toml"
 
-// Error says where a TOML file is wrong.
+// Error reports a mistake in a TOML file and its place.
 type Error struct {
-	// Path is the file's, as it was given.
+	// Path is the path of the file, as given.
 	Path string
-	// Line and Column count from 1, columns in characters; both are 0 when the place
-	// is not known.
+	// Line and Column count from 1, columns in characters. Both are 0 if the place is not
+	// known.
 	Line, Column int
-	// Text is the line as it is in the file, without its end; empty when it may hold
-	// what is not to be shown.
+	// Text is the line in the file, without its end. It is empty if the line may hold a secret.
 	Text string
-	// Err is what is wrong there.
+	// Err is the cause.
 	Err error
 }
 
-// Error is path:line:column: and the cause, as compilers print it.
+// Error returns path:line:column: and the cause, as compilers print it.
 func (e *Error) Error() string {
 	if e.Line == 0 {
 		return fmt.Sprintf("%s: %v", e.Path, e.Err)
@@ -43,21 +41,20 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Decode reads a TOML file's content into a struct or a map; keys that the struct
-// does not have are passed over, and so is a byte order mark at the start. path is
-// for errors, which hold an *Error with the line and column of what is not TOML, or
-// is not of the type that into asks for.
+// Decode reads the content of a TOML file into a struct or a map. It ignores keys that the
+// struct does not have, and a byte order mark. path is used in errors, which hold an *Error
+// with the line and column of what is not TOML, or not of the type in into.
 func Decode(path string, content []byte, into any) error {
 	if bytes.HasPrefix(content, []byte("\xff\xfe")) || bytes.HasPrefix(content, []byte("\xfe\xff")) {
-		return &Error{Path: path, Line: 1, Column: 1, Err: errors.New("it is UTF-16, and TOML has to be UTF-8: save it as that")}
+		return &Error{Path: path, Line: 1, Column: 1, Err: errors.New("the file is UTF-16 and TOML must be UTF-8: save it as UTF-8")}
 	}
 	content = withoutMark(content)
 	err := toml.Unmarshal(content, into)
 	if err == nil {
 		return nil
 	}
-	// How Go says that a number is too large repeats the number, and what no key starts
-	// with is a byte.
+	// Go's error for a number that is too large repeats the number, and the error for an
+	// invalid start of a key ends with a byte.
 	cause, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "toml: "), ": strconv.")
 	if start := "invalid character at start of key"; strings.HasPrefix(cause, start) {
 		cause = start
@@ -86,8 +83,8 @@ func Decode(path string, content []byte, into any) error {
 	return failure
 }
 
-// misfit is the first value that is not of the type that there is for it, and what is
-// wrong with it; nil when there is none.
+// misfit returns the first value that has another type than its field, and what is wrong with
+// it. It returns nil if there is none.
 func misfit(v *value, into reflect.Type, path string) (*value, string) {
 	kinds := map[reflect.Kind]unstable.Kind{
 		reflect.Struct: unstable.Table, reflect.Map: unstable.Table, reflect.Slice: unstable.Array, reflect.String: unstable.String, reflect.Bool: unstable.Bool,
@@ -141,7 +138,7 @@ func (e *Error) at(content []byte, offset int) {
 	e.Text = string(bytes.TrimSuffix(line, []byte("\r")))
 }
 
-// lineStart is the offset of a line that counts from 1.
+// lineStart returns the offset of a line. Lines count from 1.
 func lineStart(content []byte, line int) int {
 	start := 0
 	for range line - 1 {
@@ -150,9 +147,9 @@ func lineStart(content []byte, line int) int {
 	return start
 }
 
-// refused finds what the decoder gives no place for, or the start of the file: keys
-// that there are already, and whatever the file ends in the midst of. It is the
-// first expression up to which the content is refused.
+// refused finds a mistake for which the decoder reports no place, or the start of the file:
+// duplicate keys, and an unexpected end of the file. It returns the offset of the first
+// expression with which the decoder refuses the content.
 func refused(content []byte) (int, bool) {
 	var starts []int
 	end := 0
@@ -181,7 +178,8 @@ func refused(content []byte) (int, bool) {
 	return starts[first], true
 }
 
-// nextExpression is where one starts, after the line of an offset that is not 0.
+// nextExpression returns the offset of the next expression, after the line of an offset that is
+// not 0.
 func nextExpression(content []byte, offset int) int {
 	rest := content[offset:]
 	if offset > 0 {

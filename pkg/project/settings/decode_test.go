@@ -50,7 +50,7 @@ func TestDecode(t *testing.T) {
 		"a member":               {"[project.extras]\n'x y' = 2020-01-01\n", "a/b.toml:2:1: project.extras.\"x y\": is a date or a time and must be an array", "'x y' = 2020-01-01"},
 		"a boolean":              {"project.Dynamic = 'no'\n", "a/b.toml:1:9: project.Dynamic: is a string and must be a boolean", "project.Dynamic = 'no'"},
 		"the second table":       {"[[package]]\nname = 'a'\nother = [1, {a = [2]}]\n[[package]]\n[[package.needs]]\nname = 1.5\n", "a/b.toml:6:1: package.needs.name: is a number with a point and must be a string", "name = 1.5"},
-		"UTF-16":                 {"\xff\xfea\x00", "a/b.toml:1:1: it is UTF-16, and TOML has to be UTF-8", ""},
+		"UTF-16":                 {"\xff\xfea\x00", "a/b.toml:1:1: the file is UTF-16 and TOML must be UTF-8", ""},
 		"no ASCII":               {"a = 1\nß = 1\n", "a/b.toml:2:1: invalid character at start of key", "ß = 1"},
 		"the end":                {"[a]\nb = 1 # [\n# [\n\n [project", "a/b.toml:5:2: expected character ] but the document ended", " [project"},
 		"the end of a key":       {"[a]\n# b\nb", "a/b.toml:3:1: expected = after a key", "b"},

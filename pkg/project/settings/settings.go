@@ -30,7 +30,8 @@ const (
 	formerEntrypoint = "app"
 )
 
-// Settings are the table [tool.kubectl-pyflow]. What is not said has its zero value.
+// Settings are the values of the table [tool.kubectl-pyflow]. A key that is not set has its
+// zero value.
 type Settings struct {
 	// Name is the name of the app.
 	Name string `toml:"name"`

@@ -6,22 +6,23 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// value is a table of a TOML file, or a value in one, and where its key is.
+// value is a table or value in a TOML file, with the place of its key.
 type value struct {
-	// kind is Table however the table is written, Array also for an array of tables.
+	// kind is Table for every notation of a table, and Array also for an array of tables.
 	kind unstable.Kind
-	// text is that of a string or a number.
+	// text is the text of a string or a number.
 	text string
-	// offset is that of the key, in bytes: in a dotted key, of its own part.
+	// offset is the offset of the key in bytes; for a dotted key, that of its last part.
 	offset int
-	// keys are those of a table, in order.
+	// keys are the keys of a table, in order.
 	keys     []string
 	children map[string]*value
-	// elements are those of an array; one that has no place of its own has the array's.
+	// elements are those of an array. An element without a place of its own has the place of
+	// the array.
 	elements []*value
 }
 
-// parse reads content that has been decoded without an error.
+// parse reads content that the decoder accepts.
 func parse(content []byte) *value {
 	root := &value{kind: unstable.Table}
 	table := root
@@ -42,7 +43,7 @@ func parse(content []byte) *value {
 	return root
 }
 
-// find goes down a key, and makes the tables that are not there.
+// find returns the value of a key, and creates missing tables.
 func (v *value) find(key unstable.Iterator) *value {
 	for key.Next() {
 		node := key.Node()
@@ -84,7 +85,7 @@ func (v *value) take(node *unstable.Node) {
 	}
 }
 
-// append adds a table to an array, which may become something else.
+// append adds a table to an array, and turns another value into an array.
 func (v *value) append(offset int) *value {
 	element := &value{kind: unstable.Table, offset: cmp.Or(offset, v.offset)}
 	v.elements = append(v.elements, element)

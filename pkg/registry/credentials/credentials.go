@@ -1,4 +1,4 @@
-// Package credentials makes and keeps the registry's certificates and users.
+// Package credentials creates and renews the registry's certificates and users.
 package credentials
 
 import (
@@ -24,13 +24,13 @@ import (
 const (
 	caLifetime   = 10 * 365 * 24 * time.Hour
 	certLifetime = 2 * 365 * 24 * time.Hour
-	// renewBefore is long enough that a yearly run of setup renews in time.
+	// renewBefore is long enough for setup to renew in time if it runs once a year.
 	renewBefore = 400 * 24 * time.Hour
 	// backdate tolerates nodes whose clocks are behind.
 	backdate = time.Hour
 )
 
-// User is one login to the registry.
+// User is the name and password of one user of the registry.
 type User struct {
 	Name     string
 	Password string
@@ -39,45 +39,44 @@ type User struct {
 // Credentials are all the secrets of the registry. Certificates and keys are
 // PEM. The zero value holds nothing.
 type Credentials struct {
-	// CACertificate begins with the certificate of CAKey; those it replaced
+	// CACertificate starts with the certificate of CAKey. The certificates that it replaced
 	// follow as long as they are valid.
 	CACertificate, CAKey []byte
-	// Front is what clients see, Storage what the front sees, and Client what the
-	// storage knows the front by.
+	// Front is the certificate that clients see, Storage the one that the front sees, and
+	// Client the one by which the storage identifies the front.
 	Front, Storage, Client Pair
-	// Accounts is the user file of the registry: one line per user, the name and
-	// the bcrypt hash of the password.
+	// Accounts is the user file of the registry: one line per user with the name and the bcrypt
+	// hash of the password.
 	Accounts []byte
 	// HTTPSecret signs the state of uploads between requests.
 	HTTPSecret []byte
-	// Users are the logins by namespace.
+	// Users holds one user per namespace.
 	Users map[string]User
 }
 
 // Pair is a certificate and its key.
 type Pair struct{ Certificate, Key []byte }
 
-// Request says what the registry needs.
+// Request describes what the registry needs.
 type Request struct {
-	// FrontHost and StorageHost are the names that the parts are reached under.
+	// FrontHost and StorageHost are the host names of the front and the storage.
 	FrontHost, StorageHost string
-	// Namespaces are those that have a user, each one of its own.
+	// Namespaces each get a user of their own.
 	Namespaces []string
-	// Rotate makes a new user, with another name, for each namespace.
+	// Rotate creates a new user, with another name, for each namespace.
 	Rotate bool
 	Now    time.Time
 }
 
-// Ensure returns existing with whatever is missing, broken or about to expire
-// made anew. What is good is kept byte for byte, so that a second run changes
-// nothing; users that are not asked for are dropped. A CA that is about to expire
-// stays trusted beside the one that replaces it.
+// Ensure returns existing, and creates whatever is missing, invalid or about to expire. It
+// keeps everything else byte for byte, so that a second run changes nothing, and drops users
+// that are not requested. A CA that is about to expire stays trusted beside its replacement.
 func Ensure(existing Credentials, request Request) (Credentials, error) {
 	result, now := existing, request.Now
 	ca, err := tls.X509KeyPair(existing.CACertificate, existing.CAKey)
 	switch {
 	case len(existing.CACertificate) > 0 && err != nil:
-		// Everything trusts it, so replacing it is a decision of its own.
+		// Everything trusts the CA, so replacing it is a decision of its own.
 		return Credentials{}, fmt.Errorf("read the registry's CA: %w", err)
 	case err != nil || ca.Leaf.NotAfter.Before(now.Add(renewBefore)):
 		made, err := newCA(now)
@@ -118,7 +117,7 @@ func Ensure(existing Credentials, request Request) (Credentials, error) {
 		case !ok:
 			user = User{Name: namespace, Password: randomText(32)}
 		case request.Rotate:
-			// Another name, so that both are good until nobody needs the old one.
+			// Another name, so that both users work until no pod needs the old one.
 			user = User{Name: namespace + "." + randomText(4), Password: randomText(32)}
 		}
 		result.Users[namespace] = user
@@ -127,7 +126,7 @@ func Ensure(existing Credentials, request Request) (Credentials, error) {
 	return result, err
 }
 
-// unexpired returns those of the PEM certificates that are still valid.
+// unexpired returns the PEM certificates that are still valid.
 func unexpired(certificates []byte, now time.Time) []byte {
 	var out []byte
 	for block, rest := pem.Decode(certificates); block != nil; block, rest = pem.Decode(rest) {
@@ -162,7 +161,7 @@ func newCertificate(ca tls.Certificate, host string, usage x509.ExtKeyUsage, now
 	}, &ca)
 }
 
-// sign issues template for a new key, by parent or by itself.
+// sign issues template for a new key, signed by parent or by itself.
 func sign(template *x509.Certificate, parent *tls.Certificate) (Pair, error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -189,7 +188,7 @@ func sign(template *x509.Certificate, parent *tls.Certificate) (Pair, error) {
 	}, nil
 }
 
-// valid says whether the certificate can stay.
+// valid reports whether the certificate can stay.
 func valid(pair Pair, ca *x509.Certificate, host string, usage x509.ExtKeyUsage, now time.Time) bool {
 	parsed, err := tls.X509KeyPair(pair.Certificate, pair.Key)
 	if err != nil {
@@ -204,7 +203,7 @@ func valid(pair Pair, ca *x509.Certificate, host string, usage x509.ExtKeyUsage,
 	return err == nil
 }
 
-// accounts returns the user file for users: lines that hold are kept.
+// accounts returns the user file for users, and keeps lines that are still correct.
 func accounts(existing []byte, users map[string]User) ([]byte, error) {
 	lines := map[string]string{}
 	for line := range strings.Lines(string(existing)) {
@@ -216,7 +215,7 @@ func accounts(existing []byte, users map[string]User) ([]byte, error) {
 	for _, user := range users {
 		hash := lines[user.Name]
 		if bcrypt.CompareHashAndPassword([]byte(hash), []byte(user.Password)) != nil {
-			// The password is 256 random bits, which no cost makes safer; each
+			// The password is 256 random bits. A higher cost makes it no safer, and each
 			// request to the registry pays for it.
 			made, err := bcrypt.GenerateFromPassword([]byte(user.Password), bcrypt.MinCost)
 			if err != nil {
@@ -234,9 +233,9 @@ func accounts(existing []byte, users map[string]User) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// WithFormer returns a user file with those users of before, too, that others of
-// the same namespace have replaced, and whether there are any. Users of
-// namespaces that accounts does not know are not among them.
+// WithFormer returns a user file that keeps those users of before that other users of the same
+// namespace have replaced, and reports whether there are any. It leaves out users of namespaces
+// that accounts does not know.
 func WithFormer(before, accounts []byte) (both []byte, replaced bool) {
 	lines, namespaces := map[string]string{}, map[string]bool{}
 	for line := range strings.Lines(string(accounts)) {
@@ -254,10 +253,10 @@ func WithFormer(before, accounts []byte) (both []byte, replaced bool) {
 	return []byte(strings.Join(slices.Sorted(maps.Values(lines)), "")), replaced
 }
 
-// randomText is that many random bytes as hexadecimal digits.
+// randomText returns that number of random bytes as hexadecimal digits.
 func randomText(bytes int) string {
 	random := make([]byte, bytes)
-	// Never fails: crypto/rand ends the program instead.
+	// Read never fails: crypto/rand ends the program instead.
 	_, _ = rand.Read(random)
 	return hex.EncodeToString(random)
 }

@@ -32,7 +32,7 @@ func ensure(t *testing.T, existing Credentials, request Request) Credentials {
 	return result
 }
 
-// opens says whether the user file lets user in.
+// opens reports whether the user file accepts user.
 func opens(accounts []byte, user User) bool {
 	for line := range strings.Lines(string(accounts)) {
 		name, hash, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -55,13 +55,13 @@ func TestEnsureUsers(t *testing.T) {
 	first := ensure(t, Credentials{}, request(now, "a", "b"))
 	second := ensure(t, first, request(now, "b", "c"))
 	if second.Users["b"] != first.Users["b"] || !opens(second.Accounts, first.Users["b"]) {
-		t.Error("namespace b lost its login")
+		t.Error("namespace b lost its user")
 	}
 	if opens(second.Accounts, first.Users["a"]) {
 		t.Error("a namespace that is gone still has access")
 	}
 	if !opens(second.Accounts, second.Users["c"]) || second.Users["c"].Password == second.Users["b"].Password {
-		t.Error("namespace c has no login of its own")
+		t.Error("namespace c has no user of its own")
 	}
 }
 
@@ -89,11 +89,11 @@ func TestRotate(t *testing.T) {
 			t.Errorf("namespace %s had user %s and has %s", namespace, old.Name, user.Name)
 		}
 		if opens(second.Accounts, old) || !opens(second.Accounts, user) {
-			t.Errorf("namespace %s: only the new login should be good", namespace)
+			t.Errorf("namespace %s: only the new user should be valid", namespace)
 		}
 		both, replaced := WithFormer(first.Accounts, second.Accounts)
 		if !replaced || !opens(both, old) || !opens(both, user) {
-			t.Errorf("namespace %s: both logins should be good in between", namespace)
+			t.Errorf("namespace %s: both users should be valid in between", namespace)
 		}
 	}
 	again := ensure(t, second, rotate)

@@ -17,9 +17,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-// Apps lists the apps of a namespace, sorted, that its runs and workloads know
-// of. What the user may not list is left out; who may list nothing gets a
-// access.MissingError.
+// Apps returns the apps of a namespace, sorted, that have runs or workloads. It leaves out what
+// the user may not list, and returns an access.MissingError to a user who may list nothing.
 func Apps(ctx context.Context, client dynamic.Interface, namespace string) ([]string, error) {
 	apps := schema.GroupVersion{Group: "apps", Version: "v1"}
 	kinds := []kind{
@@ -45,9 +44,9 @@ func Apps(ctx context.Context, client dynamic.Interface, namespace string) ([]st
 		})
 		switch {
 		case apierrors.IsForbidden(err):
-			missing = append(missing, kind.right(namespace))
+			missing = append(missing, kind.permission(namespace))
 		case err != nil && !apierrors.IsNotFound(err):
-			return nil, fmt.Errorf("%s: %w", kind.right(namespace), err)
+			return nil, fmt.Errorf("%s: %w", kind.permission(namespace), err)
 		}
 	}
 	if len(missing) == len(kinds) {

@@ -9,12 +9,12 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
-// Name is how a person names an image.
+// Name is the name of an image as a user writes it.
 type Name struct {
-	// App is empty for an image of any app, which Digest names then.
+	// App is empty for an image of any app. Digest is set then.
 	App string
-	// Tag and Digest are empty for the newest image of App. Digest is sha256: and at
-	// least the first seven digits.
+	// Tag and Digest are empty for the newest image of App. Digest is sha256: and at least the
+	// first seven digits.
 	Tag, Digest string
 }
 
@@ -29,7 +29,7 @@ func ParseName(text string) (Name, error) {
 	if app, digest, ok := strings.Cut(text, "@"); ok {
 		name = Name{App: app, Digest: digest}
 		if !digestName.MatchString(digest) {
-			return Name{}, fmt.Errorf("%q: %q is no digest, sha256: and seven or more of its digits", text, digest)
+			return Name{}, fmt.Errorf("%q: %q is not a digest: sha256: and at least seven digits", text, digest)
 		}
 	} else if app, tag, ok := strings.Cut(text, ":"); ok {
 		name = Name{App: app, Tag: tag}
@@ -38,12 +38,12 @@ func ParseName(text string) (Name, error) {
 		}
 	}
 	if name.App == "" || strings.ContainsAny(name.App, "/: ") {
-		return Name{}, fmt.Errorf("%q is none of APP, APP:TAG, APP@DIGEST and DIGEST", text)
+		return Name{}, fmt.Errorf("%q is not of the form APP, APP:TAG, APP@DIGEST or DIGEST", text)
 	}
 	return name, nil
 }
 
-// String is what ParseName reads.
+// String returns the name in the form that ParseName reads.
 func (n Name) String() string {
 	switch {
 	case n.App == "":
@@ -56,12 +56,11 @@ func (n Name) String() string {
 	return n.App
 }
 
-// UnknownError says that there is no such image, and what there is.
+// UnknownError reports an image that does not exist, and names existing ones.
 type UnknownError struct {
 	Name      Name
 	Namespace string
-	// Tags are those of the app, the newest image first, and Apps those of the
-	// namespace.
+	// Tags are the tags of the app, the newest image first. Apps are the apps of the namespace.
 	Tags, Apps []string
 }
 
@@ -72,10 +71,10 @@ func (e *UnknownError) Error() string {
 	return fmt.Sprintf("there is no image %s in namespace %s", e.Name, e.Namespace)
 }
 
-// suggestions is how many tags or apps an UnknownError names.
+// suggestions is the number of tags or apps that an UnknownError names.
 const suggestions = 5
 
-// Advice says what there is.
+// Advice names existing images, or how to build one.
 func (e *UnknownError) Advice() []string {
 	list := func(names []string) string {
 		more := ""
@@ -93,9 +92,9 @@ func (e *UnknownError) Advice() []string {
 	return []string{"to build one: kubectl pyflow build DIRECTORY"}
 }
 
-// Find returns the image of that name among repositories that were read: the newest
-// if there are several. Another is an UnknownError, in which Apps is left empty. A
-// digest of which two images have the digits is an error.
+// Find returns the image of that name among repositories that Read filled in, the newest if
+// there are several. It returns an UnknownError, with Apps left empty, if there is none, and an
+// error if two images have the digits of the digest.
 func Find(repositories []*Repository, namespace string, name Name) (*Repository, *Manifest, error) {
 	type candidate struct {
 		repository *Repository

@@ -1,5 +1,5 @@
-// Package images knows what the registry stores, what of it the cluster uses, and
-// what of it can go.
+// Package images lists the images in the registry, finds what the cluster uses of them, and
+// deletes the rest.
 package images
 
 import (
@@ -17,64 +17,63 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
-// parallel is how many requests to the registry are under way at once: as many as
-// its client keeps connections.
+// parallel is the number of concurrent requests to the registry: as many as its client keeps
+// connections.
 const parallel = 4
 
-// Kind is what a repository holds.
+// Kind is the kind of content of a repository.
 type Kind string
 
 // The kinds of repositories.
 const (
-	// Images are those of an app.
+	// Images holds the images of an app.
 	Images Kind = "images"
-	// Contexts are an app's build contexts.
+	// Contexts holds the build contexts of an app.
 	Contexts Kind = "contexts"
-	// Cache is Kaniko's cache of an app's layers.
+	// Cache holds Kaniko's layer cache of an app.
 	Cache Kind = "cache"
-	// Tests are the images of the stage that an app's builds test.
+	// Tests holds the images of the stage that the builds of an app test.
 	Tests Kind = "tests"
-	// Comparisons are what a comparison of ways to build an app has left: images,
-	// build contexts and cached layers.
+	// Comparisons holds what a comparison of ways to build an app stored: images, build
+	// contexts and cached layers.
 	Comparisons Kind = "comparisons"
-	// Other is none of an app: a mirror, the platform's own, or what a user has
-	// put there.
+	// Other belongs to no app: a mirror, an image of the platform, or a user's own push.
 	Other Kind = "other"
 )
 
-// What stands behind an app's repository for those of another kind.
+// The suffixes of an app's repository for the other kinds.
 const (
 	contextsSuffix = "/source"
 	cacheSuffix    = "/cache"
 	testsSuffix    = pipelinerun.TestSuffix
 )
 
-// comparisonPrefix begins the part of a repository's path that stands behind the
-// app's, and before that of a variant.
+// comparisonPrefix starts the part of a path after the app's repository that names a
+// comparison. The name of a variant follows it.
 const comparisonPrefix = "compare-"
 
-// Repository is one of the registry's.
+// Repository is a repository of the registry.
 type Repository struct {
 	// Path is the name without the host.
 	Path string
 	Kind Kind
-	// Namespace and App are whose it is; empty for Other.
+	// Namespace and App are those of the app; empty for Other.
 	Namespace, App string
-	// Manifests are what Read found, newest first.
+	// Manifests are those that Read found, newest first.
 	Manifests []*Manifest
 }
 
-// Manifest is one that a repository stores.
+// Manifest is a manifest in a repository.
 type Manifest struct {
 	*registry.Manifest
-	// Tags are sorted; a child of an index usually has none.
+	// Tags are sorted. A child of an index usually has none.
 	Tags []string
-	// Created is when an image was built, of an index the newest, or the day on
-	// which a build context was used last; zero when nothing says so.
+	// Created is the time at which an image was built, that of the newest image for an index,
+	// or the day on which a build context was last used. It is zero if it is not known.
 	Created time.Time
 }
 
-// AppRepositories are the repositories that an app can have, without manifests.
+// AppRepositories returns the repositories that an app can have, without manifests.
 func AppRepositories(config manifests.RegistryConfig, namespace, app string) []*Repository {
 	path := config.Path(namespace, app)
 	return []*Repository{
@@ -85,8 +84,8 @@ func AppRepositories(config manifests.RegistryConfig, namespace, app string) []*
 	}
 }
 
-// Catalog makes repositories, without manifests, of the paths in the catalog of
-// the platform's registry.
+// Catalog returns the repositories, without manifests, for the paths in the catalog of the
+// platform's registry.
 func Catalog(paths []string) []*Repository {
 	repositories := make([]*Repository, len(paths))
 	for i, path := range paths {
@@ -110,18 +109,18 @@ func Catalog(paths []string) []*Repository {
 
 // Reader reads a registry.
 type Reader interface {
-	// Tags lists those of a repository; one that does not exist is
+	// Tags lists the tags of a repository. For one that does not exist it returns
 	// registry.ErrNotFound.
 	Tags(ctx context.Context, repository string) ([]string, error)
 	// Manifest reads the manifest of a tag or a digest.
 	Manifest(ctx context.Context, repository, reference string) (*registry.Manifest, error)
-	// Created reads when an image was built from its configuration.
+	// Created reads from an image's configuration when it was built.
 	Created(ctx context.Context, repository string, config registry.Descriptor) (time.Time, error)
 }
 
-// Read fills in the manifests of repositories: every one with a tag, and those
-// that an index refers to. A repository that does not exist has none, and what
-// is deleted meanwhile is left out. What never had a tag is not found.
+// Read fills in the manifests of repositories: those with a tag, and those that an index refers
+// to. It does not find other manifests without a tag. It ignores repositories that do not
+// exist, and what is deleted meanwhile.
 func Read(ctx context.Context, reader Reader, repositories []*Repository) error {
 	tags := make([][]string, len(repositories))
 	group, reading := errgroup.WithContext(ctx)
@@ -149,12 +148,12 @@ func Read(ctx context.Context, reader Reader, repositories []*Repository) error 
 		wanted = merge(known, wanted)
 	}
 	for _, repository := range repositories {
-		repository.settle(known[repository])
+		repository.setManifests(known[repository])
 	}
 	return nil
 }
 
-// look is one manifest to be read, and what came of it.
+// look is one manifest to read, and the result.
 type look struct {
 	repository *Repository
 	reference  string
@@ -185,7 +184,7 @@ func readAll(ctx context.Context, reader Reader, wanted []look) error {
 	return group.Wait()
 }
 
-// present makes nothing of the error that something is not there.
+// present returns nil for registry.ErrNotFound, and any other error as it is.
 func present(err error) error {
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil
@@ -193,8 +192,7 @@ func present(err error) error {
 	return err
 }
 
-// merge adds what was found to what is known, and returns the children that are
-// not known yet.
+// merge adds what was found to what is known, and returns the children that are not known yet.
 func merge(known map[*Repository]map[string]*Manifest, found []look) []look {
 	var children []look
 	for _, l := range found {
@@ -223,7 +221,7 @@ func merge(known map[*Repository]map[string]*Manifest, found []look) []look {
 			}
 			for _, child := range manifest.Children {
 				if _, ok := manifests[child.Digest]; !ok {
-					// A child that is not there is looked for once.
+					// A nil entry keeps a missing child from being read twice.
 					manifests[child.Digest] = nil
 					children = append(children, look{repository: repository, reference: child.Digest})
 				}
@@ -233,8 +231,8 @@ func merge(known map[*Repository]map[string]*Manifest, found []look) []look {
 	return children
 }
 
-// settle orders what was found, and gives an index the time of its newest image.
-func (r *Repository) settle(found map[string]*Manifest) {
+// setManifests sets the manifests, in order, and gives an index the time of its newest image.
+func (r *Repository) setManifests(found map[string]*Manifest) {
 	r.Manifests = nil
 	for _, manifest := range found {
 		if manifest == nil {
@@ -257,8 +255,8 @@ func newestFirst(a, b *Manifest) int {
 	return cmp.Or(b.Created.Compare(a.Created), slices.Compare(a.Tags, b.Tags), strings.Compare(a.Digest, b.Digest))
 }
 
-// children returns those of manifest that the repository has, itself not among
-// them, whatever the depth.
+// children returns the manifests below manifest, at any depth, that the repository has, without
+// manifest itself.
 func (r *Repository) children(manifest *Manifest) []*Manifest {
 	if len(manifest.Children) == 0 {
 		return nil
@@ -290,7 +288,7 @@ func (r *Repository) byDigest() map[string]*Manifest {
 	return byDigest
 }
 
-// blobs are what manifests take up, each blob once, by digest.
+// blobs returns the sizes of the blobs of manifests, by digest.
 func blobs(manifests []*Manifest) map[string]int64 {
 	sizes := map[string]int64{}
 	for _, manifest := range manifests {

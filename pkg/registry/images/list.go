@@ -10,22 +10,21 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-// What an ImageList says it is.
+// The kinds and the API version of the JSON form.
 const (
 	ListKind   = "ImageList"
 	APIVersion = "pyflow.dev/v1"
 )
 
-// List is the images of one or all namespaces. Its JSON form is documented in
+// List lists the images of one or all namespaces. Its JSON form is documented in
 // docs/images.md.
 type List struct {
 	metav1.TypeMeta `json:",inline"`
-	// Items come by namespace and app, the newest image first.
+	// Items are sorted by namespace and app, the newest image first.
 	Items []Image `json:"items"`
-	// Stored says what namespaces keep in the registry; empty when it was not
-	// asked for.
+	// Stored is what namespaces keep in the registry; empty if it was not requested.
 	Stored []Stored `json:"stored"`
-	// Warnings say what could not be read, for want of a right.
+	// Warnings name what the user may not read.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -36,32 +35,31 @@ type Image struct {
 	Tags      []string `json:"tags"`
 	// Digest is sha256:<hex>.
 	Digest string `json:"digest"`
-	// SizeBytes is the compressed size with all layers, also those that other
-	// images share; of an index that of all its images.
+	// SizeBytes is the compressed size of all layers, including those that other images share.
+	// For an index it covers all of its images.
 	SizeBytes int64 `json:"sizeBytes"`
-	// Created is when the image was built; null when it does not say.
+	// Created is the time at which the image was built; null if it is not known.
 	Created *metav1.Time `json:"created"`
-	// Repository is the image's as pods reach it, Reference the image as nodes
-	// pull it.
+	// Repository is the repository as pods reach it, Reference the image as nodes pull it.
 	Repository string `json:"repository"`
 	Reference  string `json:"reference"`
-	// UsedBy are the workloads that run it, or ran it before.
+	// UsedBy lists the workloads that run the image, or ran it before.
 	UsedBy []User `json:"usedBy"`
 }
 
-// Stored is what a namespace keeps in the registry. A blob that two of the parts
-// share counts in both, and once in TotalBytes.
+// Stored is what a namespace keeps in the registry. A blob that two parts share counts in both,
+// and once in TotalBytes.
 type Stored struct {
 	Namespace string `json:"namespace"`
 	Images    Amount `json:"images"`
 	Contexts  Amount `json:"contexts"`
 	Cache     Amount `json:"cache"`
-	// Tests are images that were made to be tested.
+	// Tests are the images that were built for tests.
 	Tests      Amount `json:"tests,omitzero"`
 	TotalBytes int64  `json:"totalBytes"`
 }
 
-// Amount is a number of manifests and what they take up.
+// Amount is a number of manifests and their size.
 type Amount struct {
 	Count int   `json:"count"`
 	Bytes int64 `json:"bytes"`
@@ -69,7 +67,7 @@ type Amount struct {
 
 var _ runtime.Object = (*List)(nil)
 
-// DeepCopyObject makes List an object that the printers of kubectl take.
+// DeepCopyObject makes List an object that kubectl's printers accept.
 func (l *List) DeepCopyObject() runtime.Object {
 	c := *l
 	c.Items = slices.Clone(l.Items)
@@ -83,8 +81,8 @@ func (l *List) DeepCopyObject() runtime.Object {
 	return &c
 }
 
-// NewList makes the list of what was read of repositories. It is pure. Stored is
-// left to Sum.
+// NewList returns the images of repositories that Read filled in. It is pure. Sum returns what
+// belongs in Stored.
 func NewList(config manifests.RegistryConfig, repositories []*Repository, usage *Usage) *List {
 	list := &List{
 		TypeMeta: metav1.TypeMeta{Kind: ListKind, APIVersion: APIVersion},
@@ -96,7 +94,7 @@ func NewList(config manifests.RegistryConfig, repositories []*Repository, usage 
 			continue
 		}
 		for _, manifest := range repository.Manifests {
-			// The children of an index are a part of it, and a signature is no image.
+			// The children of an index are a part of it, and a signature is not an image.
 			if len(manifest.Tags) == 0 || manifest.subject() != "" {
 				continue
 			}
@@ -115,13 +113,13 @@ func NewList(config manifests.RegistryConfig, repositories []*Repository, usage 
 			list.Items = append(list.Items, image)
 		}
 	}
-	for _, right := range usage.Missing {
-		list.Warnings = append(list.Warnings, "who uses the images is not complete: you may not "+right.String())
+	for _, permission := range usage.Missing {
+		list.Warnings = append(list.Warnings, "the users of the images are incomplete: you may not "+permission.String())
 	}
 	return list
 }
 
-// Sum says what each namespace keeps in repositories, sorted by name.
+// Sum returns what each namespace keeps in repositories, sorted by name.
 func Sum(repositories []*Repository) []Stored {
 	stored := []Stored{}
 	for _, group := range byNamespace(repositories) {

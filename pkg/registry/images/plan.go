@@ -7,54 +7,52 @@ import (
 )
 
 const (
-	// cacheTTL is how long Kaniko takes a layer from its cache, unless it is told
-	// otherwise: --cache-ttl.
+	// cacheTTL is the age up to which Kaniko takes a layer from its cache by default:
+	// --cache-ttl.
 	cacheTTL = 14 * 24 * time.Hour
-	// contextGrace is how long a build context stays after it was used last,
-	// which is known by the day: a build that has just sent it has no run yet.
+	// contextGrace is how long a build context stays after its last use, which is known by the
+	// day. The build that has just sent it may have no run yet.
 	contextGrace = 48 * time.Hour
-	// comparisonGrace is how long what a comparison stores stays: it may be under way,
-	// or have been kept to be looked at.
+	// comparisonGrace is how long the data of a comparison stays: the comparison may still run,
+	// or the user may look at its images.
 	comparisonGrace = 48 * time.Hour
 )
 
-// Rules say what may go.
+// Rules select what may be deleted.
 type Rules struct {
-	// Namespace restricts it to one; empty is all.
+	// Namespace restricts the prune to one namespace; empty is all.
 	Namespace string
-	// Keep is how many of the newest images, and of the newest build contexts, of
-	// every app stay, used or not.
+	// Keep is the number of the newest images, and of the newest build contexts, of every app
+	// that stay, used or not.
 	Keep int
-	// Cache takes the whole layer cache, not only what Kaniko no longer reads.
+	// Cache deletes the whole layer cache, not only what Kaniko no longer reads.
 	Cache bool
 	Now   time.Time
 }
 
-// Deletion is a manifest that goes.
+// Deletion is a manifest to delete.
 type Deletion struct {
 	Repository *Repository
 	Manifest   *Manifest
 }
 
-// Plan is what a prune deletes.
+// Plan lists what a prune deletes.
 type Plan struct {
-	// Deletions come in an order in which they can be carried out: an index
-	// before its images.
+	// Deletions are in the order in which they must be made: an index before its images.
 	Deletions []Deletion
-	// Freed are the bytes that nothing refers to any more afterwards.
+	// Freed is the number of bytes that nothing refers to afterwards.
 	Freed int64
 }
 
-// NewPlan decides. It is pure. Repositories have to be all of the registry: they
-// share blobs.
+// NewPlan decides what is deleted. It is pure. Repositories must be all of the registry,
+// because they share blobs.
 //
-// What usage knows of stays, in every repository, and with it the index that it
-// belongs to and the statements about it, signatures for example. Of the rest
-// stay the newest images and build contexts of each app as Rules say, build
-// contexts that were used a moment ago, what a comparison has stored of late, and the
-// layers that Kaniko still takes from its cache; all of the cache, and of what is
-// tested, while a build of the app is under way.
-// Repositories of other kinds are left alone.
+// It keeps what usage refers to, in every repository, and with it the index that it belongs to
+// and what describes it, such as signatures. Of the rest it keeps the newest images and build
+// contexts of each app as Rules require, build contexts and data of comparisons that were used
+// recently, and the layers that Kaniko still takes from its cache. While a build of an app
+// runs, it keeps all of the app's cache and test images. It does not touch repositories of kind
+// Other.
 func NewPlan(repositories []*Repository, usage *Usage, rules Rules) Plan {
 	var plan Plan
 	var kept, gone []*Manifest
@@ -80,7 +78,7 @@ func NewPlan(repositories []*Repository, usage *Usage, rules Rules) Plan {
 	return plan
 }
 
-// depth orders what refers to others before what does not.
+// depth sorts manifests that refer to others before those that do not.
 func depth(m *Manifest) int {
 	if len(m.Children) > 0 {
 		return 1
@@ -88,7 +86,7 @@ func depth(m *Manifest) int {
 	return 0
 }
 
-// stays returns the digests of a repository that are not to be deleted.
+// stays returns the digests of a repository that are not deleted.
 func (r *Repository) stays(usage *Usage, rules Rules) map[string]bool {
 	stays := map[string]bool{}
 	if r.Kind == Other || (rules.Namespace != "" && rules.Namespace != r.Namespace) {
@@ -121,7 +119,7 @@ func (r *Repository) stays(usage *Usage, rules Rules) map[string]bool {
 		}
 		stays[manifest.Digest] = stay
 	}
-	// Whatever belongs to what stays does so too, until nothing is added.
+	// What belongs to a manifest that stays also stays. Repeats until nothing is added.
 	for changed := true; changed; {
 		changed = false
 		stay := func(digest string) {
@@ -137,7 +135,7 @@ func (r *Repository) stays(usage *Usage, rules Rules) map[string]bool {
 				case stays[manifest.Digest]:
 					stay(child.Digest)
 				case usage.Of(r, child):
-					// Without its index an image has no tag, and is never found again.
+					// Without its index an image has no tag and cannot be found again.
 					stay(manifest.Digest)
 				}
 			}
@@ -146,9 +144,8 @@ func (r *Repository) stays(usage *Usage, rules Rules) map[string]bool {
 	return stays
 }
 
-// subject returns the digest of the manifest that this one is a statement about:
-// it names it itself, or by the tag that registries without a list of such
-// statements are given, and that cosign uses.
+// subject returns the digest of the manifest that this one describes: from its own field, or
+// from the tag that cosign uses, and that registries without a referrers list require.
 func (m *Manifest) subject() string {
 	if m.Subject != "" {
 		return m.Subject

@@ -12,23 +12,22 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
-// ErrExternal says that the registry is somebody else's, who prunes it.
+// ErrExternal reports a registry that is not the platform's own.
 var ErrExternal = errors.New("the registry is not the platform's own: its operator decides what it keeps")
 
-// PruneKind is what a Pruned says it is.
+// PruneKind is the kind of a Pruned in its JSON form.
 const PruneKind = "ImagePrune"
 
 // Writer changes a registry.
 type Writer interface {
 	// DeleteManifest deletes a manifest with its tags.
 	DeleteManifest(ctx context.Context, repository, digest string) error
-	// PutManifest stores one whose parts the registry has, with tags.
+	// PutManifest stores a manifest, whose parts the registry has, with tags.
 	PutManifest(ctx context.Context, repository string, manifest *registry.Manifest, tags []string) error
 }
 
-// Delete carries out deletions, and returns those that are done, also beside an
-// error. What the manifests refer to stays until the registry's garbage is
-// collected.
+// Delete makes the deletions, and returns those that succeeded, with or without an error. What
+// the manifests refer to stays until the registry collects its garbage.
 func Delete(ctx context.Context, writer Writer, deletions []Deletion, progress func(done int)) ([]Deletion, error) {
 	done := 0
 	for chunk := range slices.Chunk(deletions, parallel) {
@@ -45,16 +44,16 @@ func Delete(ctx context.Context, writer Writer, deletions []Deletion, progress f
 	return deletions, nil
 }
 
-// Restore puts back those of deleted that plan, made afterwards, would keep:
-// what came into use meanwhile. It has to come before the garbage is collected.
-// It returns what stays deleted.
+// Restore restores the deleted manifests that plan, made after the deletion, would keep,
+// because they came into use meanwhile. Call it before the garbage is collected. It returns
+// what stays deleted.
 func Restore(ctx context.Context, writer Writer, deleted []Deletion, plan Plan) ([]Deletion, error) {
 	still := map[Deletion]bool{}
 	for _, d := range plan.Deletions {
 		still[d] = true
 	}
 	var gone []Deletion
-	// An index is put back after its images.
+	// The images of an index are restored before the index.
 	for _, d := range slices.Backward(deleted) {
 		if still[d] {
 			gone = append(gone, d)
@@ -68,25 +67,25 @@ func Restore(ctx context.Context, writer Writer, deleted []Deletion, plan Plan) 
 	return gone, nil
 }
 
-// Pruned is what a prune did, or would do. Its JSON form is documented in
+// Pruned is the result of a prune, or of a dry run. Its JSON form is documented in
 // docs/images.md.
 type Pruned struct {
 	metav1.TypeMeta `json:",inline"`
-	// DryRun says that nothing was changed.
+	// DryRun reports that nothing was changed.
 	DryRun bool `json:"dryRun"`
-	// Deleted are the manifests that went.
+	// Deleted lists the deleted manifests.
 	Deleted []Pruning `json:"deleted"`
-	// Reclaimed says that the storage has given up what nothing refers to. The
-	// one of an ephemeral registry does so only with its pod.
+	// Reclaimed reports that the storage released what nothing refers to. The storage of an
+	// ephemeral registry releases it only when its pod is replaced.
 	Reclaimed bool `json:"reclaimed"`
-	// FreedBytes are those of the blobs that went, or that would go.
+	// FreedBytes is the size of the blobs that were deleted, or would be.
 	FreedBytes int64 `json:"freedBytes"`
-	// FreedUnknown counts blobs that went beside them, whose size nothing told:
-	// what builds that broke off have left.
+	// FreedUnknown counts further deleted blobs of unknown size, which failed builds left
+	// behind.
 	FreedUnknown int `json:"freedUnknown"`
 }
 
-// Pruning is one manifest that went.
+// Pruning is one deleted manifest.
 type Pruning struct {
 	Namespace  string       `json:"namespace"`
 	App        string       `json:"app"`
@@ -100,7 +99,7 @@ type Pruning struct {
 
 var _ runtime.Object = (*Pruned)(nil)
 
-// DeepCopyObject makes Pruned an object that the printers of kubectl take.
+// DeepCopyObject makes Pruned an object that kubectl's printers accept.
 func (p *Pruned) DeepCopyObject() runtime.Object {
 	c := *p
 	c.Deleted = slices.Clone(p.Deleted)
@@ -111,7 +110,7 @@ func (p *Pruned) DeepCopyObject() runtime.Object {
 	return &c
 }
 
-// NewPruned reports deletions.
+// NewPruned returns the result for deletions.
 func NewPruned(deletions []Deletion) *Pruned {
 	p := &Pruned{TypeMeta: metav1.TypeMeta{Kind: PruneKind, APIVersion: APIVersion}, Deleted: []Pruning{}}
 	for _, d := range deletions {
@@ -129,7 +128,7 @@ func NewPruned(deletions []Deletion) *Pruned {
 	return p
 }
 
-// Count returns how many manifests of a kind went.
+// Count returns the number of deleted manifests of a kind.
 func (p *Pruned) Count(kind Kind) int {
 	n := 0
 	for _, pruning := range p.Deleted {
@@ -140,8 +139,8 @@ func (p *Pruned) Count(kind Kind) int {
 	return n
 }
 
-// Freed adds what a garbage collection deleted; the sizes are those of the blobs
-// that repositories had.
+// Freed adds the result of a garbage collection. The sizes are those of the blobs of
+// repositories.
 func (p *Pruned) Freed(repositories []*Repository, collected Collected) {
 	var all []*Manifest
 	for _, repository := range repositories {

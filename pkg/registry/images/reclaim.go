@@ -28,18 +28,17 @@ import (
 const (
 	// collectorName is the pod that collects the registry's garbage.
 	collectorName = "registry-gc"
-	// storageContainer is the container of the storage's pod that has the registry.
+	// storageContainer is the container of the storage's pod that runs the registry.
 	storageContainer = "registry"
-	// configPath is where that container finds its configuration.
+	// configPath is the path of the configuration in that container.
 	configPath = "/etc/registry/config/config.yml"
 
-	// abandonedAfter is how long a collection that has ended may lie about before
-	// it counts as left by one that died.
+	// abandonedAfter is the age at which the pod of a finished collection counts as left by a
+	// collection that died.
 	abandonedAfter = 30 * time.Second
 )
 
-// StrandedError says that the registry's storage was stopped and could not be
-// started again.
+// StrandedError reports that the registry's storage was stopped and could not be started again.
 type StrandedError struct{ Err error }
 
 func (e *StrandedError) Error() string {
@@ -47,30 +46,30 @@ func (e *StrandedError) Error() string {
 		manifests.StorageName, manifests.SystemNamespace, e.Err)
 }
 
-// Unwrap is why it could not be started.
+// Unwrap returns the cause.
 func (e *StrandedError) Unwrap() error { return e.Err }
 
-// Collected is what a garbage collection did.
+// Collected is the result of a garbage collection.
 type Collected struct {
-	// Blobs are the digests of what was deleted from the storage.
+	// Blobs are the digests of the blobs that were deleted from the storage.
 	Blobs []string
 }
 
-// Collector runs the registry's own garbage collection. It needs the storage for
-// itself: a push beside it would lose its blobs. The storage's pod is stopped
-// meanwhile, and the registry's front holds requests until it is back.
+// Collector runs the registry's own garbage collection. It needs the storage for itself,
+// because a push at the same time would lose its blobs. So it stops the storage's pod
+// meanwhile, and the registry's front holds requests until the storage is back.
 type Collector struct {
 	Kube kubernetes.Interface
-	// Interval is between two looks at the cluster.
+	// Interval is the time between two looks at the cluster.
 	Interval time.Duration
-	// Patience is how long the storage may take to come back, also after an
+	// RestartTimeout is the time that the storage may take to come back, also after an
 	// interrupt.
-	Patience time.Duration
-	// Progress is told what is being done; may be nil.
+	RestartTimeout time.Duration
+	// Progress reports what the collector does; it may be nil.
 	Progress func(string)
 }
 
-// CollectorPermissions are the rights that Collect needs.
+// CollectorPermissions returns the permissions that Collect needs.
 func CollectorPermissions() []access.Permission {
 	in := func(verb, group, resource, subresource string) access.Permission {
 		return access.Permission{Verb: verb, Group: group, Resource: resource, Subresource: subresource, Namespace: manifests.SystemNamespace}
@@ -81,14 +80,14 @@ func CollectorPermissions() []access.Permission {
 	}
 }
 
-// Collect deletes every blob that no manifest refers to, and returns when the
-// storage serves again. Whatever happens, an end of ctx included, it starts the
-// storage again; a StrandedError says that this did not work.
+// Collect deletes every blob that no manifest refers to, and returns when the storage serves
+// again. It always starts the storage again, also when ctx ends; a StrandedError reports that
+// this failed.
 //
-// That the two never run at once does not depend on this process: the scheduler
-// holds the collecting pod back while the storage's is there, and the other way
-// round. The pod's name makes one collection wait for another, and what a
-// collection that died has left is cleared away by the next.
+// The cluster, not this process, guarantees that the collection and the storage never run at
+// the same time: the scheduler holds the collecting pod back while the storage's pod exists,
+// and the other way round. The name of the pod makes one collection wait for another, and the
+// next collection clears away what one that died left behind.
 func (c *Collector) Collect(ctx context.Context) (collected Collected, err error) {
 	storage, err := c.Kube.AppsV1().StatefulSets(manifests.SystemNamespace).Get(ctx, manifests.StorageName, metav1.GetOptions{})
 	if err != nil {
@@ -113,9 +112,9 @@ func (c *Collector) Collect(ctx context.Context) (collected Collected, err error
 	return c.result(ctx, uid)
 }
 
-// Recover starts a storage that a collection has left stopped because it died,
-// and returns when it serves. It waits for a collection that is still going on.
-// Where the storage is not stopped it does nothing.
+// Recover starts a storage that a collection stopped before it died, and returns when the
+// storage serves. It waits for a collection that still runs. It does nothing if the storage is
+// not stopped.
 func (c *Collector) Recover(ctx context.Context) error {
 	c.say("Waiting for the registry's storage")
 	started := false
@@ -136,13 +135,13 @@ func (c *Collector) Recover(ctx context.Context) error {
 		case finished(pod) && time.Since(ended(pod)) >= abandonedAfter:
 			return false, c.remove(ctx, pod.UID)
 		}
-		// It ends by itself, also when nobody waits for it any more.
+		// The pod ends by itself, even if no process waits for it any more.
 		return false, nil
 	})
 }
 
-// collectorPod makes the pod of the storage's own template: the same volumes,
-// configuration and rights.
+// collectorPod returns a pod from the storage's own template, with the same volumes,
+// configuration and permissions.
 func collectorPod(storage *appsv1.StatefulSet) (*corev1.Pod, error) {
 	spec := storage.Spec.Template.Spec.DeepCopy()
 	i := slices.IndexFunc(spec.Containers, func(container corev1.Container) bool { return container.Name == storageContainer })
@@ -158,8 +157,8 @@ func collectorPod(storage *appsv1.StatefulSet) (*corev1.Pod, error) {
 	if spec.Affinity == nil {
 		spec.Affinity = &corev1.Affinity{}
 	}
-	// Holds in both directions, and every node has this label with the one value
-	// that the platform runs on: so the rule is for the whole cluster.
+	// The rule holds in both directions. Every node has this label with the one value that the
+	// platform runs on, so the rule covers the whole cluster.
 	spec.Affinity.PodAntiAffinity = &corev1.PodAntiAffinity{
 		RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
 			LabelSelector: storage.Spec.Selector.DeepCopy(),
@@ -170,7 +169,7 @@ func collectorPod(storage *appsv1.StatefulSet) (*corev1.Pod, error) {
 	if labels == nil {
 		labels = map[string]string{}
 	}
-	// No longer what the storage's Service and StatefulSet select.
+	// The Service and the StatefulSet of the storage must not select this pod.
 	for key := range storage.Spec.Selector.MatchLabels {
 		delete(labels, key)
 	}
@@ -200,8 +199,8 @@ func (c *Collector) claim(ctx context.Context, pod *corev1.Pod) (types.UID, erro
 	return uid, err
 }
 
-// clear moves the collection that is there on: one that waits for the storage to
-// stop gets that, whoever began it, and one that has ended long ago goes.
+// clear lets an existing collection proceed: it stops the storage for one that waits for that,
+// whoever started it, and deletes one that ended long ago.
 func (c *Collector) clear(ctx context.Context) error {
 	pod, err := c.pods().Get(ctx, collectorName, metav1.GetOptions{})
 	switch {
@@ -222,17 +221,17 @@ func (c *Collector) clear(ctx context.Context) error {
 	return nil
 }
 
-// await returns when the pod has done its work, or failed at it.
+// await waits until the pod has finished, and returns an error if it failed.
 func (c *Collector) await(ctx context.Context, uid types.UID) error {
 	c.say("Stopping the registry's storage")
 	waiting := ""
 	err := wait.PollUntilContextCancel(ctx, c.Interval, true, func(ctx context.Context) (bool, error) {
-		pod, err := c.mine(ctx, uid)
+		pod, err := c.ownPod(ctx, uid)
 		if err != nil {
 			return false, err
 		}
 		if pod.Spec.NodeName == "" {
-			// Again and again: a setup beside this one starts the storage.
+			// In every round, because a setup at the same time starts the storage.
 			waiting = condition(pod)
 			return false, c.scale(ctx, 0)
 		}
@@ -259,23 +258,23 @@ func condition(pod *corev1.Pod) string {
 	return "not scheduled yet"
 }
 
-// mine reads the pod of that UID.
-func (c *Collector) mine(ctx context.Context, uid types.UID) (*corev1.Pod, error) {
+// ownPod reads the pod with that UID.
+func (c *Collector) ownPod(ctx context.Context, uid types.UID) (*corev1.Pod, error) {
 	pod, err := c.pods().Get(ctx, collectorName, metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("read pod %s: %w", collectorName, err)
 	}
 	if pod.UID != uid {
-		return nil, fmt.Errorf("pod %s was replaced by somebody else's", collectorName)
+		return nil, fmt.Errorf("another user replaced pod %s", collectorName)
 	}
 	return pod, nil
 }
 
 var collectedBlob = regexp.MustCompile(`^blob eligible for deletion: (sha256:[0-9a-f]{64})$`)
 
-// result reads what the pod has done.
+// result reads the result from the pod.
 func (c *Collector) result(ctx context.Context, uid types.UID) (Collected, error) {
-	pod, err := c.mine(ctx, uid)
+	pod, err := c.ownPod(ctx, uid)
 	if err != nil {
 		return Collected{}, err
 	}
@@ -294,7 +293,7 @@ func (c *Collector) result(ctx context.Context, uid types.UID) (Collected, error
 	return collected, nil
 }
 
-// readCollection reads what a collection prints; last is its last line.
+// readCollection reads the output of a collection. last is its last line.
 func readCollection(log io.Reader) (collected Collected, last string, err error) {
 	reader := bufio.NewReader(log)
 	for {
@@ -314,24 +313,24 @@ func readCollection(log io.Reader) (collected Collected, last string, err error)
 	}
 }
 
-// restore starts the storage, and removes the pod when that serves, so that
-// nobody else stops it in between. The pod goes first when it is still running:
-// the storage has to wait for it.
+// restore starts the storage, and removes the pod once the storage serves, so that no other
+// collection stops it in between. It removes a pod that still runs first, because the storage
+// waits for it.
 func (c *Collector) restore(ctx context.Context, uid types.UID) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.RestartTimeout)
 	defer cancel()
 	c.say("Starting the registry's storage")
-	if pod, err := c.mine(ctx, uid); err == nil && !finished(pod) {
+	if pod, err := c.ownPod(ctx, uid); err == nil && !finished(pod) {
 		if err := c.remove(ctx, uid); err != nil {
 			return &StrandedError{err}
 		}
 	}
-	last := errors.New("it is not ready yet")
+	last := errors.New("not ready yet")
 	err := wait.PollUntilContextCancel(ctx, c.Interval, true, func(ctx context.Context) (bool, error) {
 		storage, err := c.Kube.AppsV1().StatefulSets(manifests.SystemNamespace).Get(ctx, manifests.StorageName, metav1.GetOptions{})
 		if err != nil {
 			last = err
-			return false, nil //nolint:nilerr // tried again, and reported when that has no end
+			return false, nil //nolint:nilerr // tried again, and reported at the timeout
 		}
 		if storage.Spec.Replicas == nil || *storage.Spec.Replicas == 0 {
 			last = c.scale(ctx, 1)
@@ -341,7 +340,7 @@ func (c *Collector) restore(ctx context.Context, uid types.UID) error {
 		return storage.Status.ObservedGeneration >= storage.Generation && storage.Status.ReadyReplicas > 0, nil
 	})
 	if err != nil {
-		return &StrandedError{fmt.Errorf("not back after %s: %w", c.Patience, last)}
+		return &StrandedError{fmt.Errorf("not back after %s: %w", c.RestartTimeout, last)}
 	}
 	if err := c.remove(ctx, uid); err != nil {
 		return fmt.Errorf("the registry serves again, but pod %s is left: %w", collectorName, err)
@@ -381,7 +380,7 @@ func finished(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// ended is when a finished pod did.
+// ended returns the time at which a finished pod ended.
 func ended(pod *corev1.Pod) time.Time {
 	at := pod.CreationTimestamp.Time
 	for _, status := range pod.Status.ContainerStatuses {

@@ -135,7 +135,7 @@ func (c *cluster) step() {
 }
 
 func (c *cluster) collect(ctx context.Context, patience time.Duration) error {
-	collector := &Collector{Kube: c, Interval: time.Millisecond, Patience: patience}
+	collector := &Collector{Kube: c, Interval: time.Millisecond, RestartTimeout: patience}
 	_, err := collector.Collect(ctx)
 	return err
 }

@@ -21,41 +21,41 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-// pageSize bounds what is in memory of a long list.
+// pageSize limits the part of a long list that is in memory.
 const pageSize = 250
 
-// User is something in the cluster that refers to an image.
+// User is an object in the cluster that refers to an image.
 type User struct {
-	// Resource is <kind>.<group> in lower case, of a core resource the kind alone.
+	// Resource is <kind>.<group> in lower case, or the kind alone for a core resource.
 	Resource  string `json:"resource"`
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
-	// Previous says that only an earlier revision of it does: what a rollback
-	// would bring back.
+	// Previous reports that only an earlier revision refers to the image: a rollback would run
+	// it.
 	Previous bool `json:"previous,omitempty"`
 }
 
-// String is the user as an argument of kubectl.
+// String returns the user as an argument of kubectl.
 func (u User) String() string { return u.Resource + "/" + u.Name }
 
-// Usage is what the cluster refers to.
+// Usage holds the references from the cluster to images.
 type Usage struct {
-	// digests and tags (repository:tag) are those that the repositories have.
+	// digests and tags (repository:tag) are those of the repositories.
 	digests, tags map[string][]User
-	// builds are the apps, namespace/name, with a build under way.
+	// builds are the apps, as namespace/name, with a running build.
 	builds map[string]bool
-	// Missing are the rights for want of which something was not looked at.
+	// Missing are the permissions that the user lacks to see the rest.
 	Missing []access.Permission
 }
 
-// Of says whether anything refers to a manifest.
+// Of reports whether anything refers to a manifest.
 func (u *Usage) Of(repository *Repository, manifest *Manifest) bool {
 	return len(u.digests[manifest.Digest]) > 0 || slices.ContainsFunc(manifest.Tags, func(tag string) bool {
 		return len(u.tags[repository.Path+":"+tag]) > 0
 	})
 }
 
-// Users lists what refers to a manifest, sorted, runs of Tekton left out.
+// Users lists what refers to a manifest, sorted, without runs of Tekton.
 func (u *Usage) Users(repository *Repository, manifest *Manifest) []User {
 	all := slices.Clone(u.digests[manifest.Digest])
 	for _, tag := range manifest.Tags {
@@ -87,13 +87,13 @@ func (u *Usage) building(repository *Repository) bool {
 
 const tektonGroup = "tekton.dev"
 
-// kind is one that may refer to images.
+// kind is a kind of objects that may refer to images.
 type kind struct {
 	resource schema.GroupVersionResource
 	selector string
 }
 
-// workloadKinds run images.
+// workloadKinds returns the kinds that run images.
 func workloadKinds() []kind {
 	apps, batch, core := schema.GroupVersion{Group: "apps", Version: "v1"}, schema.GroupVersion{Group: "batch", Version: "v1"}, schema.GroupVersion{Version: "v1"}
 	return []kind{
@@ -109,8 +109,8 @@ func workloadKinds() []kind {
 	}
 }
 
-// recordKinds do not run images themselves, and lead to some that will be, or
-// that a release on record was made with.
+// recordKinds returns the kinds that do not run images themselves: they lead to images that
+// will run, or record what a release was made with.
 func recordKinds() []kind {
 	core, tekton := schema.GroupVersion{Version: "v1"}, schema.GroupVersion{Group: tektonGroup, Version: "v1"}
 	return []kind{
@@ -122,30 +122,29 @@ func recordKinds() []kind {
 	}
 }
 
-// RecordPermissions are the rights that FindUsage needs to see all of the cluster.
+// RecordPermissions returns the permissions that FindUsage needs to see all of the cluster.
 func RecordPermissions() []access.Permission {
-	var rights []access.Permission
+	var permissions []access.Permission
 	for _, kind := range slices.Concat(workloadKinds(), recordKinds()) {
-		rights = append(rights, kind.right(""))
+		permissions = append(permissions, kind.permission(""))
 	}
-	return rights
+	return permissions
 }
 
-func (k kind) right(namespace string) access.Permission {
+func (k kind) permission(namespace string) access.Permission {
 	return access.Permission{Verb: "list", Group: k.resource.Group, Resource: k.resource.Resource, Namespace: namespace}
 }
 
-// Workloads finds what runs the images of repositories in namespace, or anywhere
-// when it is empty. What the user may not list is left out and named in Missing.
+// Workloads finds what runs the images of repositories in namespace, or anywhere if it is
+// empty. It leaves out what the user may not list, and names that in Missing.
 func Workloads(ctx context.Context, client dynamic.Interface, namespace string, repositories []*Repository) (*Usage, error) {
 	return find(ctx, client, namespace, workloadKinds(), repositories, true)
 }
 
-// FindUsage finds everything in the cluster that refers to what repositories
-// hold: workloads, whatever a rollback would bring back, and the runs of builds
-// with what they deliver. It errs on the side of finding too much: any mention
-// of a digest counts, in an annotation or a status as well. A kind that may not be
-// listed is an error.
+// FindUsage finds everything in the cluster that refers to what repositories hold: workloads,
+// what a rollback would run, and the runs of builds with what they deploy. It finds too much
+// rather than too little: any mention of a digest counts, also in an annotation or a status. It
+// returns an error for a kind that the user may not list.
 func FindUsage(ctx context.Context, client dynamic.Interface, repositories []*Repository) (*Usage, error) {
 	return find(ctx, client, "", slices.Concat(workloadKinds(), recordKinds()), repositories, false)
 }
@@ -181,18 +180,18 @@ func find(ctx context.Context, client dynamic.Interface, namespace string, kinds
 		})
 		switch {
 		case apierrors.IsForbidden(err) && lenient:
-			f.usage.Missing = append(f.usage.Missing, kind.right(namespace))
+			f.usage.Missing = append(f.usage.Missing, kind.permission(namespace))
 		case apierrors.IsForbidden(err):
-			return nil, &access.MissingError{Missing: []access.Permission{kind.right(namespace)}}
-		case err != nil && !apierrors.IsNotFound(err): // A kind that the server does not know has no objects.
-			return nil, fmt.Errorf("%s: %w", kind.right(namespace), err)
+			return nil, &access.MissingError{Missing: []access.Permission{kind.permission(namespace)}}
+		case err != nil && !apierrors.IsNotFound(err): // a kind that the server does not know has no objects
+			return nil, fmt.Errorf("%s: %w", kind.permission(namespace), err)
 		}
 	}
 	f.attribute()
 	return f.usage, nil
 }
 
-// finder collects what objects refer to, until all owners are known.
+// finder collects what objects refer to, and then attributes it to their owners.
 type finder struct {
 	objects map[string]object
 	digests map[string]bool
@@ -202,20 +201,20 @@ type finder struct {
 	usage  *Usage
 }
 
-// object is what is kept of one.
+// object is what the finder keeps of an object.
 type object struct {
 	user User
 	// owner is its controller, by UID and by name; may be empty.
 	owner     string
 	ownerName User
-	// previous says that it only waits for a rollback.
+	// previous reports that only a rollback would use it.
 	previous      bool
 	digests, tags []string
 }
 
 var (
 	digestPattern = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
-	// A port before the repository ends one match; the next begins with it.
+	// A port before the repository ends one match, and the next starts with it.
 	imagePattern = regexp.MustCompile(`([a-z0-9][a-z0-9._-]*(?:/[a-z0-9._-]+)+)(?::([A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?`)
 )
 
@@ -264,8 +263,7 @@ func (f *finder) add(kind kind, item *unstructured.Unstructured) error {
 	return nil
 }
 
-// run adds what the run of a build says in a way of its own: its image has the
-// run's name as its tag.
+// run adds the image of a build, whose tag is the name of the run.
 func (f *finder) run(o *object, item *unstructured.Unstructured) {
 	app := item.GetLabels()[manifests.LabelApp]
 	if app == "" {
@@ -284,7 +282,7 @@ func (f *finder) run(o *object, item *unstructured.Unstructured) {
 	}
 }
 
-// scan finds every mention of what the repositories have.
+// scan finds every mention of a digest or tag of the repositories.
 func (f *finder) scan(o *object, text []byte) {
 	for _, match := range digestPattern.FindAll(text, -1) {
 		if f.digests[string(match)] {
@@ -304,10 +302,10 @@ func (f *finder) scan(o *object, text []byte) {
 	}
 }
 
-// maxOwners is more than there are from a pod to what a person has made.
+// maxOwners is more than the owners from a pod up to the object that a user created.
 const maxOwners = 8
 
-// attribute says of everything whose it is: a pod's use is its Deployment's.
+// attribute assigns each use to the topmost owner: the use of a pod is that of its Deployment.
 func (f *finder) attribute() {
 	byUID := map[string]object{}
 	for key, o := range f.objects {

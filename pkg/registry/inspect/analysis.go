@@ -16,66 +16,65 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
-// What an Analysis says it is.
+// The kind and the API version of the JSON form.
 const (
 	Kind       = "ImageInspection"
 	APIVersion = "pyflow.dev/v1"
 )
 
-// Analysis is what an image is made of. Its JSON form is documented in
-// docs/images.md.
+// Analysis describes the content of an image. Its JSON form is documented in docs/images.md.
 type Analysis struct {
 	metav1.TypeMeta `json:",inline"`
-	// Repository is where pods reach the image, without tag.
+	// Repository is the repository as pods reach it, without a tag.
 	Repository string `json:"repository"`
 	// Digest is sha256:<hex>.
 	Digest string `json:"digest"`
-	// User is as the image's configuration has it, and Root says that it is root.
+	// User is that of the image's configuration. Root reports that it is root.
 	User string `json:"user"`
 	Root bool   `json:"root"`
-	// CompressedBytes is the size of all layers as they are stored and pulled,
-	// UnpackedBytes that of the files in all layers, as they are on a node's disk. A
-	// layer that is there twice counts once.
+	// CompressedBytes is the size of all layers as they are stored and pulled. UnpackedBytes is
+	// the size of the files in all layers, as on the disk of a node. A layer that occurs twice
+	// counts once.
 	CompressedBytes int64 `json:"compressedBytes"`
 	UnpackedBytes   int64 `json:"unpackedBytes"`
-	// Layers come from the lowest up.
+	// Layers are in order, the lowest first.
 	Layers []Layer `json:"layers"`
-	// Packages are the largest first.
+	// Packages are sorted by size, the largest first.
 	Packages []Package `json:"packages"`
-	// LargestFiles are those that the image shows, the largest first.
+	// LargestFiles are those visible in the image, the largest first.
 	LargestFiles []LargeFile `json:"largestFiles"`
-	// Waste is the largest first.
+	// Waste is sorted by size, the largest first.
 	Waste []Waste `json:"waste"`
 }
 
-// Layer is one layer.
+// Layer is one layer of the image.
 type Layer struct {
 	Digest          string `json:"digest"`
 	CompressedBytes int64  `json:"compressedBytes"`
 	// UnpackedBytes is the size of its files, Files their number.
 	UnpackedBytes int64 `json:"unpackedBytes"`
 	Files         int   `json:"files"`
-	// CreatedBy is the instruction that made it, as its builder wrote it down; empty
-	// when it did not.
+	// CreatedBy is the instruction that created the layer, as its builder recorded it; empty if
+	// it did not.
 	CreatedBy string `json:"createdBy"`
-	// Line is that of the instruction in the run's Dockerfile, from 1; 0 when it is
-	// not known.
+	// Line is the line of the instruction in the run's Dockerfile, from 1; 0 if it is not
+	// known.
 	Line int `json:"line"`
-	// Base says that it is one of the base image.
+	// Base reports that the layer belongs to the base image.
 	Base bool `json:"base"`
 }
 
-// LargeFile is one.
+// LargeFile is one of the largest files.
 type LargeFile struct {
 	Path  string `json:"path"`
 	Bytes int64  `json:"bytes"`
-	// Package is the name of the package that it is of; may be empty.
+	// Package is the name of the package that the file belongs to; may be empty.
 	Package string `json:"package"`
 }
 
 var _ runtime.Object = (*Analysis)(nil)
 
-// DeepCopyObject makes Analysis an object that the printers of kubectl take.
+// DeepCopyObject makes Analysis an object that kubectl's printers accept.
 func (a *Analysis) DeepCopyObject() runtime.Object {
 	c := *a
 	c.Layers, c.Packages, c.LargestFiles = slices.Clone(a.Layers), slices.Clone(a.Packages), slices.Clone(a.LargestFiles)
@@ -86,7 +85,7 @@ func (a *Analysis) DeepCopyObject() runtime.Object {
 	return &c
 }
 
-// Config is what is read of an image's configuration.
+// Config holds the fields that are read from an image's configuration.
 type Config struct {
 	Architecture string `json:"architecture"`
 	OS           string `json:"os"`
@@ -109,22 +108,22 @@ func ParseConfig(raw []byte) (*Config, error) {
 	return config, nil
 }
 
-// Image is what the registry says of an image.
+// Image is what the registry has about an image.
 type Image struct {
 	Repository string
 	Manifest   *registry.Manifest
 	Config     *Config
-	// Dockerfile is that of the run which built it; nil if it is not known. Target
-	// is the stage that was built, empty for the last one.
+	// Dockerfile is that of the run that built the image; nil if it is not known. Target is the
+	// stage that was built, empty for the last one.
 	Dockerfile *dockerfile.Dockerfile
 	Target     string
 }
 
-// errLayer says that the listing is of another image.
-var errLayer = errors.New("a layer is missing in it")
+// errLayer reports that the listing is that of another image.
+var errLayer = errors.New("it lacks a layer")
 
-// Analyze says what an image is made of, with at most top of its largest files; 0
-// is all. It is pure. Errors hold ErrListing.
+// Analyze returns the content of an image with at most top of its largest files, or all if top
+// is 0. It is pure. Errors hold ErrListing.
 func Analyze(image Image, listing *Listing, top int) (*Analysis, error) {
 	a := &Analysis{
 		TypeMeta:   metav1.TypeMeta{Kind: Kind, APIVersion: APIVersion},
@@ -179,14 +178,14 @@ func Analyze(image Image, listing *Listing, top int) (*Analysis, error) {
 	return a, nil
 }
 
-// isRoot reads a USER: name or number, with a group or without.
+// isRoot reports whether a USER, a name or number with or without a group, is root.
 func isRoot(user string) bool {
 	name, _, _ := strings.Cut(user, ":")
 	return name == "" || name == "root" || strings.Trim(name, "0") == ""
 }
 
-// attribute says of every layer which instruction made it. The history may lack
-// that of the base image, so both are compared from their ends.
+// attribute finds the instruction that created each layer. The history may lack that of the
+// base image, so the function compares both from their ends.
 func attribute(layers []Layer, image Image) {
 	var history []int
 	for i, entry := range image.Config.History {
@@ -215,7 +214,7 @@ func attribute(layers []Layer, image Image) {
 			}
 		}
 	}
-	// A base image that the same engine has built.
+	// The same engine built the base image.
 	if lowest < len(layers) {
 		for i := range lowest {
 			layers[i].Base = true

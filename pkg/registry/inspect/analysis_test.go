@@ -124,7 +124,7 @@ func TestLayersOverOneAnother(t *testing.T) {
 func TestSizes(t *testing.T) {
 	a := analyze(t, "@layer sha256/a\nd0 d\n-3 d/x\nl0 l -> x\n@layer sha256/b\n-4 y\n", "a", "b", "a")
 	if a.UnpackedBytes != 7 || a.CompressedBytes != 20 {
-		t.Errorf("%d bytes on disk and %d compressed, want 7 and 20: a layer that is there twice is stored once", a.UnpackedBytes, a.CompressedBytes)
+		t.Errorf("%d bytes on disk and %d compressed, want 7 and 20: a duplicate layer is stored once", a.UnpackedBytes, a.CompressedBytes)
 	}
 	if l := a.Layers[0]; l.Files != 2 || l.UnpackedBytes != 3 || l.CompressedBytes != 10 {
 		t.Errorf("the lowest layer is %+v", l)
@@ -216,7 +216,7 @@ func TestLinkedFromACache(t *testing.T) {
 	}
 }
 
-// TestReplacedPackage counts what a later layer has removed for nobody.
+// TestReplacedPackage counts what a later layer has removed in vain.
 func TestReplacedPackage(t *testing.T) {
 	a := analyze(t, `@layer sha256/a
 -9 site-packages/foo/x.py

@@ -1,5 +1,5 @@
-// Package inspect finds out what an image is made of: layers, packages, files,
-// and what of them is for nothing.
+// Package inspect analyzes the content of an image: its layers, packages and files, and the
+// space that it wastes.
 package inspect
 
 import (
@@ -16,39 +16,39 @@ import (
 )
 
 const (
-	// header is the first line of a listing, with the version of its form.
+	// header is the first line of a listing, with the version of the format.
 	header = "pyflow-inspect 1"
-	// listingLimit bounds a listing, unpacked: two million files of ordinary names
-	// have less.
+	// listingLimit limits an unpacked listing. Two million files with ordinary names need less.
 	listingLimit = 256 << 20
-	// longestLine bounds one line, and longestPath a name: Linux takes no longer one.
+	// longestLine limits a line, and longestPath a name, which is also the limit of Linux.
 	longestLine = 1 << 20
 	longestPath = 4096
-	// largestFile bounds what a name with a line break can claim: no sum overflows.
+	// largestFile limits the size that a name with a line break can claim, so that no sum
+	// overflows.
 	largestFile = 1 << 38
 )
 
-// Listing is what the Task manifests.InspectTask tells of an image.
+// Listing is the output of the Task manifests.InspectTask for an image.
 type Listing struct {
-	// Layers come from the lowest up, each digest once.
+	// Layers are in order, the lowest first, each digest once.
 	Layers []LayerListing
 }
 
-// LayerListing is one layer.
+// LayerListing is the listing of one layer.
 type LayerListing struct {
 	// Digest is sha256:<hex>.
 	Digest string
 	// Entries are in the order of the layer's archive.
 	Entries []Entry
-	// Metadata is the content of the files that say which file is of which package,
-	// by clean path, reduced to what matters, in lines.
+	// Metadata is the content of the files that assign files to packages, by clean path,
+	// reduced to the relevant lines.
 	Metadata map[string][]string
 }
 
-// Type is what an Entry is.
+// Type is the type of an Entry.
 type Type byte
 
-// The types that matter.
+// The types of entries.
 const (
 	File      Type = '-'
 	Directory Type = 'd'
@@ -56,22 +56,22 @@ const (
 	Hardlink  Type = 'h'
 )
 
-// Entry is one of a layer's archive.
+// Entry is one entry in the archive of a layer.
 type Entry struct {
 	Type Type
-	// Path is relative to the root, clean.
+	// Path is relative to the root, and clean.
 	Path string
 	// Bytes is the size of a File, else 0.
 	Bytes int64
-	// Target is the Path of the file that a Hardlink is another name of; may be empty.
+	// Target is the Path of the file that a Hardlink links to; may be empty.
 	Target string
 }
 
-// ErrListing says that the log of the Task is not a listing, or not a whole one.
-var ErrListing = errors.New("the listing of the image can not be read")
+// ErrListing reports that the log of the Task is not a complete listing.
+var ErrListing = errors.New("the listing of the image cannot be read")
 
-// Decode reads a listing as the Task writes it: gzip in base64. Errors hold
-// ErrListing.
+// Decode reads a listing as the Task writes it: compressed with gzip and encoded in base64.
+// Errors hold ErrListing.
 func Decode(text io.Reader) (*Listing, error) {
 	unpacked, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, text))
 	if err != nil {
@@ -85,13 +85,13 @@ func Decode(text io.Reader) (*Listing, error) {
 	return listing, err
 }
 
-// Parse reads a listing. Lines that are of no form are left out: a file's name may
+// Parse reads a listing. It skips lines of an unknown format, because the name of a file may
 // hold a line break. Errors hold ErrListing.
 func Parse(text io.Reader) (*Listing, error) {
 	lines := bufio.NewScanner(text)
 	lines.Buffer(make([]byte, 0, 64<<10), longestLine)
 	if !lines.Scan() || lines.Text() != header {
-		return nil, fmt.Errorf("%w: it does not begin with %q", ErrListing, header)
+		return nil, fmt.Errorf("%w: it does not start with %q", ErrListing, header)
 	}
 	listing, escaped := &Listing{}, false
 	file := ""
@@ -163,7 +163,8 @@ func parseEntry(line string, escaped bool) (Entry, bool) {
 	return entry, ok
 }
 
-// clean makes a name of an archive a path from the root; the root itself is none.
+// clean returns the path of a name in an archive relative to the root. ok is false for the root
+// itself.
 func clean(name string) (string, bool) {
 	if name == "" || len(name) > longestPath || strings.ContainsRune(name, 0) {
 		return "", false
@@ -172,7 +173,7 @@ func clean(name string) (string, bool) {
 	return cleaned, cleaned != ""
 }
 
-// escapes are how GNU tar writes what it takes for no plain letter.
+// escapes matches the escape sequences of GNU tar.
 var escapes = regexp.MustCompile(`\\([0-7]{3}|.)`)
 
 func unescape(name string) string {

@@ -20,10 +20,10 @@ const (
 type Package struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
-	// Kind is Python, for a distribution, or Debian.
+	// Kind is Python for a distribution, or Debian.
 	Kind string `json:"kind"`
-	// Bytes is the unpacked size of its files that are visible in the image; byte code
-	// counts for the package of its source.
+	// Bytes is the unpacked size of its files that are visible in the image. Bytecode counts
+	// for the package of its source.
 	Bytes int64 `json:"bytes"`
 }
 
@@ -36,8 +36,8 @@ type owners struct {
 	files    map[string]*Package
 }
 
-// newOwners reads the records of Python's installers (the dist-info directories) and
-// of dpkg, which images without a shell keep in another form.
+// newOwners reads the records of Python's installers (the dist-info directories) and of dpkg,
+// which images without a shell keep in another form.
 func newOwners(t *tree) *owners {
 	o := &owners{files: map[string]*Package{}}
 	versions := map[string]string{}
@@ -59,7 +59,7 @@ func newOwners(t *tree) *owners {
 	}
 	for _, r := range records {
 		switch directory, base := path.Split(r.name); {
-		case inCache.MatchString(r.name): // uv keeps there what it has unpacked
+		case inCache.MatchString(r.name): // uv keeps unpacked packages there
 		case base == "RECORD" && packaging.IsDistInfo(path.Clean(directory)):
 			o.distribution(t, strings.TrimSuffix(directory, "/"), r.lines)
 		case directory == dpkg+"info/" && strings.HasSuffix(base, ".list"):
@@ -90,8 +90,8 @@ func readStatus(versions map[string]string, lines []string) {
 	}
 }
 
-// distribution adds a Python package: RECORD names its files by paths from the
-// directory that modules are imported from.
+// distribution adds a Python package. RECORD names its files relative to the directory that
+// modules are imported from.
 func (o *owners) distribution(t *tree, directory string, lines []string) {
 	var metadata []string
 	if file := t.find(directory+"/METADATA", false); file != nil {
@@ -114,8 +114,8 @@ func (o *owners) distribution(t *tree, directory string, lines []string) {
 	}
 }
 
-// merged matches the directories that are links into /usr in current Debian, while
-// older packages still name them.
+// merged matches the directories that are links into /usr in current Debian. Older packages
+// still name them.
 var merged = regexp.MustCompile(`^(bin|sbin|lib|lib32|lib64|libx32)/`)
 
 // debian adds a Debian package with the files that it lists.

@@ -16,8 +16,8 @@ type Reader interface {
 	Config(ctx context.Context, repository string, config registry.Descriptor) ([]byte, error)
 }
 
-// Read reads an image and its configuration. Of an index it is the image for
-// platform, OS/ARCHITECTURE, or the only one when that is empty.
+// Read reads an image and its configuration. Of an index it reads the image for platform,
+// OS/ARCHITECTURE, or the only image if platform is empty.
 func Read(ctx context.Context, reader Reader, repository, digest, platform string) (*registry.Manifest, *Config, error) {
 	manifest, err := reader.Manifest(ctx, repository, digest)
 	if err != nil {
@@ -45,7 +45,7 @@ func Read(ctx context.Context, reader Reader, repository, digest, platform strin
 		if err != nil {
 			return nil, nil, err
 		}
-		// Statements about images are children, too, for no platform.
+		// Attestations are also children, for no platform.
 		if config.OS == "" || config.OS == "unknown" {
 			continue
 		}
@@ -58,7 +58,7 @@ func Read(ctx context.Context, reader Reader, repository, digest, platform strin
 	case platform == "" && len(platforms) > 1:
 		return nil, nil, fmt.Errorf("%s is for several platforms: name one with --platform, %s", manifest.Digest, strings.Join(platforms, " or "))
 	case found == nil && len(platforms) == 0:
-		return nil, nil, fmt.Errorf("%s has no image in it", manifest.Digest)
+		return nil, nil, fmt.Errorf("%s contains no image", manifest.Digest)
 	case found == nil:
 		return nil, nil, fmt.Errorf("%s has no image for %s, but for %s", manifest.Digest, platform, strings.Join(platforms, ", "))
 	}

@@ -52,7 +52,7 @@ func TestRead(t *testing.T) {
 		"an index with several":          {"index", "", "", "--platform, linux/amd64 or linux/arm64"},
 		"one of several":                 {"index", "linux/arm64", "arm64", ""},
 		"none of several":                {"index", "linux/s390x", "", "no image for linux/s390x, but for linux/amd64, linux/arm64"},
-		"an index without an image":      {"statements", "", "", "statements has no image in it"},
+		"an index without an image":      {"statements", "", "", "statements contains no image"},
 		"a configuration that is broken": {"broken", "", "", "read the image's configuration"},
 		"nothing":                        {"gone", "", "", registry.ErrNotFound.Error()},
 	} {

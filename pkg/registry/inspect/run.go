@@ -22,26 +22,26 @@ import (
 )
 
 const (
-	// task and listStep are the run's one task, and the step whose log is the listing.
+	// task and listStep are the only task of the run, and the step that logs the listing.
 	task     = "inspect"
 	listStep = "list"
-	// logLimit bounds the log: the Task writes no longer one.
+	// logLimit limits the log: the Task writes no longer one.
 	logLimit = 16 << 20
-	// cleanupTimeout bounds the deletion of the run, after ctx has ended, too.
+	// cleanupTimeout limits the deletion of the run, also after ctx has ended.
 	cleanupTimeout = 10 * time.Second
 )
 
-// ErrNoTask says that the cluster was set up by a version without the Task.
+// ErrNoTask reports that an older version set up the cluster, without the Task.
 var ErrNoTask = errors.New("the cluster has no Task " + manifests.InspectTask)
 
-// Error says why an image could not be listed.
+// Error reports why an image could not be listed.
 type Error struct {
 	Message, Hint string
 }
 
 func (e *Error) Error() string { return "list the image's files: " + e.Message }
 
-// Advice says what to do.
+// Advice returns what to do.
 func (e *Error) Advice() []string {
 	if e.Hint == "" {
 		return nil
@@ -58,29 +58,28 @@ type Clients struct {
 // Target is the image to list.
 type Target struct {
 	Namespace string
-	// Repository is where pods pull the image from, without tag, and Digest its own:
-	// not that of an index.
+	// Repository is the repository from which pods pull the image, without a tag. Digest is
+	// that of the image, not of an index.
 	Repository, Digest string
 	// Layers are the digests of its layers.
 	Layers []string
-	// Timeout bounds the run; WaitTimeout how long its pod may stand still before it
+	// Timeout limits the run, WaitTimeout the time that its pod may make no progress before it
 	// starts.
 	Timeout, WaitTimeout time.Duration
 }
 
-// List has the image's files listed in the cluster, by a run that is deleted again,
-// whatever happens. Progress, when set, is told what is going on, in a few words, and
-// whether that is waiting.
-// Errors are an *Error, or hold ErrNoTask or ErrListing, or are the cluster's.
+// List lists the image's files in the cluster, by a run that it always deletes again. It calls
+// progress, which may be nil, with a few words about what happens and whether that is waiting.
+// The error is an *Error, holds ErrNoTask or ErrListing, or is that of the cluster.
 func List(ctx context.Context, clients Clients, target Target, progress func(text string, waiting bool)) (*Listing, error) {
 	run := newRun(target)
 	runs := clients.Tekton.TektonV1().PipelineRuns(target.Namespace)
-	// Also if the answer does not arrive.
+	// The run is deleted also if the answer to its creation was lost.
 	defer func() {
 		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 		defer stop()
 		background := metav1.DeletePropagationBackground
-		// It ends by itself, and has a name that nobody else takes.
+		// A run that stays behind ends by itself, and its name is unique.
 		_ = runs.Delete(ctx, run.Name, metav1.DeleteOptions{PropagationPolicy: &background})
 	}()
 	err := kube.UntilWebhookAnswers(ctx, kube.WebhookPatience, func(ctx context.Context) error {
@@ -90,7 +89,7 @@ func List(ctx context.Context, clients Clients, target Target, progress func(tex
 	if err != nil {
 		return nil, fmt.Errorf("create pipelinerun %s: %w", run.Name, err)
 	}
-	following, stop := context.WithTimeoutCause(ctx, target.Timeout+time.Minute, fmt.Errorf("no end of it within %s", target.Timeout+time.Minute))
+	following, stop := context.WithTimeoutCause(ctx, target.Timeout+time.Minute, fmt.Errorf("it did not end within %s", target.Timeout+time.Minute))
 	defer stop()
 	events, err := follow.Run(following, follow.Clients{Tekton: clients.Tekton, Kube: clients.Kube}, target.Namespace, run.Name, follow.WaitTimeout(target.WaitTimeout))
 	if err != nil {
@@ -116,7 +115,7 @@ func List(ctx context.Context, clients Clients, target Target, progress func(tex
 	return Decode(strings.NewReader(w.log.String()))
 }
 
-// watcher collects what a run tells.
+// watcher collects the results of a run from its events.
 type watcher struct {
 	progress func(text string, waiting bool)
 	log      strings.Builder
@@ -166,7 +165,7 @@ func (w *watcher) observe(event follow.Event) {
 	}
 }
 
-// verdict is why a run that has ended has no listing; nil if it has one.
+// verdict returns why a run that has ended has no listing; nil if it has one.
 func (w *watcher) verdict(event follow.Event) error {
 	if event.Err != nil {
 		return event.Err
@@ -190,7 +189,7 @@ func (w *watcher) verdict(event follow.Event) error {
 	return &Error{Message: why, Hint: w.failed.Advice}
 }
 
-// newRun makes the run. It has no label of an app: it is none of its history.
+// newRun returns the run. It has no label of an app, because it does not belong to its history.
 func newRun(target Target) *tektonv1.PipelineRun {
 	noToken := false
 	layers := make([]string, 0, len(target.Layers))

@@ -106,7 +106,7 @@ func TestObserve(t *testing.T) {
 			events: []follow.Event{{Kind: follow.RunEnded, Run: ended(corev1.ConditionFalse, "Timeout", "too slow"), Advice: "wait"}},
 			err:    "list the image's files: Timeout: too slow", advice: "wait",
 		},
-		"a pod that can not start": {
+		"a pod that cannot start": {
 			events: []follow.Event{
 				{Kind: follow.Waiting, Reason: "Unschedulable", Text: "no node", Advice: "later"},
 				{Kind: follow.Waiting, Reason: "Unschedulable", Text: "no node at all", Advice: "a node", Hopeless: true},
@@ -120,7 +120,7 @@ func TestObserve(t *testing.T) {
 		},
 		"an endless log": {
 			events: []follow.Event{{Kind: follow.Log, Step: "list", Text: strings.Repeat("x", logLimit+1)}},
-			is:     ErrListing, err: "the listing of the image can not be read: its log has more than 16 MiB",
+			is:     ErrListing, err: "the listing of the image cannot be read: its log has more than 16 MiB",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

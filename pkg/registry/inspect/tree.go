@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// whiteout is how a layer says that a file below it is gone, and opaque that all
-// of a directory is: the OCI image specification's layer format.
+// whiteout marks a file below the layer as deleted, opaque all of a directory, as the OCI image
+// specification defines it.
 const (
 	whiteout = ".wh."
 	opaque   = ".wh..wh..opq"
 )
 
-// node is one name in the file system that layers make.
+// node is one name in the file system that the layers form.
 type node struct {
 	children map[string]*node
-	// file says that it is one, and of which layer.
+	// file reports that the node is a file, and layer is the layer that it belongs to.
 	file  bool
 	layer int
 	bytes int64
@@ -29,13 +29,13 @@ type hidden struct {
 	deleted bool
 }
 
-// tree lays layers over one another.
+// tree is the file system that layers on top of one another form.
 type tree struct {
 	root   node
 	hidden []hidden
 }
 
-// add lays a layer over what is there.
+// add adds a layer on top.
 func (t *tree) add(number int, layer *LayerListing) {
 	for _, entry := range layer.Entries {
 		directory, name := path.Split(entry.Path)
@@ -55,8 +55,9 @@ func (t *tree) add(number int, layer *LayerListing) {
 			*made = node{file: true, layer: number, bytes: entry.Bytes}
 			if first := t.find(entry.Target, false); entry.Type == Hardlink && inCache.MatchString(entry.Target) && !inCache.MatchString(entry.Path) &&
 				first != nil && first.file && first.layer == number {
-				// The archive has the bytes under the first name. Without the cache, into
-				// which uv links what it installs, the image would have them all the same.
+				// The archive counts the bytes for the first name. If that is in the cache,
+				// into which uv links what it installs, the image would have the bytes even
+				// without the cache.
 				made.bytes, first.bytes = first.bytes, 0
 			}
 		}
@@ -68,7 +69,7 @@ func (t *tree) add(number int, layer *LayerListing) {
 	}
 }
 
-// find returns the node of a path; nil if there is none and none is to be made.
+// find returns the node of a path. It returns nil if there is none and create is false.
 func (t *tree) find(name string, create bool) *node {
 	at := &t.root
 	if name == "" {
@@ -91,13 +92,13 @@ func (t *tree) find(name string, create bool) *node {
 	return at
 }
 
-// has says whether there is such a file.
+// has reports whether the file exists.
 func (t *tree) has(name string) bool {
 	at := t.find(name, false)
 	return at != nil && at.file
 }
 
-// remove takes away what layers below number have of a path.
+// remove removes a path from the layers below number.
 func (t *tree) remove(name string, number int, deleted bool) {
 	directory, base := path.Split(name)
 	parent := t.find(strings.TrimSuffix(directory, "/"), false)
@@ -109,7 +110,7 @@ func (t *tree) remove(name string, number int, deleted bool) {
 	}
 }
 
-// clear takes away what layers below number have in a directory.
+// clear removes the content of a directory from the layers below number.
 func (t *tree) clear(directory string, number int) {
 	at := t.find(directory, false)
 	if at == nil {
@@ -122,8 +123,8 @@ func (t *tree) clear(directory string, number int) {
 	}
 }
 
-// hide takes all files of layers below number from a node, and says whether
-// nothing is left of it.
+// hide removes the files of layers below number from a node, and reports whether nothing of it
+// is left.
 func (t *tree) hide(at *node, name string, number int, deleted bool) bool {
 	for base, child := range at.children {
 		if t.hide(child, name+"/"+base, number, deleted) {

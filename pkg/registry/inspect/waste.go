@@ -9,48 +9,47 @@ import (
 
 // The kinds of Waste.
 const (
-	// WasteOverwritten are files that a later layer has in another version.
+	// WasteOverwritten are files that a later layer replaces.
 	WasteOverwritten = "overwritten"
-	// WasteDeleted are files that a later layer deletes: they are stored, and pulled,
-	// all the same.
+	// WasteDeleted are files that a later layer deletes. They are still stored and pulled.
 	WasteDeleted = "deleted"
-	// WasteCache are what pip, uv and apt keep of downloads.
+	// WasteCache are the download caches of pip, uv and apt.
 	WasteCache = "cache"
-	// WasteAptLists are apt's lists of what could be installed.
+	// WasteAptLists are apt's lists of available packages.
 	WasteAptLists = "apt-lists"
 	// WasteTests are the tests of installed packages.
 	WasteTests = "tests"
-	// WasteBytecode is byte code that Python never reads: its source is not there, or
-	// it is for another version, beside its source, or there twice.
+	// WasteBytecode is bytecode that Python never reads: its source is missing, or it is for
+	// another version, next to its source, or a duplicate.
 	WasteBytecode = "bytecode"
 )
 
-// Waste is what an image has for nothing. A file counts for one kind alone.
+// Waste is space that an image wastes. A file counts for one kind only.
 type Waste struct {
-	// Kind is one of those above.
+	// Kind is one of the kinds above.
 	Kind  string `json:"kind"`
 	Bytes int64  `json:"bytes"`
 	Files int    `json:"files"`
-	// Examples are paths of the largest, at most three.
+	// Examples are the paths of the largest files, at most three.
 	Examples []string `json:"examples"`
 }
 
-// examples is how many paths a Waste names.
+// examples is the number of paths that a Waste names.
 const examples = 3
 
 var (
 	inCache    = regexp.MustCompile(`(^|/)\.cache/(pip|uv|pypoetry)/|^var/cache/apt/|^var/cache/debconf/.*-old$`)
 	inAptLists = regexp.MustCompile(`^var/lib/apt/lists/.`)
-	// A package's module may well be called test, as Django's is.
+	// A module of a package may be named test, such as Django's.
 	inTests  = regexp.MustCompile(`/(?:site|dist)-packages/(?:[^/]+/)*(?:tests/|test/test_[^/]*$)`)
 	byteCode = regexp.MustCompile(`^(.*/)?__pycache__/([^/]+?)\.([a-z]+-?[0-9]+)(\.opt-[12])?\.pyc$`)
 )
 
-// code is a file with byte code.
+// code describes a file with bytecode.
 type code struct {
-	// source is the module's file; tag is the interpreter's, empty for byte code that
-	// is where its source would be. plain is the same without optimization, of code
-	// that has it.
+	// source is the file of the module. tag is that of the interpreter, empty for bytecode in
+	// the place of its source. plain is the same file without optimization, if the bytecode is
+	// optimized.
 	source, tag, plain string
 }
 
@@ -74,7 +73,7 @@ type found struct {
 	bytes int64
 }
 
-// judge returns the kind of waste that a file of the image is; empty for none.
+// judge returns the kind of waste of a file in the image; empty if it is none.
 func judge(t *tree, name, interpreter string) string {
 	switch {
 	case inCache.MatchString(name):
@@ -91,7 +90,7 @@ func judge(t *tree, name, interpreter string) string {
 	there := t.has(code.source)
 	switch {
 	case code.tag == "":
-		// Without its source it is what Python imports.
+		// Without its source, Python imports this file.
 		if there {
 			return WasteBytecode
 		}
@@ -101,7 +100,7 @@ func judge(t *tree, name, interpreter string) string {
 	return ""
 }
 
-// interpreter is the tag of the byte code that most of the image's is for.
+// interpreter returns the tag of most of the bytecode in the image.
 func interpreter(t *tree) string {
 	count, most := map[string]int{}, ""
 	t.walk(func(name string, _ *node) {

@@ -1,5 +1,5 @@
-// Package app holds the settings of the default Deployment and Service, which an app
-// without a kustomization gets: how it is exposed, its probes, variables and resources.
+// Package app parses and checks the settings of the default Deployment and Service: type of
+// Service, probes, variables and resources.
 package app
 
 import (

@@ -67,7 +67,7 @@ func watchFor(t *testing.T, timeout time.Duration, client *fake.Clientset, workl
 	return w
 }
 
-// expectFailure waits and wants the watch to end with a Failure.
+// expectFailure waits, and requires that the watch ends with a Failure.
 func (w *watched) expectFailure(after time.Duration) *rollout.Failure {
 	w.t.Helper()
 	synctest.Wait()
@@ -190,7 +190,7 @@ func TestRollout(t *testing.T) {
 	})
 }
 
-// A watch whose first list is from before the delivery does not count.
+// A watch whose first list is from before the release does not count.
 func TestWatchThatLags(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset(deployment(2, 2, newImage, 1, 1))
@@ -212,7 +212,7 @@ func TestWatchThatLags(t *testing.T) {
 func TestSuperseded(t *testing.T) {
 	for name, before := range map[string]*appsv1.Deployment{
 		"before the watch": deployment(3, 3, oldImage, 2, 2),
-		"under way":        deployment(2, 2, newImage, 1, 1),
+		"in progress":      deployment(2, 2, newImage, 1, 1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -355,9 +355,9 @@ func TestFirstFailedPullPasses(t *testing.T) {
 	})
 }
 
-// Pods of the revision before may crash for the very reason that this release
-// mends, with the same image even.
-func TestOldPodsAreNotLookedAt(t *testing.T) {
+// Pods of the previous revision may crash for the very reason that this release fixes, even
+// with the same image.
+func TestOldPodsAreIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset(
 			deployment(2, 2, newImage, 1, 1), replicaSet(1), replicaSet(2),
@@ -393,7 +393,7 @@ func TestUnschedulable(t *testing.T) {
 	})
 }
 
-func TestPodsThatCanNotBeCreated(t *testing.T) {
+func TestPodsThatCannotBeCreated(t *testing.T) {
 	t.Run("deployment", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := watch(t, fake.NewClientset(deployment(2, 2, newImage, 0, 0)), mountains)
@@ -405,7 +405,7 @@ func TestPodsThatCanNotBeCreated(t *testing.T) {
 			}
 		})
 	})
-	// Other controllers tell by Events only.
+	// Other controllers only create Events.
 	t.Run("statefulset", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			event := &corev1.Event{
@@ -580,7 +580,7 @@ func TestWatchThatIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset(deployment(2, 2, newImage, 1, 1))
 		client.PrependReactor("list", "deployments", func(clienttesting.Action) (bool, runtime.Object, error) {
-			return true, nil, apierrors.NewForbidden(schema.GroupResource{Group: "apps", Resource: "deployments"}, "", errors.New("no right"))
+			return true, nil, apierrors.NewForbidden(schema.GroupResource{Group: "apps", Resource: "deployments"}, "", errors.New("forbidden"))
 		})
 		w := watch(t, client, mountains)
 		if !w.done || !apierrors.IsForbidden(w.err) {

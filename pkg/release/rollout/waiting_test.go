@@ -32,7 +32,7 @@ func (w *watched) refuse(message string) {
 	w.put(set)
 }
 
-// Each trouble ends the watch after its own patience, and says what to do.
+// Each problem ends the watch after its own limit, with a remedy.
 func TestAdvice(t *testing.T) {
 	for name, test := range map[string]struct {
 		play            func(*watched)
@@ -100,7 +100,7 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
-// A quota that is used up may become free, so it is told and waited for.
+// A used-up quota may become free, so the watch reports it and waits.
 func TestUsedUpQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(t, fake.NewClientset(deployment(2, 2, newImage, 1, 1)), mountains)
@@ -152,7 +152,7 @@ func TestWaitTimeout(t *testing.T) {
 			}
 		})
 	})
-	t.Run("anew with every step forward", func(t *testing.T) {
+	t.Run("restarts with every progress", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := watchFor(t, 20*time.Second, fake.NewClientset(deployment(2, 2, newImage, 0, 0), replicaSet(2)), mountains)
 			for _, forward := range []func(){

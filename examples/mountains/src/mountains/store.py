@@ -31,7 +31,7 @@ class MountainStore:
     """Mountains by id, in the order they were created.
 
     Safe to share between threads. Ids start at 1 and are never used again, so an
-    old Location does not lead to somebody else's mountain.
+    old Location does not lead to another mountain.
     """
 
     def __init__(self, seed: Iterable[MountainIn] = ()) -> None:

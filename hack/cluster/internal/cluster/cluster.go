@@ -1,5 +1,4 @@
-// Package cluster brings the cluster up, lets a second node come and go, and
-// takes all of it down.
+// Package cluster starts and stops the cluster and its second node.
 package cluster
 
 import (

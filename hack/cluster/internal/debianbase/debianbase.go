@@ -1,5 +1,4 @@
-// Package debianbase builds images from Debian packages that stand in for
-// published ones.
+// Package debianbase builds images from Debian packages that replace published images.
 package debianbase
 
 import (

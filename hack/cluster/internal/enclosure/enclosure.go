@@ -1,6 +1,5 @@
-// Package enclosure keeps the node apart from the host: in its own process,
-// mount, network and host name namespaces and its own cgroups, so that ending
-// one process ends the whole node and the host keeps nothing of it.
+// Package enclosure isolates a node from the host in its own namespaces and cgroups, so that
+// ending one process ends the node.
 package enclosure
 
 import (

@@ -1,5 +1,5 @@
-// Package host looks at the machine: what it has, what it lacks and what of it
-// is free for the cluster.
+// Package host finds out what the machine has, what it lacks, and which of its resources are
+// free for the cluster.
 package host
 
 import (

@@ -1,4 +1,4 @@
-// Package layout knows where the cluster keeps its files.
+// Package layout defines the directories of the cluster's files.
 package layout
 
 import (

@@ -1,5 +1,4 @@
-// Package node describes the nodes: their certificates, their configuration
-// files and the processes that run with them.
+// Package node describes the nodes: their certificates, configuration files and processes.
 package node
 
 import (

@@ -1,5 +1,4 @@
-// Package pins reads the versions of everything from the module file, which
-// is the only place that names them.
+// Package pins reads all versions from the module file, the only place that names them.
 package pins
 
 import (

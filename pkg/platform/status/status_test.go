@@ -86,8 +86,8 @@ func tektonDeployment(namespace, component string) *appsv1.Deployment {
 	}, component+":v1.15.1", 1)
 }
 
-// testCluster is a cluster where all is well: set up for the namespace demo,
-// with the app mountains in it and one more app elsewhere.
+// testCluster is a healthy cluster, set up for the namespace demo, with the app mountains in it
+// and one more app elsewhere.
 func testCluster(t *testing.T) (kube, tekton []runtime.Object) {
 	t.Helper()
 	config := `
@@ -102,7 +102,7 @@ namespaces: [demo, gone, other]
 	if err != nil {
 		t.Fatal(err)
 	}
-	// One that was replaced, whose end nobody has to be told of.
+	// A pod that was replaced, whose end does not matter.
 	request.Now = testNow.Add(-20 * 365 * 24 * time.Hour)
 	former, err := credentials.Ensure(credentials.Credentials{}, request)
 	if err != nil {
@@ -226,7 +226,7 @@ func partNames(status *Status) string {
 	return strings.Join(names, " ")
 }
 
-func TestCollectWhenAllIsWell(t *testing.T) {
+func TestCollectHealthy(t *testing.T) {
 	status, err := Collect(t.Context(), testClients(t, nil), options())
 	if err != nil {
 		t.Fatal(err)
@@ -372,7 +372,7 @@ func TestCollectUnhealthy(t *testing.T) {
 				t.Fatal(err)
 			}
 			if status.Healthy {
-				t.Error("the report says that all is well")
+				t.Error("the snapshot reports that all is healthy")
 			}
 			for _, part := range status.Platform {
 				if part.Healthy == (part.Name == test.part) || (part.Name == test.part && part.Message != test.message) {
@@ -390,7 +390,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// A node that is down needs no access and is no reason for an alarm.
+// A node that is down needs no access and is not a problem.
 func TestCollectWithANodeDown(t *testing.T) {
 	clients := testClients(t, func(kube *fake.Clientset, _ *tektonfake.Clientset) {
 		must(t, kube.Tracker().Add(testNode("two", "10.0.0.2", false)))
@@ -426,7 +426,7 @@ func TestCollectNamespaceThatDoesNotExist(t *testing.T) {
 	}
 }
 
-func TestCollectWithoutRights(t *testing.T) {
+func TestCollectWithoutPermissions(t *testing.T) {
 	for _, test := range []struct {
 		kube, tekton string
 		unknown      string
@@ -470,7 +470,7 @@ func TestCollectWithoutRights(t *testing.T) {
 				t.Errorf("warnings: got %q, want %q", got, test.warning)
 			}
 			if status.Apps == nil || status.Runs == nil {
-				t.Error("lists have to be there")
+				t.Error("lists must not be nil")
 			}
 		})
 	}
@@ -489,17 +489,17 @@ func TestCollectErrors(t *testing.T) {
 	}
 	_, err = Collect(t.Context(), without("configmaps", apierrors.NewForbidden(config, "pyflow", errors.New("no"))), options())
 	if !apierrors.IsForbidden(err) || !strings.HasPrefix(err.Error(), "read the platform's configuration: ") {
-		t.Errorf("without the right to read the configuration: %v", err)
+		t.Errorf("without permission to read the configuration: %v", err)
 	}
 	for _, resource := range []string{"nodes", "deployments", "services", "rolebindings"} {
 		_, err = Collect(t.Context(), without(resource, apierrors.NewUnauthorized("expired")), options())
 		if !apierrors.IsUnauthorized(err) || !strings.Contains(err.Error(), resource) {
-			t.Errorf("%s: an error that is not about rights is returned, with what was asked for: %v", resource, err)
+			t.Errorf("%s: an error that is not about permissions is returned, with the request: %v", resource, err)
 		}
 	}
 }
 
-// An app may have several workloads; the worst says how it is.
+// An app may have several workloads; the worst one decides.
 func TestCollectAppOfTwoWorkloads(t *testing.T) {
 	labels := map[string]string{manifests.LabelApp: "mountains"}
 	clients := testClients(t, func(kube *fake.Clientset, _ *tektonfake.Clientset) {

@@ -83,9 +83,8 @@ type Run struct {
 	// differed from it.
 	Commit string `json:"commit,omitempty"`
 	Dirty  bool   `json:"dirty,omitempty"`
-	// Pipeline is the one that it runs, which says what it does: pyflow builds a
-	// folder, pyflow-git a repository, with -tested at its end also the image's tests;
-	// pyflow-deliver delivers only.
+	// Pipeline is the one that the run executes. pyflow builds a folder, pyflow-git a
+	// repository; with the suffix -tested it also tests the image. pyflow-deliver only deploys.
 	Pipeline string `json:"pipeline,omitempty"`
 }
 
@@ -113,8 +112,8 @@ func (r Run) Ending() string {
 type App struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace"`
-	// Desired and Ready are replicas, of all workloads together; Ready never
-	// exceeds Desired, whatever a rollout adds for a while.
+	// Desired and Ready are the replicas of all workloads together. Ready never exceeds
+	// Desired, even if a rollout adds replicas for a while.
 	Desired int32 `json:"desired"`
 	Ready   int32 `json:"ready"`
 	// Digest is that of the deployed image, sha256:<hex>. Replicas of the release before may
@@ -285,9 +284,9 @@ func read[T any](permission access.Permission, request func() (T, error)) (T, er
 
 // denied splits an error into a missing permission and any other error.
 func denied(err error) (missing, other error) {
-	var rights *access.MissingError
-	if errors.As(err, &rights) {
-		return rights, nil
+	var permission *access.MissingError
+	if errors.As(err, &permission) {
+		return permission, nil
 	}
 	return nil, err
 }
