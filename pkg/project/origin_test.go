@@ -84,8 +84,7 @@ args = { PIP_INDEX_URL = "http://a", PIP_TRUSTED_HOST = "a" }
 node-selector = { disk = "ssd" }
 `
 
-// Each value says who decided it: a flag, else a setting, else what was detected, else a
-// default.
+// Each value has its origin: a flag, else a setting, else what was detected, else a default.
 func TestOrigins(t *testing.T) {
 	const python = "FROM python:3.13-slim\n"
 	for name, test := range map[string]struct {
@@ -214,7 +213,7 @@ func TestTestStage(t *testing.T) {
 	}
 }
 
-// What has no settings, such as a repository, is deployed by the flags and the defaults.
+// What has no settings, such as a repository, is deployed by flags and defaults.
 func TestDeploymentOfFlags(t *testing.T) {
 	options := project.Options{Env: map[string]string{"A": "1"}, Requests: resources("cpu", "1")}
 	d, err := options.Deployment()

@@ -51,8 +51,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// testRegistry is a registry over TLS with basic authentication, and what was
-// asked of it.
+// testRegistry is a registry over TLS with basic authentication that records the requests.
 type testRegistry struct {
 	address string
 	ca      []byte
@@ -180,7 +179,7 @@ func TestPushSource(t *testing.T) {
 		t.Errorf("progress was %d", calls)
 	}
 
-	// Again: one look, nothing sent.
+	// The second push sends one request and no content.
 	tr.forget(nil)
 	calls = nil
 	second, err := client.PushSource(t.Context(), source, layer, annotations, func(complete, _ int64) { calls = append(calls, complete) })
@@ -202,8 +201,7 @@ func TestPushSource(t *testing.T) {
 	wantArtifact(t, client, first.Reference, layer, annotations)
 }
 
-// wantArtifact pulls as the fetch step does, and looks for the layer where the
-// build looks for it.
+// wantArtifact pulls as the fetch step does, and looks for the layer as the build does.
 func wantArtifact(t *testing.T, client *Client, reference string, layer v1.Layer, annotations map[string]string) {
 	t.Helper()
 	options := []crane.Option{crane.WithTransport(client.transport), crane.WithAuth(client.auth), crane.WithContext(t.Context())}
@@ -250,7 +248,7 @@ func TestSourceImageGolden(t *testing.T) {
 	}
 }
 
-func TestPushSourceTriesAgain(t *testing.T) {
+func TestPushSourceRetries(t *testing.T) {
 	tests := map[string]struct {
 		path   string
 		answer func(w http.ResponseWriter)
@@ -298,7 +296,7 @@ func TestPushSourceGivesUp(t *testing.T) {
 
 func wantNoSecrets(t *testing.T, err error) {
 	t.Helper()
-	// The password alone, and both as a header has them.
+	// The password alone, and both in the form of a header.
 	for _, secret := range []string{password, "dGVhbS1hOnMzY3IzdC1wNHNzdzByZA"} {
 		if strings.Contains(err.Error(), secret) {
 			t.Errorf("a credential is in %q", err)
@@ -370,7 +368,7 @@ func TestPing(t *testing.T) {
 	must(t, newTestClient(t, newTestRegistry(t, host, soon()), nil).Ping(t.Context()))
 }
 
-// TestPingWithToken logs in at a registry that hands out tokens.
+// TestPingWithToken authenticates with a registry that issues tokens.
 func TestPingWithToken(t *testing.T) {
 	var tr *testRegistry
 	certificate, ca := newCertificate(t, "127.0.0.1", soon())
@@ -454,7 +452,8 @@ func TestPushSourceIsCanceled(t *testing.T) {
 		tr.forget(func(_ http.ResponseWriter, r *http.Request) bool {
 			if r.Method == http.MethodPatch {
 				cancel()
-				// Answers when the client is gone, which shows once the body was read.
+				// The handler returns when the client is gone, which it notices after it has
+				// read the body.
 				_, _ = io.Copy(io.Discard, r.Body)
 				<-r.Context().Done()
 			}
@@ -540,7 +539,7 @@ func TestFullVolume(t *testing.T) {
 		if r.Method != http.MethodPatch {
 			return false
 		}
-		// What CNCF Distribution answers.
+		// The answer of CNCF Distribution.
 		w.WriteHeader(http.StatusInternalServerError)
 		_, _ = io.WriteString(w, `{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":"write /var/lib/registry/docker/registry/v2/repositories/team-a/shop/source/_uploads/01a20447/data: no space left on device"}]}`)
 		return true
@@ -556,8 +555,8 @@ func TestFullVolume(t *testing.T) {
 	wantNoSecrets(t, err)
 }
 
-// TestExternal reaches a registry as one outside of the cluster is: by the
-// network, at an address for which the library would try plain HTTP as well.
+// TestExternal uses a registry outside the cluster: over the network, at an address for which
+// the library would also try plain HTTP.
 func TestExternal(t *testing.T) {
 	answer := func(status int, media, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {

@@ -23,7 +23,7 @@ func day(t *testing.T, text string) time.Time {
 	return parsed
 }
 
-// A context is listed by its tag, which says when it was used.
+// A context is listed by its tag, which records the day of its use.
 func TestPushSourceTags(t *testing.T) {
 	tr := newTestRegistry(t, host, soon())
 	client := newTestClient(t, tr, nil)
@@ -70,7 +70,7 @@ func TestPushSourceTags(t *testing.T) {
 	}
 }
 
-// Garbage collection takes what was sent before the manifest that refers to it.
+// Garbage collection deletes what was sent before the manifest that refers to it.
 func TestPushSourceSendsAgainWhatWasCollected(t *testing.T) {
 	for _, code := range []string{"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "BLOB_UPLOAD_UNKNOWN"} {
 		t.Run(code, func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestPushSourceSendsAgainWhatWasCollected(t *testing.T) {
 			wantArtifact(t, client, ref.Reference, layer, nil)
 		})
 	}
-	// Another refusal is one for good.
+	// Any other error is permanent.
 	tr := newTestRegistry(t, host, soon())
 	tr.forget(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodPut || !strings.Contains(r.URL.Path, "/manifests/") {
@@ -147,7 +147,7 @@ func TestManifest(t *testing.T) {
 		t.Errorf("index is %+v", multi)
 	}
 
-	// Deleted, with what it says about itself gone, and put back.
+	// Deletes the manifest with its signature, and restores it.
 	must(t, client.DeleteManifest(t.Context(), "team-a/shop", got.Digest))
 	if _, err := client.Manifest(t.Context(), "team-a/shop", got.Digest); !errors.Is(err, ErrNotFound) {
 		t.Errorf("error is %v, want %v", err, ErrNotFound)

@@ -38,7 +38,7 @@ func TestPush(t *testing.T) {
 	if digest != want.String() {
 		t.Errorf("digest is %s, want %s", digest, want)
 	}
-	// What was pushed is all there, by tag and by digest.
+	// The registry has all of it, by tag and by digest.
 	for _, reference := range []string{host + "/" + probes + ":latest", host + "/" + probes + "@" + digest} {
 		parsed, err := name.ParseReference(reference)
 		must(t, err)
@@ -47,7 +47,7 @@ func TestPush(t *testing.T) {
 		must(t, validate.Index(pulled))
 	}
 
-	// Again: no blob is sent.
+	// The second push sends no blob.
 	tr.forget(nil)
 	_, err = client.Push(t.Context(), probes, "latest", index)
 	must(t, err)
@@ -65,7 +65,7 @@ func TestPush(t *testing.T) {
 	}
 }
 
-func TestPushTriesAgain(t *testing.T) {
+func TestPushRetries(t *testing.T) {
 	for _, method := range []string{"PATCH", "PUT"} {
 		t.Run(method, func(t *testing.T) {
 			tr := newTestRegistry(t, host, soon())

@@ -25,8 +25,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podforward"
 )
 
-// uploads is the part of CNCF Distribution that the registry of the tests does not
-// have: an upload that keeps what arrived of a chunk, and tells how much that is.
+// uploads is the part of CNCF Distribution that the test registry lacks: an upload keeps what
+// arrived of a chunk, and reports how much that is.
 type uploads struct {
 	mu   sync.Mutex
 	data map[string][]byte
@@ -69,7 +69,7 @@ func (u *uploads) serve(w http.ResponseWriter, r *http.Request) bool {
 		u.mu.Lock()
 		size := len(u.data[id])
 		u.mu.Unlock()
-		// Relative, and with a state that is good for this offset alone.
+		// A relative location, with a state that is valid for this offset only.
 		w.Header().Set("Location", fmt.Sprintf("%s/blobs/uploads/%s?_state=%d", prefix, id, size))
 		w.Header().Set("Range", fmt.Sprintf("0-%d", max(0, size-1)))
 		w.WriteHeader(status)
@@ -102,7 +102,7 @@ func (u *uploads) serve(w http.ResponseWriter, r *http.Request) bool {
 		}
 		return tell(http.StatusAccepted)
 	}
-	// PUT: the registry itself takes it from here, in one piece.
+	// From here the test registry handles the PUT, as one upload.
 	u.mu.Lock()
 	delete(u.data, id)
 	u.mu.Unlock()
@@ -124,7 +124,7 @@ func newResumingClient(t *testing.T, tr *testRegistry, change func(*Options)) *C
 	return client
 }
 
-// cut is a connection that breaks after so many bytes.
+// cut is a connection that breaks after a number of bytes.
 type cut struct {
 	net.Conn
 	left int
@@ -142,7 +142,7 @@ func (c *cut) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func TestUploadGoesOn(t *testing.T) {
+func TestUploadResumes(t *testing.T) {
 	tr := newTestRegistry(t, host, soon())
 	server := newUploads(tr)
 	var dials, sent atomic.Int64
@@ -191,7 +191,7 @@ func TestUploadGoesOn(t *testing.T) {
 	tr.forget(nil)
 	wantArtifact(t, client, ref.Reference, layer, nil)
 
-	// Again: nothing is sent.
+	// The second push sends nothing.
 	again, err := client.PushSource(t.Context(), source, layer, nil, nil)
 	must(t, err)
 	if again.Uploaded || len(tr.asked("POST")) != 0 {
@@ -200,7 +200,7 @@ func TestUploadGoesOn(t *testing.T) {
 }
 
 func TestUploadRecovers(t *testing.T) {
-	// Each answers one request of the layer's upload in its own way.
+	// Each function answers one request of the upload in its own way.
 	tests := map[string]struct {
 		method string
 		answer func(u *uploads, w http.ResponseWriter, r *http.Request) bool
@@ -240,7 +240,7 @@ func TestUploadRecovers(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}},
 		"a connection that sleeps": {method: "PATCH", uploads: 2, answer: func(_ *uploads, _ http.ResponseWriter, r *http.Request) bool {
-			// The server hears that the client is gone once it has read the body.
+			// The server notices that the client is gone once it has read the body.
 			_, _ = io.Copy(io.Discard, r.Body)
 			<-r.Context().Done()
 			panic(http.ErrAbortHandler)
@@ -253,7 +253,7 @@ func TestUploadRecovers(t *testing.T) {
 			var asked atomic.Int32
 			server.before = func(w http.ResponseWriter, r *http.Request) bool {
 				ofLayer := r.Method != http.MethodPatch || r.Header.Get("Content-Range") != ""
-				// The second one, so that there is something to go on from.
+				// The second request, so that there is something to resume.
 				turn := int32(2)
 				if test.method != http.MethodPatch {
 					turn = 1
@@ -281,7 +281,7 @@ func TestUploadGivesUp(t *testing.T) {
 		resume time.Duration
 		want   error
 		says   string
-		// attempts bounds how often it was asked.
+		// attempts limits the number of requests.
 		attempts int
 	}{
 		"denied in the middle":     {method: "PATCH", answer: func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) }, want: ErrDenied, attempts: 1},

@@ -18,8 +18,8 @@ import (
 	"github.com/tonistiigi/fsutil"
 )
 
-// oracle is what Docker sends of a directory: BuildKit's own walk, its filter and
-// its reader of the ignore file, and with it the files that Docker sends apart.
+// oracle returns what Docker sends of a directory: by BuildKit's own walk, its filter and its
+// reader of the ignore file, with the files that Docker sends separately.
 func oracle(t *testing.T, dir string, always ...string) tree {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(dir, ignoreFile))
@@ -58,8 +58,8 @@ func read(t *testing.T, dir, name string) node {
 	return node{content: string(content), executable: info.Mode()&0o100 != 0}
 }
 
-// TestPackIsWhatDockerSends packs generated trees under generated rules.
-func TestPackIsWhatDockerSends(t *testing.T) {
+// TestPackMatchesDocker packs generated trees with generated rules.
+func TestPackMatchesDocker(t *testing.T) {
 	for seed := range uint64(150) {
 		random := rand.New(rand.NewPCG(seed, 7))
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestPackIsWhatDockerSends(t *testing.T) {
 	}
 }
 
-// ruledTree is made of few short names, so that rules hit, and lie across each other.
+// ruledTree returns a tree of a few short names, so that rules match and overlap.
 func ruledTree(random *rand.Rand) tree {
 	made := tree{"b/Dockerfile": {content: "FROM scratch\n"}}
 	names := []string{"a", "b", "c", "ab", ".x", "a b", "é", "[a]"}
@@ -97,7 +97,7 @@ func ruledTree(random *rand.Rand) tree {
 	return made
 }
 
-// randomRules writes lines about paths that there are, with wildcards put in.
+// randomRules returns rules about existing paths, with wildcards.
 func randomRules(random *rand.Rand, names []string) string {
 	var text strings.Builder
 	for range 1 + random.IntN(6) {
@@ -123,7 +123,7 @@ func randomRules(random *rand.Rand, names []string) string {
 	return text.String()
 }
 
-// FuzzIgnore holds any ignore file to what BuildKit makes of it.
+// FuzzIgnore compares the result of any ignore file with BuildKit's.
 func FuzzIgnore(f *testing.F) {
 	for _, seed := range []string{
 		"", "*", "*\n!a", "**\n!**/c", "a\n!a/b/c", "a/**\n!a/b", "!a\na", "a/*\n!a/b\na/b/c", "?\n!a?", "[a-b]\n!a/b/c/d",
@@ -149,8 +149,8 @@ func FuzzIgnore(f *testing.F) {
 	})
 }
 
-// packsLikeDocker packs a directory that has an ignore file, and returns the
-// archive unless the ignore file is none.
+// packsLikeDocker packs a directory with an ignore file, and returns the archive unless the
+// ignore file is invalid.
 func packsLikeDocker(t *testing.T, dir string) *Archive {
 	t.Helper()
 	archive, err := Pack(t.Context(), dir, Options{})
@@ -170,8 +170,8 @@ func packsLikeDocker(t *testing.T, dir string) *Archive {
 	return archive
 }
 
-// FuzzPack packs any tree under any rules: what comes out is what went in, the
-// same bytes from another place, at another time, under another umask.
+// FuzzPack packs any tree with any rules. The archive holds what the tree holds, and the same
+// bytes from another place, at another time and with another umask.
 func FuzzPack(f *testing.F) {
 	for _, seed := range []struct{ script, ignore string }{
 		{"", ""},
@@ -205,7 +205,7 @@ func FuzzPack(f *testing.F) {
 	})
 }
 
-// touch gives everything another time, and the modes of another umask.
+// touch gives all files another time, and the modes of another umask.
 func touch(dir string) error {
 	return filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.Type()&fs.ModeSymlink != 0 {
@@ -219,9 +219,9 @@ func touch(dir string) error {
 	})
 }
 
-// fuzzedTree reads a tree from a script: a letter for the kind (d is a directory,
-// and what follows is in it; l a link; x a file to execute; ^ goes up; else a
-// file), then a name and a text, each behind its length.
+// fuzzedTree reads a tree from a script: a letter for the kind (d starts a directory; l is a
+// link; x an executable file; ^ ends the directory; any other letter a file), then a name and a
+// text, each after its length.
 func fuzzedTree(script []byte) tree {
 	made, dir := tree{}, ""
 	text := func() string {

@@ -35,7 +35,7 @@ type node struct {
 
 type tree map[string]node
 
-// write creates the tree in the order of the map, which is never the same.
+// write creates the tree in the random order of the map.
 func (want tree) write(t *testing.T, dir string) {
 	t.Helper()
 	for name, n := range want {
@@ -56,7 +56,7 @@ func (want tree) write(t *testing.T, dir string) {
 	}
 }
 
-// files makes a tree of files whose content is their name.
+// files returns a tree of files whose content is their name.
 func files(names ...string) tree {
 	made := tree{}
 	for _, name := range names {
@@ -80,7 +80,7 @@ func mustPack(t *testing.T, dir string, opts Options) *Archive {
 	return archive
 }
 
-// unpack reads an archive back and checks what holds for every header.
+// unpack reads an archive, and checks what must be true for every header.
 func unpack(t *testing.T, archive *Archive) (tree, []string) {
 	t.Helper()
 	content, err := archive.Layer().Uncompressed()
@@ -125,7 +125,7 @@ func unpack(t *testing.T, archive *Archive) (tree, []string) {
 	}
 }
 
-// parents adds the directories that lead to what is in a tree.
+// parents adds the parent directories of the entries of a tree.
 func (want tree) parents() tree {
 	all := maps.Clone(want)
 	for name := range want {
@@ -169,7 +169,7 @@ func TestPackIsTheSameForTheSameTree(t *testing.T) {
 				}
 				info, err := entry.Info()
 				must(t, err)
-				// As under another umask, and checked out at another time.
+				// With another umask, and checked out at another time.
 				must(t, os.Chmod(name, info.Mode()&^0o077))
 				return os.Chtimes(name, time.Now(), time.Unix(rand.Int64N(1e9), 5))
 			}))
@@ -190,7 +190,7 @@ func TestPackIsTheSameForTheSameTree(t *testing.T) {
 	}
 }
 
-// compareInDepth orders paths as a walk over sorted directories does.
+// compareInDepth sorts paths in the order of a walk over sorted directories.
 func compareInDepth(a, b string) int {
 	return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/"))
 }
@@ -224,9 +224,9 @@ func randomTree(random *rand.Rand) tree {
 	return made
 }
 
-// The bytes must be the same with every release and on every system, or each
-// user uploads every context again. The digest may change with the compressor's
-// version, on purpose; the DiffID never.
+// Every release and every system must give the same bytes, or each user uploads every context
+// again. The digest may change on purpose, with the version of the compressor; the DiffID must
+// not.
 func TestPackGolden(t *testing.T) {
 	dir := t.TempDir()
 	tree{
@@ -395,8 +395,8 @@ func TestPackLeavesOut(t *testing.T) {
 			files:  []string{"README.md", "x"},
 			want:   []string{"x", ".dockerignore"},
 		},
-		// A line for a directory above does not bring back what a line for the
-		// path itself took out: so BuildKit sends it.
+		// BuildKit does not restore with a rule for a directory what a rule for the path itself
+		// excludes.
 		"a negation above": {
 			ignore: "a/b\n!a\n",
 			files:  []string{"a/b/c", "a/d"},
@@ -454,7 +454,7 @@ func TestPackLeavesOut(t *testing.T) {
 			}
 			all.write(t, dir)
 			got, _ := unpack(t, mustPack(t, dir, Options{Dockerfile: test.dockerfile}))
-			// A directory that lost all it had may stay, as it does with Docker.
+			// A directory whose entries are all excluded may stay, as with Docker.
 			maps.DeleteFunc(got, func(_ string, n node) bool { return n.dir })
 			compare(t, got, want)
 		})
@@ -500,7 +500,7 @@ func TestPackLinks(t *testing.T) {
 	got, _ := unpack(t, mustPack(t, dir, Options{}))
 	compare(t, got, want.parents())
 
-	// The same through a link to the directory: both names of it are inside.
+	// The same through a link to the directory: both of its names are inside.
 	alias := filepath.Join(outside, "alias")
 	must(t, os.Symlink(dir, alias))
 	must(t, os.Symlink(filepath.Join(alias, "main.py"), filepath.Join(dir, "by-alias")))

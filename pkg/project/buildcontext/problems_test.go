@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-func TestPackTellsAllProblemsAtOnce(t *testing.T) {
+func TestPackReportsAllProblems(t *testing.T) {
 	dir := t.TempDir()
 	made := tree{
 		"Dockerfile": {content: "FROM scratch\n"}, "large": {content: strings.Repeat("x", 3*chunk)},
@@ -38,7 +38,7 @@ func TestPackTellsAllProblemsAtOnce(t *testing.T) {
 	}
 }
 
-func TestPackBoundsItsProblems(t *testing.T) {
+func TestPackLimitsProblems(t *testing.T) {
 	dir := t.TempDir()
 	var want []string
 	for i := range problemLimit + 5 {
@@ -66,7 +66,7 @@ func TestOneProblemIsOneLine(t *testing.T) {
 	}
 }
 
-func TestPackGoesOnAfterAChangedFile(t *testing.T) {
+func TestPackContinuesAfterChangedFile(t *testing.T) {
 	dir := t.TempDir()
 	tree{"a": {content: "a"}, "b": {content: strings.Repeat("x", 3*chunk)}, "c": {link: "/etc"}}.write(t, dir)
 	changed := false
@@ -82,7 +82,7 @@ func TestPackGoesOnAfterAChangedFile(t *testing.T) {
 	}
 }
 
-// wantProblems checks the names, in their order, and returns how many there are more.
+// wantProblems checks the names, in order, and returns the number of further problems.
 func wantProblems(t *testing.T, err error, names ...string) int {
 	t.Helper()
 	var all *ContextError

@@ -94,7 +94,7 @@ func TestWarnings(t *testing.T) {
 		t.Errorf("warnings are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 
-	// What stays at home needs no warning; the patterns of the documentation do it.
+	// What is not packed needs no warning. The patterns of the documentation exclude it.
 	must(t, os.WriteFile(filepath.Join(dir, ignoreFile), []byte("*\n!app\n"), 0o600))
 	if left := mustPack(t, dir, Options{}).Warnings; len(left) != 0 {
 		t.Errorf("warnings about what is not packed: %v", left)
@@ -127,7 +127,7 @@ func TestWarningsAboutSize(t *testing.T) {
 	}
 }
 
-func TestWarningsAreBounded(t *testing.T) {
+func TestWarningsAreLimited(t *testing.T) {
 	dir := t.TempDir()
 	for i := range warningLimit + 7 {
 		sub := filepath.Join(dir, fmt.Sprintf("%03d", i))

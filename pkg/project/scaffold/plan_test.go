@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// directory is one with these files: a name with a slash at its end is a directory,
-// and a content that starts with -> a link.
+// directory creates a directory with files. A name that ends in a slash is a directory, and a
+// content that starts with -> a link.
 func directory(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -35,7 +35,7 @@ func directory(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// content is what is in a directory, links not followed.
+// content returns what is in a directory, without following links.
 func content(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -89,7 +89,7 @@ func TestPlan(t *testing.T) {
 			map[string]string{"Dockerfile": "FROM mine\n", "src/a/b.py": "b\n"},
 			"src/a/b.py",
 		},
-		"others there, by force": {
+		"others exist, with force": {
 			map[string]string{"Dockerfile": "FROM mine\n", "src/a/b.py": ""},
 			true, "replace, replace",
 			map[string]string{"Dockerfile": "FROM a\n", "Dockerfile.orig": "FROM mine\n", "src/a/b.py": "b\n", "src/a/b.py.orig": ""},

@@ -56,7 +56,7 @@ func TestNewFiles(t *testing.T) {
 }
 
 func TestNewPutsOptionsInPlace(t *testing.T) {
-	// The placeholders, and what they look like in a version of ruff or in prose.
+	// The placeholders, and similar text in a version of ruff and in prose.
 	placeholder := regexp.MustCompile(`(?i)pyflow.service|8000|3\.13|py313`)
 	for _, template := range Templates() {
 		t.Run(template, func(t *testing.T) {
@@ -103,8 +103,7 @@ func TestNewPutsOptionsInPlace(t *testing.T) {
 	}
 }
 
-// The locks are those of what the template asks for: each direct dependency is there,
-// at a version with hashes.
+// The lock files match the templates: each direct dependency has a version and hashes.
 func TestTemplatesAreLocked(t *testing.T) {
 	pin := regexp.MustCompile(`(?m)^([a-z0-9-]+)==[^ \\]+(?: ;[^\\\n]+)? \\\n    --hash=sha256:[0-9a-f]{64}`)
 	for _, template := range Templates() {
@@ -173,7 +172,7 @@ func TestNewRefuses(t *testing.T) {
 func TestPackageName(t *testing.T) {
 	for app, want := range map[string]string{
 		"shop": "shop", "my-service": "my_service", "a--b": "a_b", "app-2go": "app_2go", "test-data": "test_data",
-		// None of these, but their packages, would hide something.
+		// None of these is a module itself, but its package would hide one.
 		"jsons": "jsons", "fast-api": "fast_api",
 		"import": "", "match": "", "json": "", "test": "", "asyncio": "", "telnetlib": "", "annotationlib": "",
 		"fastapi": "", "starlette": "", "pydantic-settings": "", "typing-extensions": "", "dotenv": "", "pip": "", "pytest": "",
@@ -189,7 +188,7 @@ func TestPackageName(t *testing.T) {
 		}
 		if want == "" && appname.Validate(app+"-service") == nil {
 			if _, err := PackageName(app + "-service"); err != nil {
-				t.Errorf("the name that is advised is none: %v", err)
+				t.Errorf("the suggested name is not valid: %v", err)
 			}
 		}
 	}

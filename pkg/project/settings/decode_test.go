@@ -68,7 +68,7 @@ func TestDecode(t *testing.T) {
 		"twice, and worse after": {"a = 1\na = 2\nb = \n", "a/b.toml:2:1: key a is already defined", "a = 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// What a struct has no field for is hardly looked at.
+			// Keys without a field in the struct are only parsed.
 			err := errors.Join(
 				settings.Decode("a/b.toml", []byte(test.content), &map[string]any{}),
 				settings.Decode("a/b.toml", []byte(test.content), &project{}),

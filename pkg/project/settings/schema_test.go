@@ -21,8 +21,8 @@ import (
 
 const schemaFile = "pyproject.schema.json"
 
-// kinds are the settings, by their dotted names, and what the documentation and
-// the schema call their types.
+// kinds returns the settings, by their dotted names, with the types that the documentation and
+// the schema give them.
 func kinds(t *testing.T, table reflect.Type, prefix string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -79,7 +79,7 @@ func readSchema(t *testing.T) *schema {
 	return root
 }
 
-// kinds are the properties, as the other kinds has them.
+// kinds returns the properties in the form of the other kinds.
 func (s *schema) kinds(t *testing.T, prefix string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -112,7 +112,7 @@ func TestSchemaHasTheSettings(t *testing.T) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(got)) {
 		if _, ok := want[key]; !ok && key != "app" {
-			t.Errorf("the schema has %s, which is no setting", key)
+			t.Errorf("the schema has %s, which is not a setting", key)
 		}
 	}
 	var exposes []string
@@ -199,7 +199,7 @@ func TestSchemaAgrees(t *testing.T) {
 	}
 }
 
-// agree compares what the schema and the program say of a file.
+// agree compares the verdicts of the schema and of the program on a file.
 func agree(t *testing.T, validator *jsonschema.Schema, content, want string) {
 	t.Helper()
 	values := map[string]any{}

@@ -202,8 +202,8 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// A user wants to know of everything at once, from the top down.
-func TestParseTellsAll(t *testing.T) {
+// The error names all mistakes at once, from the top down.
+func TestParseReportsAllMistakes(t *testing.T) {
 	_, err := settings.Parse([]byte(`[tool.kubectl-pyflow.build]
 cpu = "none"
 variant = "fat"
@@ -233,7 +233,7 @@ pyproject.toml:10:1: tool.kubectl-pyflow.resources.requests.memory: is an intege
 	}
 }
 
-// Neither what an error says nor the line that it has may be a secret.
+// Neither the message nor the line of an error may contain a secret.
 func TestParseKeepsSecrets(t *testing.T) {
 	for name, content := range map[string]string{
 		"an integer":        "[tool.kubectl-pyflow.env]\nTOKEN = 5318008\n",
@@ -332,7 +332,7 @@ func TestWhere(t *testing.T) {
 	}
 }
 
-// Another tool writes [tool.pyflow] as well: that is no business of this plugin.
+// Another tool also writes [tool.pyflow], which this plugin ignores.
 func TestWarnings(t *testing.T) {
 	const want = "[tool.pyflow] in pyproject.toml is not read: rename it to [tool.kubectl-pyflow]"
 	for content, warns := range map[string]bool{

@@ -122,7 +122,7 @@ func TestWithFormer(t *testing.T) {
 	}
 }
 
-func TestEnsureForgetsExpiredCAs(t *testing.T) {
+func TestEnsureDropsExpiredCAs(t *testing.T) {
 	first := ensure(t, Credentials{}, request(now))
 	end := now.Add(caLifetime)
 	second := ensure(t, first, request(end.Add(-time.Hour)))
@@ -186,8 +186,8 @@ func TestEnsureRefusesABrokenCA(t *testing.T) {
 	}
 }
 
-// TestHandshake proves the certificates by real handshakes: each is good for its
-// own end of its own connection only.
+// TestHandshake checks the certificates by real handshakes: each is valid only for its own end
+// of its own connection.
 func TestHandshake(t *testing.T) {
 	c := ensure(t, Credentials{}, request(time.Now()))
 	roots := x509.NewCertPool()

@@ -14,12 +14,12 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
-// memory is a registry: repositories to what they store, under digests and tags.
+// memory is a registry that maps repositories to what they store, by digest and tag.
 type memory struct {
 	mu      sync.Mutex
 	content map[string]map[string]*registry.Manifest
 	created map[string]time.Time
-	// reads counts how often a manifest was read.
+	// reads counts the reads of each manifest.
 	reads map[string]int
 	// broken is the error of one repository.
 	broken map[string]error
@@ -177,7 +177,7 @@ func TestCatalog(t *testing.T) {
 	}
 }
 
-// A deletion is undone of what came into use meanwhile, an index after its images.
+// What came into use meanwhile is restored, an index after its images.
 func TestDeleteAndRestore(t *testing.T) {
 	m := newMemory()
 	shop := repository(Images, "team-a/shop",

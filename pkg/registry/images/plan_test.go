@@ -13,13 +13,13 @@ import (
 
 var testNow = time.Date(2026, 3, 20, 12, 0, 0, 0, time.UTC)
 
-// sha makes a digest that is recognized in a message.
+// sha returns a digest that is recognizable in a message.
 func sha(name string) string {
 	hex := fmt.Sprintf("%x", name)
 	return "sha256:" + hex + strings.Repeat("0", 64-len(hex))
 }
 
-// stored is a manifest of 10 bytes with the layers named, of 100 bytes each.
+// stored returns a manifest of 10 bytes with the named layers of 100 bytes each.
 func stored(name string, age time.Duration, tags []string, layers ...string) *Manifest {
 	m := &Manifest{Manifest: &registry.Manifest{Digest: sha(name), Raw: make([]byte, 10)}, Tags: tags}
 	if age >= 0 {
@@ -245,9 +245,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// Whatever the registry holds and whatever the rules are: nothing goes that is
-// used, or that anything which stays refers to; and the more is to be kept, the
-// less goes.
+// For any registry and any rules, a prune deletes nothing that is used or that a remaining
+// manifest refers to, and it deletes less if more is to be kept.
 func TestPlanNeverDeletesWhatIsUsed(t *testing.T) {
 	for seed := range uint64(300) {
 		random := rand.New(rand.NewPCG(seed, 1))

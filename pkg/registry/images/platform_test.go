@@ -11,8 +11,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-// Whatever looks like an image somewhere in what setup applies is in the list:
-// not only what the list's own rules find.
+// Everything in the objects of setup that looks like an image is in the list, not only what the
+// rules of the list find.
 func TestPlatform(t *testing.T) {
 	list, err := Platform(manifests.Tekton())
 	if err != nil {

@@ -22,19 +22,19 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-// cluster plays the scheduler, the StatefulSet controller and a node: each look
-// at the collecting pod moves things on by a step.
+// cluster simulates the scheduler, the StatefulSet controller and a node. Each look at the
+// collecting pod advances it by one step.
 type cluster struct {
 	*fake.Clientset
-	// storage says that the storage's pod is there.
+	// storage reports that the pod of the storage exists.
 	storage bool
-	// runs counts the collections that began, uids the pods.
+	// runs counts the collections that started, uids the pods.
 	runs, uids int
 	// phase is how the collection ends.
 	phase corev1.PodPhase
-	// onRun is called when the collection begins.
+	// onRun is called when the collection starts.
 	onRun func()
-	// scaleUpErr is what starting the storage answers.
+	// scaleUpErr is the error of a request to start the storage.
 	scaleUpErr error
 }
 
@@ -93,8 +93,7 @@ func newCluster(objects ...runtime.Object) *cluster {
 	return c
 }
 
-// step starts one pod of the two, when the other is not there, and ends what is
-// to end.
+// step starts one of the two pods if the other does not exist, and ends what must end.
 func (c *cluster) step() {
 	tracker := c.Tracker()
 	sets, pods := appsv1.SchemeGroupVersion.WithResource("statefulsets"), corev1.SchemeGroupVersion.WithResource("pods")

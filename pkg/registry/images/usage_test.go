@@ -128,7 +128,7 @@ func TestFindUsage(t *testing.T) {
 	}
 }
 
-func TestUsageWithoutRights(t *testing.T) {
+func TestUsageWithoutPermissions(t *testing.T) {
 	cluster := fakeCluster(t, `{apiVersion: apps/v1, kind: Deployment, metadata: {name: shop, namespace: team-a, uid: d1}, spec: {template: {spec: {containers: [{image: "x/team-a/shop:a"}]}}}}`)
 	cluster.PrependReactor("list", "cronjobs", func(k8stesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(schema.GroupResource{Group: "batch", Resource: "cronjobs"}, "", errors.New("no"))

@@ -196,8 +196,8 @@ func TestPackages(t *testing.T) {
 	}
 }
 
-// TestLinkedFromACache counts what uv has linked into its cache for the package, in
-// whichever order the archive has the names.
+// TestLinkedFromACache counts for the package what uv has linked into its cache, in either
+// order of the names in the archive.
 func TestLinkedFromACache(t *testing.T) {
 	const record = "@file ./usr/site-packages/foo-1.dist-info/RECORD\n foo.py\n"
 	const cached = "-1 root/.cache/uv/a/foo-1.dist-info/RECORD\n"

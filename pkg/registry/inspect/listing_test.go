@@ -68,7 +68,7 @@ func TestParse(t *testing.T) {
 			Entries: []Entry{
 				{File, "usr/a b", 12, ""},
 				{Hardlink, "usr/hard", 0, "usr/a b"},
-				// A file that has bytes is no link, whatever its name.
+				// A file with content is not a link, whatever its name.
 				{File, "usr/a -> b", 3, ""},
 				{File, `usr/\321`, 4, ""},
 			},
@@ -119,8 +119,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// FuzzParse proves that what an image is named after breaks nothing: neither the
-// reading, nor the analysis of what was read.
+// FuzzParse checks that no name in an image breaks the reading or the analysis of the listing.
 func FuzzParse(f *testing.F) {
 	f.Add(gnuListing)
 	f.Add(busyboxListing)

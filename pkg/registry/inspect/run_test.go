@@ -155,8 +155,7 @@ func TestObserve(t *testing.T) {
 	}
 }
 
-// TestListCleansUp proves that no run stays, also when the answer to its creation
-// was lost.
+// TestListCleansUp checks that no run stays, even if the answer to its creation was lost.
 func TestListCleansUp(t *testing.T) {
 	tekton := tektonfake.NewSimpleClientset()
 	broken := errors.New("connection lost")

@@ -14,8 +14,7 @@ import (
 // listScript is the script of the step that lists.
 const listScript = "../../manifests/platform/scripts/list.sh"
 
-// busyBox is a tar that lists as BusyBox's does: hard links like files, names as they
-// are.
+// busyBox is a tar that lists as that of BusyBox: hard links like files, and names unescaped.
 const busyBox = `#!/bin/sh
 PATH=/usr/bin:/bin
 [ "$1" != --version ] || exec echo BusyBox
@@ -23,8 +22,8 @@ PATH=/usr/bin:/bin
 tar --quoting-style=literal "$@" | sed 's/^h/-/; s/ link to / -> /'
 `
 
-// TestTask runs the Task's script, with what uv leaves behind that has linked its cache
-// into the image, and with a name that claims to be more than one.
+// TestTask runs the script of the Task on the files that uv leaves behind when it links its
+// cache into the image, and on a name with a line break.
 func TestTask(t *testing.T) {
 	const site = "opt/venv/lib/python3.13/site-packages/"
 	dir := t.TempDir()

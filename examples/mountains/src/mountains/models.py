@@ -1,4 +1,4 @@
-"""What the API takes and gives."""
+"""The requests and responses of the API."""
 
 from typing import Annotated
 

@@ -23,7 +23,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/progress"
 )
 
-// ErrNotRunning is returned by what needs the cluster when there is none.
+// ErrNotRunning reports that there is no running cluster.
 var ErrNotRunning = errors.New("the cluster is not running: start it with `make cluster`")
 
 // Cluster is the one cluster of a user on a machine.
@@ -56,8 +56,8 @@ func New(gomod string, errOut io.Writer) (*Cluster, error) {
 	}, nil
 }
 
-// Kubeconfig is the path of the administrator's kubeconfig, whether the
-// cluster runs or not.
+// Kubeconfig returns the path of the administrator's kubeconfig, whether the cluster runs or
+// not.
 func (c *Cluster) Kubeconfig() string { return c.layout.Kubeconfig() }
 
 // SetupFlags returns the flags that make the product's setup use the upstream
@@ -73,12 +73,12 @@ func (c *Cluster) SetupFlags(allMirrors bool) (string, error) {
 	return strings.Join(setupFlags(state.Subnets.Gateway(), allMirrors), " "), nil
 }
 
-// state is what is known of the node with that number; nil when nothing is.
+// state returns the state of the node with that number; nil if there is none.
 func (c *Cluster) state(number int) (*enclosure.State, error) {
 	return enclosure.Load(node.Layout(c.layout, number).State())
 }
 
-// running is the state of the first node, which has to run.
+// running returns the state of the first node, which must run.
 func (c *Cluster) running() (*enclosure.State, error) {
 	state, err := c.state(0)
 	if err == nil && !state.Alive() {
@@ -87,7 +87,7 @@ func (c *Cluster) running() (*enclosure.State, error) {
 	return state, err
 }
 
-// distroless is where base images come from beside Docker Hub.
+// distroless is the registry of base images that are not on Docker Hub.
 const distroless = "gcr.io/distroless"
 
 func setupFlags(gateway netip.Addr, allMirrors bool) []string {
@@ -158,8 +158,8 @@ func (c *Cluster) removeRun() error {
 	return nil
 }
 
-// lock keeps a second command from changing the cluster at the same time. It
-// is released with the process, however that ends.
+// lock keeps a second command from changing the cluster at the same time. The lock ends with
+// the process.
 func (c *Cluster) lock() (func(), error) {
 	if err := os.MkdirAll(c.layout.Root, 0o755); err != nil {
 		return nil, fmt.Errorf("make the cache directory: %w", err)

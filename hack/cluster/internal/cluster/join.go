@@ -15,12 +15,11 @@ import (
 // second is the number of the node that comes and goes.
 const second = 1
 
-// ErrOtherVersions is returned when the cluster that runs is not the one that
-// these sources make.
+// ErrOtherVersions reports that the running cluster is not the one that these sources build.
 var ErrOtherVersions = errors.New("the cluster runs other versions: restart it with `make cluster`")
 
-// Join starts the second node and waits until it is ready and its kube-proxy
-// has done its work. When it is there and ready nothing is done.
+// Join starts the second node and waits until it is ready and its kube-proxy has written its
+// rules. It does nothing if the node is ready already.
 func (c *Cluster) Join(ctx context.Context) error {
 	if err := host.CheckPrivilege(); err != nil {
 		return err
@@ -40,7 +39,7 @@ func (c *Cluster) Join(ctx context.Context) error {
 	}
 	// A join that was cut off may have left a node that never gets ready.
 	if joined.Alive() && c.awaitReady(ctx, "2s") == nil {
-		c.log.Printf("the node %s is there", node.Name(second))
+		c.log.Printf("the node %s is ready already", node.Name(second))
 		return nil
 	}
 	if err := c.leave(ctx, joined); err != nil {
@@ -63,8 +62,8 @@ func (c *Cluster) awaitReady(ctx context.Context, timeout string) error {
 	return c.kubectl(ctx, "wait", "node/"+node.Name(second), "--for=condition=Ready", "--timeout="+timeout)
 }
 
-// current is the state of the first node, which has to run what these sources
-// make: the programs of another version may be gone.
+// current returns the state of the first node. The node must run what these sources build,
+// because the programs of another version may be deleted.
 func (c *Cluster) current(ctx context.Context) (*enclosure.State, error) {
 	if err := c.builder.Resolve(ctx); err != nil {
 		return nil, err

@@ -28,9 +28,8 @@ func checkProxyMode(mode string) error {
 	return nil
 }
 
-// SetProxyMode makes the kube-proxy of every node work in that mode, iptables
-// or nftables. Nothing else is restarted; Services do not answer for about two
-// seconds.
+// SetProxyMode switches the kube-proxy of every node to that mode, iptables or nftables. It
+// restarts nothing else. Services do not answer for about two seconds.
 func (c *Cluster) SetProxyMode(ctx context.Context, mode string) error {
 	if err := host.CheckPrivilege(); err != nil {
 		return err

@@ -21,13 +21,13 @@ import (
 type Enclosure struct {
 	// NodeInit is the program that becomes the node's first process.
 	NodeInit string
-	// Spec is what that program does.
+	// Spec configures that program.
 	Spec nodespec.Spec
 	// State describes the node; Start fills in the process.
 	State *State
-	// StatePath is where the state is kept.
+	// StatePath is the path of the file with the state.
 	StatePath string
-	// LogPath receives what the first process says.
+	// LogPath is the path of the first process's log.
 	LogPath string
 	// MTU is the largest packet of the link.
 	MTU int
@@ -37,8 +37,8 @@ type Enclosure struct {
 // rest stays outside: a build server's environment holds secrets.
 func passed() []string { return []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} }
 
-// Start starts the node's first process and connects its network. On an error
-// the caller has to call Stop.
+// Start starts the node's first process and connects its network. After an error the caller
+// must call Stop.
 func (e *Enclosure) Start(ctx context.Context) error {
 	if e.State.Number == 0 {
 		forward, err := readIPForward()
@@ -47,7 +47,7 @@ func (e *Enclosure) Start(ctx context.Context) error {
 		}
 		e.State.IPForward = forward
 	}
-	// Before anything of the host is changed, what it was is on the disk.
+	// The state of the host is saved before it changes.
 	if err := e.State.Save(e.StatePath); err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func Stop(ctx context.Context, number int, state *State) error {
 		}
 		err := retry(ctx, func() error {
 			if state.Alive() {
-				return errors.New("end the node: its first process is still there")
+				return errors.New("end the node: its first process still runs")
 			}
 			return nil
 		})
@@ -141,7 +141,7 @@ func Stop(ctx context.Context, number int, state *State) error {
 	return errors.Join(disconnect(ctx, number, state), removeCgroups(ctx, number))
 }
 
-// Leftovers tells whether the host has anything of a node.
+// Leftovers reports whether the host has anything left of a node.
 func Leftovers() bool {
 	found, err := hierarchies()
 	if err != nil {

@@ -21,7 +21,7 @@ const (
 	ipForward = "/proc/sys/net/ipv4/ip_forward"
 )
 
-// hostLink is the host's end of the link to the node with that number.
+// hostLink returns the host's end of the link to the node with that number.
 func hostLink(number int) string { return hostLinks + strconv.Itoa(number) }
 
 // connect links the node's network to the host's and lets it reach what the
@@ -109,8 +109,8 @@ func (e *Enclosure) openFirewall(ctx context.Context) error {
 	return nil
 }
 
-// disconnect takes back what connect did to the host. All of it is looked for
-// by name, so that a state that was lost does not matter.
+// disconnect reverts what connect did to the host. It finds everything by name, so that it also
+// works without a state.
 func disconnect(ctx context.Context, number int, state *State) error {
 	if _, err := os.Stat("/sys/class/net/" + hostLink(number)); err == nil {
 		// It goes with the node's network, but only in a while.

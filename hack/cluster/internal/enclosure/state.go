@@ -11,8 +11,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/host"
 )
 
-// State is what has to be known to find a running node again and to leave the
-// host as it was.
+// State is what is needed to find a running node again and to restore the host.
 type State struct {
 	// Number is the node's, from 0.
 	Number int `json:"number"`
@@ -28,7 +27,7 @@ type State struct {
 	ProxyMode string `json:"proxyMode"`
 	// IPForward is the value of the host's setting before the first node.
 	IPForward string `json:"ipForward"`
-	// ForwardRules tells that the host's firewall was opened for the node.
+	// ForwardRules reports that the host's firewall was opened for the node.
 	ForwardRules bool `json:"forwardRules"`
 }
 
@@ -64,8 +63,7 @@ func (s *State) Save(path string) error {
 	return nil
 }
 
-// Alive tells whether the node's first process is still the one that was
-// started.
+// Alive reports whether the node's first process is still the one that was started.
 func (s *State) Alive() bool {
 	if s == nil || s.PID == 0 {
 		return false
@@ -74,8 +72,8 @@ func (s *State) Alive() bool {
 	return err == nil && start == s.StartTime
 }
 
-// startTime is when a process started, in ticks since the boot. A zombie has
-// none: it has ended.
+// startTime returns when a process started, in ticks since the boot. It returns an error for a
+// zombie, which has ended.
 func startTime(pid int) (string, error) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

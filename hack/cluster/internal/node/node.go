@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// ContainerdSocket is where containerd listens, inside the node.
+	// ContainerdSocket is the address of containerd inside the node.
 	ContainerdSocket = "/run/containerd/containerd.sock"
 	// MirrorPath is where the mirror has the images of every registry, each
 	// below the registry's host.
@@ -33,8 +33,8 @@ const (
 	// APIServer is the name of the API server's process.
 	APIServer = "kube-apiserver"
 
-	// ProxyStatusPort is where kube-proxy tells, on the node's address, its mode
-	// and how far it is.
+	// ProxyStatusPort is the port on the node's address where kube-proxy reports its mode and
+	// its progress.
 	ProxyStatusPort = 10249
 
 	apiPort     = 6443

@@ -21,7 +21,7 @@ import (
 // module is the path of the module that pins everything.
 const module = "github.com/pyflow-dev/kubectl-pyflow/hack/cluster"
 
-// heartbeat is how often a long build says that it is alive.
+// heartbeat is the interval at which a long build reports its progress.
 const heartbeat = 20 * time.Second
 
 // Builder builds the programs into one directory per key.
@@ -30,20 +30,19 @@ type Builder struct {
 	Pins pins.Pins
 	// Dir holds the directories of the builds.
 	Dir string
-	// Log shows what is going on.
+	// Log shows the progress.
 	Log *progress.Log
 
 	root string
 	key  string
 }
 
-// Resolve finds the module's sources and the key of what they build. It has to
-// come first.
+// Resolve finds the module's sources and the key of the build. Call it first.
 func (b *Builder) Resolve(ctx context.Context) error {
 	output, err := goCommand(ctx, "", "list", "-m", "-f", "{{.Path}} {{.Dir}}").Output()
 	path, root, _ := strings.Cut(strings.TrimSpace(string(output)), " ")
 	if err != nil || path != module {
-		return errors.New("the cluster's sources are not here: run it in hack/cluster of the repository")
+		return errors.New("the cluster's sources are missing: run this in hack/cluster of the repository")
 	}
 	version, err := goCommand(ctx, root, "env", "GOVERSION").Output()
 	if err != nil {
@@ -62,7 +61,7 @@ func (b *Builder) Path(name string) string { return filepath.Join(b.dir(), name)
 
 func (b *Builder) dir() string { return filepath.Join(b.Dir, b.key) }
 
-// Built reports whether the programs are there.
+// Built reports whether the programs exist.
 func (b *Builder) Built() bool {
 	_, err := os.Stat(b.dir())
 	return err == nil
