@@ -59,7 +59,7 @@ func TestUnchanged(t *testing.T) {
 		t.Errorf("--quiet should print the digest only\n%s", again)
 	}
 	t.Logf("what runs already: %s", again.Took)
-	ns.Build(t, dir).Succeeded(t).Says(t, "runs already", "--force")
+	ns.Build(t, dir).Succeeded(t).Says(t, "the release is already running", "--force")
 	ns.Build(t, dir, "--no-deploy").Succeeded(t).Says(t, "Nothing has changed")
 	if after := len(ns.RunsOf(t, "same")); after != before {
 		t.Errorf("%d runs were created for nothing", after-before)
@@ -68,7 +68,7 @@ func TestUnchanged(t *testing.T) {
 	// What was changed in the cluster is deployed again, and not built.
 	env.Check(t, ns.Kube.CoreV1().Services(ns.Name).Delete(t.Context(), "same", metav1.DeleteOptions{}))
 	repaired := ns.Build(t, dir)
-	repaired.Says(t, "delivered again")
+	repaired.Says(t, "deploying it again")
 	digest, url := repaired.Released(t)
 	if digest != result.Digest || strings.Contains(repaired.Stderr, "Uploaded") {
 		t.Errorf("the image %s should have been deployed again\n%s", result.Digest, repaired)
@@ -78,7 +78,7 @@ func TestUnchanged(t *testing.T) {
 		t.Errorf("the last run is one of pipeline %q", pipelinerun.Parse(&run).Pipeline)
 	}
 	// Another setting is another image, and --force is one in any case.
-	ns.Build(t, dir, "--force", "--no-deploy").Succeeded(t).Says(t, "Image pushed")
+	ns.Build(t, dir, "--force", "--no-deploy").Succeeded(t).Says(t, "Pushed the image")
 
 	// The same without this machine.
 	env.Check(t, os.RemoveAll(dir))
@@ -195,7 +195,7 @@ func TestCrashingApp(t *testing.T) {
 	env.Check(t, os.WriteFile(filepath.Join(dir, "main.py"), []byte("import nosuchmodule\n"), 0o600))
 	r := ns.Build(t, dir, "--replicas", "2")
 	r.Failed(t, "CrashLoopBackOff", "ModuleNotFoundError: No module named 'nosuchmodule' (/app/main.py:",
-		"hint: the image has no module nosuchmodule: add the package that has it to the dependencies")
+		"hint: the image has no module nosuchmodule: add its package to the dependencies")
 	if env.DigestPattern.MatchString(r.Stdout) && env.URLPattern.MatchString(r.Stdout) {
 		t.Errorf("stdout should not look like a release\n%s", r)
 	}
@@ -204,9 +204,11 @@ func TestCrashingApp(t *testing.T) {
 		t.Errorf("the previous release should still answer: %v %s", err, body)
 	}
 	status, report := ns.Status(t)
-	if app := env.App(t, status, name); status.Healthy || app.Healthy || app.Ready != 2 || !strings.Contains(app.Message, "exit code 1") {
+	if app := env.App(t, status, name); status.Healthy || app.Healthy || app.Ready != 2 || !strings.Contains(app.Message, "exited with code 1") {
 		t.Errorf("the app should be unhealthy for its new pods, with the old ones ready\n%s", report)
 	}
+	// Without --exit-code the report itself succeeds.
+	ns.Pyflow(t, "status").Succeeded(t).Prints(t, "Unhealthy", "exited with code 1")
 }
 
 // TestBrokenBuilds wants builds that fail to report where and why.
@@ -282,8 +284,8 @@ func TestRefusedContext(t *testing.T) {
 		cmd.Args = append([]string{setpriv, "--inh-caps=" + all, "--bounding-set=" + all, cmd.Path}, cmd.Args[1:]...)
 		cmd.Path = setpriv
 	}
-	r := env.Finish(t, cmd, cmd.Run).Failed(t, "3 entries of the build context can not be packed",
-		"outside: symbolic link points outside of the build context: /etc/passwd",
+	r := env.Finish(t, cmd, cmd.Run).Failed(t, "3 entries of the build context cannot be packed",
+		"outside: symbolic link points outside the build context: /etc/passwd",
 		"pipe: not a regular file", "private/key: permission denied", "hint: ")
 	if after := len(ns.Runs(t)); after != runs {
 		t.Errorf("%d runs were created\n%s", after-runs, r)

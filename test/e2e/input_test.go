@@ -80,7 +80,7 @@ func TestBadInput(t *testing.T) {
 		{"repeat a run that is not there", "", []string{"rerun", "e2e-none", "-n", ns.Name}, []string{"e2e-none"}},
 		{"cancel a run that is not there", "", []string{"cancel", "e2e-none", "-n", ns.Name}, []string{"e2e-none"}},
 		{"namespace without setup", "", []string{"build", mountains, "-n", fresh}, []string{"not set up in namespace " + fresh, "setup"}},
-		{"namespace that does not exist", "", []string{"setup", "-n", "e2e-no-such-namespace"}, []string{"e2e-no-such-namespace", "not found"}},
+		{"namespace that does not exist", "", []string{"setup", "-n", "e2e-no-such-namespace"}, []string{`namespace "e2e-no-such-namespace" does not exist`, "kubectl create namespace e2e-no-such-namespace"}},
 		{"the platform's namespace", "", []string{"setup", "-n", manifests.SystemNamespace}, []string{manifests.SystemNamespace}},
 	}
 	for _, verb := range []struct {

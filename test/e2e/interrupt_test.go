@@ -65,7 +65,7 @@ func TestInterruptTwice(t *testing.T) {
 	// It has not reached the cluster, where the run goes on.
 	run := ns.RunList(t, name)[0]
 	ns.Pyflow(t, "cancel", run.Name).Succeeded(t)
-	if run := ns.RunList(t, name)[0]; run.State != "Cancelled" {
+	if run := ns.RunList(t, name)[0]; run.State != status.RunCanceled {
 		t.Errorf("the run is %s", run.State)
 	}
 }

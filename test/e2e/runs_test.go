@@ -85,7 +85,7 @@ func TestLogs(t *testing.T) {
 		}
 		return err
 	})
-	ns.Pyflow(t, "logs", name).Failed(t, name, "its pods are gone", "hint: ")
+	ns.Pyflow(t, "logs", name).Failed(t, name, "its pods are deleted", "hint: ")
 }
 
 // TestCancel follows a run that sleeps, lets go of it, and cancels it.

@@ -238,7 +238,7 @@ func TestBadRegistryFlags(t *testing.T) {
 		{"no right to push", to(good, "e2e-reader"), []string{good + "/org/" + ns.Name, "denied", "permission to push"}},
 		{"foreign CA", []string{"--registry", good, "--registry-secret", "e2e-wrong", "--registry-ca", foreignFile}, []string{good, "not trusted", "--registry-ca"}},
 		{"no CA", []string{"--registry", good, "--registry-secret", "e2e-wrong"}, []string{good, "not trusted", "unknown authority", "--registry-ca"}},
-		{"expired certificate", to(expired, "e2e-expired"), []string{expired, "not trusted", "expired", "renewed"}},
+		{"expired certificate", to(expired, "e2e-expired"), []string{expired, "not trusted", "expired", "renew the certificate"}},
 		{"no TLS", to(plain, "e2e-plain"), []string{plain, "does not speak TLS"}},
 		{"a web page", to(page, "e2e-page"), []string{page, "not a registry", "web page"}},
 		{"nothing there", to(lost, "e2e-lost"), []string{lost, "not a registry", "404 Not Found"}},

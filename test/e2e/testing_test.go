@@ -58,7 +58,7 @@ func TestTests(t *testing.T) {
 		t.Errorf("the tests are %+v\n%s", result.Tests, green)
 	}
 	env.Serves(t, result.URL, "the word is good")
-	ns.Build(t, dir, "--test", "python checks/run.py").Succeeded(t).Says(t, "runs already")
+	ns.Build(t, dir, "--test", "python checks/run.py").Succeeded(t).Says(t, "the release is already running")
 
 	env.Check(t, os.WriteFile(filepath.Join(dir, "main.py"), []byte(strings.Replace(testServer, "good", "bad", 1)), 0o600))
 	// The second time the image is there, and still not deployed.

@@ -62,12 +62,12 @@ func TestFullVolume(t *testing.T) {
 		"index.html": "there is room",
 	})
 	// The context is small, the image is not.
-	pushed := build(dir).Failed(t, append(hint, "step build", "Uploaded the build context")...)
+	pushed := build(dir).Failed(t, append(hint, "step build", "✓ Uploaded")...)
 	t.Logf("while the image is pushed: %s", ending(pushed.Stderr))
 	env.Check(t, os.WriteFile(filepath.Join(dir, "more"), []byte(rand.Text()), 0o600))
 	uploaded := build(dir).Failed(t, append(hint, "push "+manifests.RegistryHost+"/"+ns.Name+"/full/source")...)
 	t.Logf("while the context is uploaded: %s", ending(uploaded.Stderr))
-	if runs := ns.RunsOf(t, "full"); len(runs) != 1 || !runs[0].IsFailure() {
+	if runs := ns.RunsOf(t, "full"); len(runs) != 1 || !runs[0].IsFailure() || ns.Runs(t)[0].Name != runs[0].Name {
 		t.Errorf("the first build should have left one failed run and the second one none, but there are %d", len(runs))
 	}
 

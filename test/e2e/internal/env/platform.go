@@ -150,8 +150,11 @@ func objectsFile() string {
 // recordObjects writes objectsFile when the platform is not installed yet.
 func (c *Cluster) recordObjects(ctx context.Context) error {
 	file := objectsFile()
+	if file == "" {
+		return nil
+	}
 	_, err := c.Kube.CoreV1().Namespaces().Get(ctx, manifests.SystemNamespace, metav1.GetOptions{})
-	if file == "" || !apierrors.IsNotFound(err) {
+	if !apierrors.IsNotFound(err) {
 		return err
 	}
 	objects, err := c.Objects(ctx)

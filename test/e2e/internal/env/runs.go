@@ -20,13 +20,17 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 )
 
-// Status reads `kubectl pyflow status`.
+// Status reads `kubectl pyflow status --exit-code`, and requires the exit code to be 0
+// if everything is healthy and 1 if not.
 func (n *NS) Status(t *testing.T) (*status.Status, Result) {
 	t.Helper()
-	r := n.Pyflow(t, "status", "-o", "json")
+	r := n.Pyflow(t, "status", "-o", "json", "--exit-code")
 	snapshot := &status.Status{}
 	if err := json.Unmarshal([]byte(r.Stdout), snapshot); err != nil {
 		t.Fatalf("the status is not JSON: %v\n%s", err, r)
+	}
+	if want := map[bool]int{true: 0, false: 1}[snapshot.Healthy]; r.Code != want {
+		t.Errorf("the exit code should be %d\n%s", want, r)
 	}
 	return snapshot, r
 }
