@@ -47,7 +47,7 @@ func Connect(ctx context.Context, clients *kube.Clients, permissions []access.Pe
 	if err := access.Check(ctx, clients.Kube, append(permissions, platform.RegistryPermissions(config.Registry)...)); err != nil {
 		return nil, err
 	}
-	user, ca, err := platform.Login(ctx, clients.Kube, clients.Namespace, config.Registry.Host)
+	user, ca, err := platform.Credentials(ctx, clients.Kube, clients.Namespace, config.Registry.Host)
 	if err != nil {
 		return nil, err
 	}

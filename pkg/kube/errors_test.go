@@ -19,7 +19,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 )
 
-// TestNewWithoutContext reads kubeconfigs that do not say which cluster to talk to.
+// TestNewWithoutContext checks the errors for kubeconfigs that do not name a cluster.
 func TestNewWithoutContext(t *testing.T) {
 	const clusters = `
 apiVersion: v1
@@ -63,7 +63,7 @@ contexts:
 	}
 }
 
-// TestRejectPages tells pages from the answers of an API server.
+// TestRejectPages checks that pages are rejected, and answers of an API server are not.
 func TestRejectPages(t *testing.T) {
 	for name, test := range map[string]struct {
 		kind     string

@@ -13,7 +13,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 )
 
-// TestUntilWebhookAnswers repeats only requests whose webhook was unreachable.
+// TestUntilWebhookAnswers checks that only requests whose webhook is unreachable are
+// repeated.
 func TestUntilWebhookAnswers(t *testing.T) {
 	away := apierrors.NewInternalError(errors.New(`failed calling webhook "v": failed to call webhook: connect: connection refused`))
 	converting := apierrors.NewInternalError(errors.New(`conversion webhook for tekton.dev/v1 failed: EOF`))
@@ -25,13 +26,13 @@ func TestUntilWebhookAnswers(t *testing.T) {
 		answers  []error
 		want     error
 	}{
-		"at once":             {time.Minute, []error{nil}, nil},
-		"without patience":    {0, []error{away}, away},
-		"later":               {time.Minute, []error{fmt.Errorf("create x: %w", away), converting, nil}, nil},
-		"a no":                {time.Minute, []error{denied}, denied},
-		"a no, finally":       {time.Minute, []error{away, denied}, denied},
-		"another error":       {time.Minute, []error{broken}, broken},
-		"another one's words": {time.Minute, []error{foreign}, foreign},
+		"at once":            {time.Minute, []error{nil}, nil},
+		"without patience":   {0, []error{away}, away},
+		"later":              {time.Minute, []error{fmt.Errorf("create x: %w", away), converting, nil}, nil},
+		"denied":             {time.Minute, []error{denied}, denied},
+		"denied later":       {time.Minute, []error{away, denied}, denied},
+		"another error":      {time.Minute, []error{broken}, broken},
+		"not the API server": {time.Minute, []error{foreign}, foreign},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tries := 0
@@ -46,8 +47,8 @@ func TestUntilWebhookAnswers(t *testing.T) {
 	}
 }
 
-// TestUntilWebhookAnswersEnds returns the webhook's error, which says more than that
-// the time is over.
+// TestUntilWebhookAnswersEnds checks that the error at the end is that of the webhook, not
+// the deadline.
 func TestUntilWebhookAnswersEnds(t *testing.T) {
 	away := apierrors.NewInternalError(errors.New(`failed calling webhook "v"`))
 	ctx, cancel := context.WithCancel(t.Context())

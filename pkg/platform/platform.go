@@ -53,10 +53,10 @@ func remembered(ctx context.Context, client kubernetes.Interface) (*manifests.Co
 	return manifests.ParseConfig(object.Data)
 }
 
-// Login returns the registry credentials and the registry's CA certificate that setup
-// stored in namespace. The error is a *NamespaceNotSetUpError if setup has not run
+// Credentials returns the registry credentials and the registry's CA certificate that
+// setup stored in namespace. The error is a *NamespaceNotSetUpError if setup has not run
 // there, or a *kube.NamespaceNotFoundError.
-func Login(ctx context.Context, client kubernetes.Interface, namespace, host string) (credentials.User, []byte, error) {
+func Credentials(ctx context.Context, client kubernetes.Interface, namespace, host string) (credentials.User, []byte, error) {
 	secret, err := client.CoreV1().Secrets(namespace).Get(ctx, manifests.RegistrySecret, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		// Users without the permission to read namespaces get the other error.

@@ -29,7 +29,7 @@ func namespace(name string) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 }
 
-func login(t *testing.T, namespace string, user credentials.User) *corev1.Secret {
+func registrySecret(t *testing.T, namespace string, user credentials.User) *corev1.Secret {
 	t.Helper()
 	config, err := manifests.DockerConfig(user, manifests.RegistryHost)
 	if err != nil {
@@ -47,18 +47,18 @@ func TestInspectAnEmptyCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	if cluster.Config != nil || cluster.Tekton != nil || cluster.DefaultStorageClass != "" || len(cluster.Credentials.Users) != 0 {
-		t.Errorf("found something in an empty cluster: %+v", cluster)
+		t.Errorf("an empty cluster is not empty: %+v", cluster)
 	}
 	if cluster.Version.Major() != 1 || cluster.Version.Minor() != 36 {
 		t.Errorf("version is %s, want 1.36", cluster.Version)
 	}
 }
 
-func TestInspectFindsWhatSetupLeft(t *testing.T) {
+func TestInspectAfterSetup(t *testing.T) {
 	user := credentials.User{Name: "team-a", Password: "kept"}
 	cluster, err := Inspect(t.Context(), clientWith(
 		namespace("default"), namespace("team-a"),
-		login(t, "team-a", user),
+		registrySecret(t, "team-a", user),
 		&corev1.ConfigMap{
 			ObjectMeta: metav1.ObjectMeta{Name: manifests.ConfigName, Namespace: manifests.SystemNamespace},
 			Data:       map[string]string{manifests.ConfigKey: "namespaces: [gone, team-a]"},
@@ -82,8 +82,8 @@ func TestInspectFindsWhatSetupLeft(t *testing.T) {
 	}
 }
 
-// TestRemovedIsNotSetUp keeps apart what commands work with and what the next
-// setup takes over.
+// TestRemovedIsNotSetUp checks that commands ignore the configuration that teardown left,
+// and that setup reads it.
 func TestRemovedIsNotSetUp(t *testing.T) {
 	client := clientWith(namespace("default"), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: manifests.ConfigName, Namespace: manifests.SystemNamespace},
@@ -104,19 +104,19 @@ func TestInspectNeedsTheNamespace(t *testing.T) {
 	}
 }
 
-func TestLogin(t *testing.T) {
+func TestCredentials(t *testing.T) {
 	want := credentials.User{Name: "team-a", Password: "kept"}
-	client := clientWith(login(t, "team-a", want), namespace("team-b"))
-	user, ca, err := Login(t.Context(), client, "team-a", manifests.RegistryHost)
+	client := clientWith(registrySecret(t, "team-a", want), namespace("team-b"))
+	user, ca, err := Credentials(t.Context(), client, "team-a", manifests.RegistryHost)
 	if err != nil || user != want || string(ca) != "ca" {
 		t.Errorf("got %v, %q, %v", user, ca, err)
 	}
-	_, _, err = Login(t.Context(), client, "team-b", manifests.RegistryHost)
+	_, _, err = Credentials(t.Context(), client, "team-b", manifests.RegistryHost)
 	var missing *NamespaceNotSetUpError
 	if !errors.As(err, &missing) || missing.Namespace != "team-b" {
 		t.Errorf("got error %v, want that team-b is not set up", err)
 	}
-	_, _, err = Login(t.Context(), client, "team-c", manifests.RegistryHost)
+	_, _, err = Credentials(t.Context(), client, "team-c", manifests.RegistryHost)
 	var absent *kube.NamespaceNotFoundError
 	if !errors.As(err, &absent) || absent.Namespace != "team-c" {
 		t.Errorf("got error %v, want that team-c does not exist", err)

@@ -14,27 +14,28 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-// MinTekton is the oldest Tekton Pipelines that setup adopts: the first with a
-// stable API whose controller runs the Tasks as they are.
+// MinTekton is the oldest Tekton Pipelines that setup adopts: the first release with a
+// stable API whose controller runs our Tasks unchanged.
 const MinTekton = "v1.0.0"
 
-// TektonSelector finds Tekton's Deployments in every kind of installation: its
-// release manifest, the operator's, OpenShift Pipelines.
+// TektonSelector selects Tekton's Deployments in every kind of installation: the
+// release manifest, the operator and OpenShift Pipelines.
 const TektonSelector = "app.kubernetes.io/part-of=tekton-pipelines"
 
-// Tekton is a Tekton Pipelines that is in the cluster.
+// Tekton is an installation of Tekton Pipelines.
 type Tekton struct {
-	// Version of the controller, vX.Y.Z; empty when its labels do not say.
+	// Version is that of the controller, vX.Y.Z; empty if its labels lack it.
 	Version string
-	// Namespace of the controller.
+	// Namespace is that of the controller.
 	Namespace string
-	// Managed says that setup installed it.
+	// Managed reports that setup installed it.
 	Managed bool
-	// ClusterResolver says that Pipelines can be referred to across namespaces.
+	// ClusterResolver reports that runs may refer to Pipelines of other namespaces.
 	ClusterResolver bool
 }
 
-// FindTekton looks for Tekton Pipelines in all namespaces; nil when there is none.
+// FindTekton looks for Tekton Pipelines in all namespaces. It returns nil if there is
+// none.
 func FindTekton(ctx context.Context, client kubernetes.Interface) (*Tekton, error) {
 	deployments, err := client.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: TektonSelector})
 	if err != nil {
@@ -59,7 +60,7 @@ func FindTekton(ctx context.Context, client kubernetes.Interface) (*Tekton, erro
 	}
 	flags, err := client.CoreV1().ConfigMaps(resolvers).Get(ctx, "resolvers-feature-flags", metav1.GetOptions{})
 	switch {
-	case apierrors.IsNotFound(err): // Tekton's own default is on.
+	case apierrors.IsNotFound(err): // The default of Tekton is on.
 		tekton.ClusterResolver = true
 	case err != nil:
 		return nil, fmt.Errorf("look for Tekton's resolvers: %w", err)
@@ -73,20 +74,20 @@ func component(deployment appsv1.Deployment) string {
 	return deployment.Labels["app.kubernetes.io/component"]
 }
 
-// IncompatibleTektonError says why a Tekton that is not ours can not be used.
+// IncompatibleTektonError reports why setup cannot use the installed Tekton.
 type IncompatibleTektonError struct {
 	Tekton Tekton
 	Reason string
 }
 
 func (e *IncompatibleTektonError) Error() string {
-	return strings.TrimSpace(fmt.Sprintf("tekton pipelines %s in namespace %s can not be adopted: %s", e.Tekton.Version, e.Tekton.Namespace, e.Reason))
+	return strings.TrimSpace(fmt.Sprintf("tekton pipelines %s in namespace %s cannot be adopted: %s", e.Tekton.Version, e.Tekton.Namespace, e.Reason))
 }
 
-// CheckTekton says whether setup can go on with the Tekton that is there, where
-// embedded is the version that setup would install. A Tekton that setup
-// installed is upgraded, never downgraded; any other has to be MinTekton or
-// newer, with the cluster resolver.
+// CheckTekton returns an *IncompatibleTektonError if setup cannot use the installed
+// Tekton, which may be nil. embedded is the version that setup would install. Setup
+// upgrades a Tekton that it installed, and never downgrades it. Any other must be
+// MinTekton or newer, with the cluster resolver.
 func CheckTekton(tekton *Tekton, embedded string) error {
 	if tekton == nil {
 		return nil
@@ -94,12 +95,12 @@ func CheckTekton(tekton *Tekton, embedded string) error {
 	found, err := version.ParseGeneric(tekton.Version)
 	switch {
 	case err != nil && tekton.Managed:
-		return nil // What setup installed it can install again, whatever became of the label.
+		return nil // Setup can reinstall its own Tekton, even with a changed label.
 	case err != nil:
-		return &IncompatibleTektonError{*tekton, "its controller does not tell its version"}
+		return &IncompatibleTektonError{*tekton, "the labels of its controller do not contain its version"}
 	case tekton.Managed:
 		if embedded != "" && found.GreaterThan(version.MustParseGeneric(embedded)) {
-			return &IncompatibleTektonError{*tekton, "a newer kubectl-pyflow installed it; this one brings " + embedded}
+			return &IncompatibleTektonError{*tekton, "a newer kubectl-pyflow installed it; this one installs " + embedded}
 		}
 		return nil
 	}
@@ -107,7 +108,7 @@ func CheckTekton(tekton *Tekton, embedded string) error {
 		return &IncompatibleTektonError{*tekton, MinTekton + " or newer is needed"}
 	}
 	if !tekton.ClusterResolver {
-		return &IncompatibleTektonError{*tekton, "its cluster resolver is switched off or not installed"}
+		return &IncompatibleTektonError{*tekton, "its cluster resolver is disabled or not installed"}
 	}
 	return nil
 }

@@ -11,10 +11,10 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// ImageUsers lists the workloads of all namespaces with an image whose reference
-// starts with one of the prefixes: "deployment.apps/mountains in namespace demo",
-// by kind. What a controller made is not listed beside the controller, nor is a Job
-// that is done or a pod that is done or being deleted.
+// ImageUsers lists the workloads of all namespaces that use an image whose reference
+// starts with one of the prefixes, by kind: "deployment.apps/mountains in namespace
+// demo". It leaves out objects that have a controller, Jobs that are complete, and
+// pods that have ended or are being deleted.
 func ImageUsers(ctx context.Context, client kubernetes.Interface, prefixes ...string) ([]string, error) {
 	var users []string
 	uses := func(object *metav1.ObjectMeta, kind string, pod corev1.PodSpec) {

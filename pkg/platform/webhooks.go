@@ -11,9 +11,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// PodWebhooks returns the names of the mutating webhook configurations that may change
-// pods when they are created, sorted. What they change is not known before they do it:
-// any of them may inject a sidecar.
+// PodWebhooks returns the sorted names of the mutating webhook configurations that may
+// change new pods. Any of them may inject a sidecar: a configuration does not show what
+// its webhook changes.
 func PodWebhooks(ctx context.Context, client kubernetes.Interface) ([]string, error) {
 	list, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 // open returns a client of the registry with the login that setup put into
 // namespace; that of manifests.SystemNamespace may do everything.
 func open(ctx context.Context, clients *kube.Clients, config *manifests.Config, namespace string) (*registry.Client, error) {
-	user, ca, err := platform.Login(ctx, clients.Kube, namespace, config.Registry.Host)
+	user, ca, err := platform.Credentials(ctx, clients.Kube, namespace, config.Registry.Host)
 	if err != nil {
 		return nil, err
 	}

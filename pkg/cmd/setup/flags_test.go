@@ -48,27 +48,27 @@ func TestRegistryFlags(t *testing.T) {
 			[]string{"registry", "registry-ca"},
 			"", func(r *install.Request) bool { return bytes.Equal(r.RegistryCA, ca) },
 		},
-		"forget the CA":    {Flags{}, []string{"registry-ca"}, "", func(r *install.Request) bool { return r.RegistryCA != nil && len(r.RegistryCA) == 0 }},
-		"back":             {Flags{}, []string{"registry"}, "", func(r *install.Request) bool { return *r.Registry == install.Address{} }},
-		"back, with size":  {Flags{StorageSize: "5Gi"}, []string{"registry", "registry-storage-size"}, "", nil},
-		"back, with login": {Flags{RegistrySecret: "ghcr"}, []string{"registry", "registry-secret"}, "goes back", nil},
-		"back, with CA":    {Flags{RegistryCA: file}, []string{"registry", "registry-ca"}, "goes back", nil},
-		"no address":       {Flags{Registry: "my-org"}, []string{"registry"}, "host", nil},
-		"with size":        {Flags{Registry: "ghcr.io", StorageSize: "5Gi"}, []string{"registry", "registry-storage-size"}, "leave out", nil},
-		"with class":       {Flags{Registry: "ghcr.io", StorageClass: "fast"}, []string{"registry", "registry-storage-class"}, "leave out", nil},
-		"ephemeral":        {Flags{Registry: "ghcr.io", Ephemeral: true}, []string{"registry", "registry-ephemeral"}, "leave out", nil},
-		"with rotation":    {Flags{Registry: "ghcr.io", Rotate: true}, []string{"registry", "rotate-credentials"}, "--registry-secret", nil},
-		"no such file":     {Flags{Registry: "ghcr.io", RegistryCA: file + "x"}, []string{"registry", "registry-ca"}, "--registry-ca", nil},
-		"unknown access":   {Flags{NodeAccess: "tunnel"}, []string{"node-access"}, "auto, hostport", nil},
-		"empty access":     {Flags{}, []string{"node-access"}, "auto, hostport", nil},
-		"known access":     {Flags{NodeAccess: "nodeport"}, []string{"node-access"}, "", func(r *install.Request) bool { return r.NodeAccess == manifests.NodeAccessNodePort }},
+		"forget the CA":     {Flags{}, []string{"registry-ca"}, "", func(r *install.Request) bool { return r.RegistryCA != nil && len(r.RegistryCA) == 0 }},
+		"back":              {Flags{}, []string{"registry"}, "", func(r *install.Request) bool { return *r.Registry == install.Address{} }},
+		"back, with size":   {Flags{StorageSize: "5Gi"}, []string{"registry", "registry-storage-size"}, "", nil},
+		"back, with secret": {Flags{RegistrySecret: "ghcr"}, []string{"registry", "registry-secret"}, "goes back", nil},
+		"back, with CA":     {Flags{RegistryCA: file}, []string{"registry", "registry-ca"}, "goes back", nil},
+		"no address":        {Flags{Registry: "my-org"}, []string{"registry"}, "host", nil},
+		"with size":         {Flags{Registry: "ghcr.io", StorageSize: "5Gi"}, []string{"registry", "registry-storage-size"}, "leave out", nil},
+		"with class":        {Flags{Registry: "ghcr.io", StorageClass: "fast"}, []string{"registry", "registry-storage-class"}, "leave out", nil},
+		"ephemeral":         {Flags{Registry: "ghcr.io", Ephemeral: true}, []string{"registry", "registry-ephemeral"}, "leave out", nil},
+		"with rotation":     {Flags{Registry: "ghcr.io", Rotate: true}, []string{"registry", "rotate-credentials"}, "--registry-secret", nil},
+		"no such file":      {Flags{Registry: "ghcr.io", RegistryCA: file + "x"}, []string{"registry", "registry-ca"}, "--registry-ca", nil},
+		"unknown access":    {Flags{NodeAccess: "tunnel"}, []string{"node-access"}, "auto, hostport", nil},
+		"empty access":      {Flags{}, []string{"node-access"}, "auto, hostport", nil},
+		"known access":      {Flags{NodeAccess: "nodeport"}, []string{"node-access"}, "", func(r *install.Request) bool { return r.NodeAccess == manifests.NodeAccessNodePort }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			request := &install.Request{}
 			err := test.flags.registry(request, func(flag string) bool { return slices.Contains(test.changed, flag) })
 			switch {
 			case test.want == "" && err != nil:
-				t.Errorf("refused: %v", err)
+				t.Errorf("unexpected error: %v", err)
 			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
 				t.Errorf("error is %v, want one with %q", err, test.want)
 			case test.check != nil && !test.check(request):

@@ -33,8 +33,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-// installed is a small platform as setup leaves it, with two apps' namespaces and
-// a Tekton of its own; the last document is the inventory.
+// installed is a small platform as setup leaves it, with two app namespaces and its own
+// Tekton. The last document is the inventory.
 const installed = `
 apiVersion: v1
 kind: Namespace
@@ -114,7 +114,7 @@ data:
     registry: {host: registry.pyflow-system.svc, nodeHost: "127.0.0.1:5180", storageSize: 50Gi, storageClass: fast}
 `
 
-// others is what lives on the cluster beside it.
+// others are the objects on the cluster that setup did not create.
 const others = `
 apiVersion: v1
 kind: ConfigMap
@@ -166,7 +166,7 @@ func decode(t *testing.T, documents ...string) []*unstructured.Unstructured {
 	return objects
 }
 
-// members decodes documents as setup labels them; the inventory is the last.
+// members decodes documents and labels them as setup does. The last is the inventory.
 func members(t *testing.T, documents ...string) []*unstructured.Unstructured {
 	t.Helper()
 	objects := decode(t, documents...)
@@ -203,7 +203,7 @@ func newFixture(t *testing.T, objects ...*unstructured.Unstructured) *fixture {
 			})
 		}
 		if i == len(objects) {
-			break // Its kind is known, and the object is not there.
+			break // The cluster knows its kind only.
 		}
 		object.SetUID(uid(i))
 		tracked = append(tracked, object.DeepCopy())
@@ -252,8 +252,8 @@ func newFixture(t *testing.T, objects ...*unstructured.Unstructured) *fixture {
 
 func uid(i int) types.UID { return types.UID(string(rune('a' + i))) }
 
-// applyConfigMap is a server-side apply to the fake, which has none: there is one
-// owner, so it replaces.
+// applyConfigMap implements server-side apply, which the fake lacks. It replaces the
+// object, because there is only one owner.
 func (f *fixture) applyConfigMap(action k8stesting.Action) (bool, runtime.Object, error) {
 	patch := action.(k8stesting.PatchAction)
 	if patch.GetPatchType() != types.ApplyPatchType {
@@ -271,7 +271,7 @@ func (f *fixture) applyConfigMap(action k8stesting.Action) (bool, runtime.Object
 	return true, object, tracker.Create(patch.GetResource(), object, patch.GetNamespace())
 }
 
-// answering answers questions in turn, as a person on a terminal.
+// answering answers the questions of the command with answers, one after the other.
 func (f *fixture) answering(answers ...string) {
 	f.Yes = false
 	f.Ask = func(_ context.Context, prompt string) (string, error) {
@@ -282,7 +282,7 @@ func (f *fixture) answering(answers ...string) {
 	}
 }
 
-// left describes which of the fixture's objects are still in the cluster.
+// left lists the fixture's objects that are still in the cluster.
 func (f *fixture) left(t *testing.T) []string {
 	t.Helper()
 	var left []string
@@ -311,7 +311,7 @@ func (f *fixture) get(t *testing.T, kind, namespace, name string) *unstructured.
 	return nil
 }
 
-// deletions are the names that were deleted, in order.
+// deletions returns the names of the deleted objects, in order.
 func (f *fixture) deletions() []string {
 	var names []string
 	for _, action := range f.dynamic.Actions() {
@@ -336,7 +336,7 @@ func (f *fixture) says(t *testing.T, words ...string) {
 	t.Helper()
 	for _, word := range words {
 		if !strings.Contains(f.errOut.String(), word) {
-			t.Errorf("it should have said %q:\n%s", word, f.errOut.String())
+			t.Errorf("the output does not contain %q:\n%s", word, f.errOut.String())
 		}
 	}
 }
@@ -354,19 +354,19 @@ func TestTeardownKeepsTheImages(t *testing.T) {
 	}
 	want := append([]string{
 		"namespace/pyflow-system", "persistentvolumeclaim/registry-storage in namespace pyflow-system",
-		"task.tekton.dev/pyflow-build in namespace pyflow-system", // its kind takes it along, which the fake does not
+		"task.tekton.dev/pyflow-build in namespace pyflow-system", // deleted with its kind, except by the fake
 		"configmap/pyflow in namespace pyflow-system",
 	}, theirs...)
 	if left := f.left(t); !slices.Equal(left, want) {
-		t.Errorf("left are\n%s\nwant\n%s", strings.Join(left, "\n"), strings.Join(want, "\n"))
+		t.Errorf("got the remaining objects\n%s\nwant\n%s", strings.Join(left, "\n"), strings.Join(want, "\n"))
 	}
 	f.says(t, "https://cluster.example.com", "Access of the namespaces team-a, team-b: 2 objects", "history of 1 build",
 		"These workloads use images of the registry", "deployment.apps/mountains in namespace team-a",
 		"persistentvolumeclaim/registry-storage in namespace pyflow-system stays")
 	if strings.Contains(f.errOut.String(), "elsewhere") {
-		t.Errorf("a workload without an image of ours was named:\n%s", f.errOut.String())
+		t.Errorf("the output names a workload that uses no image of the registry:\n%s", f.errOut.String())
 	}
-	// The next setup finds the settings, the next teardown the rest.
+	// The next setup finds the settings, and the next teardown finds the remaining objects.
 	parent := f.get(t, "ConfigMap", manifests.SystemNamespace, manifests.ConfigName)
 	text, _, _ := unstructured.NestedString(parent.Object, "data", manifests.ConfigKey)
 	for _, word := range []string{"removed: true", "storageSize: 50Gi", "storageClass: fast", "fromANewerVersion: true"} {
@@ -397,12 +397,12 @@ func TestTeardownKeepsTheImages(t *testing.T) {
 	}
 	want = append([]string{"task.tekton.dev/pyflow-build in namespace pyflow-system"}, theirs...)
 	if left := f.left(t); !slices.Equal(left, want) {
-		t.Errorf("after a purge are left\n%s", strings.Join(left, "\n"))
+		t.Errorf("got the remaining objects after a purge\n%s", strings.Join(left, "\n"))
 	}
 	f.says(t, "persistentvolume/pv-1 stays")
 }
 
-// TestOrder holds what must not go before what needs it.
+// TestOrder checks that objects are deleted before those that they need.
 func TestOrder(t *testing.T) {
 	f := newFixture(t, slices.Concat(members(t, installed), decode(t, others))...)
 	f.Purge = true
@@ -413,7 +413,7 @@ func TestOrder(t *testing.T) {
 	before := func(first, second string) {
 		i, j := slices.Index(order, first), slices.Index(order, second)
 		if i < 0 || j < 0 || i > j {
-			t.Errorf("%s has to go before %s: %q", first, second, order)
+			t.Errorf("%s must be deleted before %s: %q", first, second, order)
 		}
 	}
 	before("secrets/pyflow-registry", "daemonsets/node-access")
@@ -425,7 +425,7 @@ func TestOrder(t *testing.T) {
 	before("namespaces/tekton-pipelines", "configmaps/pyflow")
 	before("persistentvolumeclaims/registry-storage", "namespaces/pyflow-system")
 	if slices.Contains(order, "tasks/pyflow-build") {
-		t.Errorf("a Task was deleted by itself, which needs Tekton's webhook: %q", order)
+		t.Errorf("a Task was deleted on its own, which needs Tekton's webhook: %q", order)
 	}
 }
 
@@ -444,12 +444,12 @@ func TestKeepTekton(t *testing.T) {
 		"deployment.apps/tekton-pipelines-webhook in namespace tekton-pipelines",
 	}, theirs, []string{"pipelinerun.tekton.dev/theirs in namespace team-c", "deployment.apps/tekton-dashboard in namespace tekton-pipelines"})
 	if left := f.left(t); !slices.Equal(left, want) {
-		t.Errorf("left are\n%s\nwant\n%s", strings.Join(left, "\n"), strings.Join(want, "\n"))
+		t.Errorf("got the remaining objects\n%s\nwant\n%s", strings.Join(left, "\n"), strings.Join(want, "\n"))
 	}
-	// Without the label setup takes it for somebody else's.
+	// Without the label, setup treats it as installed by another tool.
 	labels := f.get(t, "Deployment", "tekton-pipelines", "tekton-pipelines-controller").GetLabels()
 	if labels[manifests.LabelManagedBy] != "" || labels["applyset.kubernetes.io/part-of"] != "" || labels["app.kubernetes.io/component"] != "controller" {
-		t.Errorf("its controller has labels %v", labels)
+		t.Errorf("Tekton's controller has the labels %v", labels)
 	}
 	patched := ""
 	for _, action := range f.dynamic.Actions() {
@@ -458,11 +458,11 @@ func TestKeepTekton(t *testing.T) {
 		}
 	}
 	if patched != "tekton-pipelines-controller" {
-		t.Errorf("the last that was released is %q", patched)
+		t.Errorf("the last released object is %q, want the controller", patched)
 	}
 }
 
-func TestTektonThatOthersUse(t *testing.T) {
+func TestTektonInUse(t *testing.T) {
 	for name, other := range map[string]string{"a run": othersRun, "a part in its namespace": dashboard} {
 		for _, test := range []struct {
 			name    string
@@ -471,11 +471,11 @@ func TestTektonThatOthersUse(t *testing.T) {
 			gone    bool
 		}{
 			{"without a decision", func(*fixture) {}, ErrTektonInUse, false},
-			{"deleted all the same", func(f *fixture) { f.KeepTekton = new(bool) }, nil, true},
+			{"deleted anyway", func(f *fixture) { f.KeepTekton = new(bool) }, nil, true},
 			{"asked, kept", func(f *fixture) { f.answering("no", "yes") }, nil, false},
 			{"asked, deleted", func(f *fixture) { f.answering("yes", "yes") }, nil, true},
 			{"asked, no answer", func(f *fixture) { f.answering("") }, ErrDeclined, false},
-			{"asked, finally declined", func(f *fixture) { f.answering("yes", "no") }, ErrDeclined, false},
+			{"asked, then declined", func(f *fixture) { f.answering("yes", "no") }, ErrDeclined, false},
 		} {
 			t.Run(name+" "+test.name, func(t *testing.T) {
 				f := newFixture(t, slices.Concat(members(t, installed), decode(t, others, other))...)
@@ -485,7 +485,7 @@ func TestTektonThatOthersUse(t *testing.T) {
 					t.Fatalf("got error %v, want %v", err, test.want)
 				}
 				if changes := f.changes(); err != nil && len(changes) > 0 {
-					t.Errorf("changed all the same: %q", changes)
+					t.Errorf("the cluster was changed despite the error: %q", changes)
 				}
 				deleted := slices.Contains(f.deletions(), "customresourcedefinitions/pipelineruns.tekton.dev")
 				if deleted != test.gone {
@@ -502,7 +502,7 @@ func TestTektonThatOthersUse(t *testing.T) {
 	}
 }
 
-func TestNothingOfOthersGoes(t *testing.T) {
+func TestObjectsOfOthersStay(t *testing.T) {
 	objects := members(t, installed)
 	find := func(kind, name string) *unstructured.Unstructured {
 		return objects[slices.IndexFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == kind && o.GetName() == name })]
@@ -527,12 +527,13 @@ func TestNothingOfOthersGoes(t *testing.T) {
 		}
 	}
 	if slices.Contains(f.left(t), "configmap/pyflow in namespace pyflow-system") {
-		t.Error("the inventory of nothing is still there")
+		t.Error("the empty inventory still exists")
 	}
 }
 
-// What we have made for a moment is in no inventory, and does not keep a namespace.
-func TestWhatPassesGoes(t *testing.T) {
+// TestTransientObjects checks that an object of ours that is in no inventory does not keep
+// a namespace.
+func TestTransientObjects(t *testing.T) {
 	const passing = "apiVersion: v1\nkind: Secret\nmetadata: {name: passing, namespace: pyflow-system, labels: {app.kubernetes.io/managed-by: kubectl-pyflow}}\n"
 	f := newFixture(t, slices.Concat(members(t, installed), decode(t, passing))...)
 	f.Purge = true
@@ -540,11 +541,11 @@ func TestWhatPassesGoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if said := f.errOut.String(); strings.Contains(said, "stays") || slices.Contains(f.left(t), "namespace/pyflow-system") {
-		t.Errorf("the namespace should go\n%s", said)
+		t.Errorf("the namespace was not deleted\n%s", said)
 	}
 }
 
-func TestTektonThatAnotherToolTookOver(t *testing.T) {
+func TestTektonOfAnotherTool(t *testing.T) {
 	objects := members(t, installed)
 	for _, object := range objects {
 		if labels := object.GetLabels(); labels["app.kubernetes.io/component"] == "controller" {
@@ -553,14 +554,14 @@ func TestTektonThatAnotherToolTookOver(t *testing.T) {
 		}
 	}
 	f := newFixture(t, slices.Concat(objects, decode(t, others, othersRun))...)
-	f.KeepTekton = new(bool) // no such decision to make
+	f.KeepTekton = new(bool) // has no effect
 	if err := f.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	f.says(t, "another tool has taken it over")
 	for _, kind := range []string{"customresourcedefinitions", "validatingwebhookconfigurations", "deployments", "namespaces"} {
 		if slices.ContainsFunc(f.deletions(), func(name string) bool { return strings.HasPrefix(name, kind+"/") }) {
-			t.Errorf("of Tekton was deleted: %q", f.deletions())
+			t.Errorf("a part of Tekton was deleted: %q", f.deletions())
 		}
 	}
 }
@@ -585,7 +586,7 @@ metadata:
 	}
 	f.says(t, "Tekton Pipelines in namespace openshift-pipelines stays: setup did not install it")
 	if order := f.deletions(); !slices.Contains(order, "tasks/pyflow-build") || slices.Contains(order, "deployments/tekton-pipelines-controller") {
-		t.Errorf("deleted were %q", order)
+		t.Errorf("the deleted objects are %q", order)
 	}
 }
 
@@ -608,7 +609,7 @@ func TestQuestion(t *testing.T) {
 				t.Errorf("got error %v, want %v", err, test.want)
 			}
 			if changes := f.changes(); len(changes) > 0 {
-				t.Errorf("changed: %q", changes)
+				t.Errorf("the cluster was changed: %q", changes)
 			}
 			f.says(t, "1 build is running and will fail: pipelinerun.tekton.dev/mountains-y in namespace team-b")
 		})
@@ -616,10 +617,10 @@ func TestQuestion(t *testing.T) {
 	f := newFixture(t, cluster()...)
 	f.answering("yes")
 	if err := f.Run(t.Context()); err != nil || len(f.deletions()) == 0 {
-		t.Errorf("a yes does not go on: %v", err)
+		t.Errorf("a yes does not start the deletion: %v", err)
 	}
 	if len(f.prompts) != 1 || !strings.Contains(f.prompts[0], "Delete 11 objects of https://cluster.example.com?") {
-		t.Errorf("it asked %q", f.prompts)
+		t.Errorf("the questions are %q", f.prompts)
 	}
 }
 
@@ -631,12 +632,12 @@ func TestDryRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		if out := f.out.String(); !strings.HasPrefix(out, want) || strings.Count(out, "\n") != 11 || strings.Contains(out, "persistentvolumeclaim") {
-			t.Errorf("it printed\n%s", out)
+			t.Errorf("the output is\n%s", out)
 		}
 	}
 }
 
-func TestRightsComeFirst(t *testing.T) {
+func TestMissingPermissions(t *testing.T) {
 	f := newFixture(t, slices.Concat(members(t, installed), decode(t, others))...)
 	f.Clients.Kube.(*fakekube.Clientset).PrependReactor("create", "selfsubjectaccessreviews", func(action k8stesting.Action) (bool, runtime.Object, error) {
 		review := action.(k8stesting.CreateAction).GetObject().(*authorizationv1.SelfSubjectAccessReview)
@@ -659,14 +660,14 @@ func TestNothingToRemove(t *testing.T) {
 	f.says(t, "nothing to remove")
 }
 
-// TestInventoryThatIsGone finds the rest when somebody deleted the list of it.
-func TestInventoryThatIsGone(t *testing.T) {
+// TestMissingInventory checks that teardown finds the platform without its inventory.
+func TestMissingInventory(t *testing.T) {
 	objects := members(t, installed)
 	for name, test := range map[string]struct {
 		objects []*unstructured.Unstructured
 		keeps   bool
 	}{
-		"the list alone": {objects[:len(objects)-1], true},
+		"only the inventory": {objects[:len(objects)-1], true},
 		"with its namespace": {slices.DeleteFunc(members(t, installed), func(o *unstructured.Unstructured) bool {
 			return o.GetNamespace() == manifests.SystemNamespace || o.GetName() == manifests.SystemNamespace
 		}), false},

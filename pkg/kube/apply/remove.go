@@ -52,7 +52,7 @@ func (a *Applier) Remove(ctx context.Context, objects []*unstructured.Unstructur
 	left := objects
 	err := wait.PollUntilContextCancel(ctx, removePoll, true, func(ctx context.Context) (bool, error) {
 		var err error
-		if left, err = a.stillThere(ctx, left); err != nil {
+		if left, err = a.remaining(ctx, left); err != nil {
 			return false, err
 		}
 		if progress != nil {
@@ -119,8 +119,8 @@ func isNoMatch(err error) bool {
 	return errors.As(err, &kind)
 }
 
-// stillThere returns the current state of those objects that still exist.
-func (a *Applier) stillThere(ctx context.Context, objects []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+// remaining returns the current state of the objects that still exist.
+func (a *Applier) remaining(ctx context.Context, objects []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
 	current := make([]*unstructured.Unstructured, len(objects))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
@@ -165,7 +165,7 @@ func (e *LeftError) Error() string {
 	for i, left := range e.Left {
 		texts[i] = kube.Describe(left.Object) + ": " + left.Reason
 	}
-	return "still there: " + strings.Join(texts, "; ")
+	return "not deleted yet: " + strings.Join(texts, "; ")
 }
 
 // why returns a *LeftError for objects.
@@ -177,7 +177,7 @@ func (a *Applier) why(ctx context.Context, objects []*unstructured.Unstructured)
 	return err
 }
 
-// reason returns why an object is still there, as far as the cluster reports it.
+// reason returns why an object still exists, as far as the cluster reports it.
 func (a *Applier) reason(ctx context.Context, object *unstructured.Unstructured) string {
 	if object.GetDeletionTimestamp() == nil {
 		return "its deletion has not started"
@@ -197,7 +197,7 @@ func (a *Applier) reason(ctx context.Context, object *unstructured.Unstructured)
 		return strings.Join(reasons, ", ")
 	}
 	if finalizers := object.GetFinalizers(); slices.Contains(finalizers, metav1.FinalizerDeleteDependents) {
-		return "its pods are still there"
+		return "it waits for its pods"
 	} else if len(finalizers) > 0 {
 		return waitsFor(finalizers)
 	}

@@ -17,8 +17,8 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 )
 
-// definition is a CustomResourceDefinition of widgets whose stored version is the
-// second one.
+// definition returns a CustomResourceDefinition of widgets that stores the second
+// version.
 func definition() *unstructured.Unstructured {
 	d := object("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "widgets.example.com")
 	d.Object["spec"] = map[string]any{
@@ -50,14 +50,14 @@ func TestRemove(t *testing.T) {
 		uids[deletion.Name] = *deletion.DeleteOptions.Preconditions.UID
 		return false, nil, nil
 	})
-	// What the cluster does not know any more is gone as well.
+	// An object whose kind the cluster no longer knows is gone, too.
 	unknown := object("example.com/v1", "Widget", "system", "w")
 	var progress []int
 	if err := applier.Remove(t.Context(), append(slices.Clone(gone), unknown), func(left int) { progress = append(progress, left) }); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(progress, []int{0}) {
-		t.Errorf("progress was %v", progress)
+		t.Errorf("the progress is %v", progress)
 	}
 	for _, object := range gone {
 		want := metav1.DeletePropagationBackground
@@ -68,13 +68,13 @@ func TestRemove(t *testing.T) {
 			t.Errorf("%s was deleted by %s, UID %q", name, policies[name], uids[name])
 		}
 	}
-	left, err := applier.stillThere(t.Context(), append(slices.Clone(gone), stays))
+	left, err := applier.remaining(t.Context(), append(slices.Clone(gone), stays))
 	if err != nil || !slices.Equal(describe(left), describe([]*unstructured.Unstructured{stays})) {
-		t.Errorf("left are %q, %v", describe(left), err)
+		t.Errorf("the remaining objects are %q, %v", describe(left), err)
 	}
 }
 
-// TestRemoveReplaced leaves alone what another has put in the place of ours.
+// TestRemoveReplaced checks that an object that replaced ours stays.
 func TestRemoveReplaced(t *testing.T) {
 	other := object("v1", "ConfigMap", "system", "a")
 	other.SetUID("other")
@@ -90,12 +90,12 @@ func TestRemoveReplaced(t *testing.T) {
 	if err := applier.Remove(t.Context(), []*unstructured.Unstructured{ours}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := applier.stillThere(t.Context(), []*unstructured.Unstructured{other}); err != nil || len(left) != 1 {
+	if left, err := applier.remaining(t.Context(), []*unstructured.Unstructured{other}); err != nil || len(left) != 1 {
 		t.Errorf("the other one is gone: %v, %v", left, err)
 	}
 }
 
-// TestRemoveStuck says of each object what it waits for when the time is over.
+// TestRemoveStuck checks the reason that each remaining object has at the deadline.
 func TestRemoveStuck(t *testing.T) {
 	now := metav1.NewTime(time.Unix(1, 0))
 	condition := func(object *unstructured.Unstructured, kind, message string) {
@@ -122,7 +122,7 @@ func TestRemoveStuck(t *testing.T) {
 		want   string
 	}{
 		"finalizer":     {finalizer, nil, "configmap/held in namespace system: it waits for the finalizer example.com/hold"},
-		"pods":          {workload, nil, "deployment.apps/workload in namespace system: its pods are still there"},
+		"pods":          {workload, nil, "deployment.apps/workload in namespace system: it waits for its pods"},
 		"namespace":     {namespace, nil, "namespace/full: some content is left"},
 		"definition":    {widgets, nil, "customresourcedefinition.apiextensions.k8s.io/widgets.example.com: instances are being deleted"},
 		"its instances": {widgets, []*unstructured.Unstructured{widget}, "customresourcedefinition.apiextensions.k8s.io/widgets.example.com: widget.example.com/w in namespace team: it waits for the finalizer example.com/widget"},
@@ -139,7 +139,7 @@ func TestRemoveStuck(t *testing.T) {
 			defer cancel()
 			err := applier.Remove(ctx, []*unstructured.Unstructured{test.object}, func(int) { <-ctx.Done() })
 			var left *LeftError
-			if !errors.As(err, &left) || left.Error() != "still there: "+test.want {
+			if !errors.As(err, &left) || left.Error() != "not deleted yet: "+test.want {
 				t.Errorf("got  %v\nwant %s", err, test.want)
 			}
 		})
@@ -158,7 +158,7 @@ func TestRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	for object, want := range map[*unstructured.Unstructured]map[string]string{ours: {"app": "x"}, theirs: {"managed-by": "them"}} {
-		now, err := applier.stillThere(t.Context(), []*unstructured.Unstructured{object})
+		now, err := applier.remaining(t.Context(), []*unstructured.Unstructured{object})
 		if err != nil || len(now) != 1 {
 			t.Fatalf("%s: %v, %v", object.GetName(), now, err)
 		}

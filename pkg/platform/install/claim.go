@@ -19,14 +19,14 @@ import (
 
 // ErrConflict reports that another setup created the registry's credentials after
 // this plan was made. A new plan uses them.
-var ErrConflict = errors.New("another setup has created the registry's credentials meanwhile")
+var ErrConflict = errors.New("another setup has created the registry's credentials at the same time")
 
 // conflictTimeout is how long a setup waits for the credentials of another one.
 const conflictTimeout = 30 * time.Second
 
 // claimCredentials creates the Secret of the registry's CA if the plan made the
-// registry's first credentials. Only one of several setups at once creates it; the
-// others get ErrConflict, after the first has stored all credentials.
+// registry's first credentials. If several setups run at once, only one creates it. The
+// others get ErrConflict after the first has stored all credentials.
 func (i *Installer) claimCredentials(ctx context.Context, state *State) error {
 	if !i.Plan.secrets.created {
 		return nil

@@ -24,7 +24,7 @@ func cluster(config *manifests.Config) *platform.Cluster {
 	}
 }
 
-func TestConfigureKeepsWhatIsNotNamed(t *testing.T) {
+func TestConfigureKeepsSettings(t *testing.T) {
 	before := &manifests.Config{
 		Namespaces:   []string{"team-c"},
 		ImageMirrors: []manifests.Mirror{{Prefix: "docker.io", Host: "m"}},
@@ -50,7 +50,7 @@ func TestConfigureKeepsWhatIsNotNamed(t *testing.T) {
 	}
 }
 
-// TestConfigureAfterTeardown takes over the volume as it is.
+// TestConfigureAfterTeardown checks that setup keeps the settings of the volume.
 func TestConfigureAfterTeardown(t *testing.T) {
 	left := &manifests.Config{Removed: true, Registry: manifests.RegistryConfig{StorageSize: "50Gi", StorageClass: "fast"}}
 	config, err := configure(Request{}, cluster(left))
@@ -61,7 +61,7 @@ func TestConfigureAfterTeardown(t *testing.T) {
 		t.Errorf("got %+v, want the storage as it was", config)
 	}
 	if _, err := configure(Request{StorageSize: pointer("20Gi")}, cluster(left)); err == nil {
-		t.Error("a size that the volume cannot have was accepted")
+		t.Error("a smaller volume was accepted")
 	}
 }
 
@@ -76,9 +76,9 @@ func TestConfigureRefuses(t *testing.T) {
 	}{
 		"no default class":    {Request{}, noDefault, "no default storage class"},
 		"unknown class":       {Request{StorageClass: pointer("slow")}, cluster(nil), `"slow" does not exist`},
-		"losing the images":   {Request{Ephemeral: pointer(true)}, cluster(stored), "would delete"},
-		"changing the class":  {Request{StorageClass: pointer("standard")}, cluster(stored), "cannot be changed"},
-		"shrinking":           {Request{StorageSize: pointer("19Gi")}, cluster(stored), "cannot shrink"},
+		"lost images":         {Request{Ephemeral: pointer(true)}, cluster(stored), "would delete"},
+		"another class":       {Request{StorageClass: pointer("standard")}, cluster(stored), "cannot be changed"},
+		"smaller volume":      {Request{StorageSize: pointer("19Gi")}, cluster(stored), "cannot shrink"},
 		"allowed: ephemeral":  {Request{Ephemeral: pointer(true)}, noDefault, ""},
 		"allowed: named":      {Request{StorageClass: pointer("fast")}, noDefault, ""},
 		"allowed: growing":    {Request{StorageSize: pointer("21Gi")}, cluster(stored), ""},
@@ -89,7 +89,7 @@ func TestConfigureRefuses(t *testing.T) {
 			_, err := configure(test.request, test.cluster)
 			switch {
 			case test.want == "" && err != nil:
-				t.Errorf("refused: %v", err)
+				t.Errorf("unexpected error: %v", err)
 			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
 				t.Errorf("got error %v, want one with %q", err, test.want)
 			}
@@ -130,8 +130,8 @@ func TestConfigureRegistry(t *testing.T) {
 			manifests.NodeAccessConfig{},
 			"",
 		},
-		"a new login":           {&external, Request{RegistrySecret: "new"}, external.Registry, proven, ""},
-		"login of our own":      {&own, Request{RegistrySecret: "x"}, manifests.RegistryConfig{}, manifests.NodeAccessConfig{}, "need --registry"},
+		"new credentials":       {&external, Request{RegistrySecret: "new"}, external.Registry, proven, ""},
+		"own with a secret":     {&own, Request{RegistrySecret: "x"}, manifests.RegistryConfig{}, manifests.NodeAccessConfig{}, "need --registry"},
 		"CA of our own":         {&own, Request{RegistryCA: []byte{}}, manifests.RegistryConfig{}, manifests.NodeAccessConfig{}, "need --registry"},
 		"rotate a foreign one":  {&external, Request{RotateCredentials: true}, manifests.RegistryConfig{}, manifests.NodeAccessConfig{}, "the registry is ghcr.io"},
 		"enlarge a foreign one": {&external, Request{StorageSize: pointer("60Gi")}, manifests.RegistryConfig{}, manifests.NodeAccessConfig{}, "the registry is ghcr.io"},
@@ -196,21 +196,21 @@ func TestDecideTekton(t *testing.T) {
 	}
 	own := []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: pipelines-info, namespace: tekton-pipelines}\ndata: {version: v1.2.3}\n")
 	if _, _, err := decideTekton(with(adoptable), own); err == nil {
-		t.Error("--tekton-manifest over a foreign Tekton was accepted")
+		t.Error("--tekton-manifest was accepted for a Tekton that setup did not install")
 	}
 	config, manifest, err = decideTekton(with(nil), own)
 	if err != nil || string(manifest) != string(own) || config.Adopted || config.Version != "v1.2.3" {
 		t.Errorf("installing: %+v, %v", config, err)
 	}
 	if config.Sidecars {
-		t.Error("no webhook injects sidecars, and Tekton waits for them")
+		t.Error("Tekton waits for sidecars although no webhook injects them")
 	}
 	injected := with(nil)
 	injected.PodWebhooks = []string{"istio-sidecar-injector"}
 	if config, _, err := decideTekton(injected, own); err != nil || !config.Sidecars {
-		t.Errorf("a webhook may inject sidecars, and Tekton does not wait for them: %+v, %v", config, err)
+		t.Errorf("Tekton does not wait for sidecars although a webhook may inject them: %+v, %v", config, err)
 	}
 	if _, _, err := decideTekton(with(nil), []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n")); err == nil {
-		t.Error("a manifest of something else was accepted")
+		t.Error("a manifest without Tekton was accepted")
 	}
 }

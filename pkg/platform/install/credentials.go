@@ -15,7 +15,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 )
 
-// secrets are the registry's credentials and what is known of replaced ones.
+// secrets are the registry's credentials and those that they replace.
 type secrets struct {
 	credentials.Credentials
 	// interimAccounts is the registry's user file while replaced credentials are
@@ -28,7 +28,7 @@ type secrets struct {
 }
 
 // ownCredentials returns the credentials of the registry in the cluster: existing
-// ones, and new ones where they are missing, expire or are to be replaced.
+// ones, and new ones for those that are missing, expire or must be replaced.
 func ownCredentials(request Request, cluster *platform.Cluster, config manifests.Config) (secrets, error) {
 	ensured, err := credentials.Ensure(cluster.Credentials, credentials.Request{
 		FrontHost: manifests.RegistryHost, StorageHost: manifests.StorageHost,
@@ -81,7 +81,7 @@ func externalUser(ctx context.Context, clients *kube.Clients, request Request, c
 	none := credentials.User{}
 	remembered := cluster.Config != nil && cluster.Config.Registry.External && cluster.Config.Registry.Host == registry.Host
 	if remembered {
-		user, ca, err = platform.Login(ctx, clients.Kube, manifests.SystemNamespace, registry.Host)
+		user, ca, err = platform.Credentials(ctx, clients.Kube, manifests.SystemNamespace, registry.Host)
 		if err != nil && request.RegistrySecret == "" {
 			return none, nil, fmt.Errorf("the credentials for %s are gone: name a Secret with them by --registry-secret: %w", registry.Host, err)
 		}

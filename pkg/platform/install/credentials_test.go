@@ -34,8 +34,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 )
 
-// TestCredentialsAfterAnInterruptedRotation keeps the old logins until no build
-// needs them, and goes on with the new ones.
+// TestCredentialsAfterAnInterruptedRotation checks that the old credentials stay valid
+// until the next run, which continues with the new ones.
 func TestCredentialsAfterAnInterruptedRotation(t *testing.T) {
 	found := cluster(nil)
 	config := manifests.Config{Namespaces: []string{"team-b"}}
@@ -53,23 +53,23 @@ func TestCredentialsAfterAnInterruptedRotation(t *testing.T) {
 		t.Error("the first credentials were not created")
 	}
 	if first.interimAccounts != nil {
-		t.Errorf("nothing was replaced, and these are kept as well: %s", first.interimAccounts)
+		t.Errorf("nothing was replaced, but old accounts stay valid: %s", first.interimAccounts)
 	}
 	rotated := decide(true)
 	if rotated.created || rotated.interimAccounts == nil || rotated.replaced != first.Users["team-b"] {
-		t.Errorf("the old login is %s, and it should be good in between: %s", rotated.replaced.Name, rotated.interimAccounts)
+		t.Errorf("the old credentials are %s and must stay valid for now: %s", rotated.replaced.Name, rotated.interimAccounts)
 	}
 	found.Credentials.Accounts = rotated.interimAccounts
 	again := decide(false)
 	if string(again.interimAccounts) != string(rotated.interimAccounts) || again.Users["team-b"] != rotated.Users["team-b"] {
-		t.Errorf("both logins should still be good: %s", again.interimAccounts)
+		t.Errorf("old and new credentials must both be valid: %s", again.interimAccounts)
 	}
 	if ended := decide(false); ended.interimAccounts != nil || string(ended.Accounts) != string(rotated.Accounts) {
-		t.Errorf("only the new login should be good: %s", ended.Accounts)
+		t.Errorf("only the new credentials must be valid: %s", ended.Accounts)
 	}
 }
 
-// authority makes a CA, and a certificate of it for 127.0.0.1.
+// authority returns a CA, and a certificate for 127.0.0.1 that it signed.
 func authority(t *testing.T, notBefore, notAfter time.Time) (ca []byte, server tls.Certificate) {
 	t.Helper()
 	template := func(name string) *x509.Certificate {
@@ -102,8 +102,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// TestExternal logs in to a real registry's interface, as setup does before it
-// changes anything.
+// TestExternal checks the credentials against a registry in the process, as setup does
+// before it changes anything.
 func TestExternal(t *testing.T) {
 	now := time.Now()
 	ca, certificate := authority(t, now.Add(-time.Hour), now.Add(time.Hour))
@@ -127,7 +127,7 @@ func TestExternal(t *testing.T) {
 	t.Cleanup(server.Close)
 	host := server.Listener.Addr().String()
 
-	login := func(namespace, name, host, user, password string) *corev1.Secret {
+	dockerConfig := func(namespace, name, host, user, password string) *corev1.Secret {
 		config, err := manifests.DockerConfig(credentials.User{Name: user, Password: password}, host)
 		must(t, err)
 		return &corev1.Secret{
@@ -136,13 +136,13 @@ func TestExternal(t *testing.T) {
 		}
 	}
 	secrets := []runtime.Object{
-		login("team-b", "good", host, "writer", "right"),
-		login("team-b", "wrong", host, "writer", "not-"+"right"),
-		login("team-b", "reader", host, "reader", "right"),
-		login("team-b", "elsewhere", "ghcr.io", "writer", "right"),
+		dockerConfig("team-b", "good", host, "writer", "right"),
+		dockerConfig("team-b", "wrong", host, "writer", "not-"+"right"),
+		dockerConfig("team-b", "reader", host, "reader", "right"),
+		dockerConfig("team-b", "elsewhere", "ghcr.io", "writer", "right"),
 		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "team-b", Name: "opaque"}, Type: corev1.SecretTypeOpaque},
 	}
-	remembered := login(manifests.SystemNamespace, manifests.RegistrySecret, host, "writer", "right")
+	remembered := dockerConfig(manifests.SystemNamespace, manifests.RegistrySecret, host, "writer", "right")
 	config := manifests.Config{
 		Registry:   manifests.RegistryConfig{External: true, Host: host, Prefix: "org"},
 		Namespaces: []string{"team-a", "team-b"},
@@ -157,16 +157,16 @@ func TestExternal(t *testing.T) {
 		"a Secret":                  {request: Request{RegistrySecret: "good", RegistryCA: ca}},
 		"remembered":                {before: &config, objects: []runtime.Object{remembered}},
 		"a new Secret, known CA":    {request: Request{RegistrySecret: "good"}, before: &config, objects: []runtime.Object{remembered}},
-		"no login":                  {request: Request{RegistryCA: ca}, says: "--registry-secret"},
-		"the login is gone":         {before: &config, says: "are gone"},
+		"no credentials":            {request: Request{RegistryCA: ca}, says: "--registry-secret"},
+		"no remembered credentials": {before: &config, says: "are gone"},
 		"no such Secret":            {request: Request{RegistrySecret: "absent", RegistryCA: ca}, says: "no such Secret in namespace team-b"},
 		"a Secret of another type":  {request: Request{RegistrySecret: "opaque", RegistryCA: ca}, says: "of type Opaque"},
-		"a login elsewhere":         {request: Request{RegistrySecret: "elsewhere", RegistryCA: ca}, says: `but for ["ghcr.io"]`},
+		"for another registry":      {request: Request{RegistrySecret: "elsewhere", RegistryCA: ca}, says: `but for ["ghcr.io"]`},
 		"a wrong password":          {request: Request{RegistrySecret: "wrong", RegistryCA: ca}, want: registry.ErrUnauthorized},
 		"no permission to push":     {request: Request{RegistrySecret: "reader", RegistryCA: ca}, want: registry.ErrDenied},
 		"no CA":                     {request: Request{RegistrySecret: "good"}, want: registry.ErrCertificate},
 		"a foreign CA":              {request: Request{RegistrySecret: "good", RegistryCA: foreign}, want: registry.ErrCertificate},
-		"the CA is to be forgotten": {request: Request{RegistryCA: []byte{}}, before: &config, objects: []runtime.Object{remembered}, want: registry.ErrCertificate},
+		"forgets the CA":            {request: Request{RegistryCA: []byte{}}, before: &config, objects: []runtime.Object{remembered}, want: registry.ErrCertificate},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clients := &kube.Clients{Kube: fake.NewClientset(slices.Concat(secrets, test.objects)...)}

@@ -18,9 +18,9 @@ import (
 
 // Step is one part of an installation.
 type Step struct {
-	// Name says what the step is about.
+	// Name describes the step in a few words.
 	Name string
-	// Run does the step. It can be repeated: a later run continues where an
+	// Run runs the step. It can be repeated: a later run continues where an
 	// interrupted one stopped.
 	Run func(context.Context, *State) error
 }
@@ -64,8 +64,8 @@ func (i *Installer) Run(ctx context.Context) ([]apply.Change, error) {
 	return state.Changes, nil
 }
 
-// Steps returns the steps in order. Everything that waits for nothing is applied
-// first, so that images are pulled and pods start side by side.
+// Steps returns the steps in order. The first ones apply everything that depends on
+// nothing, so that images are pulled and pods start in parallel.
 func (i *Installer) Steps() []Step {
 	tekton := "Tekton Pipelines " + i.Plan.config.Tekton.Version
 	return []Step{
@@ -77,7 +77,7 @@ func (i *Installer) Steps() []Step {
 		{"Node access", i.applyPart("Node access", func(p *manifests.Platform) []*unstructured.Unstructured { return p.NodeAccess })},
 		{tekton + " available", i.waitForPart(tekton, func(p *manifests.Platform) []*unstructured.Unstructured { return p.Tekton })},
 		{"Registry available", i.waitForPart("Registry", func(p *manifests.Platform) []*unstructured.Unstructured { return p.Registry })},
-		{"Registry accepts the credentials", i.logIn},
+		{"Registry accepts the credentials", i.checkCredentials},
 		{"Node access proven", i.chooseNodeAccess},
 		{"Tasks and Pipelines", i.applyPart("Tasks and Pipelines", func(p *manifests.Platform) []*unstructured.Unstructured { return p.Pipeline })},
 		{"Access of the namespaces", i.applyPart("Access of the namespaces "+strings.Join(i.Plan.config.Namespaces, ", "), func(p *manifests.Platform) []*unstructured.Unstructured { return p.Namespaces })},

@@ -76,7 +76,7 @@ func (p *prover) Switch(failed, next manifests.NodeAccess, restore bool) {
 	p.Progress.Print(fmt.Sprintf("  node access %s does not work here, %s %s", failed, what, next))
 }
 
-// Prove brings up mode, waits for it and lets every node pull. It skips the pull if
+// Prove brings up mode, waits for it and makes every node pull. It skips the pull if
 // an earlier run proved the mode and nothing has changed.
 func (p *prover) Prove(ctx context.Context, mode manifests.NodeAccess) error {
 	if p.state.rendering.config.NodeAccess.Mode != mode {
@@ -138,8 +138,8 @@ func pullSecret(rendered *manifests.Platform) []*unstructured.Unstructured {
 	})
 }
 
-// pull pushes an image, lets every ready node pull it, and returns their number in
-// words.
+// pull pushes an image, makes every ready node pull it, and returns the number of nodes
+// as text.
 func (p *prover) pull(ctx context.Context, mode manifests.NodeAccess) (string, error) {
 	nodes, err := p.nodes(ctx)
 	if err != nil {
@@ -230,8 +230,8 @@ func (p *Plan) daemonSet() (*appsv1.DaemonSet, error) {
 	return nil, errors.New("node access has no daemonset")
 }
 
-// warnOfFormerHost names workloads whose images lead to a host from which nodes
-// could pull before this run and no longer can. NewPlan warns about another registry.
+// warnOfFormerHost names workloads whose images refer to a host from which nodes could
+// pull before this run and no longer can. NewPlan warns about another registry.
 func (i *Installer) warnOfFormerHost(ctx context.Context, state *State) error {
 	now, previous := state.rendering.config.Registry, i.Plan.previous
 	if previous == nil || previous.Removed {

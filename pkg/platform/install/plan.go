@@ -173,7 +173,7 @@ func registryWarning(ctx context.Context, clients *kube.Clients, cluster *platfo
 		strings.TrimSuffix(before.Host+"/"+before.Prefix, "/"), display.JoinMax(workloads, maxNames)), nil
 }
 
-// permissions returns what applying the objects takes.
+// permissions returns the permissions to apply the objects.
 func permissions(objects []*unstructured.Unstructured) []access.Permission {
 	var needed []access.Permission
 	for _, object := range objects {

@@ -45,7 +45,8 @@ func TestBuildEnv(t *testing.T) {
 	}
 }
 
-// TestProvenAgain holds what is not proven again to what can not have changed.
+// TestProvenAgain checks that a change of the registry or of node access, and no other,
+// requires a new proof.
 func TestProvenAgain(t *testing.T) {
 	rendered, err := manifests.Render(manifests.Options{
 		Config:      manifests.Config{Registry: manifests.RegistryConfig{Host: manifests.RegistryHost, NodeHost: manifests.NodeHost}},
@@ -59,7 +60,7 @@ func TestProvenAgain(t *testing.T) {
 		state.Changes = append(state.Changes, apply.Change{Object: object, Result: apply.Unchanged})
 	}
 	if state.nodeAccessChanged() {
-		t.Error("nothing changed, and it counts as changed")
+		t.Error("unchanged objects count as changed")
 	}
 	for i, change := range state.Changes {
 		kind, name := change.Object.GetKind(), change.Object.GetName()

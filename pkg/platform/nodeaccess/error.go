@@ -9,20 +9,20 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-// told is how many nodes an error names.
-const told = 5
+// maxNodes is the number of nodes that an error names.
+const maxNodes = 5
 
-// PullError says that nodes did not pull.
+// PullError reports that nodes did not pull.
 type PullError struct {
-	// Mode is the way to the registry that was probed.
+	// Mode is the node access that was probed.
 	Mode manifests.NodeAccess
-	// Failures are the results of these nodes, at least one.
+	// Failures are the results of the nodes that did not pull, at least one.
 	Failures []Result
-	// Probed is how many nodes were asked.
+	// Probed is the number of probed nodes.
 	Probed int
 }
 
-// Check returns a *PullError, unless every node pulled.
+// Check returns a *PullError if a node did not pull.
 func Check(mode manifests.NodeAccess, results []Result) error {
 	failures := slices.DeleteFunc(slices.Clone(results), func(result Result) bool { return result.Pulled })
 	if len(failures) == 0 {
@@ -31,13 +31,13 @@ func Check(mode manifests.NodeAccess, results []Result) error {
 	return &PullError{Mode: mode, Failures: failures, Probed: len(results)}
 }
 
-// Error names the mode and the first five nodes, each with what it said.
+// Error names the mode and the first five nodes, each with its reason.
 func (e *PullError) Error() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "node access %s: %d of %d nodes did not pull from the registry", e.Mode, len(e.Failures), e.Probed)
 	for i, failure := range e.Failures {
-		if i == told {
-			fmt.Fprintf(&text, "; and %d more", len(e.Failures)-told)
+		if i == maxNodes {
+			fmt.Fprintf(&text, "; and %d more", len(e.Failures)-maxNodes)
 			break
 		}
 		separator := ": "
@@ -49,14 +49,14 @@ func (e *PullError) Error() string {
 	return text.String()
 }
 
-// Refuted says that a node tried to pull and could not, which speaks against the
-// mode. Otherwise nothing was proven of it: nodes were full, or went away.
+// Refuted reports whether a node tried to pull and failed, so that the mode does not
+// work. Otherwise nodes were full or went away, and the mode may work.
 func (e *PullError) Refuted() bool {
 	return slices.ContainsFunc(e.Failures, func(result Result) bool { return result.Tried })
 }
 
-// Advice is what to do, one line for each kind of failure, in the order of the
-// nodes; nil if nothing is known to help.
+// Advice returns what to do, one line for each kind of failure, in the order of the
+// nodes. It returns nil if nothing is known to help.
 func (e *PullError) Advice() []string {
 	var lines []string
 	for _, failure := range e.Failures {
@@ -67,8 +67,8 @@ func (e *PullError) Advice() []string {
 	return lines
 }
 
-// Advice says in one line what to do about a node that did not pull; it is empty
-// when the node pulled, or if what it said is not known.
+// Advice returns one line about what to do for a node that did not pull. It is empty
+// if the node pulled, or if the failure is not known.
 func Advice(result Result) string {
 	if result.Pulled {
 		return ""
@@ -86,22 +86,22 @@ func Advice(result Result) string {
 	return ""
 }
 
+// knownFailure is a row of the table. It applies if the reason, the kind of failed
+// pull or one of the words, in lower case, is that of the result.
 type knownFailure struct {
-	// One of these fits: the result's reason, the kind of failed pull, or a word, in
-	// lower case, of what was said.
 	reason string
 	pull   diagnose.PullFailure
 	words  []string
 	advice string
 }
 
-// knownFailures are ordered: the first that fits counts, so causes come before
-// what they bring about.
+// knownFailures returns the table. The first row that applies counts, so causes come
+// before their effects.
 func knownFailures() []knownFailure {
 	return []knownFailure{
 		{
 			reason: ReasonNodeGone,
-			advice: "the node left the cluster meanwhile: run setup again",
+			advice: "the node left the cluster: run setup again",
 		},
 		{
 			reason: ReasonNodeNotReady,
@@ -109,15 +109,15 @@ func knownFailures() []knownFailure {
 		},
 		{
 			reason: ReasonDeleted,
-			advice: "something deletes pods that setup creates: look for a policy or a controller that does",
+			advice: "something deletes the pods that setup creates: look for a policy or a controller that does this",
 		},
 		{
 			words:  []string{"outofpods", "outofcpu", "outofmemory", "outofephemeral-storage"},
-			advice: "the node has no room for one more pod: make some, and run setup again",
+			advice: "the node has no room for one more pod: free resources, and run setup again",
 		},
 		{
 			words:  []string{"no space left on device", "evicted: ", "disk pressure", "diskpressure"},
-			advice: "the node runs out of resources: free its disk or memory, and run setup again",
+			advice: "the node is out of resources: free its disk or memory, and run setup again",
 		},
 		{
 			pull:   diagnose.PullNoTLS,
@@ -129,47 +129,47 @@ func knownFailures() []knownFailure {
 		},
 		{
 			pull:   diagnose.PullRateLimited,
-			advice: "the registry limits how often it is asked: try again later",
+			advice: "the registry limits the rate of requests: try again later",
 		},
 		{
 			pull:   diagnose.PullNoRegistry,
-			advice: "something else than the registry answers at this address: look for what listens there on the node",
+			advice: "another server than the registry answers at this address: check what listens there on the node",
 		},
 		{
 			pull:   diagnose.PullUnauthorized,
-			advice: "the registry refused the login of the pull secret: run setup again, which renews it, or correct the login of an external registry",
+			advice: "the registry refused the credentials in the pull secret: run setup again to renew them, or correct the credentials of the external registry",
 		},
 		{
 			pull:   diagnose.PullWrongPlatform,
-			advice: "the node's CPU or operating system is none that images are made for: exclude the node",
+			advice: "pyflow does not support the CPU or operating system of the node: exclude the node",
 		},
 		{
 			pull:   diagnose.PullNoName,
-			advice: "the node can not resolve the registry's name, as nodes do not use the cluster's DNS: make the name known to the nodes, or choose another --node-access",
+			advice: "the node cannot resolve the registry's name, because nodes do not use the cluster's DNS: make the name known to the nodes, or choose another --node-access",
 		},
 		{
 			pull:   diagnose.PullRefused,
-			advice: "nothing listens at this address on the node; with hostport, the CNI plugin does not serve host ports on the loopback; with nodeport, kube-proxy does not, which in nftables mode it never does: choose another --node-access (auto tries hostport and hostnetwork), or look at the pods of daemonset node-access",
+			advice: "nothing listens at this address on the node; with hostport, the CNI plugin does not serve host ports on the loopback address; with nodeport, kube-proxy does not, and never does in nftables mode: choose another --node-access (auto tries hostport and hostnetwork), or check the pods of daemonset node-access",
 		},
 		{
 			pull:   diagnose.PullGateway,
-			advice: "the node reached its door, but the door not the registry: look at the pods of namespace pyflow-system, and at network policies and firewalls between nodes",
+			advice: "the node-access proxy on this node is up but cannot reach the registry: check the pods in namespace pyflow-system, and network policies and firewalls between nodes",
 		},
 		{
 			pull:   diagnose.PullTimeout,
-			advice: "packets from the node to the registry get lost: look at network policies and firewalls, or choose another --node-access",
+			advice: "packets from the node to the registry get lost: check network policies and firewalls, or choose another --node-access",
 		},
 		{
 			pull:   diagnose.PullNotFound,
-			advice: "another registry answers at this address: look for what else listens there on the node",
+			advice: "another registry answers at this address: check what else listens there on the node",
 		},
 		{
 			words:  []string{"failedcreatepodsandbox", "failed to create pod sandbox", "cni plugin", "cni config"},
-			advice: "the node can not start any pod: repair its network plugin",
+			advice: "the node cannot start any pod: repair its network plugin",
 		},
 		{
 			reason: ReasonTimeout,
-			advice: "the node is slow, or its kubelet is stuck: look at its other pods, and run setup again",
+			advice: "the node is slow, or its kubelet is stuck: check its other pods, and run setup again",
 		},
 	}
 }

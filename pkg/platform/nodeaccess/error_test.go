@@ -11,7 +11,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-// What kubelets said, with which container runtime.
+// Messages of kubelets, by container runtime.
 const (
 	digest      = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	reference   = "127.0.0.1:5180/pyflow-system/probe@" + digest
@@ -27,7 +27,7 @@ const (
 func TestAdvice(t *testing.T) {
 	tests := map[string]struct {
 		reason, message string
-		// cause is the message without wrapping, advice a part of the line.
+		// cause is the message without wrapping, advice is a part of the line.
 		cause, advice string
 	}{
 		"refused, containerd 1.6": {
@@ -56,20 +56,20 @@ func TestAdvice(t *testing.T) {
 		},
 		"401, containerd 1.6": {
 			"ErrImagePull", resolve + `pulling from host 127.0.0.1:5180 failed with status code [manifests ` + digest + `]: 401 Unauthorized`,
-			"401 Unauthorized", "refused the login",
+			"401 Unauthorized", "refused the credentials",
 		},
-		"401, containerd 2": {"ErrImagePull", containerd2 + "401 Unauthorized", "401 Unauthorized", "refused the login"},
+		"401, containerd 2": {"ErrImagePull", containerd2 + "401 Unauthorized", "401 Unauthorized", "refused the credentials"},
 		"401, Docker": {
 			"ErrImagePull", dockerShim + `Get http://127.0.0.1:5180/v2/pyflow-system/probe/manifests/` + digest + `: unauthorized: authentication required`,
-			"unauthorized: authentication required", "refused the login",
+			"unauthorized: authentication required", "refused the credentials",
 		},
 		"403": {
 			"ErrImagePull", resolve + `pulling from host 127.0.0.1:5180 failed with status code [manifests ` + digest + `]: 403 Forbidden`,
-			"403 Forbidden", "refused the login",
+			"403 Forbidden", "refused the credentials",
 		},
-		"no login at all, containerd": {
+		"no credentials, containerd": {
 			"ErrImagePull", resolve + "pull access denied, repository does not exist or may require authorization: authorization failed: no basic auth credentials",
-			"pull access denied, repository does not exist or may require authorization: authorization failed: no basic auth credentials", "refused the login",
+			"pull access denied, repository does not exist or may require authorization: authorization failed: no basic auth credentials", "refused the credentials",
 		},
 		"x509": {
 			"ErrImagePull", strings.ReplaceAll(head, "http:", "https:") + "x509: certificate signed by unknown authority",
@@ -79,9 +79,9 @@ func TestAdvice(t *testing.T) {
 			"ErrImagePull", head + "dial tcp: lookup registry.pyflow-system.svc on 10.255.255.53:53: no such host",
 			"dial tcp: lookup registry.pyflow-system.svc on 10.255.255.53:53: no such host", "nodes do not use the cluster's DNS",
 		},
-		"i/o timeout":       {"ErrImagePull", head + "dial tcp 10.0.0.7:30180: i/o timeout", "dial tcp 10.0.0.7:30180: i/o timeout", "get lost"},
-		"no route":          {"ErrImagePull", head + "dial tcp 192.0.2.77:5000: connect: no route to host", "dial tcp 192.0.2.77:5000: connect: no route to host", "get lost"},
-		"the door is alone": {"ErrImagePull", resolve + `pulling from host 127.0.0.1:5180 failed with status code [manifests ` + digest + `]: 502 Bad Gateway`, "502 Bad Gateway", "the door not the registry"},
+		"i/o timeout":            {"ErrImagePull", head + "dial tcp 10.0.0.7:30180: i/o timeout", "dial tcp 10.0.0.7:30180: i/o timeout", "get lost"},
+		"no route":               {"ErrImagePull", head + "dial tcp 192.0.2.77:5000: connect: no route to host", "dial tcp 192.0.2.77:5000: connect: no route to host", "get lost"},
+		"proxy without registry": {"ErrImagePull", resolve + `pulling from host 127.0.0.1:5180 failed with status code [manifests ` + digest + `]: 502 Bad Gateway`, "502 Bad Gateway", "cannot reach the registry"},
 		"no platform": {
 			"ErrImagePull", "rpc error: code = NotFound desc = " + unpack + "no match for platform in manifest: not found",
 			"no match for platform in manifest: not found", "exclude the node",
@@ -104,11 +104,11 @@ func TestAdvice(t *testing.T) {
 			`Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "1": plugin type="bridge" failed (add)`, "network plugin",
 		},
 		"not ready": {ReasonNodeNotReady, "the node is not ready", "the node is not ready", "until the node is ready"},
-		"gone":      {ReasonNodeGone, "the node is not there any more", "the node is not there any more", "left the cluster"},
+		"gone":      {ReasonNodeGone, "the node no longer exists", "the node no longer exists", "left the cluster"},
 		"timeout":   {ReasonTimeout, "still pulling the image after 1m0s", "still pulling the image after 1m0s", "slow"},
 		"deleted":   {ReasonDeleted, "the pod was deleted", "the pod was deleted", "policy"},
 		"unknown":   {"ErrImagePull", "the moon is in the wrong phase", "the moon is in the wrong phase", ""},
-		"only that it waits": {
+		"back-off without a cause": {
 			"ImagePullBackOff", `Back-off pulling image "` + reference + `"`, `Back-off pulling image "` + reference + `"`, "",
 		},
 	}
@@ -151,7 +151,7 @@ func TestPullError(t *testing.T) {
 		t.Errorf("error is %q, want %q", got, want)
 	}
 	if !got.Refuted() || pullError(t, manifests.NodeAccessHostPort, results[1:]).Refuted() {
-		t.Error("only a pull that was tried speaks against the mode")
+		t.Error("only a failed pull refutes the mode")
 	}
 	if advice := got.Advice(); len(advice) != 2 || !strings.Contains(advice[0], "hostnetwork") || !strings.Contains(advice[1], "no room") {
 		t.Errorf("advice is %q", advice)

@@ -1,5 +1,5 @@
-// Package nodeaccess proves that nodes can pull from the registry: it lets each of
-// them pull.
+// Package nodeaccess chooses how nodes reach the registry, and proves it: every node
+// pulls an image.
 package nodeaccess
 
 import (
@@ -17,17 +17,16 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// probeFile is the image's only file, and its command: it can not be executed.
+// probeFile is the only file of the image, and its command. It is not executable.
 const probeFile = "pyflow-node-access-probe"
 
-// ProbeImage returns an image for all platforms of Kubernetes on Linux that is of
-// no use but to be pulled: one layer of some hundred bytes, with one file that
-// holds the nonce. The same nonce gives the same digests, another one gives an
-// image that has no blob in common with the first, so that no node has any of it
-// already.
+// ProbeImage returns an image for nodes to pull, for all Linux platforms that
+// Kubernetes supports: one layer of a few hundred bytes, with one file that contains
+// the nonce. The same nonce yields the same digests. Images with different nonces have
+// no blob in common, so no node has a part of a new one.
 //
-// Its command can not be executed. A container of it never runs, and fails only
-// after the image was pulled.
+// The command of the image is not executable. A container never runs, and fails only
+// after the node has pulled the image.
 func ProbeImage(nonce string) (v1.ImageIndex, error) {
 	layer, err := probeLayer(nonce)
 	if err != nil {

@@ -23,7 +23,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// pulled is an index after its way through a registry.
+// pulled pushes an index to a registry and returns what a client pulls.
 func pulled(t *testing.T, index v1.ImageIndex) v1.ImageIndex {
 	t.Helper()
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
@@ -36,7 +36,7 @@ func pulled(t *testing.T, index v1.ImageIndex) v1.ImageIndex {
 	return index
 }
 
-// blobs lists the digests of all that a node may pull, and the platforms.
+// blobs returns the digests of everything that a node may pull, and the platforms.
 func blobs(t *testing.T, index v1.ImageIndex) (digests, platforms []string) {
 	t.Helper()
 	index = pulled(t, index)
@@ -54,7 +54,7 @@ func blobs(t *testing.T, index v1.ImageIndex) (digests, platforms []string) {
 		config, err := image.ConfigFile()
 		must(t, err)
 		if !config.Platform().Equals(*entry.Platform) {
-			t.Errorf("the configuration says %s, the index %s", config.Platform(), entry.Platform)
+			t.Errorf("the platform is %s in the configuration and %s in the index", config.Platform(), entry.Platform)
 		}
 		platforms = append(platforms, entry.Platform.String())
 		digests = append(digests, entry.Digest.String(), manifest.Config.Digest.String())

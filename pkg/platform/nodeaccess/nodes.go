@@ -15,21 +15,21 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Skipped is a node that is not to be probed.
+// Skipped is a node that is not probed.
 type Skipped struct {
 	Node string
-	// NotReady says that the DaemonSet is for this node, which can not be asked
-	// now. Otherwise the node is none that the DaemonSet is for.
+	// NotReady reports that the DaemonSet runs on this node, which cannot pull now.
+	// Otherwise the DaemonSet does not run on it.
 	NotReady bool
-	// Reason is for people: "not ready: Kubelet stopped posting node status."
+	// Reason is a text for the user: "not ready: Kubelet stopped posting node status."
 	Reason string
 }
 
-// Nodes returns the nodes on which the DaemonSet's pods run and that are ready, and
-// all the others, both sorted by name. Cordoned nodes are among the targets: what
-// runs there may be restarted there.
+// Nodes returns the ready nodes on which the DaemonSet's pods run, and all other
+// nodes, both sorted by name. Targets include cordoned nodes, because their pods may
+// restart there.
 //
-// It decides as the DaemonSet controller does: by nodeSelector, required node
+// Nodes decides as the DaemonSet controller does: by nodeSelector, required node
 // affinity and the taints NoSchedule and NoExecute.
 func Nodes(ctx context.Context, client kubernetes.Interface, daemonSet *appsv1.DaemonSet) (targets []string, skipped []Skipped, err error) {
 	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
@@ -66,7 +66,8 @@ func Nodes(ctx context.Context, client kubernetes.Interface, daemonSet *appsv1.D
 	return targets, skipped, nil
 }
 
-// daemonTolerations are those that the DaemonSet controller gives to every pod:
+// daemonTolerations returns the tolerations that the DaemonSet controller adds to every
+// pod:
 // https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/#taints-and-tolerations
 func daemonTolerations(hostNetwork bool) []corev1.Toleration {
 	exists := func(key string, effect corev1.TaintEffect) corev1.Toleration {
@@ -86,7 +87,7 @@ func daemonTolerations(hostNetwork bool) []corev1.Toleration {
 	return tolerations
 }
 
-// unready is why a node can not be asked to pull; empty when it can.
+// unready returns why a node cannot pull; empty if it can.
 func unready(node *corev1.Node) string {
 	if node.DeletionTimestamp != nil {
 		return "being deleted"

@@ -23,63 +23,63 @@ import (
 )
 
 const (
-	// probeName names the pods of all probes, as label and as the start of their
-	// names; probeLabel tells the probes apart.
+	// probeName is the name label of the pods of all probes, and the start of their
+	// names. probeLabel is the label with the ID of the probe.
 	probeName      = "node-access-probe"
 	probeContainer = "probe"
 	nameLabel      = "app.kubernetes.io/name"
 	probeLabel     = "pyflow.dev/probe"
 
-	// atOnce is how many nodes pull at the same time.
-	atOnce = 100
-	// retryAfter is the time between a pull that failed and the next, which is final.
-	// It is a new pod's: the kubelet lets the old one wait for 10 to 30 seconds, and
-	// counts for each pod.
+	// maxParallel is the number of nodes that pull at the same time.
+	maxParallel = 100
+	// retryAfter is the time between a failed pull and the second, final one. A new
+	// pod makes the second pull, because the kubelet backs off for each pod, at first
+	// for 10 to 30 seconds.
 	retryAfter = 5 * time.Second
-	// patience is how long a node may be not ready.
+	// patience is how long a node may stay not ready.
 	patience = 10 * time.Second
-	// attempts is how often a node's pod is created in all: once more after a pull
-	// that failed, and when others delete it.
+	// attempts is the number of pods that are created for a node: the first, one
+	// after a failed pull, and one each time when something deletes the pod.
 	attempts = 4
-	// createFor is the longest pause before a pod is created again, if the API server
-	// has a passing trouble.
-	createFor = 4 * time.Second
-	// cleanup bounds the deletion of the pods.
+	// maxCreatePause is the longest pause between attempts to create a pod while the
+	// API server has a transient failure.
+	maxCreatePause = 4 * time.Second
+	// cleanup bounds the requests after the end of a wait: the deletion of the pods, and
+	// the Events of one.
 	cleanup = 30 * time.Second
-	// margin is how much longer a pod may live than its node is waited for: it ends
-	// by itself where nobody deletes it.
+	// margin is how much longer a pod may live than the probe waits for its node. It
+	// ends by its deadline if nothing deletes it.
 	margin = time.Minute
 )
 
-// Options says who is to pull what.
+// Options are the nodes of a probe, and the image that they pull.
 type Options struct {
 	// Namespace is where the pods run. It may enforce the restricted Pod Security
 	// Standard.
 	Namespace string
-	// Image is that of ProbeImage as nodes pull it, with its digest.
+	// Image is the reference by which nodes pull the ProbeImage, with its digest.
 	Image string
 	// PullSecret is the name of a Secret in Namespace; empty for none.
 	PullSecret string
 	// Nodes are names of Linux nodes.
 	Nodes []string
-	// Timeout is how long each node may take. One whose kubelet reports two failed
-	// pulls, 5 seconds apart, is not waited for any longer.
+	// Timeout is how long each node may take. The wait for a node ends earlier if its
+	// kubelet reports two failed pulls, 5 seconds apart.
 	Timeout time.Duration
 }
 
-// Probe lets every node pull the image, at most 100 at the same time, and returns
-// one result per node, sorted by name. Each gets a pod of its own without the
-// scheduler's doing, so cordoned and tainted nodes pull as well. Nothing runs: the
-// image has no program.
+// Probe makes every node pull the image, at most 100 at the same time, and returns
+// one result per node, sorted by name. It creates a pod on each node, without the
+// scheduler, so cordoned and tainted nodes pull as well. The image contains no
+// program, so nothing runs.
 //
-// The pods of a probe that was interrupted are deleted first, and those of this one
-// at the end in any case. Of two probes at the same time one may so delete the
-// other's pods, which are created again.
+// Probe first deletes the pods of interrupted probes, and always deletes its own pods
+// before it returns. If two probes run at the same time, one may delete the pods of
+// the other, which creates them again.
 //
-// Progress, when set, is called with the number of nodes that are done and of all,
-// from one goroutine at a time. A node that does not pull is a result. An error
-// says that pods could not be created or watched, or that ctx is done; there are no
-// results then.
+// Probe calls progress, which may be nil, with the number of finished nodes and of all
+// nodes, from one goroutine at a time. A node that does not pull is a result. Probe
+// returns an error, and no results, if it cannot create or watch pods, or if ctx ends.
 func Probe(ctx context.Context, client kubernetes.Interface, opts Options, progress func(done, all int)) ([]Result, error) {
 	nodes := slices.Compact(slices.Sorted(slices.Values(opts.Nodes)))
 	if len(nodes) == 0 {
@@ -101,10 +101,10 @@ func (p *prober) probe(ctx context.Context, nodes []string, progress func(done, 
 	if err := p.delete(ctx, labels.Set{nameLabel: probeName, manifests.LabelManagedBy: manifests.FieldManager}); err != nil {
 		return nil, fmt.Errorf("delete pods of an earlier probe: %w", err)
 	}
-	// What this leaves behind goes with the next probe, or ends by its deadline.
+	// The next probe deletes pods that stay behind, and they end by their deadline.
 	defer func() { _ = p.delete(context.WithoutCancel(ctx), labels.Set{probeLabel: p.id}) }()
 
-	// Everything that was started ends before the pods are deleted.
+	// All goroutines end before the pods are deleted.
 	var group sync.WaitGroup
 	defer group.Wait()
 	probing, stop := context.WithCancelCause(ctx)
@@ -118,7 +118,7 @@ func (p *prober) probe(ctx context.Context, nodes []string, progress func(done, 
 	var mu sync.Mutex
 	done := 0
 	results := make([]Result, len(nodes))
-	slots := make(chan struct{}, atOnce)
+	slots := make(chan struct{}, maxParallel)
 	var probes sync.WaitGroup
 	for i, node := range nodes {
 		select {
@@ -151,7 +151,7 @@ func (p *prober) probe(ctx context.Context, nodes []string, progress func(done, 
 	return results, nil
 }
 
-// sync waits for the first state of all that is watched.
+// sync waits until the watches have read the pods and nodes.
 func (p *prober) sync(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.opts.Timeout, errTimeout)
 	defer cancel()
@@ -164,12 +164,12 @@ func (p *prober) sync(ctx context.Context) error {
 			return nil
 		}
 		if !pause(ctx, changed, p.opts.Timeout) {
-			return cmp.Or(p.interrupted(ctx), p.watches.lost(), fmt.Errorf("pods and nodes can not be listed within %s", p.opts.Timeout))
+			return cmp.Or(p.interrupted(ctx), p.watches.lost(), fmt.Errorf("pods and nodes cannot be listed within %s", p.opts.Timeout))
 		}
 	}
 }
 
-// node lets one node pull. An error is one that all nodes would have.
+// node makes one node pull. It returns an error only if all nodes would fail alike.
 func (p *prober) node(ctx context.Context, index int, node string) (Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.opts.Timeout, errTimeout)
 	defer cancel()
@@ -191,13 +191,13 @@ func (p *prober) node(ctx context.Context, index int, node string) (Result, erro
 				return result, p.interrupted(ctx)
 			}
 			failed = true
-			// It would go on trying. What is left of it is deleted at the end.
+			// The kubelet would retry for this pod. Probe deletes what is left at its end.
 			_ = p.client.CoreV1().Pods(p.opts.Namespace).Delete(ctx, name, metav1.DeleteOptions{})
 		}
 	}
 }
 
-// interrupted is why ctx ended, unless it was the node's own time.
+// interrupted returns why ctx ended, or nil if the time of the node is up.
 func (p *prober) interrupted(ctx context.Context) error {
 	if cause := context.Cause(ctx); !errors.Is(cause, errTimeout) {
 		return cause
@@ -208,22 +208,22 @@ func (p *prober) interrupted(ctx context.Context) error {
 // errTimeout ends the wait for one node.
 var errTimeout = errors.New("timeout")
 
-// create creates a node's pod, and tries again for a while if the API server has a
-// passing trouble.
+// create creates a pod on a node. It retries for a few seconds while the API server has
+// a transient failure.
 func (p *prober) create(ctx context.Context, name, node string) error {
 	pod := p.pod(name, node)
 	for wait := time.Second; ; wait *= 2 {
 		_, err := p.client.CoreV1().Pods(p.opts.Namespace).Create(ctx, pod, metav1.CreateOptions{FieldManager: manifests.FieldManager})
-		if err == nil || apierrors.IsAlreadyExists(err) { // it arrived, though the answer did not
+		if err == nil || apierrors.IsAlreadyExists(err) { // created, but the response was lost
 			return nil
 		}
-		if wait > createFor || !transient(err) || !pause(ctx, nil, wait) {
+		if wait > maxCreatePause || !transient(err) || !pause(ctx, nil, wait) {
 			return fmt.Errorf("create pod for node %s in namespace %s: %w", node, p.opts.Namespace, err)
 		}
 	}
 }
 
-// transient reports whether the API server, or the way to it, may do better soon.
+// transient reports whether the request may succeed soon.
 func transient(err error) bool {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
@@ -233,7 +233,7 @@ func transient(err error) bool {
 	return code == 0 || code == 429 || code >= 500
 }
 
-// pause waits for a change, at most d, and returns false when ctx ended.
+// pause waits for a change, at most for d. It returns false if ctx ended.
 func pause(ctx context.Context, changed <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -245,18 +245,18 @@ func pause(ctx context.Context, changed <-chan struct{}, d time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// next is what has to follow on the result of one pod.
+// next is what follows the result of one pod.
 type next int
 
 const (
 	over next = iota
-	// retry after a while: the pull failed.
+	// retry after a pause: the pull failed.
 	retry
-	// replace the pod, which somebody deleted.
+	// replace the pod, which something deleted.
 	replace
 )
 
-// wait follows a node's pod to its result.
+// wait waits for the result of a pod on a node.
 func (p *prober) wait(ctx context.Context, name, node string) (Result, next, error) {
 	var awaySince time.Time
 	for {
@@ -291,7 +291,7 @@ func (p *prober) wait(ctx context.Context, name, node string) (Result, next, err
 			}
 		}
 		if gone {
-			return Result{Node: node, Reason: ReasonDeleted, Message: "the pod was deleted before the node had pulled"}, replace, nil
+			return Result{Node: node, Reason: ReasonDeleted, Message: "the pod was deleted before the node pulled the image"}, replace, nil
 		}
 		if !pause(ctx, changed, again.Sub(now)) {
 			if err := p.interrupted(ctx); err != nil {
@@ -302,8 +302,8 @@ func (p *prober) wait(ctx context.Context, name, node string) (Result, next, err
 	}
 }
 
-// failure is the result of a pod that did not pull, with what the cluster's Events
-// say where the pod says nothing.
+// failure returns the result of a pod that did not pull. It reads the Events of the pod
+// if the pod itself has no cause.
 func (p *prober) failure(ctx context.Context, node string, pod *corev1.Pod, t obstacle) Result {
 	result := Result{Node: node, Tried: t.tried, Reason: t.reason, Message: t.message}
 	if pod == nil || !t.silent() {
@@ -325,7 +325,7 @@ func (p *prober) failure(ctx context.Context, node string, pod *corev1.Pod, t ob
 	return p.complete(result, pod)
 }
 
-// complete fills in what a node that did nothing did.
+// complete gives a result without a reason the reason Timeout, and a message.
 func (p *prober) complete(result Result, pod *corev1.Pod) Result {
 	if result.Reason != "" {
 		return result
@@ -333,26 +333,26 @@ func (p *prober) complete(result Result, pod *corev1.Pod) Result {
 	result.Reason = ReasonTimeout
 	switch {
 	case pod == nil:
-		result.Message = "the pod was not seen"
+		result.Message = "the pod did not appear"
 		if lost := p.watches.lost(); lost != nil {
 			result.Message += ": " + lost.Error()
 		}
 	case len(pod.Status.ContainerStatuses) == 0 && pod.Status.StartTime == nil:
-		result.Message = fmt.Sprintf("the kubelet has not taken up the pod within %s", p.opts.Timeout)
+		result.Message = fmt.Sprintf("the kubelet did not accept the pod within %s", p.opts.Timeout)
 	default:
-		result.Message = fmt.Sprintf("the pod has not started within %s", p.opts.Timeout)
+		result.Message = fmt.Sprintf("the pod did not start within %s", p.opts.Timeout)
 	}
 	return result
 }
 
-// events returns the latest warning about a pod that says more than that a pull
-// failed or waits, and whether the kubelet set about pulling.
+// events returns the latest warning about a pod that contains a cause, and whether the
+// kubelet started to pull.
 func (p *prober) events(ctx context.Context, pod *corev1.Pod) (warning corev1.Event, pulling bool) {
 	events, err := p.client.CoreV1().Events(pod.Namespace).List(ctx, metav1.ListOptions{
 		FieldSelector: fields.OneTermEqualSelector("involvedObject.uid", string(pod.UID)).String(),
 	})
 	if err != nil {
-		return corev1.Event{}, false // they only explain
+		return corev1.Event{}, false // Events only explain.
 	}
 	var latest time.Time
 	for _, event := range events.Items {
@@ -380,7 +380,7 @@ func (p *prober) delete(ctx context.Context, selector labels.Set) error {
 	return p.client.CoreV1().Pods(p.opts.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: selector.String()})
 }
 
-// pod conforms to the restricted Pod Security Standard.
+// pod returns a pod that conforms to the restricted Pod Security Standard.
 func (p *prober) pod(name, node string) *corev1.Pod {
 	const user = 65532
 	pod := &corev1.Pod{
@@ -411,7 +411,7 @@ func (p *prober) pod(name, node string) *corev1.Pod {
 				Name:            probeContainer,
 				Image:           p.opts.Image,
 				ImagePullPolicy: corev1.PullAlways,
-				// Not none at all: kubelets short of memory refuse such pods.
+				// Kubelets that are short of memory refuse pods without requests.
 				Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
 					corev1.ResourceCPU:    resource.MustParse("1m"),
 					corev1.ResourceMemory: resource.MustParse("1Mi"),

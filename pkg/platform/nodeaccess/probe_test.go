@@ -39,13 +39,13 @@ func podsResource() schema.GroupVersionResource {
 type cluster struct {
 	*fake.Clientset
 	t *testing.T
-	// kubelets are what each node's does with its first, second, … pod.
+	// kubelets are, by node, what the kubelet does with the first, second, … pod.
 	kubelets map[string][]kubelet
 
 	mu      sync.Mutex
-	pods    map[string]int // how many were created for a node
-	working int            // kubelets that did not call done, and the most of them at the same time
-	most    int
+	pods    map[string]int // the number of created pods, by node
+	working int            // kubelets that did not call done
+	most    int            // the maximum of working
 	created []corev1.Pod
 	group   sync.WaitGroup
 }
@@ -53,7 +53,7 @@ type cluster struct {
 // kubelet handles one pod.
 type kubelet func(c *cluster, pod *corev1.Pod)
 
-// newCluster starts with ready nodes for all kubelets.
+// newCluster returns a cluster with a ready node for each kubelet.
 func newCluster(t *testing.T, kubelets map[string][]kubelet, objects ...runtime.Object) *cluster {
 	t.Helper()
 	for name := range kubelets {
@@ -77,7 +77,7 @@ func newCluster(t *testing.T, kubelets map[string][]kubelet, objects ...runtime.
 		kubelets := c.kubelets[node]
 		kubelet := kubelets[min(c.pods[node], len(kubelets))-1]
 		c.group.Go(func() {
-			// The fake loses what happens between a list and its watch: a server does not.
+			// The fake, unlike a server, loses changes between a list and its watch.
 			time.Sleep(time.Millisecond)
 			c.check(c.Tracker().Create(podsResource(), pod, namespace))
 			kubelet(c, pod)
@@ -97,7 +97,7 @@ func newCluster(t *testing.T, kubelets map[string][]kubelet, objects ...runtime.
 	return c
 }
 
-// done says that a kubelet is about to report: the next one may start as soon as it has.
+// done reports that a kubelet is about to report, so that the next one may start.
 func (c *cluster) done() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,7 +115,7 @@ func (c *cluster) list(selector labels.Selector) []corev1.Pod {
 }
 
 func (c *cluster) check(err error) {
-	// A pod may be gone by the time that its kubelet comes to it.
+	// The pod may be gone before its kubelet handles it.
 	if err != nil && !apierrors.IsNotFound(err) {
 		c.t.Error(err)
 	}
@@ -136,7 +136,7 @@ func deletes(c *cluster, pod *corev1.Pod) {
 	c.check(c.Tracker().Delete(podsResource(), namespace, pod.Name))
 }
 
-// events returns a kubelet that says nothing but by Events.
+// events returns a kubelet that reports Events only.
 func events(list ...corev1.Event) kubelet {
 	return func(c *cluster, pod *corev1.Pod) {
 		for i, event := range list {
@@ -162,7 +162,7 @@ func waiting(reason, message string) corev1.PodStatus {
 	}}}
 }
 
-// started is what a kubelet with containerd says of the image.
+// started is the status that a kubelet with containerd reports after it pulled the image.
 func started() corev1.PodStatus {
 	return corev1.PodStatus{Phase: corev1.PodFailed, ContainerStatuses: []corev1.ContainerStatus{{
 		Name: probeContainer, Image: image, ImageID: image, ContainerID: "containerd://a3ed",
@@ -225,7 +225,7 @@ func TestProbe(t *testing.T) {
 			), sets(waiting("ImagePullBackOff", `Back-off pulling image "x"`)))}, pods: 2,
 			want: Result{Tried: true, Reason: "ImagePullBackOff", Message: `Failed to pull image "x": ` + refused},
 		},
-		"a name that is none is final": {
+		"an invalid name is final": {
 			kubelets: []kubelet{sets(waiting("InvalidImageName", "invalid reference format"))}, pods: 1,
 			want: Result{Tried: true, Reason: "InvalidImageName", Message: "invalid reference format"},
 		},
@@ -234,9 +234,9 @@ func TestProbe(t *testing.T) {
 			want: Result{Reason: "OutOfpods", Message: "Node didn't have enough resource: pods"},
 		},
 		"deleted by others": {kubelets: []kubelet{both(sets(creating), deletes), sets(started())}, pods: 2, want: pulled},
-		"deleted always": {
+		"deleted every time": {
 			kubelets: []kubelet{deletes}, pods: attempts,
-			want: Result{Reason: ReasonDeleted, Message: "the pod was deleted before the node had pulled"},
+			want: Result{Reason: ReasonDeleted, Message: "the pod was deleted before the node pulled the image"},
 		},
 		"the node is not ready": {
 			kubelets: []kubelet{func(c *cluster, _ *corev1.Pod) {
@@ -253,13 +253,13 @@ func TestProbe(t *testing.T) {
 				sets(started())(c, pod)
 			}}, pods: 1, took: 18 * time.Second, want: pulled,
 		},
-		"the node goes": {
+		"the node leaves the cluster": {
 			kubelets: []kubelet{func(c *cluster, _ *corev1.Pod) { c.check(c.Tracker().Delete(nodes, "", "node")) }}, pods: 1,
-			want: Result{Reason: ReasonNodeGone, Message: "the node is not there any more"},
+			want: Result{Reason: ReasonNodeGone, Message: "the node no longer exists"},
 		},
 		"the kubelet does nothing": {
 			kubelets: []kubelet{sets()}, pods: 1, took: time.Minute,
-			want: Result{Reason: ReasonTimeout, Message: "the kubelet has not taken up the pod within 1m0s"},
+			want: Result{Reason: ReasonTimeout, Message: "the kubelet did not accept the pod within 1m0s"},
 		},
 		"the sandbox fails": {
 			kubelets: []kubelet{both(sets(creating), events(corev1.Event{
@@ -301,7 +301,7 @@ func TestProbe(t *testing.T) {
 func TestProbeManyNodes(t *testing.T) { synctest.Test(t, testManyNodes) }
 
 func testManyNodes(t *testing.T) {
-	const all = 3 * atOnce
+	const all = 3 * maxParallel
 	kubelets := map[string][]kubelet{}
 	var nodes []string
 	for i := range all {
@@ -317,25 +317,25 @@ func testManyNodes(t *testing.T) {
 	var progress []int
 	results, err := Probe(t.Context(), c, options(nodes...), func(done, of int) {
 		if of != all {
-			t.Errorf("progress says %d nodes", of)
+			t.Errorf("progress reports %d nodes", of)
 		}
 		progress = append(progress, done)
 	})
 	must(t, err)
 	if len(results) != all || !slices.IsSortedFunc(results, func(a, b Result) int { return strings.Compare(a.Node, b.Node) }) {
-		t.Errorf("%d results, sorted by name or not", len(results))
+		t.Errorf("got %d results, want one per node, sorted by name", len(results))
 	}
 	must(t, Check(manifests.NodeAccessHostPort, results))
 	if len(progress) != all || !slices.IsSorted(progress) || progress[all-1] != all {
 		t.Errorf("progress was %d", progress)
 	}
-	if len(c.created) != all || c.most != atOnce {
-		t.Errorf("%d pods were created, %d at once", len(c.created), c.most)
+	if len(c.created) != all || c.most != maxParallel {
+		t.Errorf("%d pods were created, %d at the same time", len(c.created), c.most)
 	}
 	if left := c.list(labels.Everything()); len(left) != 0 {
 		t.Errorf("%d pods are left", len(left))
 	}
-	// The bound is one of API requests, too: a watch, not a poll.
+	// The number of API requests is bounded, too: Probe watches and does not poll.
 	if actions := len(c.Actions()); actions > all+20 {
 		t.Errorf("%d requests for %d nodes", actions, all)
 	}
@@ -358,20 +358,20 @@ func testLeftovers(t *testing.T) {
 	other := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "other", Labels: map[string]string{"app.kubernetes.io/managed-by": "kubectl-pyflow"}}}
 	c := newCluster(t, map[string][]kubelet{"node": {func(c *cluster, pod *corev1.Pod) {
 		if left := c.list(labels.Everything()); len(left) != 2 {
-			t.Errorf("%d pods are there, want the probe's and another", len(left))
+			t.Errorf("%d pods exist, want that of the probe and another", len(left))
 		}
 		sets(started())(c, pod)
 	}}}, leftover, other)
 	_, err := Probe(t.Context(), c, options("node"), nil)
 	must(t, err)
 	if left := c.list(labels.Everything()); len(left) != 1 || left[0].Name != "other" {
-		t.Errorf("left are %v", left)
+		t.Errorf("the remaining pods are %v", left)
 	}
 }
 
-func TestProbeCancelled(t *testing.T) { synctest.Test(t, testCancelled) }
+func TestProbeCanceled(t *testing.T) { synctest.Test(t, testCanceled) }
 
-func testCancelled(t *testing.T) {
+func testCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c := newCluster(t, map[string][]kubelet{"a": {func(*cluster, *corev1.Pod) {
 		time.Sleep(time.Second)
@@ -395,13 +395,13 @@ func TestProbeErrors(t *testing.T) {
 		times          int
 		says           string
 	}{
-		"pods are refused":          {"create", "pods", forbidden, 99, `in namespace team-a: pods is forbidden: violates PodSecurity "restricted"`},
-		"pods can not be created":   {"create", "pods", unavailable, 99, "etcd is slow"},
-		"a passing trouble":         {"create", "pods", unavailable, 2, ""},
-		"an answer that got lost":   {"create", "pods", apierrors.NewAlreadyExists(schema.GroupResource{}, "x"), 0, ""},
-		"pods can not be watched":   {"list", "pods", forbidden, 99, "watch pods: "},
-		"nodes can not be watched":  {"list", "nodes", forbidden, 99, "watch nodes: "},
-		"leftovers can not be gone": {"delete-collection", "pods", forbidden, 99, "delete pods of an earlier probe: "},
+		"pods are refused":            {"create", "pods", forbidden, 99, `in namespace team-a: pods is forbidden: violates PodSecurity "restricted"`},
+		"pods cannot be created":      {"create", "pods", unavailable, 99, "etcd is slow"},
+		"a transient failure":         {"create", "pods", unavailable, 2, ""},
+		"a lost response":             {"create", "pods", apierrors.NewAlreadyExists(schema.GroupResource{}, "x"), 0, ""},
+		"pods cannot be watched":      {"list", "pods", forbidden, 99, "watch pods: "},
+		"nodes cannot be watched":     {"list", "nodes", forbidden, 99, "watch nodes: "},
+		"leftovers cannot be deleted": {"delete-collection", "pods", forbidden, 99, "delete pods of an earlier probe: "},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -460,7 +460,7 @@ func TestJudge(t *testing.T) {
 		"CRI-O, creation":             {status: waiting("CreateContainerError", "container create failed: executable file not found"), pulled: true},
 		"cri-dockerd":                 {status: docker, pulled: true},
 		"configuration":               {status: waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root"), pulled: true},
-		"against all odds":            {status: running, pulled: true},
+		"the image runs":              {status: running, pulled: true},
 		"pull error":                  {status: waiting("ErrImagePull", refused), want: obstacle{reason: "ErrImagePull", message: refused, tried: true, again: true}},
 		"CRI-O, registry unavailable": {status: waiting("RegistryUnavailable", "pinging"), want: obstacle{reason: "RegistryUnavailable", message: "pinging", tried: true, again: true}},
 		"never pulled":                {status: waiting("ErrImageNeverPull", "policy"), want: obstacle{reason: "ErrImageNeverPull", message: "policy", tried: true}},
@@ -473,7 +473,7 @@ func TestJudge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pulled, got := judge(&corev1.Pod{Status: test.status})
 			if pulled != test.pulled || got != test.want {
-				t.Errorf("judged %t, %+v; want %t, %+v", pulled, got, test.pulled, test.want)
+				t.Errorf("got %t, %+v; want %t, %+v", pulled, got, test.pulled, test.want)
 			}
 		})
 	}

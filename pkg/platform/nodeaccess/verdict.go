@@ -9,33 +9,33 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 )
 
-// Reasons that are not Kubernetes' own.
+// Reasons that Kubernetes does not have.
 const (
-	// ReasonNodeNotReady says that the node was not ready for a while.
+	// ReasonNodeNotReady reports that the node stayed not ready.
 	ReasonNodeNotReady = "NodeNotReady"
-	// ReasonNodeGone says that there is no such node any more.
+	// ReasonNodeGone reports that the node no longer exists.
 	ReasonNodeGone = "NodeGone"
-	// ReasonDeleted says that somebody deleted the node's pods again and again.
+	// ReasonDeleted reports that something deletes every pod on the node.
 	ReasonDeleted = "Deleted"
-	// ReasonTimeout says that the node did nothing to be judged by.
+	// ReasonTimeout reports that there was neither an image nor a failure in time.
 	ReasonTimeout = "Timeout"
 )
 
-// Result is what came of one node.
+// Result is the outcome on one node.
 type Result struct {
 	Node string
-	// Pulled says that the node has the image.
+	// Pulled reports that the node has the image.
 	Pulled bool
-	// Tried says that the kubelet set about pulling, or refused to: a failure then
-	// speaks of the way to the registry, and otherwise only of the node.
+	// Tried reports that the kubelet started to pull, or refused to pull. The cause of
+	// a failure is then the way to the registry, and otherwise the node itself.
 	Tried bool
-	// Reason is Kubernetes' word (ErrImagePull, OutOfpods) or one of this package;
-	// Message is the kubelet's. Both are empty when it pulled.
+	// Reason is that of Kubernetes (ErrImagePull, OutOfpods) or of this package.
+	// Message is that of the kubelet. Both are empty if the node pulled.
 	Reason, Message string
 }
 
-// String is the node with reason and cause, without the words that every failed
-// pull has, in one line.
+// String returns one line with the node, the reason and the cause, without the words
+// that all failed pulls have in common.
 func (r Result) String() string {
 	if r.Pulled {
 		return r.Node + ": pulled"
@@ -46,30 +46,29 @@ func (r Result) String() string {
 	return r.Node + ": " + r.Reason + ": " + diagnose.Cause(r.Message)
 }
 
-// backingOff is the kubelet's word for waiting after a failed pull.
+// backingOff is the reason of a container whose kubelet waits after a failed pull.
 const backingOff = "ImagePullBackOff"
 
-// obstacle is what keeps a pod from pulling; without a reason there is none.
+// obstacle is why a pod does not pull. Without a reason there is none.
 type obstacle struct {
 	reason, message string
-	// tried is that of Result.
+	// tried is Result.Tried.
 	tried bool
-	// again says that another attempt may do better.
+	// again reports that another attempt may succeed.
 	again bool
 }
 
-// silent says that the message does not tell why. Kubelets before 1.32 say while
-// they back off only that they do.
+// silent reports whether the message contains no cause. While they back off, kubelets
+// before 1.32 report only that they do.
 func (t obstacle) silent() bool {
 	return t.message == "" || (t.reason == backingOff && diagnose.Cause(t.message) == t.message)
 }
 
-// afterPull are the reasons for which a container waits whose image is there: the
-// kubelet's startContainer first pulls, then makes the configuration, creates the
-// container and starts it, in all its versions. Runtimes differ in the step that
-// finds out that the image has no program: containerd at the start
-// (RunContainerError, then terminated as StartError), CRI-O at the creation,
-// cri-dockerd at the start (terminated as ContainerCannotRun).
+// afterPull reports whether a container with this reason waits for something after the
+// pull. In all versions, the kubelet first pulls, then makes the configuration, creates
+// the container and starts it. Runtimes detect in different steps that the image has no
+// program: containerd at the start (RunContainerError, then terminated as StartError),
+// CRI-O at the creation, cri-dockerd at the start (terminated as ContainerCannotRun).
 func afterPull(reason string) bool {
 	return slices.Contains([]string{
 		"CreateContainerConfigError", "PreCreateHookError", "CreateContainerError",
@@ -77,16 +76,16 @@ func afterPull(reason string) bool {
 	}, reason)
 }
 
-// judge reads from a pod of the image whether it was pulled, or what is in the way.
-// It is pure.
+// judge reports whether the node of a probe's pod has pulled the image, or what keeps
+// it from pulling. It is pure.
 func judge(pod *corev1.Pod) (pulled bool, t obstacle) {
 	for _, status := range pod.Status.ContainerStatuses {
 		// A webhook may have added containers.
 		if status.Name != probeContainer {
 			continue
 		}
-		// A container exists only of an image that is there. Without a container, a
-		// termination says only that the kubelet gave up on the pod.
+		// The kubelet creates a container only after the pull. Without a container, a
+		// termination means only that the kubelet gave up on the pod.
 		if status.ImageID != "" || status.ContainerID != "" || status.State.Running != nil {
 			return true, obstacle{}
 		}
@@ -99,7 +98,7 @@ func judge(pod *corev1.Pod) (pulled bool, t obstacle) {
 		case afterPull(waiting.Reason):
 			return true, obstacle{}
 		default:
-			// The kubelet's word, or the text of any error before the pull.
+			// The reason is that of the kubelet, or the text of an error before the pull.
 			return false, obstacle{
 				reason: waiting.Reason, message: strings.TrimSpace(waiting.Message), tried: true,
 				again: waiting.Reason != "InvalidImageName" && waiting.Reason != "ErrImageNeverPull",
@@ -109,7 +108,7 @@ func judge(pod *corev1.Pod) (pulled bool, t obstacle) {
 	if pod.Status.Phase != corev1.PodFailed && pod.Status.Phase != corev1.PodSucceeded {
 		return false, obstacle{}
 	}
-	// The kubelet refused the pod, or gave up on it.
+	// The kubelet refused the pod or gave up on it.
 	t = obstacle{reason: pod.Status.Reason, message: strings.TrimSpace(pod.Status.Message)}
 	if t.reason == "" {
 		t.reason = string(pod.Status.Phase)

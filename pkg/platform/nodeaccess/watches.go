@@ -15,15 +15,16 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
 )
 
-// watches keeps the newest state of a probe's pods and of the nodes: one watch each.
+// watches keeps the current state of a probe's pods and of the nodes, with one watch
+// for each.
 type watches struct {
 	namespace   string
 	pods, nodes cache.SharedIndexInformer
 
 	signal  *watch.Signal
-	deleted map[string]bool // pods by key, also such that were there only for a moment
-	refused error           // they can not be watched: the end
-	failing error           // the latest failure of a watch that is being retried
+	deleted map[string]bool // deleted pods by key, even if they existed only for a moment
+	refused error           // the user may not watch them; final
+	failing error           // the latest failure of a watch, which is retried
 }
 
 func newWatches(client kubernetes.Interface, namespace, selector string) *watches {
@@ -38,9 +39,9 @@ func newWatches(client kubernetes.Interface, namespace, selector string) *watche
 	}
 }
 
-// start watches until ctx ends; group waits for all that was started.
+// start watches until ctx ends. group waits for its goroutines.
 func (w *watches) start(ctx context.Context, group *sync.WaitGroup) {
-	// Handler and transform fail only once the informer runs or has been stopped.
+	// Both fail only for an informer that runs or has stopped.
 	_, _ = w.pods.AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(object any) {
 		key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(object)
 		w.signal.Update(func() { w.deleted[key] = err == nil })
@@ -48,13 +49,13 @@ func (w *watches) start(ctx context.Context, group *sync.WaitGroup) {
 	for what, informer := range map[string]cache.SharedIndexInformer{"pods": w.pods, "nodes": w.nodes} {
 		_ = informer.SetTransform(essence)
 		w.signal.Watch(ctx, group, informer, func(err error) {
-			w.failed(fmt.Errorf("watch %s: %w", what, err))
+			w.fail(fmt.Errorf("watch %s: %w", what, err))
 		})
 	}
 }
 
-// essence is an object without what is large and not looked at: a node lists all of
-// its images.
+// essence returns an object without large fields that nothing reads. A node lists all
+// of its images.
 func essence(object any) (any, error) {
 	switch object := object.(type) {
 	case *corev1.Node:
@@ -69,8 +70,8 @@ func essence(object any) (any, error) {
 	return object, nil
 }
 
-// failed takes note of an error of a watch, which is tried again in any case.
-func (w *watches) failed(err error) {
+// fail records an error of a watch. The informer retries in any case.
+func (w *watches) fail(err error) {
 	w.signal.Update(func() {
 		if apierrors.IsForbidden(err) {
 			w.refused = err
@@ -80,26 +81,27 @@ func (w *watches) failed(err error) {
 	})
 }
 
-// changed is closed at the next change. Ask for it before looking at the state.
+// changed returns a channel that is closed at the next change. Get it before you read
+// the state.
 func (w *watches) changed() <-chan struct{} { return w.signal.Changed() }
 
-// denied is why there is nothing to be watched, if that is so.
+// denied returns the error if the user may not watch, otherwise nil.
 func (w *watches) denied() (refused error) {
 	w.signal.Read(func() { refused = w.refused })
 	return refused
 }
 
-// lost is the latest failure of a watch.
+// lost returns the latest failure of a watch.
 func (w *watches) lost() (failing error) {
 	w.signal.Read(func() { failing = w.failing })
 	return failing
 }
 
-// synced says that all is known that there was when the watches were started.
+// synced reports whether both watches have read their first list.
 func (w *watches) synced() bool { return w.pods.HasSynced() && w.nodes.HasSynced() }
 
-// pod returns a pod as it is now, or nil; gone says that it is deleted, or about to
-// be.
+// pod returns the current state of a pod, or nil. gone reports that the pod is deleted
+// or being deleted.
 func (w *watches) pod(name string) (pod *corev1.Pod, gone bool) {
 	key := w.namespace + "/" + name
 	pod = watch.Get[corev1.Pod](w.pods, key)
@@ -107,11 +109,11 @@ func (w *watches) pod(name string) (pod *corev1.Pod, gone bool) {
 	return pod, gone
 }
 
-// node is what keeps a node from pulling.
+// node returns what keeps a node from pulling.
 func (w *watches) node(name string) obstacle {
 	node := watch.Get[corev1.Node](w.nodes, name)
 	if node == nil {
-		return obstacle{reason: ReasonNodeGone, message: "the node is not there any more"}
+		return obstacle{reason: ReasonNodeGone, message: "the node no longer exists"}
 	}
 	if message := unready(node); message != "" {
 		return obstacle{reason: ReasonNodeNotReady, message: "the node is " + message, again: true}

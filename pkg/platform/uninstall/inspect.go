@@ -24,7 +24,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
 
-// Cluster is what a removal depends on, as Inspect read it.
+// Cluster is the state of the cluster that a removal depends on.
 type Cluster struct {
 	clients *kube.Clients
 

@@ -29,7 +29,8 @@ type Plan struct {
 	deletesTekton bool
 }
 
-// stage is deleted together. The next one starts when it is gone.
+// stage is a group of objects that are deleted together. The next stage starts when they
+// are gone.
 type stage struct {
 	name    string
 	objects []*unstructured.Unstructured
@@ -143,7 +144,8 @@ func (s *stages) addTekton(member *unstructured.Unstructured) {
 	}
 }
 
-// inOrder returns the stages that are not empty. What uses a part goes before it.
+// inOrder returns the stages that are not empty. Objects that use a part go before the
+// part.
 func (s *stages) inOrder() []stage {
 	namespaces := map[string]bool{}
 	for _, object := range s.apps.objects {
@@ -210,7 +212,7 @@ func (p *Plan) Objects() []*unstructured.Unstructured {
 	return objects
 }
 
-// Permissions returns what the plan takes.
+// Permissions returns the permissions to run the plan.
 func (p *Plan) Permissions(mapper meta.RESTMapper) []access.Permission {
 	var needed []access.Permission
 	need := func(verb string, object *unstructured.Unstructured) {

@@ -23,9 +23,9 @@ import (
 
 // Step is one part of a removal.
 type Step struct {
-	// Name says what the step is about.
+	// Name describes the step in a few words.
 	Name string
-	// Run does the step. It can be repeated.
+	// Run runs the step. It can be repeated.
 	Run func(context.Context) error
 }
 
@@ -54,8 +54,8 @@ func (u *Uninstaller) Run(ctx context.Context) error {
 	return nil
 }
 
-// Steps returns the steps in order. What others keep is released first, so that no
-// later setup manages it, whatever interrupts the run. The inventory lists
+// Steps returns the steps in order. The first releases what others keep, so that no
+// later setup manages it, even if this run is interrupted. The inventory lists
 // everything until the last step.
 func (u *Uninstaller) Steps() []Step {
 	steps := []Step{
@@ -143,8 +143,8 @@ func endWebhooks(ctx context.Context, client kubernetes.Interface, objects []*un
 	}
 }
 
-// remember writes the inventory of members, with a configuration that says that
-// nothing is set up.
+// remember writes the inventory of members, with a configuration that is marked as
+// removed.
 func (u *Uninstaller) remember(ctx context.Context, members []*unstructured.Unstructured) error {
 	c := u.Cluster
 	parent := newParent()

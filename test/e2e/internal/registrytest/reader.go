@@ -33,7 +33,7 @@ import (
 // namespace.
 func Transport(t *testing.T, c *env.Cluster, namespace string) (*http.Transport, credentials.User) {
 	t.Helper()
-	user, ca, err := platform.Login(t.Context(), c.Kube, namespace, manifests.RegistryHost)
+	user, ca, err := platform.Credentials(t.Context(), c.Kube, namespace, manifests.RegistryHost)
 	env.Check(t, err)
 	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
 	env.Check(t, err)

@@ -49,9 +49,9 @@ func isAccounts(object *unstructured.Unstructured) bool {
 	return object.GetKind() == "Secret" && object.GetName() == manifests.AuthName
 }
 
-// logIn proves that the credentials of the platform and of the namespace open the
+// checkCredentials proves that the credentials of the platform and of the namespace open the
 // registry.
-func (i *Installer) logIn(ctx context.Context, state *State) error {
+func (i *Installer) checkCredentials(ctx context.Context, state *State) error {
 	done := i.Progress.Start("Logging in to the registry")
 	err := i.reloadAccounts(ctx, state)
 	for _, namespace := range []string{manifests.SystemNamespace, i.Plan.namespace} {
@@ -98,8 +98,8 @@ func (i *Installer) ping(ctx context.Context, user credentials.User, accept func
 	return nil
 }
 
-// dropFormerCredentials invalidates replaced credentials when no build needs them
-// any more. Running pods need none, and new pods use the new Secret.
+// dropFormerCredentials invalidates replaced credentials as soon as no build needs
+// them. Running pods need none, and new pods use the new Secret.
 func (i *Installer) dropFormerCredentials(ctx context.Context, state *State) error {
 	if i.Plan.secrets.interimAccounts == nil {
 		return nil
