@@ -1,4 +1,4 @@
-# Everything there is to do with this repository. `make` alone lists the targets.
+# The tasks of this repository. `make` alone lists the targets.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -7,14 +7,14 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 MODULE := github.com/pyflow-dev/kubectl-pyflow
 
-# What `kubectl pyflow --version` says: a tag, or nothing, which reads "devel".
+# The version that the plugin reports: a tag, or empty, which it prints as "devel".
 VERSION ?= $(shell git describe --tags --match 'v*' --dirty 2>/dev/null)
 LDFLAGS := -s -w -X $(MODULE)/pkg/version.version=$(VERSION)
 
-# One setting for all that is compiled, so that all share the compiler's cache.
+# All targets compile with the same setting, so that they share the compiler's cache.
 export CGO_ENABLED := 0
-# What golangci-lint, krew and hack/cluster are made of is pinned by their own
-# go.mod files; a workspace of the developer's would mix them.
+# The go.mod files of golangci-lint, krew and hack/cluster pin their dependencies. A
+# workspace of the developer would mix them.
 export GOWORK := off
 
 .PHONY: help
@@ -42,7 +42,7 @@ clean: ## Remove what was built here; caches outside the checkout and a running 
 	rm -rf bin dist
 
 .PHONY: test
-test: build ## Run every test; without $KUBECONFIG on a cluster that it starts itself
+test: build ## Run every test; without $KUBECONFIG on a cluster that it starts
 	@hack/stages.sh --beside test-e2e test-unit test-example verify
 
 .PHONY: test-unit
@@ -51,11 +51,11 @@ test-unit: ## Run the Go tests that need no cluster
 	hack/test-cluster-module.sh
 
 .PHONY: test-example
-test-example: build ## Test the example, and what init makes of its templates, in virtual environments of their own
+test-example: build ## Test the example, and what init makes of its templates, in virtual environments
 	hack/test-example.sh
 
 .PHONY: test-e2e
-test-e2e: build ## Run the plugin end to end on the cluster of $KUBECONFIG, or on one that is started; RUN selects tests
+test-e2e: build ## Run the plugin end to end on the cluster of $KUBECONFIG, or on one that it starts; RUN selects tests
 	hack/with-cluster.sh hack/test-e2e.sh
 
 .PHONY: bench
@@ -83,21 +83,21 @@ cluster: ## Start the one-node Kubernetes of hack/cluster; the first time compil
 	cd hack/cluster && go run . up
 
 .PHONY: cluster-down
-cluster-down: ## Stop it and remove everything but its caches
+cluster-down: ## Stop the cluster and remove everything but its caches
 	cd hack/cluster && go run . down
 
 .PHONY: cluster-join
-cluster-join: ## Start its second node
+cluster-join: ## Start the second node of the cluster
 	cd hack/cluster && go run . join
 
 .PHONY: cluster-leave
-cluster-leave: ## End its second node at once, draining nothing
+cluster-leave: ## Stop the second node at once, without draining it
 	cd hack/cluster && go run . leave
 
 .PHONY: kubeconfig
-kubeconfig: ## Print the path of its kubeconfig
+kubeconfig: ## Print the path of the kubeconfig of the cluster
 	@cd hack/cluster && go run . kubeconfig
 
 .PHONY: demo
-demo: build ## Set up a cluster, build examples/mountains in it and fetch what it answers
+demo: build ## Set up a cluster, build examples/mountains in it and print its answer
 	hack/with-cluster.sh --keep hack/demo.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job, as a user does it: set the cluster up, build and deploy the
-# example, look at it. Run by `make demo`, on the cluster of $KUBECONFIG.
+# Shows the main use on the cluster of $KUBECONFIG: sets the cluster up, builds and
+# deploys the example, and fetches what it answers. `make demo` runs it.
 set -euo pipefail
 
 # shellcheck source=hack/lib.sh
@@ -12,7 +12,7 @@ run() {
   "$@"
 }
 
-# Flags hold no spaces: they are words.
+# Flags contain no spaces, so each word is one.
 read -r -d '' -a setup_flags <<<"${PYFLOW_SETUP_FLAGS:-}" || true
 
 run kubectl pyflow setup "${setup_flags[@]}"

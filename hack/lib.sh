@@ -2,11 +2,11 @@
 # shellcheck shell=bash
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# What is built once is kept here, beside what hack/cluster keeps.
+# The cache of builds, beside that of hack/cluster.
 # shellcheck disable=SC2034 # for those who source this
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/kubectl-pyflow
 
-# log says what is going on, on stderr: stdout is for what a caller reads.
+# log prints a line of progress on stderr. stdout is for the output that a caller reads.
 log() { printf '\n==> %s\n' "$*" >&2; }
 
 die() {
@@ -14,7 +14,7 @@ die() {
   exit 1
 }
 
-# debian_packages installs Debian packages when the user may.
+# debian_packages installs Debian packages if the user may.
 debian_packages() {
   if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
     die "missing: install $* and run this again"

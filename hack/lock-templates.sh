@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Locks what the templates of `kubectl pyflow init` need again, at the newest
-# versions: run it now and then, and whenever a template's pyproject.toml changes;
-# make test-example then shows whether they still work.
+# Locks the dependencies of the templates of `kubectl pyflow init` at their newest
+# versions. Run it from time to time, and whenever the pyproject.toml of a template
+# changes. Then run make test-example to check that the templates work.
 #
 # The locks hold for Python 3.11 and newer on any platform, as --python may choose
 # one. Which package index they came from does not matter, and is not in them.
@@ -17,7 +17,7 @@ if [[ ! -x $venv/bin/uv ]]; then
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv
 fi
 
-# Without the hints on where to look for packages that this machine may have.
+# Ignore the package indexes that this machine configures.
 compile() {
   UV_CUSTOM_COMPILE_COMMAND="see README.md" "$venv/bin/uv" pip compile --quiet --universal --python-version 3.11 \
     --generate-hashes --only-binary :all: --no-emit-index-url --no-emit-find-links "$@" >/dev/null

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes targets one after another, whatever the result of each, and ends with how
-# long each took and which failed.
+# Makes targets one after another, even if some fail, and prints how long each took
+# and which failed.
 #
 # usage: hack/stages.sh [--beside TARGET] TARGET...
 #   --beside  make this target at the same time. The output of the others is shown
@@ -29,7 +29,7 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# stage makes a target and notes its result. A command may stand before make.
+# stage makes a target and records its result. A command may precede make.
 stage() {
   local start=$SECONDS result=ok target=$1
   shift

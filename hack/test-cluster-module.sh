@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests of the hack/cluster module. Only packages that have tests are
-# compiled: the others are a whole Kubernetes.
+# Runs the tests of the hack/cluster module. It compiles only packages with tests,
+# because the others contain all of Kubernetes.
 set -euo pipefail
 
 # shellcheck source=hack/lib.sh

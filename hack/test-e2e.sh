@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the end-to-end tests on the cluster of $KUBECONFIG; see with-cluster.sh for the
 # environment. On the cluster of hack/cluster the tests get the program that changes
-# it. $RUN selects tests as `go test -run` does. At the end come the slowest tests and
-# the number of behaviors that were tested.
+# it. $RUN selects tests as `go test -run` does. Finally it prints the slowest tests
+# and the number of tested behaviors.
 set -euo pipefail
 
 # shellcheck source=hack/lib.sh
@@ -20,8 +20,8 @@ PYFLOW_E2E_DIR=$(mktemp -d)
 export PYFLOW_E2E_DIR
 trap 'rm -rf "$PYFLOW_E2E_DIR"' EXIT
 
-# report shows the output of go test, and then what took longest. A test that has
-# parts is no behavior of its own.
+# report prints the output of go test, and then the slowest tests. It counts the parts
+# of a test instead of the test itself.
 report() {
   awk '
     { print; fflush() }

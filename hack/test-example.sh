@@ -9,7 +9,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 command -v python3 >/dev/null || debian_packages python3 python3-venv
-# Debian ships the venv module without what makes a virtual environment.
+# Debian ships the venv module without ensurepip, which a virtual environment needs.
 python3 -c 'import ensurepip' 2>/dev/null || debian_packages python3-venv
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "python 3.11 or newer is needed: python3 is $(python3 --version)"
 command -v curl >/dev/null || debian_packages curl
@@ -43,7 +43,7 @@ readme() {
   awk '/^```sh$/ { on = 1; next } /^```$/ { on = 0 } on' README.md | grep -F -- "$1" || die "$PWD/README.md has no command with $1"
 }
 
-# status is that of an answer of the server, 000 when there is none.
+# status prints the HTTP status of the server, 000 if it does not answer.
 status() { curl --silent --output /dev/null --max-time 10 --write-out '%{http_code}' "127.0.0.1:$port$1" || true; }
 
 # await waits for a status.
@@ -55,14 +55,15 @@ await() {
   done
 }
 
-# check_server starts it as the README says, and stops it as Kubernetes does.
+# check_server starts the server as the README describes, and stops it as Kubernetes
+# does.
 check_server() {
   local command code=0
   command=$(readme /uvicorn)
   [[ $command == "DRAIN_SECONDS=0 "*" --port $port --reload" ]] || die "the README starts the server with: $command"
   command=${command#DRAIN_SECONDS=0 }
-  # Without --reload, and with time to see what happens after the signal. exec, for the
-  # signal to reach the server itself.
+  # Without --reload, and with time to observe the server after the signal. exec makes
+  # the signal reach the server itself.
   DRAIN_SECONDS=600 bash -c "exec ${command% --reload}" >server.log 2>&1 &
   server=$!
   await /readyz 200
@@ -74,9 +75,9 @@ check_server() {
   kill -TERM "$server"
   wait "$server" || code=$?
   server=
-  # uvicorn ends in good order, and then by the signal itself.
+  # uvicorn shuts down gracefully, and then ends by the signal itself.
   ((code == 143 || code == 0)) || die "the server ended with $code: $(cat server.log)"
-  grep -q 'Application shutdown complete' server.log || die "the server did not shut down in good order: $(cat server.log)"
+  grep -q 'Application shutdown complete' server.log || die "the server did not shut down gracefully: $(cat server.log)"
 }
 
 log "examples/mountains"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs a command with a cluster: that of $KUBECONFIG when it is set, otherwise that of
-# hack/cluster. The latter is started when it is not running, and then taken down at
-# the end whatever happens. When the command fails, the state of the cluster is shown.
+# Runs a command with a cluster: that of $KUBECONFIG if it is set, otherwise that of
+# hack/cluster. If that cluster is not running, the script starts it, and always takes
+# it down at the end. If the command fails, the script prints the state of the cluster.
 #
 # The command gets
 #   KUBECONFIG          the kubeconfig

@@ -89,7 +89,7 @@ func TestBadInput(t *testing.T) {
 	}{
 		{"setup", "", []string{"e2e-nobody", `cannot get resource "namespaces"`}},
 		{"build", mountains, []string{"missing permissions", "get secrets pyflow-registry in namespace " + ns.Name, "ask a cluster administrator"}},
-		// Whoever is logged in may see what there is of the platform.
+		// Every authenticated user may see the state of the platform.
 		{"status", "", nil},
 	} {
 		with := func(flags ...string) []string {

@@ -24,8 +24,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
 )
 
-// TestRemove takes an inventory of its own off a cluster, and needs nothing that
-// setup brings.
+// TestRemove removes a separate inventory from a cluster. It needs nothing that setup
+// installs.
 func TestRemove(t *testing.T) {
 	t.Parallel()
 	s := env.Shared(t)

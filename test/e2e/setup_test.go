@@ -247,7 +247,7 @@ func TestBadRegistryFlags(t *testing.T) {
 		{"Secret for another host", to(good, "e2e-elsewhere"), []string{"e2e-elsewhere", "no credentials for " + good, "ghcr.io"}},
 		{"another storage class", []string{"--registry-storage-class", "e2e-no-such-class"}, []string{"e2e-no-such-class", "cannot be changed"}},
 		{"a smaller volume", []string{"--registry-storage-size", "1Mi"}, []string{"1Mi", "cannot shrink"}},
-		{"no volume any more", []string{"--registry-ephemeral"}, []string{"--registry-ephemeral", "would delete"}},
+		{"volume to ephemeral", []string{"--registry-ephemeral"}, []string{"--registry-ephemeral", "would delete"}},
 		{"a namespace that all would read", []string{"-n", manifests.MirrorRepository}, []string{"namespace mirror", "cannot have apps"}},
 	}
 	for i, test := range append(usage, inputs...) {

@@ -19,7 +19,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 )
 
-// run is the verb on a command line; %s is the directory.
+// run runs the verb for a directory.
 func run(t *testing.T, dir string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, errOut bytes.Buffer
@@ -30,7 +30,7 @@ func run(t *testing.T, dir string, args ...string) (stdout, stderr string, err e
 	return out.String(), errOut.String(), err
 }
 
-// write makes files below a directory.
+// write writes files below a directory.
 func write(t *testing.T, dir string, files map[string]string) {
 	t.Helper()
 	for name, content := range files {
@@ -41,7 +41,7 @@ func write(t *testing.T, dir string, files map[string]string) {
 	}
 }
 
-// read returns all files below a directory; it need not be there.
+// read returns all files below a directory, which may be missing.
 func read(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -85,7 +85,7 @@ func TestNewService(t *testing.T) {
 				}
 			}
 
-			// What init writes is what a build without a Dockerfile makes of the same.
+			// init writes the Dockerfile that a build without one generates.
 			table, err := settings.Read(dir)
 			if err != nil {
 				t.Fatal(err)
@@ -144,7 +144,7 @@ func TestNewServiceInARepository(t *testing.T) {
 
 const requirements = "fastapi==0.115.0\nuvicorn==0.34.0\n"
 
-// service is a project that lacks all that init writes.
+// service is a project without the files that init writes.
 func service() map[string]string {
 	return map[string]string{
 		"pyproject.toml":   "[project]\nname = \"api\"\nrequires-python = \">=3.12\"\n",
@@ -282,7 +282,7 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
-// Nothing is changed by what is refused.
+// TestRefuses checks that init changes nothing if it refuses.
 func TestRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
 		files map[string]string
@@ -330,7 +330,7 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// A directory that can be read and not written to.
+// TestReadOnly checks the error for a directory without write permission.
 func TestReadOnly(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("root may write everywhere")
@@ -346,7 +346,7 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// What a shell makes of a variable that is not set is no directory.
+// TestNoDirectoryName checks that an empty name, as from an unset variable, is refused.
 func TestNoDirectoryName(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if _, _, err := run(t, ""); err == nil || !strings.Contains(err.Error(), "name is empty") {

@@ -26,7 +26,8 @@ var update = flag.Bool("update", false, "write the golden files")
 
 const hash = " --hash=sha256:0000000000000000000000000000000000000000000000000000000000000000"
 
-// directory has findings of each severity; with what is odd in lines.
+// directory returns a directory with findings of each severity, in lines with tabs, wide
+// and control characters.
 func directory(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -106,7 +107,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// A path leads from the current directory to the file.
+// TestPaths checks that a printed path leads from the current directory to the file.
 func TestPaths(t *testing.T) {
 	dir := directory(t)
 	t.Chdir(filepath.Dir(dir))

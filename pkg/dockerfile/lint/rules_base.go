@@ -84,7 +84,7 @@ func fullBases(image *image, in *inputs) []Finding {
 	return findings
 }
 
-// unsupportedBases finds bases that get no security fixes any more.
+// unsupportedBases finds bases that no longer get security fixes.
 func unsupportedBases(image *image, in *inputs) []Finding {
 	var findings []Finding
 	for _, stage := range baseStages(image) {

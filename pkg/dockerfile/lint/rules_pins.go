@@ -130,7 +130,7 @@ func (in *inputs) unhashedIn(file string) []Finding {
 }
 
 // installsProject reports whether pip installs a project of the build context with its
-// dependencies, as nothing else says their versions.
+// dependencies, because nothing else determines their versions.
 func installsProject(found *install) bool {
 	if isConstrained(found) {
 		return false

@@ -62,7 +62,7 @@ func TestSARIF(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Against the schema of SARIF 2.1.0, which the library brings.
+	// The library contains the schema of SARIF 2.1.0.
 	if err := parsed.Validate(); err != nil {
 		t.Error(err)
 	}

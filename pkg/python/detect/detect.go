@@ -50,7 +50,7 @@ func readFS(files fs.FS, dir string, options Options) (*Project, error) {
 	}
 	project, err := detect(t, options)
 	if t.err != nil {
-		// What a file says that cannot be read explains anything else.
+		// A file that cannot be read explains all other errors.
 		return nil, t.err
 	}
 	return project, err

@@ -173,7 +173,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// as says whether an error is of a type.
+// as reports whether an error is of a type.
 func as[E error](err error) bool {
 	var target E
 	return errors.As(err, &target)

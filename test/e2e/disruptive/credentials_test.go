@@ -64,7 +64,7 @@ func opens(t *testing.T, d registrytest.Door, what string, users map[string]cred
 	}
 }
 
-// shut waits until the registry takes none of the credentials any more.
+// shut waits until the registry refuses all of the credentials.
 func shut(t *testing.T, d registrytest.Door, users map[string]credentials.User) {
 	t.Helper()
 	env.Eventually(t, "wait for the registry to forget the old passwords", func(context.Context) error {

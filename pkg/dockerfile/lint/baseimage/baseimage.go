@@ -1,4 +1,4 @@
-// Package baseimage knows what the name of a base image says: its Python and distribution,
+// Package baseimage reads the name of a base image: its Python and distribution,
 // until when they get security fixes, and whether the image has compilers or runs as root.
 package baseimage
 

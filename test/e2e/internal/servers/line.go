@@ -28,7 +28,7 @@ type Line struct {
 	conns map[net.Conn]bool
 	// marks are what to do, once each, when so many bytes have gone up.
 	marks []Mark
-	// frozen is set when nothing answers any more.
+	// frozen reports that nothing answers.
 	frozen bool
 }
 
