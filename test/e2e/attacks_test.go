@@ -113,7 +113,7 @@ func (v victim) try(t *testing.T, a attack) {
 		if authorizations == nil {
 			authorizations = []string{registrytest.Basic(v.a.Name, v.a.Password)}
 		}
-		text = a.request.Text(slices.DeleteFunc(slices.Clone(authorizations), func(login string) bool { return login == "" })...)
+		text = a.request.Text(slices.DeleteFunc(slices.Clone(authorizations), func(basicAuth string) bool { return basicAuth == "" })...)
 	}
 	line, _, _ := strings.Cut(text, "\r\n")
 	answers := v.Send(t, text)
@@ -318,13 +318,13 @@ func (v victim) paths() []attack {
 
 func (v victim) headers() []attack {
 	mine, theirs := "/v2/"+v.own+"/tags/list", "/v2/"+v.other+"/tags/list"
-	login, stranger := registrytest.Basic(v.a.Name, v.a.Password), registrytest.Basic(v.b.Name, "wrong")
+	basicAuth, stranger := registrytest.Basic(v.a.Name, v.a.Password), registrytest.Basic(v.b.Name, "wrong")
 	attacks := []attack{
-		{what: "Authorization twice, A and then B", request: request{Method: "GET", Target: theirs}, authorizations: []string{login, stranger}, want: http.StatusForbidden},
-		{what: "Authorization twice, B and then A", request: request{Method: "GET", Target: theirs}, authorizations: []string{stranger, login}, want: http.StatusUnauthorized},
-		{what: "two credentials in one Authorization", request: request{Method: "GET", Target: theirs}, authorizations: []string{login + ", " + stranger}, want: http.StatusUnauthorized},
+		{what: "Authorization twice, A and then B", request: request{Method: "GET", Target: theirs}, authorizations: []string{basicAuth, stranger}, want: http.StatusForbidden},
+		{what: "Authorization twice, B and then A", request: request{Method: "GET", Target: theirs}, authorizations: []string{stranger, basicAuth}, want: http.StatusUnauthorized},
+		{what: "two credentials in one Authorization", request: request{Method: "GET", Target: theirs}, authorizations: []string{basicAuth + ", " + stranger}, want: http.StatusUnauthorized},
 		{what: "Connection: Authorization", request: request{Method: "GET", Target: theirs, Headers: []string{"Connection: Authorization"}}, want: http.StatusForbidden},
-		{what: "Proxy-Authorization alone", request: request{Method: "GET", Target: theirs, Headers: []string{"Proxy-Authorization: " + login}}, authorizations: []string{""}, want: http.StatusUnauthorized},
+		{what: "Proxy-Authorization alone", request: request{Method: "GET", Target: theirs, Headers: []string{"Proxy-Authorization: " + basicAuth}}, authorizations: []string{""}, want: http.StatusUnauthorized},
 	}
 	for _, header := range []string{
 		"X-Original-URL: " + theirs, "X-Rewrite-URL: " + theirs, "X-Forwarded-User: " + v.b.Name,
@@ -349,15 +349,15 @@ func (v victim) headers() []attack {
 // smuggling hides a request in another one, where two servers could disagree on
 // where that ends.
 func (v victim) smuggling() []attack {
-	login := registrytest.Basic(v.a.Name, v.a.Password)
+	basicAuth := registrytest.Basic(v.a.Name, v.a.Password)
 	hidden := request{Method: "GET", Target: "/v2/" + v.other + "/manifests/" + v.manifest}
 	outer := func(headers []string, body string) string {
-		return request{Method: "PATCH", Target: "/v2/" + v.own + "/blobs/uploads/x", Headers: headers, Body: body}.Text(login)
+		return request{Method: "PATCH", Target: "/v2/" + v.own + "/blobs/uploads/x", Headers: headers, Body: body}.Text(basicAuth)
 	}
-	inner, stolen := hidden.Text(login), hidden.Text()
+	inner, stolen := hidden.Text(basicAuth), hidden.Text()
 	return []attack{
-		{what: "pipelined, the second without credentials", want: own, text: request{Method: "GET", Target: "/v2/" + v.own + "/tags/list"}.Text(login) + stolen},
-		{what: "pipelined, the second to B", want: own, text: request{Method: "GET", Target: "/v2/" + v.own + "/tags/list"}.Text(login) + inner},
+		{what: "pipelined, the second without credentials", want: own, text: request{Method: "GET", Target: "/v2/" + v.own + "/tags/list"}.Text(basicAuth) + stolen},
+		{what: "pipelined, the second to B", want: own, text: request{Method: "GET", Target: "/v2/" + v.own + "/tags/list"}.Text(basicAuth) + inner},
 		{what: "length and chunks, chunks end first", text: outer([]string{fmt.Sprintf("Content-Length: %d", 5+len(inner)), "Transfer-Encoding: chunked"}, "0\r\n\r\n"+inner)},
 		{what: "chunks and length, length ends first", text: outer([]string{"Transfer-Encoding: chunked", "Content-Length: 4"}, fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(inner), inner))},
 		{what: "chunks of another spelling", text: outer([]string{"Transfer-Encoding: xchunked", fmt.Sprintf("Content-Length: %d", len(inner))}, inner)},
@@ -369,10 +369,10 @@ func (v victim) smuggling() []attack {
 		{what: "a negative length", text: outer([]string{"Content-Length: -1"}, inner)},
 		{what: "a chunk's size with a sign", text: outer([]string{"Transfer-Encoding: chunked"}, fmt.Sprintf("+%x\r\n%s\r\n0\r\n\r\n", len(inner), inner))},
 		{what: "a chunk's extension with a line break", text: outer([]string{"Transfer-Encoding: chunked"}, "0;\n"+inner+"\r\n\r\n")},
-		{what: "a header with a bare line break", text: "GET /v2/" + v.own + "/tags/list HTTP/1.1\r\nHost: x\r\nAuthorization: " + login + "\r\nX: y\n\nGET " + hidden.Target + " HTTP/1.1\r\n\r\n", want: own},
-		{what: "two addresses on a line", text: "GET /v2/" + v.own + "/tags/list " + hidden.Target + " HTTP/1.1\r\nHost: x\r\nAuthorization: " + login + "\r\n\r\n"},
+		{what: "a header with a bare line break", text: "GET /v2/" + v.own + "/tags/list HTTP/1.1\r\nHost: x\r\nAuthorization: " + basicAuth + "\r\nX: y\n\nGET " + hidden.Target + " HTTP/1.1\r\n\r\n", want: own},
+		{what: "two addresses on a line", text: "GET /v2/" + v.own + "/tags/list " + hidden.Target + " HTTP/1.1\r\nHost: x\r\nAuthorization: " + basicAuth + "\r\n\r\n"},
 		{what: "HTTP/0.9", text: "GET " + hidden.Target + "\r\n\r\n"},
-		{what: "HTTP/1.0 to B", text: "GET " + hidden.Target + " HTTP/1.0\r\nAuthorization: " + login + "\r\n\r\n", want: http.StatusForbidden},
+		{what: "HTTP/1.0 to B", text: "GET " + hidden.Target + " HTTP/1.0\r\nAuthorization: " + basicAuth + "\r\n\r\n", want: http.StatusForbidden},
 		{what: "HTTP/2 without the handshake", text: "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
 	}
 }
@@ -474,7 +474,7 @@ func (v victim) mounts() []attack {
 func (v victim) users() []attack {
 	a, b := v.a, v.b
 	var attacks []attack
-	for what, login := range map[string]string{
+	for what, basicAuth := range map[string]string{
 		"B's name with A's password":            registrytest.Basic(b.Name, a.Password),
 		"B's name with no password":             registrytest.Basic(b.Name, ""),
 		"B's name alone":                        "Basic " + base64.StdEncoding.EncodeToString([]byte(b.Name)),
@@ -500,7 +500,7 @@ func (v victim) users() []attack {
 		"no kind":                               base64.StdEncoding.EncodeToString([]byte(a.Name + ":" + a.Password)),
 	} {
 		for _, target := range []string{"/v2/", "/v2/" + v.other + "/tags/list"} {
-			attacks = append(attacks, attack{what: "credentials: " + what, request: request{Method: "GET", Target: target}, authorizations: []string{login}, want: http.StatusUnauthorized})
+			attacks = append(attacks, attack{what: "credentials: " + what, request: request{Method: "GET", Target: target}, authorizations: []string{basicAuth}, want: http.StatusUnauthorized})
 		}
 	}
 	return attacks
