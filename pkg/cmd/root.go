@@ -26,6 +26,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/lint"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/rerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/runs"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/setup"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/status"
@@ -158,7 +159,7 @@ func groups(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStr
 		}},
 		{"Build and run", []verb{
 			{build.NewCommand(flags, streams), "docs/build.md", view},
-			{build.NewRerunCommand(flags, streams), "docs/runs.md", view},
+			{rerun.NewCommand(flags, streams), "docs/runs.md", view},
 			{cancel.NewCommand(flags, streams), "docs/runs.md", cluster},
 			{compare.NewCommand(flags, streams), "docs/compare.md", []string{"KUBECONFIG", "LC_ALL", "LC_CTYPE", "LANG", "TERM"}},
 		}},

@@ -1,23 +1,19 @@
-// Package build holds the verbs that take a source to running replicas: build, and
-// rerun, which does it again.
+// Package build is the verb that builds a source in the cluster and deploys it.
 package build
 
 import (
-	"cmp"
+	"context"
 	"fmt"
-	"path"
-	"path/filepath"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/input"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/session"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate/variant"
@@ -25,14 +21,13 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
-// Flags are what the command line says.
+// Flags are the flags of the command line.
 type Flags struct {
 	config *genericclioptions.ConfigFlags
-	watchFlags
+	session.Flags
 
 	Name       string
 	Dockerfile string
@@ -69,13 +64,13 @@ type Flags struct {
 	CPU, Memory, Storage string
 	NodeSelector         string
 
-	// changed says whether a flag was given.
+	// changed reports whether a flag was given.
 	changed func(name string) bool
 }
 
-// NewCommand makes the verb build.
+// NewCommand returns the verb.
 func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	return newCommand(&Flags{config: config, Replicas: 1}, streams)
+	return newCommand(&Flags{config: config, Flags: session.NewFlags(), Replicas: 1}, streams)
 }
 
 func newCommand(flags *Flags, streams genericiooptions.IOStreams) *cobra.Command {
@@ -175,7 +170,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	f.StringVar(&flags.Memory, "memory", "", "Memory request and limit of the build, such as 2Gi")
 	f.StringVar(&flags.Storage, "storage", "", "Request and limit of the build for space on the node's disk, such as 10Gi")
 	f.StringVar(&flags.NodeSelector, "node-selector", "", "Labels of the nodes that may run the build, as KEY=VALUE,…")
-	flags.add(f)
+	flags.Add(cmd)
 	_ = cmd.MarkFlagDirname("manifests")
 	_ = cmd.RegisterFlagCompletionFunc("target", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return flags.stages(args), cobra.ShellCompDirectiveNoFileComp
@@ -190,11 +185,11 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	} {
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
-	completeView(cmd)
 	return cmd
 }
 
-// dockerfile is the one that would be built, for completions; nil if there is none.
+// dockerfile returns the Dockerfile that would be built, for completions; nil if there is
+// none.
 func (f *Flags) dockerfile(args []string) *dockerfile.Dockerfile {
 	found, err := project.Resolve(directory(args), project.Options{
 		Dockerfile: f.Dockerfile, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python, NoDeploy: true, DropUnknownArgs: true,
@@ -205,7 +200,7 @@ func (f *Flags) dockerfile(args []string) *dockerfile.Dockerfile {
 	return found.Dockerfile.Value
 }
 
-// stages are what --target may name.
+// stages completes --target.
 func (f *Flags) stages(args []string) []string {
 	var names []string
 	if dockerfile := f.dockerfile(args); dockerfile != nil {
@@ -218,7 +213,7 @@ func (f *Flags) stages(args []string) []string {
 	return names
 }
 
-// arguments are what --build-arg may name.
+// arguments completes --build-arg.
 func (f *Flags) arguments(args []string) []string {
 	var names []string
 	if dockerfile := f.dockerfile(args); dockerfile != nil {
@@ -236,45 +231,25 @@ func directory(args []string) string {
 	return "."
 }
 
-// Options are a build, checked as far as that goes without a cluster.
+// Options are a build, checked as far as possible without a cluster.
 type Options struct {
-	session
+	session.Session
+	build.Options
 
-	// Dir is the folder; empty builds Git.
-	Dir string
-	Git *pipelinerun.Git
-	App string
-	// Dockerfile is the one in Dir, nil for Git; File is its path in either.
-	Dockerfile *dockerfile.Dockerfile
-	File       string
-	Target     string
-	BuildArgs  []string
-	Secrets    []pipelinerun.BuildSecret
-	NoCache    bool
-	Force      bool
-	// Files are those of the build context that are not in Dir, and Found what Dir is;
-	// nil for Git.
-	Files map[string][]byte
+	// Found is what the folder is; nil for a repository.
 	Found *project.Project
-	// Release is what is delivered, but for what the cluster says.
-	Release  release.Options
-	NoDeploy bool
-	// Test is what has to pass before the delivery; nil is nothing.
-	Test                 *pipelinerun.Test
-	CPU, Memory, Storage resource.Quantity
-	NodeSelector         map[string]string
 }
 
 // ToOptions checks the flags and reads the folder.
 func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*Options, error) {
-	o := &Options{
-		App: f.Name, Target: f.Target, BuildArgs: f.BuildArgs, NoCache: f.NoCache,
-		Force: f.Force || f.NoCache, NoDeploy: f.NoDeploy,
-	}
+	o := &Options{Options: build.Options{
+		App: f.Name, Target: f.Target, BuildArgs: f.BuildArgs, NoCache: f.NoCache, Force: f.Force || f.NoCache,
+	}}
 	var err error
-	if o.session, err = f.toSession(streams); err != nil {
+	if o.Session, err = f.ToSession(streams); err != nil {
 		return nil, err
 	}
+	o.Options.Timeout = f.Timeout
 	if err := manifests.CheckBuildArgs(f.BuildArgs); err != nil {
 		return nil, option.Usage(err)
 	}
@@ -283,7 +258,7 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 		return nil, err
 	}
 	if f.NoTest && f.Test != "" {
-		return nil, option.Usagef("--test says how to test, and --no-test tests nothing")
+		return nil, option.Usagef("--test and --no-test exclude each other")
 	}
 	if f.Git == "" {
 		err = f.readFolder(o, directory(args), options)
@@ -293,75 +268,30 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 	if err != nil {
 		return nil, err
 	}
+	if f.NoDeploy {
+		o.Release = nil
+	}
 	if err := appname.Validate(o.App); err != nil {
 		return nil, option.Usagef("%w; choose one with --name", err)
 	}
-	if o.Secrets, err = parseSecrets(f.Secrets); err != nil {
-		return nil, err
+	if o.Secrets, err = input.ParseSecrets(f.Secrets); err != nil {
+		return nil, option.Usagef("--build-secret: %w", err)
 	}
-	if o.Test == nil && o.junit != "" {
+	if o.Test == nil && o.JUnit != "" {
 		return nil, option.Usagef("--junit: nothing is tested: name a command with --test, or give the Dockerfile a stage test")
 	}
-	o.clients, err = kube.New(f.config)
+	o.Clients, err = kube.New(f.config)
 	return o, err
 }
 
-// readGit checks what is built of a repository.
-func (f *Flags) readGit(o *Options, args []string, options project.Options) error {
-	if len(args) > 0 {
-		return option.Usagef("--git builds a repository, and %s is a folder: name one of them", args[0])
-	}
-	name, err := repositoryName(f.Git)
-	if err != nil {
-		return err
-	}
-	if o.App == "" {
-		o.App = appname.FromDir(name)
-	}
-	folder := path.Clean("/" + f.Path)[1:]
-	if f.Path != "" && !filepath.IsLocal(filepath.FromSlash(f.Path)) {
-		return option.Usagef("--path %s leaves the repository", f.Path)
-	}
-	if strings.HasPrefix(f.Revision, "-") {
-		return option.Usagef("--revision %s is not a branch, tag or commit", f.Revision)
-	}
-	o.File = cmp.Or(f.Dockerfile, project.Dockerfile)
-	if !filepath.IsLocal(filepath.FromSlash(o.File)) {
-		return option.Usagef("--file %s leaves the folder that is built", f.Dockerfile)
-	}
-	for flag, value := range map[string]string{"entrypoint": f.Entrypoint, "python": f.Python, "variant": f.Variant} {
-		if value != "" {
-			return option.Usagef("--%s is for a folder without a Dockerfile, and a repository needs one: kubectl pyflow init makes it", flag)
+// Run builds and deploys. It returns when every replica runs the new image, or with the
+// reason why not. If ctx ends while the run is running, it cancels the run.
+func (o *Options) Run(ctx context.Context) error {
+	return o.Session.Run(ctx, func(env *build.Environment) (*build.Prepared, error) {
+		options := o.Options
+		if o.Found != nil {
+			options.Notices = input.Notices(ctx, o.Found)
 		}
-	}
-	o.Git = &pipelinerun.Git{URL: f.Git, Revision: f.Revision, Path: folder, Secret: f.GitSecret}
-	o.CPU, o.Memory, o.Storage, o.NodeSelector = options.CPU, options.Memory, options.Storage, options.NodeSelector
-	command, err := project.Command(f.Test)
-	if err != nil {
-		return option.Usagef("--test: %w", err)
-	}
-	if len(command) > 0 {
-		o.Test = &pipelinerun.Test{Command: command}
-	}
-	deployment, err := options.Deployment()
-	if err != nil {
-		return err
-	}
-	if f.Manifests != "" {
-		err = options.CheckManifests(f.Manifests)
-	}
-	o.Release = toRelease(deployment)
-	o.Release.Directory, o.Release.Port = f.Manifests, f.Port
-	return err
-}
-
-// durations checks how long things may take.
-func durations(timeout, waitTimeout time.Duration) error {
-	switch {
-	case timeout <= 0:
-		return option.Usagef("--timeout %s is not positive", timeout)
-	case waitTimeout < 0:
-		return option.Usagef("--wait-timeout %s is negative; 0 waits as long as --timeout", waitTimeout)
-	}
-	return nil
+		return build.Prepare(ctx, env, options)
+	})
 }

@@ -42,6 +42,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/session"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
@@ -82,7 +83,7 @@ func testFlags(t *testing.T) *Flags {
 	config.APIServer, config.CacheDir, config.Namespace = &server, &cache, &namespace
 	return &Flags{
 		config: config, Replicas: 1, changed: func(string) bool { return false },
-		watchFlags: watchFlags{Timeout: defaultTimeout, WaitTimeout: defaultWait, Keep: keepRuns, Progress: "auto"},
+		Flags: session.NewFlags(),
 	}
 }
 
@@ -299,7 +300,7 @@ func (c *cluster) build(t *testing.T, dir string, change func(*Flags)) outcome {
 	}
 	options, err := flags.ToOptions(args, streams)
 	must(t, err)
-	options.clients = c.clients()
+	options.Clients = c.clients()
 	err = options.Run(t.Context())
 	return outcome{events(t, out), err}
 }

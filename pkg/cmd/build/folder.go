@@ -2,13 +2,12 @@ package build
 
 import (
 	"fmt"
-	"maps"
 
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/input"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
@@ -17,7 +16,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
-// show prints the Dockerfile that would be built, and what it is made for.
+// show prints the Dockerfile that would be built, and for which project it was generated.
 func (f *Flags) show(args []string, streams genericiooptions.IOStreams) error {
 	if f.Git != "" {
 		return option.Usagef("--show-dockerfile is for a folder: a repository is not on this machine")
@@ -41,7 +40,7 @@ func (f *Flags) show(args []string, streams genericiooptions.IOStreams) error {
 	return err
 }
 
-// toProject parses the flags that are about the folder and its deployment.
+// toProject parses the flags for the folder and its deployment.
 func (f *Flags) toProject() (project.Options, error) {
 	o := project.Options{
 		Name: f.Name, Dockerfile: f.Dockerfile, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python, Port: int(f.Port),
@@ -76,32 +75,21 @@ func (f *Flags) toProject() (project.Options, error) {
 	return o, f.readResources(&o)
 }
 
-// readResources parses what the build's pod requests.
+// readResources parses what the pod of the build requests.
 func (f *Flags) readResources(o *project.Options) error {
 	for _, flag := range []struct {
 		name, text, example string
 		into                *resource.Quantity
 	}{{"cpu", f.CPU, "2 or 500m", &o.CPU}, {"memory", f.Memory, "2Gi", &o.Memory}, {"storage", f.Storage, "10Gi", &o.Storage}} {
-		if flag.text == "" {
-			continue
+		var err error
+		if *flag.into, err = input.ParseQuantity(flag.text, flag.example); err != nil {
+			return option.Usagef("--%s %w", flag.name, err)
 		}
-		quantity, err := resource.ParseQuantity(flag.text)
-		if err != nil || quantity.Sign() <= 0 {
-			return option.Usagef("--%s %s is not a quantity, such as %s", flag.name, flag.text, flag.example)
-		}
-		*flag.into = quantity
 	}
-	if f.NodeSelector == "" {
-		return nil
+	var err error
+	if o.NodeSelector, err = input.ParseNodeSelector(f.NodeSelector); err != nil {
+		return option.Usagef("--node-selector %w", err)
 	}
-	selector, err := labels.ConvertSelectorToLabelsMap(f.NodeSelector)
-	if err == nil {
-		_, err = metav1.LabelSelectorAsSelector(metav1.SetAsLabelSelector(selector))
-	}
-	if err != nil {
-		return option.Usagef("--node-selector %s is not of the form KEY=VALUE,…: %w", f.NodeSelector, err)
-	}
-	o.NodeSelector = maps.Clone(selector)
 	return nil
 }
 
@@ -117,9 +105,11 @@ func (f *Flags) readFolder(o *Options, dir string, options project.Options) erro
 		return err
 	}
 	o.Found = found
-	o.Dir, o.App, o.Files, o.Dockerfile, o.File = found.Dir, found.Name.Value, found.Files, found.Dockerfile.Value, found.Dockerfile.Value.Path
-	o.Target, o.BuildArgs = found.Target.Value, found.Args()
-	o.CPU, o.Memory, o.Storage, o.NodeSelector = found.CPU.Value, found.Memory.Value, found.Storage.Value, project.Values(found.NodeSelector)
+	o.App, o.Dockerfile, o.Target, o.BuildArgs = found.Name.Value, found.Dockerfile.Value.Path, found.Target.Value, found.Args()
+	o.Folder = &build.Folder{Dir: found.Dir, Dockerfile: found.Dockerfile.Value, Files: found.Files}
+	o.Resources = pipelinerun.Resources{
+		CPU: found.CPU.Value, Memory: found.Memory.Value, Storage: found.Storage.Value, NodeSelector: project.Values(found.NodeSelector),
+	}
 	if found.TestStage != "" || found.Test.IsSet() {
 		o.Test = &pipelinerun.Test{Stage: found.TestStage, Command: found.Test.Value}
 	}
@@ -129,12 +119,12 @@ func (f *Flags) readFolder(o *Options, dir string, options project.Options) erro
 	return nil
 }
 
-// toRelease returns what is deployed without a kustomize directory; nil is nothing.
-func toRelease(d *project.Deployment) release.Options {
+// toRelease returns what is deployed without a kustomize directory.
+func toRelease(d *project.Deployment) *release.Options {
 	if d == nil {
-		return release.Options{}
+		return &release.Options{}
 	}
-	return release.Options{
+	return &release.Options{
 		Replicas: d.Replicas.Value, Expose: d.Expose.Value, Env: project.Values(d.Env), Probes: d.Probes(),
 		Requests: project.Values(d.Requests), Limits: project.Values(d.Limits),
 	}

@@ -65,11 +65,11 @@ func TestSettingsAndFlags(t *testing.T) {
 		r.Requests.Cpu().String() != "100m" || r.Limits.Memory().String() != "1Gi" ||
 		r.Probes != (app.Probes{Readiness: "/readyz", Liveness: "/healthz"}) ||
 		!slices.Equal(o.BuildArgs, []string{"PIP_INDEX_URL=http://index", "PIP_TRUSTED_HOST=index"}) ||
-		o.Memory.String() != "2Gi" || o.NodeSelector["disk"] != "ssd" {
+		o.Resources.Memory.String() != "2Gi" || o.Resources.NodeSelector["disk"] != "ssd" {
 		t.Errorf("settings give %+v", o)
 	}
-	if o.Test == nil || !slices.Equal(o.Test.Command, []string{"pytest", "-q"}) || o.Found.Variant.Value != generate.Slim || !strings.Contains(string(o.Dockerfile.Content), "9000") {
-		t.Errorf("found is %+v\n%s", o.Found, o.Dockerfile.Content)
+	if o.Test == nil || !slices.Equal(o.Test.Command, []string{"pytest", "-q"}) || o.Found.Variant.Value != generate.Slim || !strings.Contains(string(o.Folder.Dockerfile.Content), "9000") {
+		t.Errorf("found is %+v\n%s", o.Found, o.Folder.Dockerfile.Content)
 	}
 
 	o = read("--name", "other", "--port", "7000", "--replicas", "2", "--expose", "None", "--env", "MODE=fast", "--env", "MORE=1",
@@ -80,11 +80,11 @@ func TestSettingsAndFlags(t *testing.T) {
 		!reflect.DeepEqual(r.Env, map[string]string{"LOG_LEVEL": "debug", "MODE": "fast", "MORE": "1"}) ||
 		r.Requests.Cpu().String() != "100m" || r.Requests.Memory().String() != "64Mi" || r.Limits.Memory().String() != "512Mi" ||
 		r.Probes != (app.Probes{Readiness: "/readyz", Liveness: app.ProbeNone}) ||
-		!slices.Equal(o.BuildArgs, []string{"PIP_TRUSTED_HOST=index", "PIP_INDEX_URL=http://other"}) || o.Memory.String() != "4Gi" {
+		!slices.Equal(o.BuildArgs, []string{"PIP_TRUSTED_HOST=index", "PIP_INDEX_URL=http://other"}) || o.Resources.Memory.String() != "4Gi" {
 		t.Errorf("flags give %+v", o)
 	}
-	if o.Found.Variant.Value != generate.Bloated || !strings.Contains(string(o.Dockerfile.Content), "7000") {
-		t.Errorf("the Dockerfile is\n%s", o.Dockerfile.Content)
+	if o.Found.Variant.Value != generate.Bloated || !strings.Contains(string(o.Folder.Dockerfile.Content), "7000") {
+		t.Errorf("the Dockerfile is\n%s", o.Folder.Dockerfile.Content)
 	}
 }
 
@@ -109,14 +109,14 @@ func TestFoldersWithoutADockerfile(t *testing.T) {
 	dir := folder(t, "shop", map[string]string{"main.py": testApp2, "requirements.txt": "fastapi==0.115.0\nuvicorn==0.34.0\n"})
 	o, err := testFlags(t).ToOptions([]string{dir}, genericiooptions.NewTestIOStreamsDiscard())
 	must(t, err)
-	if o.File != project.Dockerfile || o.Files[project.Dockerfile] == nil || o.Files[project.Dockerfile+".dockerignore"] == nil || o.Found.Detected.App.Object != "main:app" {
+	if o.Dockerfile != project.Dockerfile || o.Folder.Files[project.Dockerfile] == nil || o.Folder.Files[project.Dockerfile+".dockerignore"] == nil || o.Found.Detected.App.Object != "main:app" {
 		t.Errorf("got %+v", o)
 	}
 
 	both := folder(t, "both", map[string]string{"main.py": testApp2, "Dockerfile": "FROM scratch\n", "pyproject.toml": "[tool.kubectl-pyflow]\napp = \"main:app\"\n"})
 	own, err := testFlags(t).ToOptions([]string{both}, genericiooptions.NewTestIOStreamsDiscard())
 	must(t, err)
-	if own.Found.Detected != nil || len(own.Files) != 0 || string(own.Dockerfile.Content) != "FROM scratch\n" {
+	if own.Found.Detected != nil || len(own.Folder.Files) != 0 || string(own.Folder.Dockerfile.Content) != "FROM scratch\n" {
 		t.Errorf("the folder's own Dockerfile counts, got %+v", own)
 	}
 	for line, says := range map[string]string{

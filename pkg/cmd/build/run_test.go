@@ -21,6 +21,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/session"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/rerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
@@ -265,7 +267,7 @@ func TestOutput(t *testing.T) {
 			streams, _, out, errOut := genericiooptions.NewTestIOStreams()
 			options, err := flags.ToOptions([]string{dir}, streams)
 			must(t, err)
-			options.clients = c.clients()
+			options.Clients = c.clients()
 			must(t, options.Run(t.Context()))
 			runs := c.runs(t)
 			if want := test.want(runs[len(runs)-1].Name, digest); out.String() != want {
@@ -378,7 +380,7 @@ func TestInterruptedUpload(t *testing.T) {
 	streams, _, out, _ := genericiooptions.NewTestIOStreams()
 	options, err := flags.ToOptions([]string{shopFolder(t)}, streams)
 	must(t, err)
-	options.clients = c.clients()
+	options.Clients = c.clients()
 	if err := options.Run(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("error is %v", err)
 	}
@@ -440,11 +442,12 @@ func TestRerun(t *testing.T) {
 			before := c.runs(t)
 			old := before[len(before)-1]
 			streams, _, out, _ := genericiooptions.NewTestIOStreams()
-			flags := &rerunFlags{config: testFlags(t).config, watchFlags: testFlags(t).watchFlags}
+			flags := session.NewFlags()
 			flags.Detach = true
-			options, err := flags.toOptions(slices.DeleteFunc([]string{test.name}, func(s string) bool { return s == "" }), streams)
+			watching, err := flags.ToSession(streams)
 			must(t, err)
-			options.clients = c.clients()
+			options := rerun.Options{Session: watching, Name: test.name}
+			options.Clients = c.clients()
 			err = options.Run(t.Context())
 			runs := c.runs(t)
 			if test.want != nil || test.as != nil {

@@ -1,4 +1,5 @@
-package build
+// Package rerun is the verb that builds the source of a run again.
+package rerun
 
 import (
 	"context"
@@ -11,18 +12,19 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/session"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 )
 
-// rerunFlags are what the command line of rerun says.
-type rerunFlags struct {
+// Flags are the flags of the command line.
+type Flags struct {
 	config *genericclioptions.ConfigFlags
-	watchFlags
+	session.Flags
 }
 
-// NewRerunCommand makes the verb rerun.
-func NewRerunCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	flags := &rerunFlags{config: config}
+// NewCommand returns the verb.
+func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	flags := &Flags{config: config, Flags: session.NewFlags()}
 	cmd := &cobra.Command{
 		Use:   "rerun [APP|RUN]",
 		Short: "Re-run a build",
@@ -43,48 +45,48 @@ that it repeats deletes its manifests, too.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: complete.New(config, complete.Options{Apps: true, Runs: true}),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			options, err := flags.toOptions(args, streams)
+			options, err := flags.ToOptions(args, streams)
 			if err != nil {
 				return err
 			}
 			return options.Run(cmd.Context())
 		},
 	}
-	flags.add(cmd.Flags())
-	completeView(cmd)
+	flags.Add(cmd)
 	return cmd
 }
 
-// RerunOptions are a repetition.
-type RerunOptions struct {
-	session
+// Options are the run to repeat, and how to watch the new one.
+type Options struct {
+	session.Session
 
-	// Name is a run's, an app's or empty.
+	// Name is the name of a run or an app; empty means the newest run.
 	Name string
 }
 
-func (f *rerunFlags) toOptions(args []string, streams genericiooptions.IOStreams) (*RerunOptions, error) {
-	o := &RerunOptions{}
+// ToOptions checks the flags.
+func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*Options, error) {
+	o := &Options{}
 	if len(args) > 0 {
 		o.Name = args[0]
 	}
 	var err error
-	if o.session, err = f.toSession(streams); err != nil {
+	if o.Session, err = f.ToSession(streams); err != nil {
 		return nil, err
 	}
-	o.clients, err = kube.New(f.config)
+	o.Clients, err = kube.New(f.config)
 	return o, err
 }
 
-// Run repeats the run, and returns as a build does.
-func (o *RerunOptions) Run(ctx context.Context) error {
-	old, err := pipelinerun.Find(ctx, o.clients.Tekton, o.clients.Namespace, o.Name)
+// Run repeats the run and watches the new one until its app has rolled out.
+func (o *Options) Run(ctx context.Context) error {
+	old, err := pipelinerun.Find(ctx, o.Clients.Tekton, o.Clients.Namespace, o.Name)
 	if err != nil {
 		return err
 	}
-	return o.run(ctx, func(env *build.Environment) (*build.Prepared, error) {
+	return o.Session.Run(ctx, func(env *build.Environment) (*build.Prepared, error) {
 		prepared, err := build.PrepareRerun(ctx, env, old)
-		if err == nil && o.junit != "" && !prepared.Tests() {
+		if err == nil && o.JUnit != "" && !prepared.Tests() {
 			return nil, fmt.Errorf("--junit: run %s tests nothing", old.Name)
 		}
 		return prepared, err

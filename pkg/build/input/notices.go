@@ -1,0 +1,50 @@
+package input
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+)
+
+// Notices returns what the user should know about a folder before it is built: for which
+// project the Dockerfile was generated, and the number of lint findings, which do not fail
+// the build.
+func Notices(ctx context.Context, found *project.Project) []event.Event {
+	var notices []event.Event
+	if found.Detected != nil {
+		notices = append(notices, event.Event{Message: found.Summary() + "; --show-dockerfile prints it, kubectl pyflow init keeps it"})
+		for _, warning := range found.Warnings() {
+			notices = append(notices, event.Event{Reason: event.Warning, Message: warning})
+		}
+	}
+	dockerfile := found.Dockerfile.Value.Path
+	report, err := lint.Run(ctx, lint.Options{
+		Dir: found.Dir, Dockerfile: dockerfile, Content: found.Files[dockerfile], Ignore: found.Ignore(), Target: found.Target.Value,
+	})
+	if err != nil {
+		return notices // the build fails with the error in the Dockerfile
+	}
+	if failures, warnings, _ := report.Count(); failures+warnings > 0 {
+		notices = append(notices, event.Event{Message: report.Summary() + "; see them with " + lintCommand(found)})
+	}
+	return notices
+}
+
+// lintCommand returns the command that prints the findings of what is built.
+func lintCommand(found *project.Project) string {
+	args := []string{"kubectl", "pyflow", "lint", found.Dir}
+	dockerfile, target := found.Dockerfile.Value.Path, found.Target.Value
+	if found.Detected != nil {
+		args = append(args, "--variant", string(found.Variant.Value))
+	} else if dockerfile != cmp.Or(found.Settings.Build.Dockerfile, project.Dockerfile) {
+		args = append(args, "-f", dockerfile)
+	}
+	if target != found.Settings.Build.Target {
+		args = append(args, "--target", target)
+	}
+	return display.QuoteCommand(args...)
+}

@@ -1,0 +1,111 @@
+// Package session holds what the verbs that start a run have in common: the flags for
+// watching it, what they print, and the decision to cancel it.
+package session
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display/buildview"
+)
+
+const (
+	// defaultKeep is the number of finished runs of an app that are kept.
+	defaultKeep = 10
+	// defaultTimeout bounds a run, and defaultWait how long it may make no progress.
+	defaultTimeout = 30 * time.Minute
+	defaultWait    = 5 * time.Minute
+)
+
+// Flags are the flags of every verb that starts a run.
+type Flags struct {
+	Timeout     time.Duration
+	WaitTimeout time.Duration
+	Keep        int
+	Detach      bool
+	Progress    string
+	Output      string
+	Quiet       bool
+	JUnit       string
+}
+
+// NewFlags returns the flags with their defaults.
+func NewFlags() Flags {
+	return Flags{Timeout: defaultTimeout, WaitTimeout: defaultWait, Keep: defaultKeep, Progress: string(buildview.Auto)}
+}
+
+// Add adds the flags and their completions to a command.
+func (f *Flags) Add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.DurationVar(&f.Timeout, "timeout", f.Timeout, "Time limit of the run, and of the rollout after it")
+	flags.DurationVar(&f.WaitTimeout, "wait-timeout", f.WaitTimeout, "Fail if a pod has not started, or a rollout has not progressed, for this long; 0 waits as long as --timeout")
+	flags.IntVar(&f.Keep, "keep", f.Keep, "Number of finished runs of the app to keep; older runs are deleted with their pods, 0 keeps all")
+	flags.BoolVarP(&f.Detach, "detach", "d", false, "Print the name of the run when it has started, and do not wait for it")
+	flags.StringVar(&f.Progress, "progress", f.Progress, "Type of progress output: auto, tty or plain")
+	flags.StringVarP(&f.Output, "output", "o", "", "Output format: json, one event per line")
+	flags.StringVar(&f.JUnit, "junit", "", "File for the test results as JUnit XML")
+	flags.BoolVarP(&f.Quiet, "quiet", "q", false, "Print only the digest of the image")
+	for flag, values := range map[string][]string{"progress": {"auto", "tty", "plain"}, "output": {"json"}} {
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
+}
+
+// ToSession checks the flags. The session has no clients yet.
+func (f *Flags) ToSession(streams genericiooptions.IOStreams) (Session, error) {
+	s := Session{
+		Streams: streams, Mode: buildview.Mode(f.Progress), Detach: f.Detach,
+		Timeout: f.Timeout, WaitTimeout: f.WaitTimeout, Keep: f.Keep, JUnit: f.JUnit,
+	}
+	if !slices.Contains([]buildview.Mode{buildview.Auto, buildview.TTY, buildview.Plain}, s.Mode) {
+		return s, option.OneOf("progress", f.Progress, "auto", "tty", "plain")
+	}
+	switch {
+	case f.Output != "" && f.Output != string(buildview.JSON):
+		return s, option.OneOf("output", f.Output, "json")
+	case f.Output != "" && f.Quiet:
+		return s, option.Usagef("--output and --quiet exclude each other")
+	case f.Quiet && f.Detach:
+		return s, option.Usagef("--quiet prints the image's digest, which --detach does not wait for")
+	case f.JUnit != "" && f.Detach:
+		return s, option.Usagef("--junit is for the results of the tests, which --detach does not wait for; later: kubectl pyflow logs RUN --junit")
+	case f.Output != "":
+		s.Mode = buildview.JSON
+	case f.Quiet:
+		s.Mode = buildview.Quiet
+	}
+	if err := buildview.Check(s.Mode, streams.ErrOut); err != nil {
+		return s, err
+	}
+	switch {
+	case f.Keep < 0:
+		return s, option.Usagef("--keep %d is negative", f.Keep)
+	case f.Timeout <= 0:
+		return s, option.Usagef("--timeout %s is not positive", f.Timeout)
+	case f.WaitTimeout < 0:
+		return s, option.Usagef("--wait-timeout %s is negative; 0 waits as long as --timeout", f.WaitTimeout)
+	}
+	return s, checkFile(f.JUnit)
+}
+
+// checkFile checks, before the build, that the file of --junit can be written after it.
+func checkFile(path string) error {
+	if path == "" {
+		return nil
+	}
+	dir := filepath.Dir(path)
+	if info, err := os.Stat(dir); err != nil {
+		return option.Usagef("--junit: %w", err)
+	} else if !info.IsDir() {
+		return option.Usagef("--junit: %s is not a directory", dir)
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return option.Usagef("--junit: %s is a directory: name a file in it", path)
+	}
+	return nil
+}

@@ -1,0 +1,192 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display/buildview"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+)
+
+// secondInterrupt is how long the first Ctrl-C waits for a second one, which leaves the
+// run running.
+const secondInterrupt = 1500 * time.Millisecond
+
+// Session is a run that a verb starts and watches.
+type Session struct {
+	Clients *kube.Clients
+	Streams genericiooptions.IOStreams
+
+	Mode buildview.Mode
+	// Detach ends with the start of the run.
+	Detach bool
+	// Timeout bounds the run and, after it, the rollout.
+	Timeout time.Duration
+	// WaitTimeout bounds how long nothing may make progress; zero does not.
+	WaitTimeout time.Duration
+	// Keep is the number of finished runs of the app to keep; zero keeps all.
+	Keep int
+	// JUnit is the file for the test results; empty is none.
+	JUnit string
+}
+
+// Run prepares a build, starts it and watches it until its app has rolled out. Nothing is
+// shown before prepare has returned, as it finds every reason not to start. If ctx ends
+// while the run is running, Run cancels the run.
+func (s *Session) Run(ctx context.Context, prepare func(*build.Environment) (*build.Prepared, error)) error {
+	env, err := build.Connect(ctx, s.Clients, build.Permissions(s.Clients.Namespace))
+	if err != nil {
+		return err
+	}
+	defer env.Close()
+	prepared, err := prepare(env)
+	if err != nil {
+		return err
+	}
+	shown, err := buildview.New(s.Mode, s.Streams.Out, s.Streams.ErrOut)
+	if err != nil {
+		return err
+	}
+	// Closed again below for its error; a second Close does nothing.
+	defer shown.Close() //nolint:errcheck // the first one counts
+	recorder := track.NewRecorder(prepared.App(), s.Clients.Namespace, shown.Show)
+	run, err := build.Start(ctx, prepared, recorder)
+	if err == nil && s.Detach && run.Object != nil {
+		s.prune(ctx, env, run, recorder)
+		return s.leave(shown, run)
+	}
+	var result build.Result
+	if err == nil {
+		result, err = s.watch(ctx, env, run, recorder)
+	}
+	err = recorder.Finish(ctx, result.Result, err)
+	closing := shown.Close()
+	if err == nil {
+		err = closing
+	}
+	return err
+}
+
+// watch follows a run to its end. Watching alone never cancels a run; cancel does it
+// after an interrupt, or if the run cannot succeed.
+func (s *Session) watch(ctx context.Context, env *build.Environment, run *build.Run, recorder *track.Recorder) (build.Result, error) {
+	clients := follow.Clients{Tekton: s.Clients.Tekton, Kube: s.Clients.Kube}
+	result, err := build.Watch(ctx, clients, run, recorder, build.WatchOptions{Timeout: s.Timeout, WaitTimeout: s.WaitTimeout, FailFast: true})
+	if err == nil {
+		err = env.Measure(ctx, run, &result.Result)
+	} else {
+		s.cancel(ctx, run, result, recorder, err)
+	}
+	if writing := s.writeJUnit(recorder, run, result.JUnit); err == nil {
+		err = writing
+	}
+	s.prune(ctx, env, run, recorder)
+	return result, err
+}
+
+// decision is what the verb does with a run that it stops watching.
+type decision int
+
+const (
+	// leaveAlone does nothing: the run has ended, or it can still succeed.
+	leaveAlone decision = iota
+	// giveUp cancels a run that waits for something that cannot happen.
+	giveUp
+	// interrupt cancels a run because the user interrupted the command.
+	interrupt
+)
+
+// decide returns what to do with a run after watching it ended with err. The run is
+// canceled only if it has not ended and either the user interrupted the command or the
+// run cannot succeed: an error of the connection leaves it alone.
+func decide(run *build.Run, result build.Result, interrupted bool, err error) decision {
+	var failure *event.Failure
+	switch {
+	case err == nil || run.Object == nil || pipelinerun.Verdict(result.Object).Done:
+		return leaveAlone
+	case errors.As(err, &failure) && failure.Terminal:
+		return giveUp
+	case interrupted:
+		return interrupt
+	}
+	return leaveAlone
+}
+
+// cancel cancels the run if that is the decision.
+func (s *Session) cancel(ctx context.Context, run *build.Run, result build.Result, recorder *track.Recorder, err error) {
+	switch decide(run, result, ctx.Err() != nil, err) {
+	case leaveAlone:
+		return
+	case interrupt:
+		s.announce(recorder, run.Object.Name)
+	case giveUp:
+	}
+	if err := build.Cancel(ctx, pipelinerun.Clients{Tekton: s.Clients.Tekton, Kube: s.Clients.Kube}, run); err != nil {
+		recorder.Warn(fmt.Sprintf("run %s continues: %v", run.Object.Name, err))
+	}
+}
+
+// announce reports that the run is about to be canceled. At a terminal it waits for a
+// second Ctrl-C, which ends the process and so leaves the run running.
+func (s *Session) announce(recorder *track.Recorder, run string) {
+	if !display.IsTerminal(s.Streams.ErrOut) {
+		recorder.Notice("Canceling run " + run)
+		return
+	}
+	recorder.Notice("Canceling run " + run + "; press Ctrl-C again to leave it running")
+	<-time.After(secondInterrupt)
+}
+
+// writeJUnit writes the test results to the file of --junit, also those of failed tests.
+func (s *Session) writeJUnit(recorder *track.Recorder, run *build.Run, results []byte) error {
+	switch {
+	case s.JUnit == "":
+		return nil
+	case !run.Tests():
+		recorder.Notice("Nothing was tested, because nothing has changed since the tests passed: " + s.JUnit + " is not written")
+		return nil
+	case len(results) == 0:
+		recorder.Warn("the tests wrote no JUnit XML: " + s.JUnit + " is not written")
+		return nil
+	}
+	if err := os.WriteFile(s.JUnit, results, 0o644); err != nil { //nolint:gosec // for everyone who reads reports
+		return fmt.Errorf("--junit: %w", err)
+	}
+	if _, err := junit.Parse(results); err != nil {
+		recorder.Warn("the content of " + s.JUnit + " is not JUnit XML, or is cut off: " + err.Error())
+	}
+	return nil
+}
+
+// leave prints the name of the run and how to follow it.
+func (s *Session) leave(shown buildview.View, run *build.Run) error {
+	if err := shown.Close(); err != nil || s.Mode == buildview.JSON {
+		return err
+	}
+	name := run.Object.Name
+	fmt.Fprintf(s.Streams.ErrOut, "The run continues in the cluster: %s\n", display.QuoteCommand("kubectl", "pyflow", "logs", name, "-f"))
+	_, err := fmt.Fprintln(s.Streams.Out, name)
+	return err
+}
+
+// prune deletes old runs. The next build can do it, so a failure is a warning.
+func (s *Session) prune(ctx context.Context, env *build.Environment, run *build.Run, recorder *track.Recorder) {
+	if run.Object == nil || s.Keep == 0 || ctx.Err() != nil {
+		return
+	}
+	if err := env.Prune(ctx, run, s.Keep); err != nil && ctx.Err() == nil {
+		recorder.Warn(err.Error())
+	}
+}
