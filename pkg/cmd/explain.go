@@ -127,8 +127,8 @@ func usageHints() []hint {
 	return []hint{
 		with(func(missing *usage.MissingArgumentError) string {
 			switch {
-			case strings.HasPrefix(missing.Argument, "RUN"):
-				return "list the runs: kubectl pyflow runs"
+			case strings.HasSuffix(missing.Argument, "RUN"):
+				return "name the run: kubectl pyflow runs lists them"
 			case strings.HasPrefix(missing.Argument, "APP"):
 				return "list the apps: kubectl pyflow status"
 			}

@@ -66,7 +66,7 @@ func TestExplain(t *testing.T) {
 		"wrong context":      {errors.New("context was not found for specified context: x"), "get-contexts"},
 		"expired":            {apierrors.NewUnauthorized("Unauthorized"), "log in again"},
 		"no such namespace":  {apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "team a"), "kubectl create namespace 'team a'"},
-		"no run named":       {option.Usage(&usage.MissingArgumentError{Command: "kubectl pyflow cancel RUN...", Argument: "RUN"}), "kubectl pyflow runs"},
+		"no run named":       {option.Usage(&usage.MissingArgumentError{Command: "kubectl pyflow cancel APP|RUN...", Argument: "APP|RUN"}), "kubectl pyflow runs"},
 		"forbidden":          {apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "x", errors.New("no")), "auth can-i"},
 		"foreign CA":         {&url.Error{Err: x509.UnknownAuthorityError{}}, "certificate-authority-data"},
 		"certificate is old": {&url.Error{Err: x509.CertificateInvalidError{Reason: x509.Expired, Cert: &x509.Certificate{}}}, "expired"},

@@ -126,7 +126,7 @@ func TestCancel(t *testing.T) {
 		t.Errorf("cancel should wait for the end: %+v", run)
 	}
 	env.Finish(t, cmd, cmd.Wait).Failed(t, "run "+name+" was canceled")
-	ns.Pyflow(t, "cancel", name).Failed(t, name, "has ended already: Cancelled", "hint: ")
+	ns.Pyflow(t, "cancel", name).Failed(t, name, "has ended already: Canceled", "hint: ")
 	ns.Pyflow(t, "cancel", "no-such-run").Failed(t, `"no-such-run"`)
 	env.Eventually(t, "wait for the pods to stop", func(ctx context.Context) error {
 		pods, err := ns.Kube.CoreV1().Pods(ns.Name).List(ctx, metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + name})

@@ -3,6 +3,7 @@ package pipelinerun
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/pager"
-	"knative.dev/pkg/apis"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
@@ -29,7 +29,7 @@ const (
 	suggestions = 5
 )
 
-// NotFoundError says that no run is what was asked for, and what there is.
+// NotFoundError reports that no run has the name, and which runs exist.
 type NotFoundError struct {
 	Namespace string
 	// Name is what was asked for; empty for the newest run of the namespace.
@@ -46,7 +46,7 @@ func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("there is no run and no app %q in namespace %s", e.Name, e.Namespace)
 }
 
-// Advice says what can be named instead.
+// Advice names the runs and apps that exist.
 func (e *NotFoundError) Advice() []string {
 	if len(e.Runs) == 0 {
 		return []string{"runs of other namespaces: kubectl pyflow runs --all-namespaces; to start one: kubectl pyflow build DIRECTORY"}
@@ -54,9 +54,8 @@ func (e *NotFoundError) Advice() []string {
 	return []string{fmt.Sprintf("apps: %s; newest runs: %s; all of them: kubectl pyflow runs", strings.Join(e.Apps, ", "), strings.Join(e.Runs, ", "))}
 }
 
-// Newer orders runs by their creation, the newest first. The server tells it to
-// the second; within one the name decides, as it does where deliveries are put
-// in order.
+// Newer orders runs by their creation, the newest first. The server records it to the
+// second; within one second the name decides, as for the order of deployments.
 func Newer(a, b metav1.Object) int {
 	return cmp.Or(b.GetCreationTimestamp().Compare(a.GetCreationTimestamp().Time), strings.Compare(b.GetName(), a.GetName()))
 }
@@ -171,7 +170,50 @@ func each(ctx context.Context, client versioned.Interface, namespace, selector s
 	return err
 }
 
-// EndedError says that a run can not be canceled: it has ended.
+// FindRunning returns the runs that a name means if they are to be canceled: all running
+// runs of an app, newest first, or the run of that name. A run that has ended is an
+// EndedError, an app without a running run a NotRunningError, and nothing found a
+// NotFoundError.
+func FindRunning(ctx context.Context, client versioned.Interface, namespace, name string) ([]*tektonv1.PipelineRun, error) {
+	var running []*tektonv1.PipelineRun
+	known := false
+	if _, isRun := runName(name); !isRun && name != "" && len(validation.IsValidLabelValue(name)) == 0 {
+		err := Each(ctx, client, namespace, name, func(run *tektonv1.PipelineRun) {
+			known = true
+			if !run.IsDone() {
+				running = append(running, run)
+			}
+		})
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx) // the pager returns less
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list pipelineruns of %s: %w", name, err)
+		}
+	}
+	if len(running) > 0 {
+		slices.SortFunc(running, func(a, b *tektonv1.PipelineRun) int { return Newer(a, b) })
+		return running, nil
+	}
+	run, err := FindRun(ctx, client, namespace, name)
+	var missing *NotFoundError
+	switch {
+	case known && errors.As(err, &missing):
+		return nil, &NotRunningError{Namespace: namespace, App: name}
+	case err != nil:
+		return nil, err
+	}
+	return []*tektonv1.PipelineRun{run}, CheckRunning(run)
+}
+
+// NotRunningError reports an app none of whose runs is running.
+type NotRunningError struct{ Namespace, App string }
+
+func (e *NotRunningError) Error() string {
+	return fmt.Sprintf("no run of app %s is running in namespace %s", e.App, e.Namespace)
+}
+
+// EndedError reports a run that cannot be canceled because it has ended.
 type EndedError struct{ Name, Reason string }
 
 func (e *EndedError) Error() string {
@@ -183,6 +225,5 @@ func CheckRunning(run *tektonv1.PipelineRun) error {
 	if !run.IsDone() {
 		return nil
 	}
-	reason := cmp.Or(run.Status.GetCondition(apis.ConditionSucceeded).GetReason(), string(corev1.ConditionUnknown))
-	return &EndedError{Name: run.Name, Reason: reason}
+	return &EndedError{Name: run.Name, Reason: cmp.Or(Verdict(run).Reason, string(corev1.ConditionUnknown))}
 }

@@ -136,6 +136,9 @@ type Outcome struct {
 	Tested bool
 }
 
+// reasonCanceled is the Reason of a canceled run, spelled as everywhere in our output.
+const reasonCanceled = "Canceled"
+
 // Verdict returns the outcome of a run. It is pure; the outcome of a nil run is empty.
 // Pass the last object watched, not the one that was created.
 func Verdict(run *tektonv1.PipelineRun) Outcome {
@@ -149,6 +152,9 @@ func Verdict(run *tektonv1.PipelineRun) Outcome {
 		outcome.Reason, outcome.Message = condition.Reason, condition.Message
 		// A run that was faster than its cancellation is not canceled.
 		outcome.Canceled = outcome.Canceled && !outcome.Succeeded
+		if outcome.Done && outcome.Reason == string(tektonv1.PipelineRunReasonCancelled) {
+			outcome.Reason = reasonCanceled
+		}
 	}
 	if commit := result(run, resultCommit); commit != "" {
 		outcome.Commit = commit

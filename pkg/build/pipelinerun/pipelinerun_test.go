@@ -392,7 +392,7 @@ func TestVerdict(t *testing.T) {
 		"delivery": {pipelinerun.New(deploy()), pipelinerun.Outcome{Digest: "sha256:" + hex('c'), Tested: true}},
 		"failed":   {run(corev1.ConditionFalse, "Failed", nil), pipelinerun.Outcome{Done: true, Reason: "Failed", Message: "words"}},
 		"timeout":  {run(corev1.ConditionFalse, "PipelineRunTimeout", nil), pipelinerun.Outcome{Done: true, Reason: "PipelineRunTimeout", Message: "words"}},
-		"canceled": {run(corev1.ConditionFalse, "Cancelled", cancel), pipelinerun.Outcome{Done: true, Canceled: true, Reason: "Cancelled", Message: "words"}},
+		"canceled": {run(corev1.ConditionFalse, "Cancelled", cancel), pipelinerun.Outcome{Done: true, Canceled: true, Reason: "Canceled", Message: "words"}},
 		"canceled too late": {
 			run(corev1.ConditionTrue, "Succeeded", cancel),
 			pipelinerun.Outcome{Done: true, Succeeded: true, Reason: "Succeeded", Message: "words"},

@@ -1,4 +1,4 @@
-// Package cancel is the verb that ends runs.
+// Package cancel is the verb that cancels runs.
 package cancel
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 )
 
-// Flags are what the command line says.
+// Flags are the flags of the command line.
 type Flags struct {
 	config *genericclioptions.ConfigFlags
 
@@ -29,24 +29,28 @@ type Flags struct {
 	Output  string
 }
 
-// NewCommand makes the verb.
+// NewCommand returns the verb.
 func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	flags := &Flags{config: config, Wait: true, Timeout: 2 * time.Minute}
 	cmd := &cobra.Command{
-		Use:   "cancel RUN...",
+		Use:   "cancel APP|RUN...",
 		Short: "Cancel runs",
-		Long: `Cancel runs by name, and wait until they have ended: their pods are stopped, and
-nothing more is pushed or delivered. What was delivered already stays.
+		Long: `Cancel runs and wait until they have ended.
 
-A run that has ended is an error, as there is nothing to cancel; the others that are
-named are canceled all the same.`,
-		Example: `  # Cancel one run
+RUN is the name of a run; APP means all running runs of the app. Canceling stops the pods
+of a run, and the run pushes and deploys nothing more. What it has deployed stays.
+
+pyflow cancels every run that it can, and fails if a run has ended already.`,
+		Example: `  # Cancel the running runs of an app
+  kubectl pyflow cancel mountains
+
+  # Cancel one run
   kubectl pyflow cancel mountains-x7k2p
 
-  # Cancel several, and do not wait
+  # Cancel two runs, and do not wait
   kubectl pyflow cancel mountains-x7k2p rivers-b5c1d --wait=false`,
 		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: complete.New(config, complete.Options{Runs: true, Unfinished: true, Many: true}),
+		ValidArgsFunction: complete.New(config, complete.Options{Apps: true, Runs: true, Unfinished: true, Many: true}),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options, err := flags.ToOptions(streams, args)
 			if err != nil {
@@ -57,18 +61,18 @@ named are canceled all the same.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&flags.Wait, "wait", flags.Wait, "Wait until the runs have ended")
-	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long to wait for that")
-	f.StringVarP(&flags.Output, "output", "o", "", "Format: name (default: a sentence per run)")
+	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "Time limit for canceling and waiting")
+	f.StringVarP(&flags.Output, "output", "o", "", "Output format: name (default: a sentence per run)")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"name"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-// Options are a run of cancel.
+// Options are the runs to cancel.
 type Options struct {
 	Client    versioned.Interface
 	Streams   genericiooptions.IOStreams
 	Namespace string
-	// Runs are names, each once.
+	// Runs are names of runs and apps, each once.
 	Runs    []string
 	Wait    bool
 	Timeout time.Duration
@@ -98,16 +102,15 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 	return o, nil
 }
 
-// Run cancels all of the runs before it waits for the first. It goes on with the
-// others when one can not be canceled, and returns what went wrong with each.
+// Run cancels all runs before it waits for the first one to end. It continues after a
+// failure, and returns all failures.
 func (o *Options) Run(ctx context.Context) error {
-	ctx, stop := context.WithTimeoutCause(ctx, o.Timeout, fmt.Errorf("not after %s; its pods may be on a node that does not answer", o.Timeout))
+	ctx, stop := context.WithTimeoutCause(ctx, o.Timeout, fmt.Errorf("not canceled within %s; its pods may be on a node that does not answer", o.Timeout))
 	defer stop()
+	runs, failures := o.find(ctx)
 	var canceled []*tektonv1.PipelineRun
-	var failures []error
-	for _, name := range o.Runs {
-		run, err := o.cancel(ctx, name)
-		if err != nil {
+	for _, run := range runs {
+		if err := pipelinerun.Cancel(ctx, o.Client, run.Namespace, run.Name); err != nil {
 			failures = append(failures, err)
 			continue
 		}
@@ -121,20 +124,26 @@ func (o *Options) Run(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
-// cancel asks for the end of one run; an app's name does not do: its newest run
-// may be another one by the time that it is read.
-func (o *Options) cancel(ctx context.Context, name string) (*tektonv1.PipelineRun, error) {
-	run, err := pipelinerun.FindRun(ctx, o.Client, o.Namespace, name)
-	if err != nil {
-		return nil, err
+// find returns the runs to cancel, each once, and why some names mean none.
+func (o *Options) find(ctx context.Context) (runs []*tektonv1.PipelineRun, failures []error) {
+	seen := map[string]bool{}
+	for _, name := range o.Runs {
+		found, err := pipelinerun.FindRunning(ctx, o.Client, o.Namespace, name)
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		for _, run := range found {
+			if !seen[run.Name] {
+				seen[run.Name] = true
+				runs = append(runs, run)
+			}
+		}
 	}
-	if err := pipelinerun.CheckRunning(run); err != nil {
-		return nil, err
-	}
-	return run, pipelinerun.Cancel(ctx, o.Client, run.Namespace, run.Name)
+	return runs, failures
 }
 
-// finish says what became of a run that was asked to end.
+// finish waits until a canceled run has ended, if Wait is set, and prints it.
 func (o *Options) finish(ctx context.Context, run *tektonv1.PipelineRun) error {
 	text := fmt.Sprintf("run %s is being canceled", run.Name)
 	if o.Wait {
@@ -143,7 +152,7 @@ func (o *Options) finish(ctx context.Context, run *tektonv1.PipelineRun) error {
 			return err
 		}
 		if !pipelinerun.Verdict(end).Canceled {
-			// It was faster.
+			// The run ended before Tekton canceled it.
 			return pipelinerun.CheckRunning(end)
 		}
 		text = fmt.Sprintf("run %s canceled", run.Name)

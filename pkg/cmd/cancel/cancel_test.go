@@ -19,14 +19,16 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-// cluster has the runs web-1 and web-2 at work, and web-0 that has ended. Its
-// Tekton ends a run at once that is asked to end, unless it is down.
+// cluster has the running runs web-1 and web-2 and the ended run web-0 of the app web, and
+// the ended run old-0 of the app old. Its Tekton ends a canceled run at once, unless it is
+// down.
 func cluster(t *testing.T, down bool) *tektonfake.Clientset {
 	t.Helper()
 	client := tektonfake.NewSimpleClientset()
-	for _, name := range []string{"web-0", "web-1", "web-2"} {
-		run := &tektonv1.PipelineRun{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "demo", Labels: map[string]string{manifests.LabelApp: "web"}}}
-		if name == "web-0" {
+	for _, name := range []string{"web-0", "web-1", "web-2", "old-0"} {
+		app, number, _ := strings.Cut(name, "-")
+		run := &tektonv1.PipelineRun{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "demo", Labels: map[string]string{manifests.LabelApp: app}}}
+		if number == "0" {
 			run.Status.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: corev1.ConditionTrue, Reason: "Succeeded"})
 		}
 		if err := client.Tracker().Add(run); err != nil {
@@ -42,7 +44,7 @@ func cluster(t *testing.T, down bool) *tektonfake.Clientset {
 		run := object.(*tektonv1.PipelineRun).DeepCopy()
 		run.Spec.Status = tektonv1.PipelineRunSpecStatusCancelled
 		if !down {
-			run.Status.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: corev1.ConditionFalse, Reason: "Cancelled"})
+			run.Status.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: corev1.ConditionFalse, Reason: string(tektonv1.PipelineRunReasonCancelled)})
 		}
 		return true, run, client.Tracker().Update(resource, run, "demo")
 	})
@@ -57,14 +59,16 @@ func TestRun(t *testing.T) {
 		want     string
 		wantErrs []string
 	}{
-		"several":        {[]string{"web-1", "web-2"}, Options{Wait: true}, false, "run web-1 canceled\nrun web-2 canceled\n", nil},
-		"names":          {[]string{"web-1"}, Options{Wait: true, Names: true}, false, "pipelinerun.tekton.dev/web-1\n", nil},
-		"as names print": {[]string{"pipelinerun.tekton.dev/web-1"}, Options{Wait: true}, false, "run web-1 canceled\n", nil},
-		"no wait":        {[]string{"web-1"}, Options{}, true, "run web-1 is being canceled\n", nil},
-		"one has ended":  {[]string{"web-0", "web-1"}, Options{Wait: true}, false, "run web-1 canceled\n", []string{"run web-0 has ended already: Succeeded"}},
-		"one is unknown": {[]string{"web-9", "web-1"}, Options{Wait: true}, false, "run web-1 canceled\n", []string{`no run and no app "web-9" in namespace demo`}},
-		"an app":         {[]string{"web"}, Options{Wait: true}, false, "", []string{`no run and no app "web"`}},
-		"Tekton is down": {[]string{"web-1"}, Options{Wait: true, Timeout: time.Nanosecond}, true, "", []string{"web-1", "not after 1ns"}},
+		"several":            {[]string{"web-1", "web-2"}, Options{Wait: true}, false, "run web-1 canceled\nrun web-2 canceled\n", nil},
+		"names":              {[]string{"web-1"}, Options{Wait: true, Names: true}, false, "pipelinerun.tekton.dev/web-1\n", nil},
+		"as names print":     {[]string{"pipelinerun.tekton.dev/web-1"}, Options{Wait: true}, false, "run web-1 canceled\n", nil},
+		"no wait":            {[]string{"web-1"}, Options{}, true, "run web-1 is being canceled\n", nil},
+		"one has ended":      {[]string{"web-0", "web-1"}, Options{Wait: true}, false, "run web-1 canceled\n", []string{"run web-0 has ended already: Succeeded"}},
+		"one is unknown":     {[]string{"web-9", "web-1"}, Options{Wait: true}, false, "run web-1 canceled\n", []string{`no run and no app "web-9" in namespace demo`}},
+		"an app":             {[]string{"web"}, Options{Wait: true}, false, "run web-2 canceled\nrun web-1 canceled\n", nil},
+		"an app and its run": {[]string{"web-1", "web"}, Options{Wait: true}, false, "run web-1 canceled\nrun web-2 canceled\n", nil},
+		"an idle app":        {[]string{"old", "web-1"}, Options{Wait: true}, false, "run web-1 canceled\n", []string{"no run of app old is running in namespace demo"}},
+		"Tekton is down":     {[]string{"web-1"}, Options{Wait: true, Timeout: time.Nanosecond}, true, "", []string{"web-1", "not canceled within 1ns"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			streams, _, out, _ := genericiooptions.NewTestIOStreams()
@@ -89,8 +93,9 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// The run may succeed before Tekton takes notice: that it is canceled is not said.
-func TestRunThatWasFaster(t *testing.T) {
+// TestRunThatEndsFirst checks that a run that succeeds before Tekton cancels it is not
+// reported as canceled.
+func TestRunThatEndsFirst(t *testing.T) {
 	client := cluster(t, true)
 	client.PrependReactor("patch", "pipelineruns", func(clienttesting.Action) (bool, runtime.Object, error) {
 		resource := tektonv1.SchemeGroupVersion.WithResource("pipelineruns")

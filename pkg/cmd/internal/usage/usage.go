@@ -22,9 +22,9 @@ const maxDistance = 2
 
 // MissingArgumentError reports a command that lacks an argument.
 type MissingArgumentError struct {
-	// Command is the use line, such as "kubectl pyflow cancel RUN...".
+	// Command is the use line, such as "kubectl pyflow cancel APP|RUN...".
 	Command string
-	// Argument is its first argument, such as "RUN".
+	// Argument is its first argument, such as "APP|RUN".
 	Argument string
 }
 
