@@ -1,4 +1,4 @@
-// Package images is the verb that shows what the registry stores, and prunes it.
+// Package images lists the images in the registry. Its subcommands inspect and prune them.
 package images
 
 import (
@@ -13,14 +13,17 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images/inspect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images/prune"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 )
 
-// Flags are what the command line says.
+// Flags are the flags of the verb.
 type Flags struct {
 	config *genericclioptions.ConfigFlags
 
@@ -28,7 +31,7 @@ type Flags struct {
 	Output        option.Output
 }
 
-// NewCommand makes the verb.
+// NewCommand returns the verb.
 func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	return newCommand(config, streams, false)
 }
@@ -67,16 +70,16 @@ lists the apps of the runs and workloads in the namespace.
   # Everything that builds have pushed
   kubectl pyflow images --all-namespaces`,
 		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: completeApps(config),
+		ValidArgsFunction: complete.ImageApps(config),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options, err := flags.ToOptions(streams, args)
 			if err != nil {
 				return err
 			}
 			err = options.Run(cmd.Context())
-			if errors.Is(err, errNoImages) && !list {
+			if errors.Is(err, images.ErrNoImages) && !list {
 				// The app may be a misspelled subcommand.
-				return fmt.Errorf("%w%s", err, usage.DidYouMean(usage.Verbs(cmd, options.App)))
+				return fmt.Errorf("%w%s", err, usage.DidYouMean(usage.Verbs(cmd, options.Scope.App)))
 			}
 			return err
 		},
@@ -87,105 +90,60 @@ lists the apps of the runs and workloads in the namespace.
 	if list {
 		return cmd
 	}
-	cmd.AddCommand(newListCommand(config, streams), newInspectCommand(config, streams), newPruneCommand(config, streams), newPlatformCommand(streams))
+	cmd.AddCommand(newListCommand(config, streams), inspect.NewCommand(config, streams), prune.NewCommand(config, streams), platform.NewCommand(streams))
 	return cmd
 }
 
-// completeApps completes the names of the namespace's apps.
-func completeApps(config *genericclioptions.ConfigFlags) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		const none = cobra.ShellCompDirectiveNoFileComp
-		if len(args) > 0 {
-			return nil, none
-		}
-		clients, err := kube.New(config)
-		if err != nil {
-			return nil, none
-		}
-		// A completion has no place for an error.
-		apps, _ := images.Apps(cmd.Context(), clients.Dynamic, clients.Namespace)
-		return apps, none
-	}
-}
-
-// errNoImages reports an app without images.
-var errNoImages = errors.New("no images")
-
-// Options are a run of images.
+// Options are the checked options of the verb.
 type Options struct {
 	Clients *kube.Clients
 	Streams genericiooptions.IOStreams
-	// App restricts the list to one; empty is all.
-	App           string
-	AllNamespaces bool
-	// Sum adds what the namespaces store in all.
-	Sum bool
+	// Scope selects the images.
+	Scope images.Scope
 	// Sort sorts the images.
 	Sort func([]images.Image) error
 	// Print writes a list to Streams.Out.
 	Print func(*images.List, io.Writer) error
-	// Person says that Print is for one, who is also told of an empty list.
+	// Person reports that a person reads the output, who gets a message for an empty list.
 	Person bool
 }
 
-// ToOptions checks the flags.
+// ToOptions checks the flags and reads the kubeconfig.
 func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*Options, error) {
-	o := &Options{Streams: streams, AllNamespaces: f.AllNamespaces, App: strings.Join(args, "")}
+	o := &Options{Streams: streams, Scope: images.Scope{App: strings.Join(args, "")}}
 	o.Sort = func(items []images.Image) error { return option.Sort(&f.Output, items) }
 	printer, err := f.Output.ToPrinter()
 	switch {
 	case err != nil:
 		return nil, err
 	case printer != nil:
-		o.Sum = true
+		o.Scope.AllKinds = true
 		o.Print = func(list *images.List, out io.Writer) error { return printer.PrintObj(list, out) }
 	case f.Output.Format == option.Name:
 		o.Print = printNames
 	default:
-		o.Person, o.Sum = true, f.Output.Format == option.Wide
+		wide := f.Output.Format == option.Wide
+		o.Person, o.Scope.AllKinds = true, wide
 		o.Print = func(list *images.List, out io.Writer) error {
-			return printTable(list, tableOptions{Now: time.Now(), Namespaces: f.AllNamespaces, Wide: o.Sum, NoHeaders: f.Output.NoHeaders}, out)
+			return printTable(list, tableOptions{Now: time.Now(), Namespaces: f.AllNamespaces, Wide: wide, NoHeaders: f.Output.NoHeaders}, out)
 		}
 	}
-	o.Clients, err = kube.New(f.config)
-	return o, err
+	if o.Clients, err = kube.New(f.config); err != nil {
+		return nil, err
+	}
+	if !f.AllNamespaces {
+		o.Scope.Namespace = o.Clients.Namespace
+	}
+	return o, nil
 }
 
 // Run prints the list.
 func (o *Options) Run(ctx context.Context) error {
-	config, err := platform.Config(ctx, o.Clients.Kube)
+	list, err := images.ReadList(ctx, o.Clients, o.Scope, func(err error) {
+		fmt.Fprintf(o.Streams.ErrOut, "waiting for the registry, which is restarting or being cleaned up: %v; see: kubectl pyflow status\n", err)
+	})
 	if err != nil {
 		return err
-	}
-	finder := &finder{clients: o.Clients, config: config, app: o.App, waiting: func(err error) {
-		fmt.Fprintf(o.Streams.ErrOut, "waiting for the registry, which is being restarted or cleaned up: %v; see: kubectl pyflow status\n", err)
-	}}
-	defer finder.close()
-	if o.AllNamespaces {
-		err = finder.everywhere(ctx)
-	} else {
-		err = finder.namespace(ctx, o.Clients.Namespace)
-	}
-	if err != nil {
-		return err
-	}
-	if err := finder.read(ctx, o.Sum); err != nil {
-		return err
-	}
-	scope := o.Clients.Namespace
-	if o.AllNamespaces {
-		scope = ""
-	}
-	usage, err := images.Workloads(ctx, o.Clients.Dynamic, scope, finder.repositories())
-	if err != nil {
-		return err
-	}
-	list := images.NewList(config.Registry, finder.repositories(), usage)
-	if o.Sum {
-		list.Stored = images.Sum(finder.repositories())
-	}
-	if o.App != "" && len(list.Items) == 0 {
-		return fmt.Errorf("app %q has %w %s", o.App, errNoImages, o.where())
 	}
 	if err := o.Sort(list.Items); err != nil {
 		return err
@@ -197,19 +155,12 @@ func (o *Options) Run(ctx context.Context) error {
 		fmt.Fprintln(o.Streams.ErrOut, "warning:", warning)
 	}
 	if o.Person && len(list.Items) == 0 {
-		fmt.Fprintf(o.Streams.ErrOut, "no images %s yet; build one: kubectl pyflow build DIR\n", o.where())
+		fmt.Fprintf(o.Streams.ErrOut, "no images %s yet; build one: kubectl pyflow build DIR\n", o.Scope.Where())
 	}
 	return nil
 }
 
-func (o *Options) where() string {
-	if o.AllNamespaces {
-		return "in any namespace"
-	}
-	return "in namespace " + o.Clients.Namespace
-}
-
-// printNames writes the references by which nodes pull.
+// printNames prints the references by which nodes pull the images.
 func printNames(list *images.List, out io.Writer) error {
 	var text strings.Builder
 	for _, image := range list.Items {

@@ -1,4 +1,5 @@
-package images
+// Package platform lists the images that the platform itself runs.
+package platform
 
 import (
 	"context"
@@ -12,14 +13,15 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 )
 
-// platformFlags are what the command line says.
-type platformFlags struct {
+// Flags are the flags of the verb.
+type Flags struct {
 	TektonManifest string
 	WithoutTekton  bool
 }
 
-func newPlatformCommand(streams genericiooptions.IOStreams) *cobra.Command {
-	flags := &platformFlags{}
+// NewCommand returns the verb.
+func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
+	flags := &Flags{}
 	cmd := &cobra.Command{
 		Use:   "platform",
 		Short: "List the images that the platform itself runs, for a mirror",
@@ -57,7 +59,7 @@ setup --image-mirror.`,
 	return cmd
 }
 
-func (f *platformFlags) run(ctx context.Context, streams genericiooptions.IOStreams) error {
+func (f *Flags) run(ctx context.Context, streams genericiooptions.IOStreams) error {
 	var manifest []byte
 	var err error
 	switch {

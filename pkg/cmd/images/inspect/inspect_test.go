@@ -1,7 +1,10 @@
-package images
+package inspect
 
 import (
 	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,6 +15,27 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
+	}
+}
+
+func sha(digit string) string { return "sha256:" + strings.Repeat(digit, 64) }
 
 func TestPrintAnalysis(t *testing.T) {
 	analysis := &inspect.Analysis{
@@ -60,17 +84,17 @@ func TestPrintAnalysis(t *testing.T) {
 	}
 }
 
-func TestInspectFlags(t *testing.T) {
+func TestFlags(t *testing.T) {
 	for args, want := range map[string]string{
-		"inspect":                         "accepts 1 arg(s), received 0",
-		"inspect a/b":                     `"a/b" is not of the form APP`,
-		"inspect shop: ":                  "has no tag",
-		"inspect shop --top -1":           "--top -1 is negative",
-		"inspect shop --timeout 0s":       "--timeout 0s is not positive",
-		"inspect shop --wait-timeout -1s": "--wait-timeout -1s is negative",
-		"inspect shop --platform amd64":   "--platform amd64 is not of the form",
-		"inspect shop -o name":            "--output is one of wide",
-		"inspect shop -o x":               "--output is one of wide",
+		"":                        "accepts 1 arg(s), received 0",
+		"a/b":                     `"a/b" is not of the form APP`,
+		"shop: ":                  "has no tag",
+		"shop --top -1":           "--top -1 is negative",
+		"shop --timeout 0s":       "--timeout 0s is not positive",
+		"shop --wait-timeout -1s": "--wait-timeout -1s is negative",
+		"shop --platform amd64":   "--platform amd64 is not of the form",
+		"shop -o name":            "--output is one of wide",
+		"shop -o x":               "--output is one of wide",
 	} {
 		cmd := NewCommand(genericclioptions.NewConfigFlags(true), genericiooptions.NewTestIOStreamsDiscard())
 		cmd.SetArgs(strings.Fields(args))

@@ -1,4 +1,4 @@
-package images
+package inspect
 
 import (
 	"fmt"
@@ -10,11 +10,10 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
 
-// instructionWidth is how much of an instruction a table shows.
+// instructionWidth is the length at which a table truncates an instruction.
 const instructionWidth = 60
 
-// printAnalysis writes what an image is made of as tables, with at most top packages;
-// 0 is all.
+// printAnalysis prints an analysis as tables, with at most top packages; 0 for all.
 func printAnalysis(analysis *inspect.Analysis, top int, wide bool, out io.Writer) error {
 	user := analysis.User
 	switch {
@@ -45,7 +44,7 @@ func printAnalysis(analysis *inspect.Analysis, top int, wide bool, out io.Writer
 	return err
 }
 
-// share is a part of the whole in per cent.
+// share returns bytes as a percentage of all.
 func share(bytes, all int64) string {
 	if all == 0 {
 		return "0%"

@@ -1,0 +1,144 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
+)
+
+// Request names the image to inspect.
+type Request struct {
+	Name images.Name
+	// Platform is OS/ARCHITECTURE; it may be empty unless the image is for several.
+	Platform string
+	// Top is how many of the largest files to report; 0 for all.
+	Top int
+	// Timeout bounds the pod that lists the files; WaitTimeout bounds how long it may
+	// wait to start.
+	Timeout, WaitTimeout time.Duration
+}
+
+// Progress shows the steps of an inspection.
+type Progress interface {
+	// Start starts a step. Done ends it with its result, or with its error.
+	Start(name string) (done func(result string, err error))
+	// Update replaces the text of the running step.
+	Update(text string)
+	// Print prints a line between the steps.
+	Print(line string)
+}
+
+// Inspect reports what an image in the namespace of clients is made of. A pod in the
+// cluster lists its files. Without a permission the error is an *access.MissingError,
+// and for an image that does not exist an *images.UnknownError. Otherwise the errors
+// are those of List and Analyze.
+func Inspect(ctx context.Context, clients *kube.Clients, request Request, progress Progress) (*Analysis, error) {
+	config, err := platform.Config(ctx, clients.Kube)
+	if err != nil {
+		return nil, err
+	}
+	namespace := clients.Namespace
+	if err := access.Check(ctx, clients.Kube, append(permissions(namespace), platform.RegistryPermissions(config.Registry)...)); err != nil {
+		return nil, err
+	}
+	app, image, err := readImage(ctx, clients, config, request, progress)
+	if err != nil {
+		return nil, err
+	}
+	target := Target{
+		Namespace: namespace, Repository: image.Repository, Digest: image.Manifest.Digest,
+		Timeout: request.Timeout, WaitTimeout: request.WaitTimeout,
+	}
+	for _, layer := range image.Manifest.Layers {
+		target.Layers = append(target.Layers, layer.Digest)
+	}
+	done := progress.Start("Listing the files of " + app + " in the cluster")
+	listing, err := List(ctx, Clients{Tekton: clients.Tekton, Kube: clients.Kube}, target, func(text string, waiting bool) {
+		if waiting {
+			progress.Print("waiting: " + text)
+			return
+		}
+		progress.Update(text)
+	})
+	var analysis *Analysis
+	if err == nil {
+		analysis, err = Analyze(*image, listing, request.Top)
+	}
+	done("Files of "+app+" listed in the cluster", err)
+	return analysis, err
+}
+
+// readImage finds the image, and reads what the registry and its run record about it.
+func readImage(ctx context.Context, clients *kube.Clients, config *manifests.Config, request Request, progress Progress) (app string, image *Image, err error) {
+	namespace := clients.Namespace
+	// The pod, too, uses the credentials of the namespace.
+	client, err := images.Open(ctx, clients, config, namespace)
+	if err != nil {
+		return "", nil, err
+	}
+	defer client.Close()
+	repositories, err := images.Fetch(ctx, clients, config, images.Scope{Namespace: namespace, App: request.Name.App}, func(err error) {
+		progress.Print(fmt.Sprintf("waiting for the registry, which is restarting or being cleaned up: %v; see: kubectl pyflow status", err))
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	repository, manifest, err := images.Find(repositories, namespace, request.Name)
+	var unknown *images.UnknownError
+	if errors.As(err, &unknown) && len(unknown.Tags) == 0 {
+		// The apps only improve the advice: an error is ignored.
+		unknown.Apps, _ = images.Apps(ctx, clients.Dynamic, namespace)
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	image = &Image{Repository: config.Registry.Repository(namespace, repository.App)}
+	if image.Manifest, image.Config, err = Read(ctx, client, repository.Path, manifest.Digest, request.Platform); err != nil {
+		return "", nil, err
+	}
+	image.Dockerfile, image.Target, err = recordedDockerfile(ctx, clients, repository.App, manifest.Digest)
+	return repository.App, image, err
+}
+
+// permissions returns the permissions to list an image's files.
+func permissions(namespace string) []access.Permission {
+	return []access.Permission{
+		{Verb: "get", Resource: "secrets", Namespace: namespace, Name: manifests.RegistrySecret},
+		{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
+		{Verb: "delete", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
+		{Verb: "list", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
+		{Verb: "watch", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace},
+		{Verb: "watch", Group: "tekton.dev", Resource: "taskruns", Namespace: namespace},
+		{Verb: "watch", Resource: "pods", Namespace: namespace},
+		{Verb: "get", Resource: "pods", Subresource: "log", Namespace: namespace},
+	}
+}
+
+// recordedDockerfile returns the Dockerfile and the target of the newest run that pushed
+// the image; nil if there is no such run, or it recorded none.
+func recordedDockerfile(ctx context.Context, clients *kube.Clients, app, digest string) (*dockerfile.Dockerfile, string, error) {
+	newest, err := pipelinerun.Newest(ctx, clients.Tekton, clients.Namespace, app, func(run *tektonv1.PipelineRun) bool {
+		return run.Annotations[manifests.AnnotationDockerfile] != "" && pipelinerun.Verdict(run).Digest == digest
+	})
+	if newest == nil || err != nil {
+		return nil, "", err
+	}
+	// A Dockerfile that was built parses, but the annotation may have been edited.
+	info := pipelinerun.Parse(newest)
+	parsed, err := dockerfile.Parse(info.Dockerfile, []byte(info.DockerfileText))
+	if err != nil {
+		return nil, "", nil //nolint:nilerr // see above
+	}
+	return parsed, info.Target, nil
+}
