@@ -309,7 +309,7 @@ func TestColor(t *testing.T) {
 	p := newPrinter(&Options{Streams: streams})
 	p.out, p.color = &out, true
 	p.show(event.Event{Type: event.Log, Phase: event.Deploy, Source: "apply", Message: "done"})
-	if got := out.String(); got != "\x1b[96m[apply]\x1b[m done\n" {
+	if got := out.String(); got != "\x1b[36m[apply]\x1b[m done\n" {
 		t.Errorf("got %q", got)
 	}
 }

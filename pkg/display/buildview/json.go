@@ -15,7 +15,7 @@ type jsonLines struct {
 
 func newJSON(results *results) *jsonLines {
 	encoder := json.NewEncoder(results.out)
-	// Nobody puts a log's < and > into a page of HTML from here.
+	// The output is not HTML: < and > of a log stay readable.
 	encoder.SetEscapeHTML(false)
 	return &jsonLines{results, encoder}
 }

@@ -12,28 +12,28 @@ import (
 )
 
 const (
-	// plainEvery and plainStep are how often the plain view tells how far a stage
-	// is: after that time, or after that part of the whole but not within a second.
+	// plainEvery, plainStep and plainRest bound how often progress is shown: after that
+	// time, or after that percentage but not within plainRest.
 	plainEvery = 10 * time.Second
 	plainStep  = 10
 	plainRest  = time.Second
-	// plainTail is how many lines of log are remembered as shown already.
+	// plainTail is how many log lines are remembered as shown.
 	plainTail = 64
 )
 
-// plain writes lines, each when it happens.
+// plain writes each event as a line when it happens.
 type plain struct {
 	*results
 	errOut io.Writer
 	now    func() time.Time
 
-	// told is when the stage under way was last told of, percent how far it was
-	// and message what was said.
-	told    time.Time
+	// shownAt is when the progress of the running phase was last shown, percent and
+	// message what was shown.
+	shownAt time.Time
 	percent int64
 	message string
 	waiting string
-	// instruction is the line of the last one, so that it is not told twice.
+	// instruction is the last instruction shown: none is shown twice.
 	instruction string
 	shown       ring
 }
@@ -47,7 +47,7 @@ func (v *plain) Show(e event.Event) {
 	case event.RunCreated:
 		v.line("Run " + e.Run)
 	case event.PhaseStarted:
-		v.told, v.percent, v.message, v.waiting, v.instruction = v.now(), 0, "", "", ""
+		v.shownAt, v.percent, v.message, v.waiting, v.instruction = v.now(), 0, "", "", ""
 	case event.PhaseUpdated:
 		v.updated(e)
 	case event.PhaseEnded:
@@ -78,9 +78,9 @@ func (v *plain) log(source, text string) {
 	v.line("  " + LogLine(source, text, false))
 }
 
-// updated tells how far a stage is, seldom.
+// updated shows the progress of a phase, at long intervals.
 func (v *plain) updated(e event.Event) {
-	since := v.now().Sub(v.told)
+	since := v.now().Sub(v.shownAt)
 	_, doing, _ := words(e.Phase)
 	switch {
 	case e.Transfer != nil && e.Transfer.Total > 0:
@@ -102,7 +102,7 @@ func (v *plain) updated(e event.Event) {
 		v.message = e.Message
 		v.line("  " + doing + ": " + display.OneLine(e.Message))
 	}
-	v.told = v.now()
+	v.shownAt = v.now()
 }
 
 func (v *plain) instructed(instruction *event.Instruction) {
@@ -145,7 +145,7 @@ func (v *plain) end(e event.Event) {
 	for _, line := range excerpt(e.Failure, unpainted()) {
 		v.line(line)
 	}
-	// What the pod of a service wrote comes with the failure alone.
+	// The log of a pod of the app comes with the failure only.
 	if e.Failure != nil && !v.seen(e.Failure.Log) {
 		for _, text := range e.Failure.Log {
 			v.line("  " + LogLine(e.Failure.Step, text, false))
@@ -160,7 +160,7 @@ func (v *plain) end(e event.Event) {
 	v.finished(e.Result)
 }
 
-// seen says whether the last lines of a log have been shown.
+// seen reports whether the last lines of a log have been shown.
 func (v *plain) seen(log []string) bool {
 	return !slices.ContainsFunc(log, func(text string) bool {
 		return strings.TrimSpace(text) != "" && !slices.ContainsFunc(v.shown.last(plainTail), func(line logged) bool {

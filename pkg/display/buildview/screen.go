@@ -14,32 +14,31 @@ import (
 )
 
 const (
-	// logRows is how many lines of log are shown while a stage is under way, and
-	// fewLogRows how many come before other things on a low terminal.
+	// logRows is the number of log lines shown while a phase runs; fewLogRows of them
+	// come before other things if the terminal is low.
 	logRows    = 10
 	fewLogRows = 3
-	// noticeRows is how many notices are shown meanwhile; in the end all are.
+	// noticeRows is the number of notices shown during the build; the record has all.
 	noticeRows = 2
 	maxNotices = 50
-	// waitRows is how many lines a reason to wait, and the advice, each take.
+	// waitRows is the number of lines of a reason to wait, and of the advice.
 	waitRows = 3
-	// maxPhrase is how wide the line of a stage gets without its time, and minBar
-	// and maxBar its progress bar. aside is what the mark and the time take.
-	maxPhrase = 72
-	minBar    = 8
-	maxBar    = 24
-	aside     = 11
-	// narrow is where what can be done without is left out.
+	// minBar and maxBar are the widths of a progress bar, aside the width of the mark
+	// and the time of a phase.
+	minBar = 8
+	maxBar = 24
+	aside  = 11
+	// narrow is the width below which details are left out.
 	narrow = 60
 )
 
-// screen is what there is to be seen of a build. It knows no terminal.
+// screen is the content of the view. It knows no terminal.
 type screen struct {
 	now func() time.Time
 
 	app, namespace, run string
 	stages              []stage
-	// current is the stage under way or the last that was, or -1.
+	// current is the phase that runs, or the last that ran, or -1.
 	current int
 	log     ring
 	waiting *event.Event
@@ -48,10 +47,10 @@ type screen struct {
 	finished *event.Event
 }
 
-// stage is the line of one.
+// stage is a phase with its progress.
 type stage struct {
-	name  event.Phase
-	begun time.Time
+	name    event.Phase
+	started time.Time
 	// state is empty until the stage has ended.
 	state   event.State
 	seconds float64
@@ -61,13 +60,13 @@ type stage struct {
 	instruction *event.Instruction
 }
 
-func (s *stage) underway() bool { return s.state == "" && !s.begun.IsZero() }
+func (s *stage) running() bool { return s.state == "" && !s.started.IsZero() }
 
 func newScreen(now func() time.Time) *screen {
 	return &screen{now: now, current: -1, log: newRing(logRows * 2)}
 }
 
-// apply takes in what happened.
+// apply updates the screen with an event.
 func (s *screen) apply(e event.Event) {
 	if e.App != "" {
 		s.app, s.namespace = e.App, e.Namespace
@@ -81,7 +80,7 @@ func (s *screen) apply(e event.Event) {
 	case event.PhaseStarted:
 		s.log.clear()
 		s.waiting = nil
-		s.stage(e.Phase).begun = s.now()
+		s.stage(e.Phase).started = s.now()
 	case event.PhaseUpdated:
 		stage := s.stage(e.Phase)
 		stage.transfer, stage.message = e.Transfer, e.Message
@@ -109,11 +108,11 @@ func (s *screen) apply(e event.Event) {
 	}
 }
 
-// plan takes over which stages will take place; what is known of them stays.
+// plan sets the phases. What is known of a phase stays.
 func (s *screen) plan(names []event.Phase) {
 	before := s.stages
 	s.stages, s.current = nil, -1
-	// What has taken place is not undone by another plan.
+	// A phase that has ended stays, whatever the plan.
 	for _, known := range before {
 		if known.state != "" && !slices.Contains(names, known.name) {
 			s.stages = append(s.stages, known)
@@ -125,22 +124,22 @@ func (s *screen) plan(names []event.Phase) {
 			planned = before[i]
 		}
 		s.stages = append(s.stages, planned)
-		if !planned.begun.IsZero() {
+		if !planned.started.IsZero() {
 			s.current = len(s.stages) - 1
 		}
 	}
 }
 
-// notice is what there is to know, warnings in the color of what is waited for.
+// notice returns a notice as a line, with a colored mark for a warning.
 func notice(e event.Event) string {
 	text := display.OneLine(e.Message)
 	if e.Reason == warning {
-		return colored(ansi.Yellow, "warning: "+text)
+		return colored(ansi.Magenta, "warning:") + " " + text
 	}
 	return text
 }
 
-// stage returns that of the name, which becomes the current one.
+// stage returns the stage with a name and makes it the current one.
 func (s *screen) stage(name event.Phase) *stage {
 	for i := range s.stages {
 		if s.stages[i].name == name {
@@ -153,9 +152,9 @@ func (s *screen) stage(name event.Phase) *stage {
 	return &s.stages[s.current]
 }
 
-// frame is the picture while the build is under way, in at most height lines of
-// at most width columns each. The stage under way and the reason to wait come
-// first, then a few lines of the log, the other stages, and the rest of the log.
+// frame returns the picture during the build, in at most height lines of at most width
+// columns. If there is little room, the running phase and the reason to wait come first,
+// then a few lines of the log, the other phases, and the rest of the log.
 func (s *screen) frame(width, height int, spinner string) []string {
 	if width <= 0 || height <= 0 {
 		return nil
@@ -172,7 +171,7 @@ func (s *screen) frame(width, height int, spinner string) []string {
 	log := s.log.last(logRows)
 	rows := 0
 	if room > 1 && len(log) > 0 {
-		// One line more says whose they are.
+		// One more line names the source.
 		rows = take(1+min(len(log), fewLogRows)) - 1
 	} else {
 		log = nil
@@ -189,7 +188,7 @@ func (s *screen) frame(width, height int, spinner string) []string {
 
 	var lines []string
 	if header > 0 {
-		lines = append(lines, s.header())
+		lines = append(lines, s.header(width))
 	}
 	first := s.firstOf(stages)
 	for i := range stages {
@@ -207,32 +206,41 @@ func (s *screen) frame(width, height int, spinner string) []string {
 	return lines
 }
 
-// firstOf returns where n stages begin that are around the current one.
+// firstOf returns the first of n stages around the current one.
 func (s *screen) firstOf(n int) int {
 	return max(min(s.current-n/2, len(s.stages)-n), 0)
 }
 
-func (s *screen) header() string {
+// header names the app and the run. In a narrow terminal the app and the namespace give
+// way, so that the name of the run, which other commands take, stays whole.
+func (s *screen) header(width int) string {
 	if s.app == "" {
 		return bold("build")
 	}
-	text := bold(display.Sanitize(s.app))
+	app, run := display.Sanitize(s.app), display.Sanitize(s.run)
+	text := bold(app)
 	if s.namespace != "" {
 		text += faint(" in " + display.Sanitize(s.namespace))
 	}
-	if s.run != "" {
-		text += faint(", run " + display.Sanitize(s.run))
+	if run == "" {
+		return text
 	}
-	return text
+	if whole := text + faint(", run "+run); ansi.StringWidth(whole) <= width {
+		return whole
+	}
+	if short := bold(app) + faint(", run "+run); ansi.StringWidth(short) <= width {
+		return short
+	}
+	return faint("run " + run)
 }
 
-// line is that of a stage: a mark, what goes on or went on, and the time.
+// line returns the line of a stage: a mark, a phrase, and the time.
 func (s *screen) line(stage *stage, width int, spinner string) string {
-	room := max(min(width-aside, maxPhrase), 1)
+	room := max(width-aside, 1)
 	todo, doing, _ := words(stage.name)
 	switch {
-	case stage.underway():
-		took := s.now().Sub(stage.begun)
+	case stage.running():
+		took := s.now().Sub(stage.started)
 		return row(colored(ansi.Cyan, spinner), s.live(stage, doing, room), faint(ticking(took)), room)
 	case stage.state == "":
 		return faint("· " + todo)
@@ -254,7 +262,7 @@ func row(mark, phrase, took string, room int) string {
 	return mark + " " + phrase + strings.Repeat(" ", max(gap, 1)) + took
 }
 
-// ticking is a time that goes on: without tenths it is calm.
+// ticking returns a running time, without tenths.
 func ticking(took time.Duration) string {
 	if took < time.Minute {
 		return fmt.Sprintf("%ds", int(took.Seconds()))
@@ -262,7 +270,7 @@ func ticking(took time.Duration) string {
 	return display.Seconds(took)
 }
 
-// live says how far a stage is.
+// live returns the progress of a running stage.
 func (s *screen) live(stage *stage, doing string, room int) string {
 	switch {
 	case stage.instruction != nil:
@@ -275,7 +283,7 @@ func (s *screen) live(stage *stage, doing string, room int) string {
 	return doing
 }
 
-// instruction is the one that is being carried out.
+// instruction returns the running instruction, shortened to room columns.
 func instruction(at *event.Instruction, doing string, room int) string {
 	head := fmt.Sprintf("%s %d/%d  ", doing, at.Number, at.Total)
 	end := ""
@@ -289,7 +297,7 @@ func instruction(at *event.Instruction, doing string, room int) string {
 	return head + colored(ansi.Cyan, text) + faint(end)
 }
 
-// transfer is how much has been read or sent, with a bar where there is room.
+// transfer returns how much has been read or sent, with a bar if there is room.
 func transfer(at *event.Transfer, doing string, room int) string {
 	text := transferred(at)
 	if at.Total <= 0 {
@@ -297,7 +305,7 @@ func transfer(at *event.Transfer, doing string, room int) string {
 	}
 	bar := min(room-len(doing)-len(text)-4, maxBar)
 	if bar < minBar {
-		// The rate is what can be done without.
+		// The rate gives way first.
 		text = transferred(&event.Transfer{Bytes: at.Bytes, Total: at.Total})
 		bar = min(room-len(doing)-len(text)-4, maxBar)
 	}
@@ -308,7 +316,7 @@ func transfer(at *event.Transfer, doing string, room int) string {
 	return doing + "  " + colored(ansi.Cyan, strings.Repeat("━", filled)) + faint(strings.Repeat("─", bar-filled)) + "  " + faint(text)
 }
 
-// wait is why nothing goes on, and what to do.
+// wait returns why the build waits, and what to do.
 func (s *screen) wait(width int) []string {
 	if s.waiting == nil {
 		return nil
@@ -317,7 +325,7 @@ func (s *screen) wait(width int) []string {
 	var lines []string
 	if reason != "" {
 		for _, line := range wrapped("waiting: "+reason, width) {
-			lines = append(lines, colored(ansi.Yellow, line))
+			lines = append(lines, colored(ansi.Magenta, line))
 		}
 	}
 	if advice != "" {
@@ -326,7 +334,7 @@ func (s *screen) wait(width int) []string {
 	return lines
 }
 
-// wrapped is a text below a stage, of at most waitRows lines.
+// wrapped returns an indented text of at most waitRows lines.
 func wrapped(text string, width int) []string {
 	const indent = "  "
 	width = max(width-len(indent), 1)
@@ -341,8 +349,8 @@ func wrapped(text string, width int) []string {
 	return lines
 }
 
-// tail is a piece of a log below the name of the newest line's source; the
-// color at the edge says whose the others are.
+// tail returns log lines below the source of the newest one. The color at the edge marks
+// the source of each line.
 func tail(log []logged) []string {
 	if len(log) == 0 {
 		return nil
@@ -355,20 +363,20 @@ func tail(log []logged) []string {
 	return lines
 }
 
-// record is what stays on the terminal: of each stage how it ended, what was said
-// beside, and of a failure where and after what.
+// record returns what stays on the terminal: the result of each phase, all notices, and
+// of a failure the place and the last log lines.
 func (s *screen) record(width int) []string {
 	var lines, skipped []string
 	if len(s.stages) > 0 || s.app != "" {
-		lines = append(lines, ansi.Truncate(s.header(), width, "…"))
+		lines = append(lines, ansi.Truncate(s.header(width), width, "…"))
 	}
 	for i := range s.stages {
 		stage := &s.stages[i]
-		if stage.underway() {
-			// The view was closed before its time.
+		if stage.running() {
+			// The view was closed early.
 			_, doing, _ := words(stage.name)
-			room := max(min(width-aside, maxPhrase), 1)
-			lines = append(lines, row(colored(ansi.Yellow, "–"), doing, faint(display.Seconds(s.now().Sub(stage.begun))), room))
+			room := max(width-aside, 1)
+			lines = append(lines, row(colored(ansi.Yellow, "–"), doing, faint(display.Seconds(s.now().Sub(stage.started))), room))
 			continue
 		}
 		if stage.state == "" {
@@ -399,7 +407,7 @@ func (s *screen) record(width int) []string {
 	return lines
 }
 
-// failed is where it failed, and the last that was written there.
+// failed returns the place of a failure and the last log lines.
 func (s *screen) failed() []string {
 	failure := s.finished.Failure
 	lines := excerpt(failure, paint{func(text string) string { return colored(ansi.Red, text) }, faint})
@@ -420,12 +428,12 @@ func (s *screen) failed() []string {
 	return lines
 }
 
-// picture is a frame for Bubble Tea. The cursor stays visible, on a line of its
-// own below: whatever ends the program, the shell goes on there.
+// picture returns a frame for Bubble Tea. The cursor stays visible, on a line of its own
+// below: whatever ends the program, the shell continues there.
 func picture(lines []string) tea.View {
 	return tea.View{
 		Content: strings.Join(append(lines, ""), "\n"),
-		// This shape is the terminal's own, which its user chose.
+		// The shape that the user has chosen.
 		Cursor:                    &tea.Cursor{Position: tea.Position{Y: len(lines)}, Shape: -1},
 		DisableBracketedPasteMode: true,
 	}

@@ -207,7 +207,7 @@ func TestDrawing(t *testing.T) {
 	}
 	d.Update(lastPicture{})
 	if content, _ := show(); content != "" {
-		t.Errorf("in the end there is still %q", content)
+		t.Errorf("after the end there is still %q", content)
 	}
 }
 
@@ -228,7 +228,29 @@ func TestAnotherPlanKeepsWhatIsKnown(t *testing.T) {
 	if pack := s.stages[0]; pack.state != event.Succeeded || pack.message != "Packed 3 files" || pack.seconds != 2 {
 		t.Errorf("what has been packed is forgotten: %+v", pack)
 	}
-	if s.current != 1 || !s.stages[1].underway() {
-		t.Errorf("under way is stage %d", s.current)
+	if s.current != 1 || !s.stages[1].running() {
+		t.Errorf("the running stage is %d", s.current)
+	}
+}
+
+// TestHeaderKeepsTheRun checks that the name of the run stays whole in every terminal that
+// has room for it, and that a phrase uses the width of a wide one.
+func TestHeaderKeepsTheRun(t *testing.T) {
+	s := newScreen(time.Now)
+	s.apply(event.Event{Type: event.RunCreated, App: "mountains", Namespace: "a-long-namespace", Run: "mountains-wrc5x"})
+	for width, want := range map[int]string{
+		100: "mountains in a-long-namespace, run mountains-wrc5x",
+		40:  "mountains, run mountains-wrc5x",
+		25:  "run mountains-wrc5x",
+	} {
+		if got := ansi.Strip(s.header(width)); got != want {
+			t.Errorf("in %d columns: got %q, want %q", width, got, want)
+		}
+	}
+	long := "Built image " + strings.Repeat("x", 100)
+	s.apply(event.Event{Type: event.PhaseStarted, Phase: event.Build})
+	s.apply(event.Event{Type: event.PhaseEnded, Phase: event.Build, State: event.Succeeded, Message: long})
+	if got := ansi.Strip(strings.Join(s.record(160), "\n")); !strings.Contains(got, long) {
+		t.Errorf("in 160 columns: got %q", got)
 	}
 }

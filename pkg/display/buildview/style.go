@@ -9,8 +9,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
-// The colors are of the sixteen that a terminal's theme defines, so they can be
-// read on any background.
+// The colors are those that a theme defines. Text is never in a bright color or in yellow,
+// which are unreadable on a light background.
 
 func bold(text string) string  { return ansi.Style{}.Bold().Styled(text) }
 func faint(text string) string { return ansi.Style{}.Faint().Styled(text) }
@@ -19,20 +19,19 @@ func colored(color ansi.BasicColor, text string) string {
 	return ansi.Style{}.ForegroundColor(color).Styled(text)
 }
 
-// sourceColor is the color of a step or a pod, always the same for a name. Red,
-// yellow and green are left to what they mean.
+// sourceColor returns the color of a step or a pod, always the same for a name. Red, yellow
+// and green keep their meaning.
 func sourceColor(source string) ansi.BasicColor {
-	colors := [...]ansi.BasicColor{ansi.Cyan, ansi.Magenta, ansi.Blue, ansi.BrightCyan, ansi.BrightMagenta, ansi.BrightBlue}
+	colors := [...]ansi.BasicColor{ansi.Cyan, ansi.Magenta, ansi.Blue}
 	hash := fnv.New32a()
-	// A hash takes everything.
+	// A hash does not fail.
 	_, _ = hash.Write([]byte(source))
 	return colors[hash.Sum32()%uint32(len(colors))]
 }
 
-// LogLine returns one line that a step or a pod wrote as a person reads it, after
-// its source in brackets: control sequences are taken out, and of a progress bar
-// its last state is left. With color the source has its own, the same every time,
-// and the line keeps those that it has.
+// LogLine returns a log line for a person, after its source in brackets. It removes control
+// sequences and reduces a progress bar to its last state. With color, each source has its
+// own color and the line keeps its colors.
 func LogLine(source, text string, color bool) string {
 	prefix := "[" + display.Sanitize(source) + "]"
 	if color {
@@ -41,5 +40,5 @@ func LogLine(source, text string, color bool) string {
 	return strings.TrimRight(prefix+" "+LogText(text, color), " ")
 }
 
-// LogText is LogLine without the source.
+// LogText returns LogLine without the source.
 func LogText(text string, color bool) string { return display.SanitizeLog(lastState(text), color) }

@@ -93,7 +93,7 @@ func (v *tty) frame(width, height int, spinner string) []string {
 
 func (v *tty) start() {
 	// No input and no signals: Ctrl-C reaches the program's own handler, and the
-	// terminal is not asked anything whose answer nobody would read.
+	// terminal is not asked anything, as its answer would not be read.
 	v.program = tea.NewProgram(&drawing{tty: v}, tea.WithInput(nil), tea.WithoutSignalHandler(),
 		tea.WithOutput(&canvas{v.file}), tea.WithFPS(fps), tea.WithColorProfile(v.profile))
 	v.done = make(chan struct{})

@@ -65,7 +65,7 @@ func TestTTY(t *testing.T) {
 	}{
 		"a good build": {
 			"good", nil,
-			[]string{"✓ Built the image", "✓ Rolled out: 3 of 3 replicas ready", "Done in 21.3s"},
+			[]string{"✓ Built image", "✓ Rolled out: 3 of 3 replicas ready", "Done in 21.3s"},
 			[]string{"image  127.0.0.1:5180/default/mountains@sha256:d0569846172b", "url    http://10.89.0.2:30854\n"},
 			true,
 		},
@@ -129,7 +129,7 @@ func TestTTYDraws(t *testing.T) {
 	v := newTTY(&results{out: io.Discard}, terminal)
 	var seconds time.Duration
 	v.screen.now = func() time.Time {
-		// The picture asks for the time, of each stage under way.
+		// The picture asks for the time, of each running stage.
 		if seconds++; seconds == 3 {
 			close(drawn)
 		}

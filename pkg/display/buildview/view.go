@@ -1,5 +1,5 @@
-// Package view shows the events of one build: live on a terminal, as plain lines,
-// as JSON, or not at all.
+// Package buildview shows the events of one build: live on a terminal, as plain lines, as
+// JSON, or only the digest.
 package buildview
 
 import (
@@ -21,42 +21,41 @@ type Mode string
 const (
 	// Auto is TTY on a terminal that a person watches, else Plain.
 	Auto Mode = "auto"
-	// TTY is a picture of the stages and the log that changes in its place.
+	// TTY redraws the phases and the end of the log in place.
 	TTY Mode = "tty"
-	// Plain is lines without control sequences, each written when it happens.
+	// Plain writes lines without control sequences, each when it happens.
 	Plain Mode = "plain"
 	// JSON is one event per line, as docs/events.md describes them.
 	JSON Mode = "json"
-	// Quiet is the image's digest alone.
+	// Quiet writes the digest of the image only.
 	Quiet Mode = "quiet"
 )
 
-// Modes returns all of them.
+// Modes returns all modes.
 func Modes() []Mode { return []Mode{Auto, TTY, Plain, JSON, Quiet} }
 
-// What can be wrong with a mode.
+// Errors of a mode.
 var (
-	// ErrUnknownMode says that there is no such mode.
+	// ErrUnknownMode reports an unknown mode.
 	ErrUnknownMode = errors.New("unknown kind of progress")
-	// ErrNoTerminal says that TTY was asked for where there is no terminal.
+	// ErrNoTerminal reports TTY without a terminal.
 	ErrNoTerminal = errors.New("standard error is no terminal")
 )
 
 // View shows one build. Its methods are called from one goroutine.
 type View interface {
-	// Show tells what happened. It does not wait for a terminal.
+	// Show shows an event. It does not wait for a terminal.
 	Show(e event.Event)
-	// Close ends the view and leaves what is still to be seen. It returns the
-	// first error of writing what a script reads. A second call does nothing.
+	// Close ends the view and leaves a record. It returns the first error of writing
+	// what a script reads. A second call does nothing.
 	Close() error
 }
 
-// New returns the view of a build. What a script wants goes to out when the build
-// has succeeded: the lines "image  <image>" and "url    <URL>" in Auto, TTY and
-// Plain, the digest in Quiet; and in JSON every event at once. All that a person
-// watches goes to errOut, and in JSON and Quiet nothing does. The message and the
-// advice of a failure are left to the caller in each mode.
-// Its errors are those of Check.
+// New returns the view of a build. What a script reads goes to out: after success the lines
+// "image  <image>" and "url    <URL>" in Auto, TTY and Plain and the digest in Quiet; in
+// JSON every event at once. What a person watches goes to errOut; JSON and Quiet write
+// nothing there. No mode prints the message and the advice of a failure: the caller does.
+// The errors of New are those of Check.
 func New(mode Mode, out, errOut io.Writer) (View, error) {
 	if err := Check(mode, errOut); err != nil {
 		return nil, err
@@ -79,7 +78,7 @@ func New(mode Mode, out, errOut io.Writer) (View, error) {
 	return newPlain(results, errOut, time.Now), nil
 }
 
-// Check says whether there can be such a view: its errors hold ErrUnknownMode or
+// Check checks that a view of the mode is possible. Its error wraps ErrUnknownMode or
 // ErrNoTerminal.
 func Check(mode Mode, errOut io.Writer) error {
 	if !slices.Contains(Modes(), mode) {
@@ -91,14 +90,13 @@ func Check(mode Mode, errOut io.Writer) error {
 	return nil
 }
 
-// terminal returns out as the terminal that it is.
+// terminal returns out if it is a terminal.
 func terminal(out io.Writer) (*os.File, bool) {
 	file, ok := out.(*os.File)
 	return file, ok && display.IsTerminal(out)
 }
 
-// inCI says whether a CI system runs the program: some of them pretend to be a
-// terminal.
+// inCI reports whether a CI system runs the program. Some of them pretend to be a terminal.
 func inCI() bool {
 	ci := os.Getenv("CI")
 	return ci != "" && ci != "false" && ci != "0"
@@ -107,7 +105,7 @@ func inCI() bool {
 // results writes what a script reads.
 type results struct {
 	out io.Writer
-	// err is the first error of writing; after it nothing is written.
+	// err is the first error of writing. Nothing is written after it.
 	err error
 }
 
@@ -120,7 +118,7 @@ func (r *results) print(format string, args ...any) {
 	}
 }
 
-// finished writes where the image is and where the app answers.
+// finished writes the image and the URL of the app.
 func (r *results) finished(result *event.Result) {
 	if result == nil || result.State != event.Succeeded {
 		return
@@ -133,14 +131,14 @@ func (r *results) finished(result *event.Result) {
 	}
 }
 
-// Close returns what went wrong, once.
+// Close returns the first error, once.
 func (r *results) Close() error {
 	err := r.err
 	r.err = nil
 	return err
 }
 
-// quiet shows the digest of an image that was built.
+// quiet writes the digest of the image.
 type quiet struct{ *results }
 
 func (v *quiet) Show(e event.Event) {

@@ -243,7 +243,7 @@ func TestEnded(t *testing.T) {
 		{event.Rollout, event.Succeeded, "3 of 3 replicas ready", "Rolled out: 3 of 3 replicas ready"},
 		{event.Pack, event.Succeeded, "Packed 7 files", "Packed 7 files"},
 		{event.Build, event.Failed, "exit code 1", "Building"},
-		{event.Deploy, event.Superseded, "", "Delivering, superseded"},
+		{event.Deploy, event.Superseded, "", "Deploying, superseded"},
 		{event.Build, event.Canceled, "", "Building, canceled"},
 		{"bake", event.Succeeded, "done", "bake: done"},
 	} {
@@ -283,7 +283,7 @@ func TestLogLine(t *testing.T) {
 			t.Errorf("%q: in color got %q", test.text, got)
 		}
 	}
-	for source, want := range map[string]string{"build": "\x1b[94m[build]\x1b[m x", "apply": "\x1b[96m[apply]\x1b[m x"} {
+	for source, want := range map[string]string{"build": "\x1b[34m[build]\x1b[m x", "apply": "\x1b[36m[apply]\x1b[m x"} {
 		if got := LogLine(source, "x", true); got != want {
 			t.Errorf("got %q, want the color that it always has, %q", got, want)
 		}

@@ -1,7 +1,6 @@
 package buildview
 
 import (
-	"fmt"
 	"strings"
 	"time"
 	"unicode"
@@ -11,7 +10,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
-// words are what a stage is called while it is to come, under way, and done.
+// words returns what a phase is called before, while and after it runs.
 func words(stage event.Phase) (todo, doing, done string) {
 	switch stage {
 	case event.Pack:
@@ -29,15 +28,15 @@ func words(stage event.Phase) (todo, doing, done string) {
 	case event.Test:
 		return "Test", "Testing", "Tests passed"
 	case event.Deploy:
-		return "Deliver", "Delivering", "Delivered"
+		return "Deploy", "Deploying", "Deployed"
 	case event.Rollout:
 		return "Roll out", "Rolling out", "Rolled out"
 	}
 	return string(stage), string(stage), string(stage)
 }
 
-// ended says what became of a stage. A message that begins with a capital letter
-// says it all, any other follows the stage's own words.
+// ended returns the result of a phase as a phrase. A message that starts with a capital
+// letter is the phrase, any other follows the words of the phase.
 func ended(stage event.Phase, state event.State, message string) string {
 	_, doing, done := words(stage)
 	message = display.OneLine(message)
@@ -70,7 +69,7 @@ func endMark(state event.State) string {
 	return "✗"
 }
 
-// transferred says how much has been read or sent, and how fast.
+// transferred returns how much has been read or sent, and how fast.
 func transferred(transfer *event.Transfer) string {
 	var parts []string
 	if transfer.Files > 0 {
@@ -87,7 +86,7 @@ func transferred(transfer *event.Transfer) string {
 	return strings.Join(parts, ", ")
 }
 
-// waiting is the reason for it, and what to do, or nothing.
+// waiting returns the reason for waiting and what to do; both may be empty.
 func waiting(e *event.Event) (reason, advice string) {
 	reason = display.OneLine(e.Reason)
 	if message := display.OneLine(e.Message); reason == "" {
@@ -98,7 +97,7 @@ func waiting(e *event.Event) (reason, advice string) {
 	return reason, display.OneLine(e.Advice)
 }
 
-// summary is what a person wants to know in the end, a line each.
+// summary returns the result of a build as lines.
 func summary(result *event.Result) []string {
 	if result == nil {
 		return nil
@@ -115,7 +114,7 @@ func summary(result *event.Result) []string {
 	head += duration(result.DurationSeconds)
 	times := make([]string, len(result.Phases))
 	for i, stage := range result.Phases {
-		times[i] = fmt.Sprintf("%s %s", stage.Phase, duration(stage.DurationSeconds))
+		times[i] = name(stage.Phase) + " " + duration(stage.DurationSeconds)
 	}
 	if len(times) > 0 {
 		head += ": " + strings.Join(times, ", ")
@@ -133,10 +132,18 @@ func summary(result *event.Result) []string {
 	return lines
 }
 
-// noise is by how much the same files differ in size when they are packed again.
+// name returns the name of a phase for people.
+func name(phase event.Phase) string {
+	if phase == event.Deploy {
+		return "deploy"
+	}
+	return string(phase)
+}
+
+// noise is the difference in size of two images of the same files.
 const noise = 10_000
 
-// size is that of the image, and how much it has changed.
+// size returns the size of the image, and how much it has changed.
 func size(now, before int64) string {
 	text := display.Bytes(now)
 	switch {
@@ -151,14 +158,14 @@ func size(now, before int64) string {
 	return text + " (as the last release)"
 }
 
-// commit is shortened as far as people do.
+// commit returns the short hash of a commit.
 func commit(hash string, dirty bool) string {
 	const short = 12
 	if len(hash) > short {
 		hash = hash[:short]
 	}
 	if dirty {
-		hash += ", with changes that are not committed"
+		hash += ", with uncommitted changes"
 	}
 	return display.Sanitize(hash)
 }
@@ -167,5 +174,5 @@ func duration(seconds float64) string {
 	return display.Seconds(time.Duration(seconds * float64(time.Second)))
 }
 
-// warning is the Reason of a Notice that is one.
+// warning is the Reason of a Notice that warns.
 const warning = "Warning"
