@@ -76,7 +76,7 @@ type Bench struct {
 
 	runs  []string
 	paths []string
-	// unfinished is the run that nobody has seen the end of; may be empty.
+	// unfinished is the run whose end was not seen; may be empty.
 	unfinished string
 }
 
@@ -130,7 +130,7 @@ func Slugs(candidates []Candidate) error {
 	seen := map[string]string{}
 	for _, candidate := range candidates {
 		if other, ok := seen[slug(candidate.Name)]; ok {
-			return fmt.Errorf("%s and %s are too much alike to be told apart", other, candidate.Name)
+			return fmt.Errorf("%s and %s have names that are too similar", other, candidate.Name)
 		}
 		seen[slug(candidate.Name)] = candidate.Name
 	}
@@ -310,7 +310,7 @@ func (b *Bench) Clean(ctx context.Context) error {
 }
 
 // delete deletes a run. Of one that may go on its pod has to be gone as well: it would
-// push to a repository that has been emptied, where nobody looks again.
+// push to a repository that has been emptied, where no one looks again.
 func (b *Bench) delete(ctx context.Context, run string) error {
 	runs := b.Tekton.TektonV1().PipelineRuns(b.Namespace)
 	policy := metav1.DeletePropagationBackground

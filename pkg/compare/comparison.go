@@ -31,7 +31,7 @@ type Comparison struct {
 	Changed string `json:"changed"`
 	// Variants are in the order in which they were measured.
 	Variants []Variant `json:"variants"`
-	// Notes say which variants can not be made of the project, and why.
+	// Notes say which variants cannot be made of the project, and why.
 	Notes []string `json:"notes"`
 }
 

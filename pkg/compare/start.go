@@ -217,7 +217,7 @@ func (w *podWatch) ended(ctx context.Context, pod string, ended *corev1.Containe
 		return failure // the log only explains
 	}
 	defer stream.Close() //nolint:errcheck // only read
-	// What can not be read is not explained.
+	// What cannot be read is not explained.
 	log, _ := io.ReadAll(io.LimitReader(stream, logLimit))
 	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
 	said, advice := diagnose.ParseCrash(lines)
@@ -249,7 +249,7 @@ func parseResult(ended *corev1.ContainerStateTerminated) (time.Duration, error) 
 
 // pod conforms to the baseline Pod Security Standard, as builds do.
 func (l Launch) pod(name string) *corev1.Pod {
-	const nobody = 65534
+	const noUser = 65534
 	environment := []corev1.EnvVar{{Name: "PORT", Value: strconv.Itoa(l.Port)}}
 	for _, name := range slices.Sorted(maps.Keys(l.Env)) {
 		if name != "PORT" {
@@ -282,7 +282,7 @@ func (l Launch) pod(name string) *corev1.Pod {
 						corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("16Mi"),
 					}},
 					SecurityContext: &corev1.SecurityContext{
-						RunAsNonRoot: new(true), RunAsUser: new(int64(nobody)),
+						RunAsNonRoot: new(true), RunAsUser: new(int64(noUser)),
 						AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
 						Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 					},

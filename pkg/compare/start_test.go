@@ -67,7 +67,7 @@ func TestStart(t *testing.T) {
 		"no answer":                     {running(), terminated(1, "nothing listens on port 8000"), 0, "nothing listens on port 8000"},
 		"ends":                          {terminated(3, ""), running(), 0, "the program exits with code 3: fake logs"},
 		"ends, and the measurement too": {terminated(3, ""), terminated(137, ""), 0, "the program exits with code 3: fake logs"},
-		"can not be run":                {terminated(128, "no such\nfile"), running(), 0, "the program exits with code 128: no such file: fake logs"},
+		"cannot be run":                 {terminated(128, "no such\nfile"), running(), 0, "the program exits with code 128: no such file: fake logs"},
 		"measures nothing":              {running(), terminated(0, "x"), 0, `says "x", which is no time`},
 		"measures too much":             {running(), terminated(0, "9999999999999"), 0, `says "9999999999999", which is no time`},
 		"the measurement is killed":     {running(), terminated(137, ""), 0, "the measurement ended with code 137 (Error)"},

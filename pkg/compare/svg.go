@@ -48,7 +48,7 @@ const svgStyle = `
   `
 
 // SVG draws sizes and times as a picture that needs nothing beside itself. Title and
-// description say all of it to who can not see it.
+// description say all of it to who cannot see it.
 func SVG(c *Comparison) []byte {
 	var out bytes.Buffer
 	all := measures()

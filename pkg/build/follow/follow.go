@@ -17,31 +17,31 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 )
 
-// Kind says what an Event tells, and with that which of its fields are set.
+// Kind is the kind of an Event; it determines which fields are set.
 type Kind string
 
 const (
-	// TaskStarted says that a task of the pipeline has begun. Task.
+	// TaskStarted reports that a task of the pipeline has started. Task.
 	TaskStarted Kind = "TaskStarted"
-	// StepStarted says that it is a step's turn. Task, Step.
+	// StepStarted reports that a step has started. Task, Step.
 	StepStarted Kind = "StepStarted"
-	// Log is a line that a step wrote. Task, Step, Text (without its line break).
+	// Log is a line of the log of a step. Task, Step, Text (without its line break).
 	Log Kind = "Log"
-	// StepEnded says that a step's process has ended, and that all of its log was
-	// told. Task, Step, ExitCode, Reason; Text and Advice if something else than the
-	// step's program is to blame. Steps that were skipped are not told.
+	// StepEnded reports that the process of a step has ended, after all of its log.
+	// Task, Step, ExitCode, Reason; Text and Advice if the cause is not the program of
+	// the step. A skipped step has no events.
 	StepEnded Kind = "StepEnded"
-	// TaskEnded says that a task has ended. Task, Succeeded, Reason, Text (why),
+	// TaskEnded reports that a task has ended. Task, Succeeded, Reason, Text (why),
 	// Advice.
 	TaskEnded Kind = "TaskEnded"
-	// Waiting is why nothing goes on. Task (empty for the run itself), Reason,
-	// Text, Advice, Hopeless. It is told once, and again whenever it changes.
+	// Waiting is the reason why the run makes no progress. Task (empty for the run
+	// itself), Reason, Text, Advice, Hopeless. It is emitted once per change.
 	Waiting Kind = "Waiting"
-	// Warning is about something that can not be told, usually a log; the run
-	// itself is not concerned. Task, Step, Text.
+	// Warning is about something that cannot be read, usually a log. It does not
+	// concern the run. Task, Step, Text.
 	Warning Kind = "Warning"
-	// RunEnded is the last event. Run is the last object watched; Err says why
-	// following ended before the run did, and is nil when the run has ended. Advice.
+	// RunEnded is the last event. Run is the last object seen; Err is why following
+	// ended before the run did, nil if the run has ended. Advice.
 	RunEnded Kind = "RunEnded"
 )
 
@@ -61,8 +61,8 @@ type Event struct {
 	// Advice is what to do about it, in one line; empty when nothing went wrong or
 	// nothing is known to help.
 	Advice string
-	// Hopeless says that waiting longer can not help. The run goes on for all
-	// that: to cancel it is the caller's affair.
+	// Hopeless reports that waiting longer cannot help. The run continues: to cancel
+	// it is the decision of the caller.
 	Hopeless bool
 	// ExitCode is the step's; -1 when nothing is left that knows it.
 	ExitCode int32
@@ -94,22 +94,22 @@ type Option func(*follower)
 // WaitTimeout is how long a run may wait without a step at work. After that its
 // Waiting is Hopeless, whatever it waits for, and says how long that was; so is one
 // with the Reason NotStarted when nothing is known to be in the way. The time begins
-// anew with every task, and with the end of every step. Without it, or with 0, only
+// again with every task, and with the end of every step. Without it, or with 0, only
 // what is not known to pass is hopeless.
 func WaitTimeout(timeout time.Duration) Option {
-	return func(f *follower) { f.waitTimeout = timeout }
+	return func(f *follower) { f.delays.waitTimeout = timeout }
 }
 
 // Run follows a run from its beginning, whether it is still to start, at work or
 // long done. The channel is closed after RunEnded, or without it once ctx has
 // ended; the caller has to read until then. It returns an error, and no channel,
-// when there is no such run or it can not be read.
+// if the run does not exist or cannot be read.
 //
-// Tasks are told one after the other, in the order in which they were created,
-// steps in theirs. A log is told from its first line to its last, each line once
-// and whole (up to 4 MiB), also when its connection breaks; nothing is kept that
-// has been told, so memory does not depend on the length of logs. Connections
-// that break are made anew until ctx ends: a deadline is the caller's affair.
+// The events of tasks come one task after the other, in the order of their creation, and
+// those of steps in the order of the steps. A log comes from its first line to its last,
+// each line once and whole (up to 4 MiB), also if a connection breaks. Memory does not
+// depend on the length of logs. Run replaces broken connections until ctx ends: the caller
+// sets a deadline.
 func Run(ctx context.Context, clients Clients, namespace, name string, options ...Option) (<-chan Event, error) {
 	run, err := clients.Tekton.TektonV1().PipelineRuns(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
@@ -132,7 +132,7 @@ func Run(ctx context.Context, clients Clients, namespace, name string, options .
 	return f.out, nil
 }
 
-// Past tells what has happened of a run up to now, in the events and the order of
+// Past emits what has happened in a run up to now, in the events and the order of
 // Run: of a run at work the logs as far as they are written, a Waiting for what
 // stands still, and no end of what has none. RunEnded comes last in any case, with
 // the run as it is and a nil Err, so its conditions say whether it is over. The
@@ -144,7 +144,7 @@ func Past(ctx context.Context, clients Clients, namespace, name string) (<-chan 
 	}
 	f := newFollower(clients, snapshot.pipelineRun, snapshot)
 	f.past = true
-	f.explainer = diagnose.NewExplainer(clients.Kube, namespace, 0)
+	f.delays.explainer = diagnose.NewExplainer(clients.Kube, namespace, 0)
 	go func() {
 		defer close(f.out)
 		f.toEnd(ctx)

@@ -36,50 +36,45 @@ const (
 	terminationContinued = "Continued"
 )
 
-// follower tells one run. All its methods run in one goroutine.
+// follower emits the events of one run. All its methods run in one goroutine.
 type follower struct {
 	clients   Clients
 	namespace string
 	watches   state
-	// past: nothing is waited for, as what is watched will not change.
+	// past waits for nothing, as the state does not change.
 	past bool
 	out  chan Event
 
-	run  *tektonv1.PipelineRun
-	told map[string]bool // TaskRuns by name
+	run *tektonv1.PipelineRun
+	// seen are the names of the TaskRuns whose events were emitted.
+	seen map[string]bool
 
-	waitTimeout time.Duration
-	idle        time.Time         // since when no step is at work
-	waiting     Event             // the last one told
-	blocked     *diagnose.Problem // what the task under way waited for last, or what took its pod away
-	refused     *diagnose.Problem // what the API server refused the step under way
-	explainer   *diagnose.Explainer
-	tolerance   *diagnose.Tolerance
-	lost        string
-	noPods      bool
+	delays *delays
+	lost   string
+	noPods bool
 }
 
 // state is what is known of a run, its TaskRuns and their pods.
 type state interface {
 	// changed is closed at the next change. Ask for it before looking at the rest.
 	changed() <-chan struct{}
-	// run returns the run as it is now; deleted says that it is there no longer.
+	// run returns the run as it is now; deleted reports that it no longer exists.
 	run() (run *tektonv1.PipelineRun, deleted bool)
-	// listed says that all TaskRuns there were at the beginning are known.
+	// listed reports whether all TaskRuns of the beginning are known.
 	listed() bool
 	// ownTaskRuns returns the TaskRuns of the run, in no order.
 	ownTaskRuns() []*tektonv1.TaskRun
 	// taskRun returns a TaskRun as it is now, or nil.
 	taskRun(name string) *tektonv1.TaskRun
 	// pod returns a pod as it is now. When there is none, gone says that there was
-	// one, and unknown that pods can not be read.
+	// one, and unknown that pods cannot be read.
 	pod(name string) (pod *corev1.Pod, gone, unknown bool)
 	// trouble returns what is in the way of knowing: denied is final, noPods and
 	// lost are not.
 	trouble() (denied, noPods, lost error)
 }
 
-// errPresent says that what is told has come up with what is known.
+// errPresent reports that the events have caught up with the state.
 var errPresent = errors.New("nothing more has happened yet")
 
 func newFollower(clients Clients, run *tektonv1.PipelineRun, state state) *follower {
@@ -92,14 +87,12 @@ func newFollower(clients Clients, run *tektonv1.PipelineRun, state state) *follo
 		watches:   state,
 		out:       make(chan Event),
 		run:       run,
-		told:      map[string]bool{},
-		idle:      time.Now(),
-		explainer: diagnose.NewExplainer(clients.Kube, run.Namespace, diagnose.AskEvery),
-		tolerance: diagnose.NewTolerance(),
+		seen:      map[string]bool{},
+		delays:    newDelays(clients, run.Namespace),
 	}
 }
 
-// toEnd tells everything, RunEnded last, unless ctx ends.
+// toEnd emits all events, RunEnded last, unless ctx ends.
 func (f *follower) toEnd(ctx context.Context) {
 	err := f.follow(ctx)
 	if ctx.Err() != nil {
@@ -144,7 +137,17 @@ func (f *follower) pause(ctx context.Context, changed <-chan struct{}, d time.Du
 	return nil
 }
 
-// check tells of trouble with watching, and fails when there is no going on.
+// wait emits what a task waits for, or the run if task is empty, unless that was emitted
+// last.
+func (f *follower) wait(ctx context.Context, task string, found diagnose.Problem) error {
+	delay, ok := f.delays.assess(task, found, !f.past)
+	if !ok {
+		return nil
+	}
+	return f.emit(ctx, delay)
+}
+
+// check reports problems with watching, and fails if watching is impossible.
 func (f *follower) check(ctx context.Context) error {
 	denied, noPods, lost := f.watches.trouble()
 	if denied != nil {
@@ -152,7 +155,7 @@ func (f *follower) check(ctx context.Context) error {
 	}
 	if noPods != nil && !f.noPods {
 		f.noPods = true
-		if err := f.emit(ctx, Event{Kind: Warning, Text: fmt.Sprintf("pods can not be watched, so reasons for delays stay unknown: %v", noPods)}); err != nil {
+		if err := f.emit(ctx, Event{Kind: Warning, Text: fmt.Sprintf("pods cannot be watched, so reasons for delays stay unknown: %v", noPods)}); err != nil {
 			return err
 		}
 	}
@@ -187,7 +190,7 @@ func (f *follower) refresh(ctx context.Context) error {
 	return nil
 }
 
-// follow tells the tasks until the run has ended.
+// follow emits the events of the tasks until the run has ended.
 func (f *follower) follow(ctx context.Context) error {
 	began := time.Now()
 	var ended time.Time
@@ -198,13 +201,13 @@ func (f *follower) follow(ctx context.Context) error {
 		}
 		listed := f.watches.listed() // before looking at the list
 		if name := f.nextTask(); name != "" {
-			f.told[name] = true
-			// A task at work is no reason not to tell of the next one.
+			f.seen[name] = true
+			// A running task does not hold back the next one.
 			if err := f.task(ctx, name); err != nil && !errors.Is(err, errPresent) {
 				return err
 			}
 			began = time.Now()
-			f.blocked = nil
+			f.delays.blocked = nil
 			continue
 		}
 		if f.run.IsDone() && listed {
@@ -215,11 +218,11 @@ func (f *follower) follow(ctx context.Context) error {
 				return nil
 			}
 		} else if !f.run.IsDone() {
-			if err := f.wait(ctx, "", f.runTrouble(ctx, time.Since(began) >= slow)); err != nil {
+			if err := f.wait(ctx, "", f.delays.ofRun(ctx, f.run, time.Since(began) >= slow)); err != nil {
 				return err
 			}
 		}
-		if err := f.pause(ctx, changed, f.untilLook(began)); errors.Is(err, errPresent) {
+		if err := f.pause(ctx, changed, f.delays.untilLook(began)); errors.Is(err, errPresent) {
 			return nil
 		} else if err != nil {
 			return err
@@ -227,7 +230,7 @@ func (f *follower) follow(ctx context.Context) error {
 	}
 }
 
-// nextTask returns the oldest TaskRun that was not told yet. TaskRuns of the same
+// nextTask returns the oldest TaskRun without events yet. TaskRuns of the same
 // second come in the pipeline's order.
 func (f *follower) nextTask() string {
 	position := map[string]int{}
@@ -236,7 +239,7 @@ func (f *follower) nextTask() string {
 			position[task.Name] = i
 		}
 	}
-	candidates := slices.DeleteFunc(f.watches.ownTaskRuns(), func(taskRun *tektonv1.TaskRun) bool { return f.told[taskRun.Name] })
+	candidates := slices.DeleteFunc(f.watches.ownTaskRuns(), func(taskRun *tektonv1.TaskRun) bool { return f.seen[taskRun.Name] })
 	if len(candidates) == 0 {
 		return ""
 	}
@@ -249,10 +252,10 @@ func (f *follower) nextTask() string {
 	}).Name
 }
 
-// tasksMissing says whether the run had a TaskRun that exists and was not seen.
+// tasksMissing reports whether the run has a TaskRun that exists and was not seen.
 func (f *follower) tasksMissing(ctx context.Context) bool {
 	for _, child := range f.run.Status.ChildReferences {
-		if child.Kind != "TaskRun" || f.told[child.Name] {
+		if child.Kind != "TaskRun" || f.seen[child.Name] {
 			continue
 		}
 		_, err := f.clients.Tekton.TektonV1().TaskRuns(f.namespace).Get(ctx, child.Name, metav1.GetOptions{})
@@ -263,7 +266,7 @@ func (f *follower) tasksMissing(ctx context.Context) bool {
 	return false
 }
 
-// task tells one TaskRun from its start to its end.
+// task emits the events of one TaskRun from its start to its end.
 func (f *follower) task(ctx context.Context, name string) error {
 	taskRun := f.watches.taskRun(name)
 	if taskRun == nil {
@@ -278,7 +281,7 @@ func (f *follower) task(ctx context.Context, name string) error {
 		return err
 	}
 	pod, began := "", time.Now()
-	f.idle, f.blocked = began, nil
+	f.delays.idle, f.delays.blocked = began, nil
 	for {
 		changed := f.watches.changed()
 		now := f.watches.taskRun(name)
@@ -305,14 +308,14 @@ func (f *follower) task(ctx context.Context, name string) error {
 			return err
 		}
 		if taskRun.Status.PodName == "" {
-			if err := f.wait(ctx, task, f.taskTrouble(ctx, taskRun, time.Since(began) >= slow)); err != nil {
+			if err := f.wait(ctx, task, f.delays.ofTask(ctx, taskRun, time.Since(began) >= slow)); err != nil {
 				return err
 			}
 		}
 		if f.run.IsDone() && time.Since(began) >= settle {
 			return f.emit(ctx, f.taskEnd(task, taskRun))
 		}
-		if err := f.pause(ctx, changed, f.untilLook(began)); err != nil {
+		if err := f.pause(ctx, changed, f.delays.untilLook(began)); err != nil {
 			return err
 		}
 	}
@@ -336,14 +339,14 @@ func (f *follower) taskEnd(task string, taskRun *tektonv1.TaskRun) Event {
 		return end
 	}
 	end.Text, end.Advice = inContainer(found), found.Remedy
-	if f.blocked != nil && !strings.Contains(end.Text, f.blocked.Message) {
-		end.Text += ": " + f.blocked.Reason + ": " + inContainer(*f.blocked)
-		end.Advice = cmp.Or(f.blocked.Remedy, end.Advice)
+	if f.delays.blocked != nil && !strings.Contains(end.Text, f.delays.blocked.Message) {
+		end.Text += ": " + f.delays.blocked.Reason + ": " + inContainer(*f.delays.blocked)
+		end.Advice = cmp.Or(f.delays.blocked.Remedy, end.Advice)
 	}
 	return end
 }
 
-// pod tells the steps of one pod of a TaskRun, in order.
+// pod emits the events of the steps of one pod, in order.
 func (f *follower) pod(ctx context.Context, task, taskRun, pod string) error {
 	target := target{task: task, taskRun: taskRun, pod: pod}
 	turn := time.Time{}
@@ -361,7 +364,7 @@ func (f *follower) pod(ctx context.Context, task, taskRun, pod string) error {
 		if state.startedAt.After(turn) {
 			turn = state.startedAt
 		}
-		f.blocked, f.refused = nil, nil
+		f.delays.blocked, f.delays.refused = nil, nil
 		if err := f.emit(ctx, Event{Kind: StepStarted, Task: task, Step: step, Time: turn}); err != nil {
 			return err
 		}
@@ -374,12 +377,12 @@ func (f *follower) pod(ctx context.Context, task, taskRun, pod string) error {
 		}
 		end := Event{Kind: StepEnded, Task: task, Step: step, Time: state.endedAt, ExitCode: state.exitCode, Reason: state.reason}
 		if state.exitCode != 0 {
-			end.Text, end.Advice = f.stepTrouble(state)
+			end.Text, end.Advice = f.delays.ofStep(state)
 		}
 		if err := f.emit(ctx, end); err != nil {
 			return err
 		}
-		f.idle = time.Now()
+		f.delays.idle = time.Now()
 		turn = state.endedAt
 		if state.exitCode != 0 && state.reason != terminationContinued {
 			// The rest is skipped, though its containers still run for a moment.
@@ -406,13 +409,13 @@ func (f *follower) look(t target) view {
 	if v.pod != nil {
 		if ended, ok := diagnose.Ended(v.pod); ok {
 			ended = ended.ForBuild()
-			f.blocked = &ended // the pod may be gone before anybody asks
+			f.delays.blocked = &ended // the pod may be gone before it is needed
 		}
 	}
 	return v
 }
 
-// over says that nothing of the pod will change any more.
+// over reports whether the pod will not change any more.
 func (v view) over() bool {
 	return v.taskRun == nil || v.taskRun.IsDone()
 }
@@ -529,11 +532,11 @@ func (f *follower) turn(ctx context.Context, t target, i int) (string, stepState
 			return "", stepState{}, nil
 		}
 		if now.pod != nil {
-			if err := f.wait(ctx, t.task, f.podTrouble(ctx, now.pod)); err != nil {
+			if err := f.wait(ctx, t.task, f.delays.ofPod(ctx, now.pod)); err != nil {
 				return "", stepState{}, err
 			}
 		}
-		limit := f.untilLook(began)
+		limit := f.delays.untilLook(began)
 		if now.over() {
 			limit = lag
 		}
@@ -543,7 +546,7 @@ func (f *follower) turn(ctx context.Context, t target, i int) (string, stepState
 	}
 }
 
-// exited says that a step's container will write nothing more that is to be told.
+// exited reports whether a step's container will write nothing more.
 func (f *follower) exited(t target, container string) bool {
 	now := f.look(t)
 	return f.past || now.over() || now.podGone || now.step(container).exited

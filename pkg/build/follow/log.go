@@ -45,7 +45,7 @@ func (f *follower) log(ctx context.Context, t target, container string) error {
 	}
 	tell := func(l line) error {
 		if found, ok := diagnose.InText(f.namespace, l.text); ok {
-			f.refused = &found
+			f.delays.refused = &found
 		}
 		return f.emit(ctx, Event{Kind: Log, Task: t.task, Step: step, Time: l.time, Text: l.text})
 	}
@@ -81,13 +81,13 @@ func (f *follower) log(ctx context.Context, t target, container string) error {
 			return nil
 		}
 		if apierrors.IsForbidden(err) {
-			return warn(fmt.Sprintf("the log can not be read: %v", err))
+			return warn(fmt.Sprintf("the log cannot be read: %v", err))
 		}
 		if err != nil {
 			failures++
 		}
 		if exited && failures >= attempts {
-			return warn(fmt.Sprintf("the rest of the log can not be read: %v", err))
+			return warn(fmt.Sprintf("the rest of the log cannot be read: %v", err))
 		}
 		if failures == failuresToReport {
 			if err := warn(fmt.Sprintf("the log is interrupted, trying again: %v", err)); err != nil {
@@ -121,8 +121,8 @@ func (f *follower) untilRetry(ctx context.Context, t target, container string, e
 }
 
 // stream tells one stream of a log from position on. It returns the last line
-// when that came without a line break, which is told by nobody yet; whether a
-// line was told; and how the stream ended, nil being its end.
+// if that came without a line break and was not emitted; whether a line was emitted; and
+// how the stream ended, nil being its end.
 func (f *follower) stream(ctx context.Context, t target, container string, exited bool, position *position, tell func(line) error) (*line, bool, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -243,12 +243,12 @@ const swap = 100 * time.Millisecond
 
 // position is where in a log we are. A log can be asked for from a whole second
 // on only, so a new stream repeats lines. Those that are older than what may
-// still swap places were told; the others are remembered, so memory depends on
+// still swap places were emitted; the others are remembered, so memory depends on
 // what is written in two tenths of a second.
 type position struct {
-	// at is when the span of the newest line told begins; spans are swap long.
+	// at is when the span of the newest line emitted begins; spans are swap long.
 	at time.Time
-	// seen are the told lines of that span, before those of the one before it.
+	// seen are the emitted lines of that span, before those of the one before it.
 	seen, before map[lineKey]int
 	// skip are those of them that the stream has yet to repeat; repeating says
 	// that nothing else than repeated lines has come of it.
@@ -288,7 +288,7 @@ func (p *position) key(l line) lineKey {
 	return key
 }
 
-// isNew says whether a line of the stream was not told before. Ask once per line.
+// isNew reports whether a line of the stream was not emitted before. Ask once per line.
 func (p *position) isNew(l line) bool {
 	if key := p.key(l); p.skip[key] > 0 {
 		p.skip[key]--
@@ -301,7 +301,7 @@ func (p *position) isNew(l line) bool {
 	return true
 }
 
-// advance remembers a line that was told.
+// advance remembers a line that was emitted.
 func (p *position) advance(l line) {
 	at := l.time.Truncate(swap)
 	switch {

@@ -45,7 +45,7 @@ func TestPast(t *testing.T) {
 		play func(c *cluster)
 		want []string
 	}{
-		"not begun": {func(*cluster) {}, []string{"RunEnded  <nil>"}},
+		"not started": {func(*cluster) {}, []string{"RunEnded  <nil>"}},
 		"over": {
 			func(c *cluster) {
 				c.addTaskRun("build", time.Now())

@@ -12,47 +12,72 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 )
 
-// eventEnded is the reason of the Event that a run or a task has failed, in
-// EventReasonFailed of Tekton's pkg/reconciler/events.
+// eventEnded is the reason of the Event for a run or a task that has failed,
+// EventReasonFailed in Tekton's pkg/reconciler/events.
 const eventEnded = "Failed"
 
-// wait tells what a task waits for, the run itself if task is empty, unless it was
-// the last told. Without a reason nothing is in the way; it is told all the same
-// once that has taken too long.
-func (f *follower) wait(ctx context.Context, task string, found diagnose.Problem) error {
+// delays judges why a run makes no progress.
+type delays struct {
+	namespace   string
+	waitTimeout time.Duration
+	explainer   *diagnose.Explainer
+	tolerance   *diagnose.Tolerance
+	// idle is since when no step runs.
+	idle time.Time
+	// last is the Waiting that was emitted last.
+	last Event
+	// blocked is what the current task waited for last, or what deleted its pod.
+	blocked *diagnose.Problem
+	// refused is what the API server refused the current step.
+	refused *diagnose.Problem
+}
+
+func newDelays(clients Clients, namespace string) *delays {
+	return &delays{
+		namespace: namespace,
+		idle:      time.Now(),
+		explainer: diagnose.NewExplainer(clients.Kube, namespace, diagnose.AskEvery),
+		tolerance: diagnose.NewTolerance(),
+	}
+}
+
+// assess returns the Waiting to emit for a problem of a task, or of the run if task is
+// empty. ok is false if there is nothing new: no reason to wait, or the last one again.
+// Waiting without a known reason counts once waitTimeout has passed, if bounded.
+func (d *delays) assess(task string, found diagnose.Problem, bounded bool) (delay Event, ok bool) {
 	now := time.Now()
 	if found.Reason != "" {
 		found = found.ForBuild()
 	}
-	delay := Event{Kind: Waiting, Task: task, Reason: found.Reason, Text: inContainer(found), Advice: found.Remedy}
+	delay = Event{Kind: Waiting, Task: task, Reason: found.Reason, Text: inContainer(found), Advice: found.Remedy}
 	if found.Reason != "" {
-		f.blocked = &found
-		delay.Hopeless, _ = f.tolerance.Exceeded(found, now)
+		d.blocked = &found
+		delay.Hopeless, _ = d.tolerance.Exceeded(found, now)
 	}
-	if waited := now.Sub(f.idle); f.waitTimeout > 0 && waited >= f.waitTimeout && !f.past {
+	if waited := now.Sub(d.idle); d.waitTimeout > 0 && waited >= d.waitTimeout && bounded {
 		if delay.Reason == "" {
 			delay.Reason, delay.Text = "NotStarted", "nothing is known to be in the way"
 		}
 		if !delay.Hopeless {
 			delay.Hopeless = true
-			delay.Text += fmt.Sprintf("; it has waited for %s", f.waitTimeout)
+			delay.Text += fmt.Sprintf("; it has waited for %s", d.waitTimeout)
 		}
 	}
-	if delay.Reason == "" || delay == f.waiting {
-		return nil
+	if delay.Reason == "" || delay == d.last {
+		return Event{}, false
 	}
-	f.waiting = delay
-	return f.emit(ctx, delay)
+	d.last = delay
+	return delay, true
 }
 
-// untilLook is how long to wait for a change before what has not changed since began
-// is looked at again.
-func (f *follower) untilLook(began time.Time) time.Duration {
+// untilLook returns how long to wait for a change before looking again at something that
+// has not changed since began.
+func (d *delays) untilLook(began time.Time) time.Duration {
 	limit := diagnose.AskEvery
 	if left := slow - time.Since(began); left > 0 {
 		limit = min(limit, left)
 	}
-	if left := f.waitTimeout - time.Since(f.idle); left > 0 {
+	if left := d.waitTimeout - time.Since(d.idle); left > 0 {
 		limit = min(limit, left)
 	}
 	return limit
@@ -65,38 +90,39 @@ func inContainer(found diagnose.Problem) string {
 	return "container " + found.Container + ": " + found.Message
 }
 
-// runTrouble is why a run without any task at work takes its time. It has none
-// while all is in its normal course, which a slow one no longer is.
-func (f *follower) runTrouble(ctx context.Context, isSlow bool) diagnose.Problem {
-	// What went wrong before the last step ended did not keep it from that.
-	if event, at := f.explainer.Owner(ctx, f.run.UID, time.Now()); event.Reason != eventEnded && (at.After(f.idle) || (isSlow && !at.IsZero())) {
+// ofRun returns why a run without a running task takes its time. There is no problem while
+// everything takes its normal course, unless the run is slow.
+func (d *delays) ofRun(ctx context.Context, run *tektonv1.PipelineRun, isSlow bool) diagnose.Problem {
+	// A problem from before the end of the last step did not prevent that end.
+	if event, at := d.explainer.Owner(ctx, run.UID, time.Now()); event.Reason != eventEnded && (at.After(d.idle) || (isSlow && !at.IsZero())) {
 		return event
 	}
 	if !isSlow {
 		return diagnose.Problem{}
 	}
-	condition := f.run.Status.GetCondition(apis.ConditionSucceeded)
+	condition := run.Status.GetCondition(apis.ConditionSucceeded)
 	if condition == nil || condition.Reason == "" {
 		return diagnose.New(diagnose.Problem{
-			Namespace: f.namespace, Reason: "NotStarted",
+			Namespace: d.namespace, Reason: "NotStarted",
 			Message: "Tekton has not taken up the run: its controller may be down or busy",
 		})
 	}
-	return diagnose.New(diagnose.Problem{Namespace: f.namespace, Reason: condition.Reason, Message: condition.Message})
+	return diagnose.New(diagnose.Problem{Namespace: d.namespace, Reason: condition.Reason, Message: condition.Message})
 }
 
-// taskTrouble is why a task has no pod.
-func (f *follower) taskTrouble(ctx context.Context, taskRun *tektonv1.TaskRun, isSlow bool) diagnose.Problem {
+// ofTask returns why a task has no pod.
+func (d *delays) ofTask(ctx context.Context, taskRun *tektonv1.TaskRun, isSlow bool) diagnose.Problem {
 	condition := taskRun.Status.GetCondition(apis.ConditionSucceeded)
-	found, _ := diagnose.OfCondition(f.namespace, condition)
+	found, _ := diagnose.OfCondition(d.namespace, condition)
 	switch {
 	case found.Reason == "ExceededResourceQuota", found.Reason == "ExceededNodeResources":
 		return found
 	case condition != nil && !condition.IsUnknown():
-		return diagnose.Problem{} // its end, or its beginning
+		return diagnose.Problem{} // it has ended
 	}
-	// Tekton tells of a task's end before its status does, which knows the reason.
-	if event, at := f.explainer.Owner(ctx, taskRun.UID, time.Now()); !at.IsZero() && event.Reason != eventEnded {
+	// Tekton emits the Event for the end of a task before it sets the status, which has
+	// the reason.
+	if event, at := d.explainer.Owner(ctx, taskRun.UID, time.Now()); !at.IsZero() && event.Reason != eventEnded {
 		return event
 	}
 	if isSlow {
@@ -105,22 +131,22 @@ func (f *follower) taskTrouble(ctx context.Context, taskRun *tektonv1.TaskRun, i
 	return diagnose.Problem{}
 }
 
-// podTrouble is why a pod's next step does not start.
-func (f *follower) podTrouble(ctx context.Context, pod *corev1.Pod) diagnose.Problem {
-	if found := f.explainer.Pod(ctx, pod, time.Now()); len(found) > 0 {
+// ofPod returns why the next step of a pod does not start.
+func (d *delays) ofPod(ctx context.Context, pod *corev1.Pod) diagnose.Problem {
+	if found := d.explainer.Pod(ctx, pod, time.Now()); len(found) > 0 {
 		return found[0]
 	}
 	return diagnose.Problem{}
 }
 
-// stepTrouble is why a step failed, if something else than its program is to blame.
-func (f *follower) stepTrouble(state stepState) (text, advice string) {
-	found := diagnose.New(diagnose.Problem{Namespace: f.namespace, Reason: state.reason, Build: true})
+// ofStep returns why a step failed if the cause is not its program.
+func (d *delays) ofStep(state stepState) (text, advice string) {
+	found := diagnose.New(diagnose.Problem{Namespace: d.namespace, Reason: state.reason, Build: true})
 	switch {
-	case f.blocked != nil: // since the step began
-		found = *f.blocked
-	case f.refused != nil && found.Remedy == "":
-		found = *f.refused
+	case d.blocked != nil: // since the step started
+		found = *d.blocked
+	case d.refused != nil && found.Remedy == "":
+		found = *d.refused
 	}
 	return found.Message, found.Remedy
 }

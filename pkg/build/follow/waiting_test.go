@@ -74,7 +74,7 @@ func (c *cluster) unschedulable(message string) {
 	})
 }
 
-// What waits is told with what to do, and when waiting can not help any more.
+// A Waiting says what to do, and when waiting cannot help any more.
 func TestAdvice(t *testing.T) {
 	for name, test := range map[string]struct {
 		play     func(*cluster)
@@ -115,7 +115,7 @@ func TestAdvice(t *testing.T) {
 			},
 			0, "ExceededResourceQuota", "lower --memory", 0,
 		},
-		"TaskRun that Tekton can not go on with": {
+		"TaskRun that Tekton cannot continue": {
 			func(c *cluster) {
 				c.warn("uid", "InternalError", `failed calling webhook "v.example.com": service "v" not found`)
 			},
@@ -203,7 +203,7 @@ func TestWaitTimeout(t *testing.T) {
 			c.cancel()
 		})
 	})
-	t.Run("of a run that nobody takes up", func(t *testing.T) {
+	t.Run("of a run that Tekton does not take up", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCluster(t)
 			c.followFor(20 * time.Second)
@@ -319,7 +319,7 @@ func TestFailingSteps(t *testing.T) {
 		"out of memory": {"", "", "", 137, "OOMKilled", "OOMKilled", "--memory"},
 		"out of disk":   {"", "Evicted", "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ", 137, "Error", "Evicted", "--storage"},
 		"refused":       {`Error from server (InternalError): error when creating "a.yaml": Internal error occurred: failed calling webhook "v.example.com": failed to call webhook`, "", "", 1, "Error", "Error", "webhook v.example.com does not answer"},
-		"refused, and well in the end": {
+		"refused, and well finally": {
 			`Error from server (InternalError): Internal error occurred: failed calling webhook "v.example.com": failed to call webhook`, "", "", 0, "Completed", "Completed", "",
 		},
 	} {

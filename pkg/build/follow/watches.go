@@ -28,8 +28,8 @@ type watches struct {
 	runs, taskRuns, pods cache.SharedIndexInformer
 
 	signal  *watch.Signal
-	denied  error // runs or TaskRuns can not be watched: the end
-	noPods  error // pods can not be watched: less to tell
+	denied  error // runs or TaskRuns cannot be watched: following ends
+	noPods  error // pods cannot be watched: fewer reasons are known
 	lost    error // the latest failure of a watch that is being retried
 	sawPods map[string]bool
 }

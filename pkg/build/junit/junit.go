@@ -26,7 +26,7 @@ const (
 // Results are the outcome of some tests. Each test counts once.
 type Results struct {
 	// Total is the number of tests; Failed of those that found something wrong, Errors
-	// of those that broke, Skipped of those that were not carried out.
+	// of those that broke, Skipped of those that did not run.
 	Total, Failed, Errors, Skipped int
 	// Duration is how long they took.
 	Duration time.Duration
@@ -34,7 +34,7 @@ type Results struct {
 	Bad []string
 }
 
-// Passed is the number of tests that were carried out and are well.
+// Passed is the number of tests that ran and passed.
 func (r Results) Passed() int { return r.Total - r.Failed - r.Errors - r.Skipped }
 
 // Parse reads a document. Tests are counted, whatever its sums say. What is cut off,

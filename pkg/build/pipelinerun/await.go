@@ -20,7 +20,7 @@ import (
 var ErrDeleted = errors.New("the run was deleted")
 
 // AwaitEnd returns the run with that name and UID once it has ended, whatever its
-// end was. One that is gone is ErrDeleted. A watch that breaks is made anew until
+// end was. One that is gone is ErrDeleted. A broken watch is replaced until
 // ctx ends, whose cause is returned then.
 func AwaitEnd(ctx context.Context, client versioned.Interface, namespace, name string, uid types.UID) (*tektonv1.PipelineRun, error) {
 	watching, stop := context.WithCancel(ctx)

@@ -67,7 +67,7 @@ func TestBuilt(t *testing.T) {
 			},
 			"",
 		},
-		"whose delivery failed, or is under way": {
+		"whose deployment failed, or is running": {
 			[]*tektonv1.PipelineRun{
 				aged("web", "web-1", 1, built("key", "sha256:a", corev1.ConditionFalse)),
 				aged("web", "web-2", 2, built("key", "sha256:a", corev1.ConditionUnknown)),
@@ -124,7 +124,7 @@ func TestBuiltTakesNoImageWhoseTestsWereRed(t *testing.T) {
 		"no tests, delivery failed":        {minimal(), corev1.ConditionFalse, nil, true},
 		"green":                            {testedBeside(), corev1.ConditionTrue, nil, true},
 		"red":                              {testedBeside(), corev1.ConditionFalse, nil, false},
-		"under way":                        {testedBeside(), corev1.ConditionUnknown, nil, false},
+		"running":                          {testedBeside(), corev1.ConditionUnknown, nil, false},
 		"green, delivery failed":           {testedBeside(), corev1.ConditionFalse, result("TESTED", "true"), true},
 		"stage green, delivery failed":     {testedBuild(), corev1.ConditionFalse, result("TEST_IMAGE_URL", image+"/test:x@sha256:b"), true},
 		"stage red, a layer in the cache":  {testedBuild(), corev1.ConditionFalse, result("TEST_IMAGE_URL", image+"/cache:x@sha256:b"), false},

@@ -378,7 +378,7 @@ func TestVerdict(t *testing.T) {
 			}),
 			pipelinerun.Outcome{Done: true, Succeeded: true, Reason: "Succeeded", Message: "words", Digest: "sha256:cc", ImageURL: "host/app:tag@sha256:cc", Tested: true},
 		},
-		"commit as told": {
+		"commit as reported": {
 			run(corev1.ConditionUnknown, "Running", commit),
 			pipelinerun.Outcome{Reason: "Running", Message: "words", Commit: "abc"},
 		},

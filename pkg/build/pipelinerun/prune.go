@@ -94,7 +94,7 @@ func Prune(ctx context.Context, clients Clients, namespace, app string, keep int
 	return removed, nil
 }
 
-// remove deletes that very run; false says that somebody else did.
+// remove deletes this run; false reports that it was deleted already.
 func remove(ctx context.Context, clients Clients, namespace string, run record) (bool, error) {
 	background := metav1.DeletePropagationBackground
 	err := clients.Tekton.TektonV1().PipelineRuns(namespace).Delete(ctx, run.Name, metav1.DeleteOptions{

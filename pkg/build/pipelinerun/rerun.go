@@ -64,7 +64,7 @@ func checkOurs(run *tektonv1.PipelineRun) error {
 	return nil
 }
 
-// ours keeps what build has put on a run; Tekton adds its own anew.
+// ours keeps what build has put on a run; Tekton adds its own again.
 func ours(all map[string]string) map[string]string {
 	kept := map[string]string{}
 	for key, value := range all {

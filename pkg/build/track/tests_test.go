@@ -131,7 +131,7 @@ func TestTestsThatFail(t *testing.T) {
 			inStage, testTask("test-stage", 5, `<testsuite/>`, "no tests ran"), "run app-x failed: the tests failed: pytest -q: exit code 5",
 			"pytest found no tests: check the path, that the stage test copies the tests", 0, "no tests ran",
 		},
-		"told by the report alone": {
+		"in the report only": {
 			inImage,
 			[]follow.Event{
 				{Kind: follow.StepStarted, Task: "test", Step: "test"},

@@ -63,7 +63,7 @@ long it takes to start, and what it is made of.
 
 Without --variant and --file these are the ways that build knows to make a
 Dockerfile: bloated, as it is often done; slim; and distroless, where the project
-allows it. Nothing is delivered, and no image, run or cached layer of the app is
+allows it. Nothing is deployed, and no image, run or cached layer of the app is
 touched: what is made is deleted at the end, also after Ctrl-C.`,
 		Example: `  # All that can be made of the service in this directory
   kubectl pyflow compare
@@ -114,7 +114,7 @@ type Options struct {
 	Streams    genericiooptions.IOStreams
 	Dir, App   string
 	Candidates []compare.Candidate
-	// Notes say what can not be made of the project.
+	// Notes say what cannot be made of the project.
 	Notes []string
 	// Changed is the file of Dir that the change of code is made to.
 	Changed string

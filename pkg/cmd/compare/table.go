@@ -28,7 +28,7 @@ func width(out io.Writer) int {
 	return defaultWidth
 }
 
-// unicodeLocale says whether the environment's locale is one of UTF-8.
+// unicodeLocale reports whether the environment's locale is one of UTF-8.
 func unicodeLocale(getenv func(string) string) bool {
 	locale := strings.ToUpper(cmp.Or(getenv("LC_ALL"), getenv("LC_CTYPE"), getenv("LANG")))
 	return strings.Contains(locale, "UTF-8") || strings.Contains(locale, "UTF8")
