@@ -46,8 +46,8 @@ const (
 	exitInterrupted = 130
 )
 
-// Run executes the command line args and returns the exit code. What went wrong
-// has been written to streams.ErrOut by then.
+// Run executes the command line args and returns the exit code. It prints errors to
+// streams.ErrOut.
 func Run(ctx context.Context, streams genericiooptions.IOStreams, args []string) int {
 	root := New(streams)
 	root.SetArgs(args)
@@ -56,13 +56,13 @@ func Run(ctx context.Context, streams genericiooptions.IOStreams, args []string)
 	case err == nil:
 		return exitOK
 	case errors.Is(err, status.ErrUnhealthy), errors.Is(err, lint.ErrFindings):
-		// The report itself has said what is wrong.
+		// The report itself shows what is wrong.
 		return exitFailed
 	case ctx.Err() != nil:
 		fmt.Fprintln(streams.ErrOut, "interrupted")
 		return exitInterrupted
 	default:
-		// It may have words of a program that has failed.
+		// The error may contain the output of a program.
 		for line := range strings.SplitSeq("error: "+explain(err), "\n") {
 			fmt.Fprintln(streams.ErrOut, display.Sanitize(line))
 		}
@@ -123,8 +123,9 @@ registry there, and deploys it by digest.`,
 	usage.Help(root)
 	for _, group := range groups(flags, streams) {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
-		for _, verb := range group.verbs {
+		for i, verb := range group.verbs {
 			verb.command.GroupID = group.title
+			usage.Place(verb.command, i)
 			usage.Describe(verb.command, verb.page, verb.environment...)
 			root.AddCommand(verb.command)
 		}
@@ -134,7 +135,7 @@ registry there, and deploys it by digest.`,
 	return root
 }
 
-// group is the verbs that root's help lists under one title.
+// group is a title in root's help with its verbs, in the order of use.
 type group struct {
 	title string
 	verbs []verb
@@ -181,7 +182,7 @@ func groups(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStr
 	}
 }
 
-// quietClient keeps client-go's own log off the terminal unless it is asked for.
+// quietClient hides client-go's own log unless verbosity asks for it.
 func quietClient(verbosity int, out io.Writer) {
 	if verbosity == 0 {
 		klog.SetLogger(klog.New(nil))

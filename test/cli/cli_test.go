@@ -4,6 +4,9 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"testing"
 
@@ -12,6 +15,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/completion"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
 func TestMain(m *testing.M) {
@@ -27,6 +31,11 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("KUBECONFIG", env.WorkDir+"/kubeconfig")
+			for name, handler := range servers() {
+				server := httptest.NewServer(handler)
+				env.Defer(server.Close)
+				env.Setenv(name, server.URL)
+			}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
@@ -45,5 +54,34 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if code != args[0] && code != "exit status "+args[0] {
 		ts.Fatalf("%v: got %s, want %s", args[1:], code, args[0])
+	}
+}
+
+// servers returns the HTTP servers that scripts may name as --server, each by the
+// variable with its URL.
+func servers() map[string]http.Handler {
+	reply := func(text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, text)
+		}
+	}
+	// A platform is installed, with the namespace team-a, which is not set up.
+	api := http.NewServeMux()
+	api.HandleFunc("/api/v1/namespaces/"+manifests.SystemNamespace+"/configmaps/"+manifests.ConfigName,
+		reply(`{"apiVersion": "v1", "kind": "ConfigMap", "data": {"`+manifests.ConfigKey+`": "{}"}}`))
+	for _, namespace := range []string{manifests.SystemNamespace, "team-a"} {
+		api.HandleFunc("/api/v1/namespaces/"+namespace, reply(`{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "`+namespace+`"}}`))
+	}
+	return map[string]http.Handler{
+		"API_SERVER":   api,
+		"EMPTY_SERVER": http.NotFoundHandler(),
+		"FAILING_SERVER": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "out of order", http.StatusInternalServerError)
+		}),
+		"WEB_PAGE": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			fmt.Fprint(w, "<html>Log in</html>")
+		}),
 	}
 }

@@ -16,6 +16,7 @@ const repository = "https://github.com/pyflow-dev/kubectl-pyflow/blob/main/"
 const (
 	pageAnnotation        = "pyflow.dev/page"
 	environmentAnnotation = "pyflow.dev/environment"
+	placeAnnotation       = "pyflow.dev/place"
 
 	exitCodes = "0 success, 1 failure, 2 wrong usage, 130 interrupted"
 
@@ -31,6 +32,15 @@ func Describe(cmd *cobra.Command, page string, environment ...string) {
 	}
 	cmd.Annotations[pageAnnotation] = page
 	cmd.Annotations[environmentAnnotation] = strings.Join(environment, ", ")
+}
+
+// Place puts cmd at a position among the commands of its group. Help lists commands
+// without a place first, by name.
+func Place(cmd *cobra.Command, position int) {
+	if cmd.Annotations == nil {
+		cmd.Annotations = map[string]string{}
+	}
+	cmd.Annotations[placeAnnotation] = fmt.Sprintf("%03d", position)
 }
 
 // Page returns the file of the repository that explains cmd; empty if there is none.
@@ -93,9 +103,12 @@ func useLines(cmd *cobra.Command) string {
 
 // commands lists the subcommands by group.
 func commands(cmd *cobra.Command, section func(title, text string)) {
+	children := slices.SortedStableFunc(slices.Values(cmd.Commands()), func(a, b *cobra.Command) int {
+		return strings.Compare(a.Annotations[placeAnnotation], b.Annotations[placeAnnotation])
+	})
 	list := func(group string) string {
 		var text strings.Builder
-		for _, child := range cmd.Commands() {
+		for _, child := range children {
 			if child.GroupID == group && (child.IsAvailableCommand() || child.Name() == "help") {
 				fmt.Fprintf(&text, "  %-*s %s\n", cmd.NamePadding()+1, child.Name(), child.Short)
 			}
