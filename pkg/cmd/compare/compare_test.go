@@ -155,7 +155,7 @@ func TestCandidates(t *testing.T) {
 			err: `pyproject.toml:2: tool.kubectl-pyflow.build.target: Dockerfile has no stage "run"`,
 		},
 		"no such variant":            {flags: Flags{Variants: []string{"tiny"}}, err: "choose bloated, slim or distroless"},
-		"the same twice":             {flags: Flags{Variants: []string{"slim", "slim"}}, err: "slim and slim are too much alike"},
+		"the same twice":             {flags: Flags{Variants: []string{"slim", "slim"}}, err: "slim and slim have names that are too similar"},
 		"no such Dockerfile":         {flags: Flags{Dockerfiles: []string{"gone"}}, err: "there is no Dockerfile"},
 		"nothing to change":          {flags: Flags{Dockerfiles: []string{"Dockerfile"}}, files: func(files map[string]string) { delete(files, "main.py") }, err: "--change FILE"},
 		"a file that does not exist": {flags: Flags{Change: "gone.py"}, want: []string{"bloated", "slim"}, err: "gone.py"},
