@@ -29,6 +29,10 @@ build: ## Compile the plugin into bin/kubectl-pyflow
 generate: ## Write Tekton's install manifest again, from the module that go.mod pins
 	hack/generate.sh pkg/manifests/tekton/release.yaml
 
+.PHONY: map
+map: ## Write the map of the code in CONTRIBUTING.md again
+	go run ./hack/codemap
+
 .PHONY: tools
 tools: ## Build kubectl and tkn's run commands into bin/
 	cd hack/cluster && go run . tools --bin $(CURDIR)/bin
