@@ -53,7 +53,7 @@ listens() {
 }
 
 # The first line of the answer. wget goes on where a redirection leads, and reads all
-# that there is: it ends as soon as nobody takes what it writes.
+# that exists: it ends as soon as its output is closed.
 if command -v wget >/dev/null; then
   ask() {
     wget -S -q -O - -T 30 "http://127.0.0.1:$port/" 2>&1

@@ -93,8 +93,8 @@ func (c *cluster) follow() {
 	synctest.Wait()
 }
 
-// told renders the events so far in one line each, log lines by their text.
-func (c *cluster) told() []string {
+// lines renders the events so far in one line each, log lines by their text.
+func (c *cluster) lines() []string {
 	synctest.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -122,8 +122,8 @@ func (c *cluster) told() []string {
 
 func (c *cluster) expect(want ...string) {
 	c.t.Helper()
-	if got := c.told(); !slices.Equal(got, want) {
-		c.t.Errorf("told:\n  %s\nwant:\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	if got := c.lines(); !slices.Equal(got, want) {
+		c.t.Errorf("lines:\n  %s\nwant:\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 	}
 }
 
@@ -524,18 +524,18 @@ func TestLongLines(t *testing.T) {
 		c.addPod("build", "build")
 		c.startPod("build")
 		s.write(at(1, long) + at(2, tooLong) + at(3, "short"))
-		told := c.told()
-		if len(told) != 5 {
-			t.Fatalf("%d events, want 5", len(told))
+		lines := c.lines()
+		if len(lines) != 5 {
+			t.Fatalf("%d events, want 5", len(lines))
 		}
-		if told[2] != long {
-			t.Errorf("a line of 1 MiB came as %d bytes", len(told[2]))
+		if lines[2] != long {
+			t.Errorf("a line of 1 MiB came as %d bytes", len(lines[2]))
 		}
-		if len(told[3]) > 4<<20+100 || !strings.HasSuffix(told[3], "bytes more)") {
-			t.Errorf("a line of 5 MiB came as %d bytes, ending %q", len(told[3]), told[3][len(told[3])-30:])
+		if len(lines[3]) > 4<<20+100 || !strings.HasSuffix(lines[3], "bytes more)") {
+			t.Errorf("a line of 5 MiB came as %d bytes, ending %q", len(lines[3]), lines[3][len(lines[3])-30:])
 		}
-		if told[4] != "short" {
-			t.Errorf("after it came %q", told[4])
+		if lines[4] != "short" {
+			t.Errorf("after it came %q", lines[4])
 		}
 		c.cancel()
 		c.expectClosed()
@@ -586,7 +586,7 @@ func TestContinuedAndSkippedSteps(t *testing.T) {
 	})
 }
 
-// A run that ended long ago is told in the pipeline's order, without its pods.
+// A run that ended long ago is reported in the pipeline's order, without its pods.
 func TestRunThatIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t)

@@ -32,7 +32,7 @@ type Clients struct {
 // kustomization) and the one with the values of build secrets, and starts the
 // run; a Secret without content is not made. It returns the run as the server has
 // it: its name and UID are what to follow. A run that Tekton does not admit is an
-// error before anything is made; that nobody answers for Tekton is one after
+// error before anything is made; that no webhook of Tekton answers is one after
 // kube.WebhookPatience. When Create fails, or ctx ends, it leaves nothing behind.
 func Create(ctx context.Context, clients Clients, spec Spec, files map[string][]byte) (*tektonv1.PipelineRun, error) {
 	meta := spec.about()
@@ -73,7 +73,7 @@ func create(ctx context.Context, clients Clients, run *tektonv1.PipelineRun, sec
 	created, err := runs.Create(ctx, run, metav1.CreateOptions{FieldManager: manifests.FieldManager})
 	if err != nil {
 		// A request that was cut off may have arrived. One that was answered
-		// has made nothing, and a run of that name is somebody else's.
+		// has made nothing, and a run of that name belongs to another caller.
 		if apierrors.ReasonForError(err) == metav1.StatusReasonUnknown {
 			discard(ctx, clients, run, nil)
 		}

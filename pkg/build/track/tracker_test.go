@@ -428,7 +428,7 @@ func TestFinish(t *testing.T) {
 	}
 }
 
-// Nothing has begun: a program reads a list all the same.
+// Nothing has started: a program reads a list all the same.
 func TestFinishBeforeAStage(t *testing.T) {
 	r := record(t, "", nil)
 	if err := r.Finish(t.Context(), event.Result{}, nil); err != nil {

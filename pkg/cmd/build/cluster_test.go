@@ -267,8 +267,8 @@ func (o outcome) of(kind event.Type) []event.Event {
 	return slices.DeleteFunc(slices.Clone(o.events), func(e event.Event) bool { return e.Type != kind })
 }
 
-// begun are the stages that have begun.
-func (o outcome) begun() []event.Phase {
+// started are the stages that started.
+func (o outcome) started() []event.Phase {
 	var stages []event.Phase
 	for _, e := range o.of(event.PhaseStarted) {
 		stages = append(stages, e.Phase)
@@ -285,7 +285,7 @@ func (o outcome) planned() []event.Phase {
 	return plans[len(plans)-1].Phases
 }
 
-// build starts a build, which nobody waits for.
+// build starts a build, and does not wait for it.
 func (c *cluster) build(t *testing.T, dir string, change func(*Flags)) outcome {
 	t.Helper()
 	flags := testFlags(t)

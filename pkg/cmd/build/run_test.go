@@ -80,8 +80,8 @@ func TestTheFirstBuild(t *testing.T) {
 		t.Errorf("uploaded was %q", sent)
 	}
 	want := []event.Phase{event.Pack, event.Upload}
-	if !slices.Equal(got.begun(), want) {
-		t.Errorf("stages are %v, want %v", got.begun(), want)
+	if !slices.Equal(got.started(), want) {
+		t.Errorf("stages are %v, want %v", got.started(), want)
 	}
 	if !slices.Equal(got.planned(), wholeBuild()) || got.events[0].Type != event.Planned {
 		t.Errorf("planned are %v", got.planned())
@@ -235,8 +235,8 @@ func TestBuildOfARepository(t *testing.T) {
 		if runs := c.runs(t); len(runs) != 2 || pipelinerun.Parse(&runs[1]).Pipeline != again {
 			t.Errorf("%s: the second of %d runs is of %s, want %s", revision, len(runs), pipelinerun.Parse(&runs[len(runs)-1]).Pipeline, again)
 		}
-		if begun := got.begun(); len(begun) > 0 || slices.Contains(got.planned(), event.Pack) {
-			t.Errorf("%s: stages are %v, planned %v: there is nothing to pack", revision, begun, got.planned())
+		if started := got.started(); len(started) > 0 || slices.Contains(got.planned(), event.Pack) {
+			t.Errorf("%s: stages are %v, planned %v: there is nothing to pack", revision, started, got.planned())
 		}
 		if sent := c.stored(); len(sent) > 0 {
 			t.Errorf("%s: stored was %q", revision, sent)
@@ -296,7 +296,7 @@ func TestBuildFails(t *testing.T) {
 		change  func(*Flags)
 		want    error
 		as      func(error) bool
-		// shown says that the build had begun.
+		// shown reports that the build had started.
 		shown bool
 	}{
 		"not set up": {

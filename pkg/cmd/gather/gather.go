@@ -150,13 +150,13 @@ func (o *Options) write(ctx context.Context, options supportbundle.Options, out 
 	} else if options.App != "" {
 		about = "app " + options.App
 	}
-	done := steps.Start("Gathering what there is of " + about)
+	done := steps.Start("Collecting what explains " + about)
 	options.Progress = func(what string) { steps.Update("Gathering: " + what) }
 	summary, err := supportbundle.Write(ctx, o.Clients, options, out)
 	if err != nil {
 		err = fmt.Errorf("gather: %w", err)
 	}
-	done(fmt.Sprintf("Gathered what there is of %s: %s", about, display.Count(summary.Files, "file")), err)
+	done(fmt.Sprintf("Collected what explains %s: %s", about, display.Count(summary.Files, "file")), err)
 	if err == nil && len(summary.Missing) > 0 {
 		steps.Print("not everything could be read: the archive's README.txt says what and why")
 	}

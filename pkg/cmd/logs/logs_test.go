@@ -271,7 +271,7 @@ func TestNothingToShow(t *testing.T) {
 	o.Clients.Tekton = tektonfake.NewSimpleClientset(run)
 	o.Target, o.Stage = "api", ""
 	if err := o.Run(t.Context()); err != nil || !strings.Contains(errOut(), "run api-1 has written nothing yet; to wait for it: kubectl pyflow logs api-1 -f\n") {
-		t.Errorf("a run that has not begun: %v, %q", err, errOut())
+		t.Errorf("a run that has not started: %v, %q", err, errOut())
 	}
 	run.Status.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: corev1.ConditionFalse, Reason: "CouldntGetPipeline", Message: "no such Pipeline"})
 	o.Clients.Tekton = tektonfake.NewSimpleClientset(run)

@@ -103,7 +103,7 @@ type Options struct {
 	Print func(list *status.RunList, headers bool, out io.Writer) error
 	// CheckSetup returns an error on a cluster without setup.
 	CheckSetup func(context.Context) error
-	// Person says that Print is for one, who is also told of an empty list.
+	// Person reports that a person reads the output: an empty list then has a line of its own.
 	Person bool
 	Now    func() time.Time
 }

@@ -178,9 +178,9 @@ func TestRunWithoutRuns(t *testing.T) {
 		return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "pipelineruns"}, "", errors.New("no"))
 	})
 	o, _, _ = options()
-	var rights *access.MissingError
-	if err := o.Run(t.Context()); !errors.As(err, &rights) || !strings.Contains(err.Error(), "list pipelineruns.tekton.dev in namespace demo") {
-		t.Errorf("without rights: %v", err)
+	var forbidden *access.MissingError
+	if err := o.Run(t.Context()); !errors.As(err, &forbidden) || !strings.Contains(err.Error(), "list pipelineruns.tekton.dev in namespace demo") {
+		t.Errorf("without permissions: %v", err)
 	}
 }
 

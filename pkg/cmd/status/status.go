@@ -25,7 +25,7 @@ import (
 )
 
 // ErrUnhealthy says that a report was printed and that something in it is not
-// healthy. The report says what, so that nobody has to print this error.
+// healthy. The report says what, so that no caller has to print this error.
 var ErrUnhealthy = errors.New("something is unhealthy")
 
 // Flags are what the command line says.
@@ -103,7 +103,7 @@ type Options struct {
 	// Redraw clears the terminal before each report but the first; without it, only what
 	// changed is printed.
 	Redraw bool
-	// Person says that Print is for one, who is also told of empty lists.
+	// Person reports that a person reads the output: empty lists then have lines of their own.
 	Person bool
 	Now    func() time.Time
 }
