@@ -21,7 +21,7 @@ type tree struct {
 
 // walk reads the kustomization in directory. It leaves it to kustomize to report what cannot be
 // read or parsed.
-func (t *tree) walk(directory string) error {
+func (t *tree) walk(directory string) error { //nolint:gocognit // a switch over the fields of a kustomization
 	directory = filepath.Clean(directory)
 	if t.seen == nil {
 		t.seen = map[string]bool{}

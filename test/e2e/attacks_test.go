@@ -113,7 +113,7 @@ func (v victim) try(t *testing.T, a attack) {
 		if authorizations == nil {
 			authorizations = []string{registrytest.Basic(v.a.Name, v.a.Password)}
 		}
-		text = a.request.Text(slices.DeleteFunc(slices.Clone(authorizations), func(basicAuth string) bool { return basicAuth == "" })...)
+		text = a.Text(slices.DeleteFunc(slices.Clone(authorizations), func(basicAuth string) bool { return basicAuth == "" })...)
 	}
 	line, _, _ := strings.Cut(text, "\r\n")
 	answers := v.Send(t, text)
@@ -552,7 +552,7 @@ func (v victim) uploads(t *testing.T) {
 		{Method: "PUT", Headers: []string{form}, Body: state},
 	} {
 		query := ""
-		if r.Method == "PUT" {
+		if r.Method == http.MethodPut {
 			query = "&digest=" + registrytest.Sum(content)
 		}
 		theirs := r

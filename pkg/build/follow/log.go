@@ -38,7 +38,7 @@ const (
 // A stream that ends proves nothing: the API server, a proxy or the kubelet may
 // have let go. So the log is complete only when a stream that was opened after
 // the container had exited came to its end; any other is resumed.
-func (f *follower) log(ctx context.Context, t target, container string) error {
+func (f *follower) log(ctx context.Context, t target, container string) error { //nolint:gocognit // one loop over the ways in which a log ends
 	step := strings.TrimPrefix(container, stepPrefix)
 	warn := func(text string) error {
 		return f.emit(ctx, Event{Kind: Warning, Task: t.task, Step: step, Text: text})
@@ -123,7 +123,7 @@ func (f *follower) untilRetry(ctx context.Context, t target, container string, e
 // stream tells one stream of a log from position on. It returns the last line
 // if that came without a line break and was not emitted; whether a line was emitted; and
 // how the stream ended, nil being its end.
-func (f *follower) stream(ctx context.Context, t target, container string, exited bool, position *position, tell func(line) error) (*line, bool, error) {
+func (f *follower) stream(ctx context.Context, t target, container string, exited bool, position *position, tell func(line) error) (*line, bool, error) { //nolint:gocognit // one loop over the ways in which a stream ends
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	options := &corev1.PodLogOptions{Container: container, Follow: !exited, Timestamps: true, SinceTime: position.resume()}

@@ -21,14 +21,14 @@ func buildStage(p *plan) string {
 	from := p.source(dependencies, nil)
 	test := p.testSource()
 	if dependencies.Kind != detect.None {
-		installTools(w, p, from)
+		installTools(w, from)
 		w.line("WORKDIR %s", workplace)
 		w.note("Only the files that list the dependencies: a change of code leaves this stage, the slow one, cached.")
 		copied := dependencies
 		if test != nil {
 			copied.Local = unite(copied.Local, p.project.Dev.Local)
 		}
-		prepare(w, p, copied, from)
+		prepare(w, copied, from)
 	}
 	w.note("One RUN, because Kaniko takes a snapshot after each. The image's own pip fills the venv, which needs none itself. Bytecode is compiled here, because the running service cannot write it; unchecked-hash keeps it valid whatever a builder does to file times.")
 	if from.why != "" {

@@ -294,7 +294,7 @@ func apt(packages []string) string {
 
 // prepare writes what a stage needs before requirements can be made: the files
 // and the script, in the working directory.
-func prepare(w *writer, p *plan, dependencies detect.Dependencies, from source) {
+func prepare(w *writer, dependencies detect.Dependencies, from source) {
 	if dependencies.Kind == detect.None {
 		return
 	}
@@ -351,7 +351,7 @@ func (p *plan) install(from source, test *source) []string {
 }
 
 // installTools installs the tools that a source takes.
-func installTools(w *writer, p *plan, from source) {
+func installTools(w *writer, from source) {
 	if len(from.tools) == 0 {
 		return
 	}

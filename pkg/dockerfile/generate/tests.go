@@ -23,13 +23,13 @@ func testBuildStage(p *plan) string {
 		hashed = false
 	case from.file != "":
 		w.line("WORKDIR %s", workplace)
-		prepare(w, p, dev, from)
+		prepare(w, dev, from)
 		commands = append(commands, from.edited(dev.Files...)...)
 		wanted = append(wanted, "-r "+quote(from.file))
 	default:
-		installTools(w, p, from)
+		installTools(w, from)
 		w.line("WORKDIR %s", workplace)
-		prepare(w, p, dev, from)
+		prepare(w, dev, from)
 		commands = append(append(commands, from.export(testFile)), from.edited(testFile)...)
 		wanted = append(wanted, "-r "+testFile)
 	}

@@ -46,8 +46,6 @@ func (w *writer) line(format string, arguments ...any) {
 	_, _ = fmt.Fprintf(&w.out, format+"\n", arguments...)
 }
 
-func (w *writer) blank() { w.line("") }
-
 // run writes one RUN of commands that follow each other. A newline in a command
 // continues it.
 func (w *writer) run(commands ...string) {

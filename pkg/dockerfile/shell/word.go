@@ -179,4 +179,4 @@ func (w *Word) jsonChar(text string, at int) int {
 }
 
 // offset returns a position as a byte offset.
-func offset(at syntax.Pos) int { return int(at.Offset()) } //nolint:gosec // a script is shorter than that
+func offset(at syntax.Pos) int { return int(at.Offset()) }

@@ -15,13 +15,6 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func write(t *testing.T, dir, name, content string) {
-	t.Helper()
-	file := filepath.Join(dir, name)
-	must(t, os.MkdirAll(filepath.Dir(file), 0o755))
-	must(t, os.WriteFile(file, []byte(content), 0o600))
-}
-
 func TestAppName(t *testing.T) {
 	long := strings.Repeat("a", 52) + "-bcdef"
 	for dir, want := range map[string]string{

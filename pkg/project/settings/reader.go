@@ -79,7 +79,7 @@ func isOurs(table *value) bool {
 }
 
 // read stores a value in its field.
-func (r *reader) read(v *value, into reflect.Value, path string) {
+func (r *reader) read(v *value, into reflect.Value, path string) { //nolint:gocognit // a switch over the kinds of Go types
 	r.offsets[path] = v.offset
 	switch target := into.Addr().Interface().(type) {
 	case *string:

@@ -78,8 +78,16 @@ func TestSpecifier(t *testing.T) {
 		version   string
 		want      bool
 	}{
-		{"", "1", true}, {">=1,<2", "1.5", true}, {">=1,<2", "2", false}, {"==3.12.*", "3.12.99", true}, {">=1", "2.0rc1", true},
-		{"<1||>=2", "1.5", false}, {"<1||>=2", "2", true}, {"~=1.2", "1.9", true}, {"what", "1", true}, {"==1", "unknown", true},
+		{"", "1", true},
+		{">=1,<2", "1.5", true},
+		{">=1,<2", "2", false},
+		{"==3.12.*", "3.12.99", true},
+		{">=1", "2.0rc1", true},
+		{"<1||>=2", "1.5", false},
+		{"<1||>=2", "2", true},
+		{"~=1.2", "1.9", true},
+		{"what", "1", true},
+		{"==1", "unknown", true},
 	} {
 		if got := test.specifier.Allows(test.version); got != test.want {
 			t.Errorf("%q and %q: got %t", test.specifier, test.version, got)

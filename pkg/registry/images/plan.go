@@ -87,7 +87,7 @@ func depth(m *Manifest) int {
 }
 
 // stays returns the digests of a repository that are not deleted.
-func (r *Repository) stays(usage *Usage, rules Rules) map[string]bool {
+func (r *Repository) stays(usage *Usage, rules Rules) map[string]bool { //nolint:gocognit // a row of reasons to keep an image
 	stays := map[string]bool{}
 	if r.Kind == Other || (rules.Namespace != "" && rules.Namespace != r.Namespace) {
 		for _, manifest := range r.Manifests {

@@ -9,7 +9,7 @@ import (
 
 const (
 	// secretDir is where the Task mounts its workspace secrets.
-	secretDir = "/kaniko/build-secrets/"
+	secretDir = "/kaniko/build-secrets/" //nolint:gosec // the name of a directory
 	// retries bounds how often Kaniko repeats a pull or a push that the network broke.
 	retries = "3"
 	// cacheTTL is Kaniko's default for --cache-ttl.

@@ -113,7 +113,7 @@ func values(path *jsonpath.JSONPath, object any) []any {
 	var found []any
 	for _, result := range results {
 		for _, value := range result {
-			if value.IsValid() && !(value.Kind() == reflect.Interface && value.IsNil()) {
+			if value.IsValid() && (value.Kind() != reflect.Interface || !value.IsNil()) {
 				found = append(found, value.Interface())
 			}
 		}
