@@ -9,7 +9,7 @@ cd "$ROOT"
 
 pattern=$(grep -v '^#' hack/verify/words.txt | cut -f1 | paste -sd '|')
 if git grep -nIiwE "$pattern" -- . \
-  ':!*/testdata/*' ':!LICENSE' ':!*.sum' ':!*.mod' ':!pkg/manifests/tekton' ':!hack/verify/words.txt'; then
+  ':!*/testdata/*' ':!LICENSE' ':!*.sum' ':!*.mod' ':!pkg/manifests/tekton' ':!hack/verify/words.txt' ; then
   printf '\n' >&2
   die "these lines do not read as plain English; hack/verify/words.txt has what to write instead"
 fi

@@ -72,7 +72,7 @@ type Launch struct {
 
 // Start runs an image in a pod of its own, which is deleted again, and returns the
 // time from the start of its program to the first answer by HTTP, whatever the
-// answer is, in hundredths of a second. Waiting, when set, is told why the pod does
+// answer is, in hundredths of a second. Waiting, when set, gets the reason why the pod does
 // not run. An image that does not start is a *StartError.
 func Start(ctx context.Context, client kubernetes.Interface, launch Launch, waiting func(string)) (time.Duration, error) {
 	pods := client.CoreV1().Pods(launch.Namespace)
