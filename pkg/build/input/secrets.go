@@ -23,7 +23,7 @@ var secretID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 const secretLimit = 512 << 10
 
 // secretForm is how to write a secret.
-const secretForm = "write id=ID,src=FILE or id=ID,env=VARIABLE or id=ID,secret=NAME[,key=KEY]"
+const secretForm = "write id=ID,src=FILE or id=ID,env=VARIABLE or id=ID,secret=NAME[,key=KEY]" //nolint:gosec // the form of a flag
 
 // ParseSecrets parses secrets in Docker's form, extended by secret and key for a Secret of
 // the namespace, and reads their files and variables. No error contains a value.
