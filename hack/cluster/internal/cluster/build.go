@@ -47,7 +47,7 @@ func (c *Cluster) build(ctx context.Context) (imageSet, error) {
 	images, err := c.buildFromSource(ctx)
 	if err != nil {
 		cancel()
-		<-debian
+		<-debian //nolint:errcheck // the first error counts
 		return imageSet{}, err
 	}
 	return images, <-debian
