@@ -150,11 +150,15 @@ func (t target) build(ctx context.Context, version, output string, trimpath bool
 	return hex.EncodeToString(digest.Sum(nil)), nil
 }
 
-// completer is the program that kubectl runs to complete the plugin: a link to it.
-const completer = "kubectl_complete-pyflow"
+// completer is the program that kubectl runs to complete the plugin. It is a script and
+// not a link to the plugin: krew refuses archives with links.
+const (
+	completer       = "kubectl_complete-pyflow"
+	completerScript = "#!/bin/sh\nexec kubectl-pyflow __complete \"$@\"\n"
+)
 
 // pack writes the archive: no time, no owner, a fixed order. Outside of Windows, which
-// lacks links, it has the one for completion.
+// does not run scripts without an ending, it has the one for completion.
 func (t target) pack(out io.Writer, binary string) error {
 	compressed := gzip.NewWriter(out)
 	archive := tar.NewWriter(compressed)
@@ -175,8 +179,11 @@ func (t target) pack(out io.Writer, binary string) error {
 		}
 	}
 	if t.os != "windows" {
-		link := &tar.Header{Typeflag: tar.TypeSymlink, Name: completer, Linkname: t.binary, Mode: 0o777, Format: tar.FormatUSTAR}
-		if err := archive.WriteHeader(link); err != nil {
+		header := &tar.Header{Name: completer, Mode: 0o755, Size: int64(len(completerScript)), Format: tar.FormatUSTAR}
+		if err := archive.WriteHeader(header); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(archive, completerScript); err != nil {
 			return err
 		}
 	}
