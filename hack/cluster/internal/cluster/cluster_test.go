@@ -47,17 +47,26 @@ func TestCheckProxyMode(t *testing.T) {
 
 func TestMirrored(t *testing.T) {
 	c := &Cluster{}
+	dir := func(repository, tag string) string {
+		for _, image := range debianbase.Images() {
+			if image.Repository == repository && slices.Contains(image.Tags, tag) {
+				return c.debianDir(image)
+			}
+		}
+		t.Fatalf("no Debian image is %s:%s", repository, tag)
+		return ""
+	}
 	got := c.mirrored(imageSet{dir: "/images", references: []string{"docker.io/library/caddy:2", "ghcr.io/example/a:1"}})
 	for name, want := range map[string]string{
 		"mirror/docker.io/library/caddy:2":                  "/images/docker.io_library_caddy_2",
 		"library/caddy:2":                                   "/images/docker.io_library_caddy_2",
 		"mirror/ghcr.io/example/a:1":                        "/images/ghcr.io_example_a_1",
-		"mirror/docker.io/library/python:3.13-slim":         c.debianDir(debianbase.Images()[0]),
-		"library/python:3.13-slim":                          c.debianDir(debianbase.Images()[0]),
-		"library/python:3.13":                               c.debianDir(debianbase.Images()[1]),
-		"mirror/gcr.io/distroless/python3-debian13:nonroot": c.debianDir(debianbase.Images()[2]),
+		"mirror/docker.io/library/python:3.13-slim":         dir("docker.io/library/python", "3.13-slim"),
+		"library/python:3.13-slim":                          dir("docker.io/library/python", "3.13-slim"),
+		"library/python:3.13":                               dir("docker.io/library/python", "3.13"),
+		"mirror/gcr.io/distroless/python3-debian13:nonroot": dir("gcr.io/distroless/python3-debian13", "nonroot"),
 		"distroless/python3-debian13:nonroot":               "",
-		"alpine/git:v2.49.1":                                c.debianDir(debianbase.Images()[3]),
+		"alpine/git:v2.49.1":                                dir("docker.io/alpine/git", "v2.49.1"),
 		"example/a:1":                                       "",
 	} {
 		if got[name] != want {
