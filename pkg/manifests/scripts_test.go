@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -346,11 +348,11 @@ func repository(t *testing.T, dir, name string, files map[string]string) string 
 }
 
 // olderGit stands in for git versions before 2.44, whose archive has no --mtime: this
-// machine's may be one, the image's is not.
+// machine's may be one, the image's is not. It writes the date to $HOME/date.
 const olderGit = `#!/bin/sh
 for arg; do
   shift
-  case $arg in --mtime=*) ;; *) set -- "$@" "$arg" ;; esac
+  case $arg in --mtime=*) printf %s "${arg#--mtime=}" >"$HOME/date" ;; *) set -- "$@" "$arg" ;; esac
 done
 exec "$GIT" "$@"
 `
@@ -450,7 +452,7 @@ func TestClone(t *testing.T) {
 			if written(t, dir, "LAYER") != layer || !strings.HasSuffix(written(t, dir, "TAG"), "-"+layer[:32]) {
 				t.Errorf("layer %q and tag %q are not those of %s", written(t, dir, "LAYER"), written(t, dir, "TAG"), layer)
 			}
-			if names := archived(t, archive); !slices.Equal(names, test.files) {
+			if names := slices.Sorted(maps.Keys(archived(t, archive))); !slices.Equal(names, test.files) {
 				t.Errorf("the archive has %q, want %q", names, test.files)
 			}
 			if env["FOLDER"] != "" && !strings.Contains(got.out, "pyflow.dev/dockerfile FROM python:3.13\npyflow.dev/dockerfile RUN x\n") {
@@ -463,25 +465,74 @@ func TestClone(t *testing.T) {
 	}
 }
 
-// archived returns the names in a tar.gz, sorted.
-func archived(t *testing.T, content string) []string {
+// archived returns the names in a tar.gz, and the date of each.
+func archived(t *testing.T, content string) map[string]time.Time {
 	t.Helper()
 	plain, err := gzip.NewReader(strings.NewReader(content))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
+	dates := map[string]time.Time{}
 	for reader := tar.NewReader(plain); ; {
 		header, err := reader.Next()
 		if errors.Is(err, io.EOF) {
-			slices.Sort(names)
-			return names
+			return dates
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		if header.Typeflag != tar.TypeXGlobalHeader {
-			names = append(names, header.Name)
+			dates[header.Name] = header.ModTime
+		}
+	}
+}
+
+// TestCloneDates wants the same archive of the same files, and other dates for other files.
+func TestCloneDates(t *testing.T) {
+	image := gitOfImage(t)
+	served := t.TempDir()
+	for name, page := range map[string]string{"one": "#ffffff", "same": "#ffffff", "other": "#000000"} {
+		repository(t, served, name, map[string]string{"Dockerfile": "FROM scratch\n", "page.css": page})
+	}
+	server := gitServer(t, served, "")
+	clone := func(name string) (archive string, date time.Time) {
+		dir := t.TempDir()
+		writeFiles(t, dir, map[string]string{"system.crt": ""})
+		env := map[string]string{
+			"URL": server + "/" + name, "REVISION": "", "FOLDER": "", "DOCKERFILE": "Dockerfile",
+			"CREDENTIALS": dir, "CREDENTIALS_BOUND": "false", "SYSTEM_CA": dir + "/system.crt", "BUILD_CA": dir + "/absent.crt",
+			"HOME": dir + "/home", "CONTEXT": dir,
+			"COMMIT_RESULT": dir + "/COMMIT", "LAYER_RESULT": dir + "/LAYER", "TAG_RESULT": dir + "/TAG", "GIT_CONFIG_NOSYSTEM": "1",
+		}
+		maps.Copy(env, image)
+		got := runScriptFile(t, "clone.sh", env)
+		if got.code != 0 {
+			t.Fatalf("clone of %s: %+v", name, got)
+		}
+		archive = written(t, dir, "context.tar.gz")
+		date = archived(t, archive)["page.css"]
+		if image != nil {
+			archive = written(t, dir, "home/date")
+			var seconds int64
+			if _, err := fmt.Sscanf(archive, "@%d +0000", &seconds); err != nil {
+				t.Fatalf("the date %q: %v", archive, err)
+			}
+			date = time.Unix(seconds, 0)
+		}
+		return archive, date
+	}
+	one, first := clone("one")
+	same, _ := clone("same")
+	_, other := clone("other")
+	if one != same {
+		t.Error("two repositories of the same files give two archives")
+	}
+	if first.Equal(other) {
+		t.Errorf("two files of one size have the date %s", first)
+	}
+	for _, date := range []time.Time{first, other} {
+		if date.Year() < 1980 || date.After(time.Now()) || date.Unix()%2 != 0 {
+			t.Errorf("a file has the date %s", date)
 		}
 	}
 }

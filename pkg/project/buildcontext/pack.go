@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ import (
 
 const chunk = 256 << 10
 
+// fixedDate is the date of directories and links, and the earliest of files.
+var fixedDate = time.Date(1980, time.February, 1, 0, 0, 0, 0, time.UTC)
+
 // Options configure Pack. The zero value is usable.
 type Options struct {
 	// Dockerfile is the path of the Dockerfile inside the directory; empty means "Dockerfile".
@@ -50,8 +54,10 @@ type Options struct {
 // <Dockerfile>.dockerignore, else .dockerignore, else DefaultIgnore.
 //
 // The bytes depend only on names, contents, link targets and the owner's execute bits: entries
-// are sorted, times and owners are the same for all, modes are 0755 or 0644. A hard link
-// becomes a file of its own, and other metadata is dropped. The compressor is a module with a
+// are sorted, owners are the same for all, modes are 0755 or 0644. The date of a file is that
+// of its content (see dateOf), so that whoever compares dates sees that a file has changed;
+// directories and links have one date. A hard link becomes a file of its own, and other
+// metadata is dropped. The compressor is a module with a
 // version in go.mod and not that of the standard library, so that a digest does not depend on
 // the toolchain that built the program.
 //
@@ -228,7 +234,8 @@ func (p *packer) given() error {
 			}
 		}
 		content := p.files[name]
-		if err := p.header(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(content))}); err != nil {
+		file := tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(content)), ModTime: dateOf(sha256.Sum256(content))}
+		if err := p.header(file); err != nil {
 			return err
 		}
 		if _, err := p.tar.Write(content); err != nil {
@@ -362,7 +369,11 @@ func (p *packer) regular(ctx context.Context, name, rel string) error {
 	if p.problems.any() {
 		return nil
 	}
-	err = p.header(tar.Header{Typeflag: tar.TypeReg, Name: rel, Mode: mode, Size: before.Size()})
+	date, err := p.date(ctx, file)
+	if err != nil {
+		return err
+	}
+	err = p.header(tar.Header{Typeflag: tar.TypeReg, Name: rel, Mode: mode, Size: before.Size(), ModTime: date})
 	if err != nil {
 		return err
 	}
@@ -379,6 +390,37 @@ func (p *packer) regular(ctx context.Context, name, rel string) error {
 	}
 	p.warnings.file(rel, before.Size(), secret)
 	return nil
+}
+
+// date returns the date of a file's content, and moves its offset back to the start. The file
+// is read for it, because its header precedes its content in the archive.
+func (p *packer) date(ctx context.Context, file io.ReadSeeker) (time.Time, error) {
+	content := sha256.New()
+	for {
+		if err := ctx.Err(); err != nil {
+			return time.Time{}, err
+		}
+		n, err := file.Read(p.buffer)
+		content.Write(p.buffer[:n])
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return time.Time{}, err
+		}
+	}
+	_, err := file.Seek(0, io.SeekStart)
+	return dateOf([sha256.Size]byte(content.Sum(nil))), err
+}
+
+// dateOf returns the date of a file with a content of this SHA-256: an even second between
+// February 1980 and February 2014. Web servers make an ETag of the date and the size of a
+// file, Python and build engines compare both to see whether it has changed, so two contents
+// of one size need two dates. Builds make wheels of the files, and a wheel is a zip archive,
+// which cannot hold a time before 1980 or an odd second. A future date would be a warning or
+// an error for others.
+func dateOf(content [sha256.Size]byte) time.Time {
+	return fixedDate.Add(2 * time.Second * time.Duration(binary.BigEndian.Uint32(content[:])>>3))
 }
 
 // fileMode returns the mode of a file, and does not move its offset.
@@ -489,9 +531,9 @@ func (p *packer) header(h tar.Header) error {
 	if p.problems.any() {
 		return nil
 	}
-	// Not zero: builds make wheels of these files, and a wheel is a zip archive, which
-	// cannot hold a time before 1980.
-	h.ModTime = time.Date(1980, time.February, 1, 0, 0, 0, 0, time.UTC)
+	if h.ModTime.IsZero() {
+		h.ModTime = fixedDate
+	}
 	// USTAR, with PAX records where a name needs them and nowhere else.
 	h.Format = tar.FormatPAX
 	if err := p.tar.WriteHeader(&h); err != nil {

@@ -1,0 +1,57 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
+)
+
+// TestFileDates changes a file and keeps its size. Whoever has the old one gets the new one,
+// although the ETag is made of the file's date and size.
+func TestFileDates(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	dir := env.Page(t, "dates", "color: #ffffff", "")
+	_, url := ns.Build(t, dir).Released(t)
+	env.Serves(t, url, "#ffffff")
+	status, body, etag := conditional(t, url, "")
+	if status != http.StatusOK || etag == "" {
+		t.Fatalf("GET %s: %d %q, ETag %q", url, status, body, etag)
+	}
+	if status, _, _ := conditional(t, url, etag); status != http.StatusNotModified {
+		t.Errorf("an unchanged file is answered with %d", status)
+	}
+	env.Check(t, os.WriteFile(filepath.Join(dir, "index.html"), []byte("color: #000000"), 0o600))
+	_, url = ns.Build(t, dir).Released(t)
+	env.Serves(t, url, "#000000")
+	env.Eventually(t, "wait for the changed file", func(context.Context) error {
+		if status, body, now := conditional(t, url, etag); status != http.StatusOK || body != "color: #000000" {
+			return fmt.Errorf("If-None-Match %s is answered with %d %q, ETag %s", etag, status, body, now)
+		}
+		return nil
+	})
+}
+
+// conditional requests a page that the caller has already with an ETag.
+func conditional(t *testing.T, url, etag string) (status int, body, now string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	env.Check(t, err)
+	if etag != "" {
+		request.Header.Set("If-None-Match", etag)
+	}
+	response, err := http.DefaultClient.Do(request)
+	env.Check(t, err)
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	env.Check(t, err)
+	return response.StatusCode, string(content), response.Header.Get("ETag")
+}
