@@ -3,6 +3,7 @@
 package platform
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,17 +54,33 @@ func remembered(ctx context.Context, client kubernetes.Interface) (*manifests.Co
 	return manifests.ParseConfig(object.Data)
 }
 
+// CheckNamespace returns why a namespace cannot have runs, apps or images: ErrNotSetUp,
+// a *kube.NamespaceNotFoundError or a *NamespaceNotSetUpError. An empty name stands for
+// all namespaces. CheckNamespace returns nil if the user may not read what it checks.
+func CheckNamespace(ctx context.Context, client kubernetes.Interface, name string) error {
+	config, err := Config(ctx, client)
+	switch {
+	case errors.Is(err, ErrNotSetUp):
+		return err
+	case name == "":
+		return nil
+	}
+	if missing := kube.CheckNamespace(ctx, client, name); missing != nil || err != nil {
+		return missing
+	}
+	if !slices.Contains(config.Namespaces, name) {
+		return &NamespaceNotSetUpError{Namespace: name}
+	}
+	return nil
+}
+
 // Credentials returns the registry credentials and the registry's CA certificate that
 // setup stored in namespace. The error is a *NamespaceNotSetUpError if setup has not run
 // there, or a *kube.NamespaceNotFoundError.
 func Credentials(ctx context.Context, client kubernetes.Interface, namespace, host string) (credentials.User, []byte, error) {
 	secret, err := client.CoreV1().Secrets(namespace).Get(ctx, manifests.RegistrySecret, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		// Users without the permission to read namespaces get the other error.
-		if _, err := client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{}); apierrors.IsNotFound(err) {
-			return credentials.User{}, nil, &kube.NamespaceNotFoundError{Namespace: namespace}
-		}
-		return credentials.User{}, nil, &NamespaceNotSetUpError{Namespace: namespace}
+		return credentials.User{}, nil, cmp.Or[error](kube.CheckNamespace(ctx, client, namespace), &NamespaceNotSetUpError{Namespace: namespace})
 	}
 	if err != nil {
 		return credentials.User{}, nil, err

@@ -70,6 +70,8 @@ func servers() map[string]http.Handler {
 	api := http.NewServeMux()
 	api.HandleFunc("/api/v1/namespaces/"+manifests.SystemNamespace+"/configmaps/"+manifests.ConfigName,
 		reply(`{"apiVersion": "v1", "kind": "ConfigMap", "data": {"`+manifests.ConfigKey+`": "{}"}}`))
+	api.HandleFunc("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+		reply(`{"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {}, "status": {"allowed": true}}`))
 	for _, namespace := range []string{manifests.SystemNamespace, "team-a"} {
 		api.HandleFunc("/api/v1/namespaces/"+namespace, reply(`{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "`+namespace+`"}}`))
 	}

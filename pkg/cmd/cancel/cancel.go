@@ -10,12 +10,12 @@ import (
 
 	"github.com/spf13/cobra"
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
-	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/find"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 )
@@ -69,7 +69,7 @@ pyflow cancels every run that it can, and fails if a run has ended already.`,
 
 // Options are the runs to cancel.
 type Options struct {
-	Client    versioned.Interface
+	Clients   pipelinerun.Clients
 	Streams   genericiooptions.IOStreams
 	Namespace string
 	// Runs are names of runs and apps, each once.
@@ -98,7 +98,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 	if err != nil {
 		return nil, err
 	}
-	o.Client, o.Namespace = clients.Tekton, clients.Namespace
+	o.Clients, o.Namespace = pipelinerun.Clients{Tekton: clients.Tekton, Kube: clients.Kube}, clients.Namespace
 	return o, nil
 }
 
@@ -110,7 +110,7 @@ func (o *Options) Run(ctx context.Context) error {
 	runs, failures := o.find(ctx)
 	var canceled []*tektonv1.PipelineRun
 	for _, run := range runs {
-		if err := pipelinerun.Cancel(ctx, o.Client, run.Namespace, run.Name); err != nil {
+		if err := pipelinerun.Cancel(ctx, o.Clients.Tekton, run.Namespace, run.Name); err != nil {
 			failures = append(failures, err)
 			continue
 		}
@@ -128,8 +128,12 @@ func (o *Options) Run(ctx context.Context) error {
 func (o *Options) find(ctx context.Context) (runs []*tektonv1.PipelineRun, failures []error) {
 	seen := map[string]bool{}
 	for _, name := range o.Runs {
-		found, err := pipelinerun.FindRunning(ctx, o.Client, o.Namespace, name)
+		found, err := pipelinerun.FindRunning(ctx, o.Clients.Tekton, o.Namespace, name)
 		if err != nil {
+			why := find.Why(ctx, o.Clients.Kube, o.Namespace, err)
+			if why != err { //nolint:errorlint // Why returns err itself, or what is true of all names
+				return nil, []error{why}
+			}
 			failures = append(failures, err)
 			continue
 		}
@@ -147,7 +151,7 @@ func (o *Options) find(ctx context.Context) (runs []*tektonv1.PipelineRun, failu
 func (o *Options) finish(ctx context.Context, run *tektonv1.PipelineRun) error {
 	text := fmt.Sprintf("run %s is being canceled", run.Name)
 	if o.Wait {
-		end, err := pipelinerun.AwaitEnd(ctx, o.Client, run.Namespace, run.Name, run.UID)
+		end, err := pipelinerun.AwaitEnd(ctx, o.Clients.Tekton, run.Namespace, run.Name, run.UID)
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	kubefake "k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"knative.dev/pkg/apis"
 
@@ -51,6 +52,25 @@ func cluster(t *testing.T, down bool) *tektonfake.Clientset {
 	return client
 }
 
+// clients adds a cluster that is set up, with the namespace demo.
+func clients(tekton *tektonfake.Clientset) pipelinerun.Clients {
+	return pipelinerun.Clients{Tekton: tekton, Kube: kubefake.NewClientset(
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "demo"}},
+		&corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Name: manifests.ConfigName, Namespace: manifests.SystemNamespace},
+			Data:       map[string]string{manifests.ConfigKey: "namespaces: [demo]"},
+		},
+	)}
+}
+
+// TestRunWithoutNamespace checks that a missing namespace is one error for all names.
+func TestRunWithoutNamespace(t *testing.T) {
+	o := &Options{Clients: clients(cluster(t, false)), Streams: genericiooptions.NewTestIOStreamsDiscard(), Namespace: "typo", Runs: []string{"web", "old"}, Timeout: time.Hour}
+	if err := o.Run(t.Context()); err == nil || err.Error() != `namespace "typo" does not exist` {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestRun(t *testing.T) {
 	for name, test := range map[string]struct {
 		runs     []string
@@ -73,7 +93,7 @@ func TestRun(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			streams, _, out, _ := genericiooptions.NewTestIOStreams()
 			o := test.options
-			o.Client, o.Streams, o.Namespace, o.Runs = cluster(t, test.down), streams, "demo", test.runs
+			o.Clients, o.Streams, o.Namespace, o.Runs = clients(cluster(t, test.down)), streams, "demo", test.runs
 			if o.Timeout == 0 {
 				o.Timeout = time.Hour
 			}
@@ -109,7 +129,7 @@ func TestRunThatEndsFirst(t *testing.T) {
 		return true, run, client.Tracker().Update(resource, run, "demo")
 	})
 	streams, _, out, _ := genericiooptions.NewTestIOStreams()
-	o := &Options{Client: client, Streams: streams, Namespace: "demo", Runs: []string{"web-1"}, Wait: true, Timeout: time.Hour}
+	o := &Options{Clients: clients(client), Streams: streams, Namespace: "demo", Runs: []string{"web-1"}, Wait: true, Timeout: time.Hour}
 	var ended *pipelinerun.EndedError
 	if err := o.Run(t.Context()); !errors.As(err, &ended) || ended.Reason != "Completed" || out.Len() > 0 {
 		t.Errorf("got %v, %q", err, out)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/find"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -176,11 +177,14 @@ func (o *Options) find(ctx context.Context) (supportbundle.Options, error) {
 		options.Run, options.App, options.Root = run, run.Labels[manifests.LabelApp], run.Name
 	case errors.As(err, &missing) && o.Target == "":
 		// Where nothing has run, there is all the more to explain.
+		if err := kube.CheckNamespace(ctx, o.Clients.Kube, o.Namespace); err != nil {
+			return options, err
+		}
 		options.Root = o.Namespace
 	case errors.As(err, &missing):
 		apps, appsErr := images.Apps(ctx, o.Clients.Dynamic, o.Namespace)
 		if appsErr != nil || !slices.Contains(apps, o.Target) {
-			return options, err
+			return options, find.Why(ctx, o.Clients.Kube, o.Namespace, err)
 		}
 		options.App, options.Root = o.Target, o.Target
 	default:

@@ -15,6 +15,7 @@ import (
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	tektonfake "github.com/tektoncd/pipeline/pkg/client/clientset/versioned/fake"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/supportbundle"
 )
@@ -43,11 +45,15 @@ func testOptions(t *testing.T, namespace, target string) (o *Options, out, errOu
 	api := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "api", Labels: map[string]string{manifests.LabelApp: "api"}}}
 	streams, _, outBuffer, errBuffer := genericiooptions.NewTestIOStreams()
 	return &Options{
-		Clients:   supportbundle.Clients{Kube: fake.NewClientset(), Tekton: tektonfake.NewSimpleClientset(run), Dynamic: dynamicfake.NewSimpleDynamicClient(both, api)},
+		Clients:   supportbundle.Clients{Kube: fake.NewClientset(testNamespace("demo"), testNamespace("empty")), Tekton: tektonfake.NewSimpleClientset(run), Dynamic: dynamicfake.NewSimpleDynamicClient(both, api)},
 		Streams:   streams,
 		Namespace: namespace, Target: target,
 		Now: func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) },
 	}, outBuffer.String, errBuffer.String
+}
+
+func testNamespace(name string) *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 }
 
 // names are the files in an archive.
@@ -160,7 +166,11 @@ func TestRunErrors(t *testing.T) {
 	if err := o.Run(t.Context()); !errors.As(err, &missing) {
 		t.Errorf("an unknown name: %v", err)
 	}
-	o.Target, o.File = "", filepath.Join("nowhere", "x.tar.gz")
+	o.Namespace, o.Target = "typo", ""
+	if err := o.Run(t.Context()); !errors.As(err, new(*kube.NamespaceNotFoundError)) {
+		t.Errorf("a namespace that does not exist: %v", err)
+	}
+	o.Namespace, o.Target, o.File = "demo", "", filepath.Join("nowhere", "x.tar.gz")
 	if err := o.Run(t.Context()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a directory that is not there: %v", err)
 	}

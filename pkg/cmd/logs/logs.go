@@ -24,6 +24,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/find"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
@@ -138,7 +139,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 // Run prints the log. With Follow it returns when the run has ended and, if the run was
 // running, when the app has rolled out: with the reason if that was no success.
 func (o *Options) Run(ctx context.Context) error {
-	object, err := pipelinerun.Find(ctx, o.Clients.Tekton, o.Namespace, o.Target)
+	object, err := find.Run(ctx, pipelinerun.Clients{Tekton: o.Clients.Tekton, Kube: o.Clients.Kube}, o.Namespace, o.Target)
 	if err != nil {
 		return err
 	}

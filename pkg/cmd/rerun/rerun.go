@@ -12,6 +12,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/find"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/session"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 )
@@ -80,7 +81,7 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 
 // Run repeats the run and watches the new one until its app has rolled out.
 func (o *Options) Run(ctx context.Context) error {
-	old, err := pipelinerun.Find(ctx, o.Clients.Tekton, o.Clients.Namespace, o.Name)
+	old, err := find.Run(ctx, pipelinerun.Clients{Tekton: o.Clients.Tekton, Kube: o.Clients.Kube}, o.Clients.Namespace, o.Name)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ package runs
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -101,8 +100,8 @@ type Options struct {
 	Sort func([]status.Run) error
 	// Print writes a list to Streams.Out; headers is false after the first one.
 	Print func(list *status.RunList, headers bool, out io.Writer) error
-	// CheckSetup returns an error on a cluster without setup.
-	CheckSetup func(context.Context) error
+	// CheckNamespace returns why Namespace cannot have runs.
+	CheckNamespace func(context.Context) error
 	// Person reports that a person reads the output: an empty list then has a line of its own.
 	Person bool
 	Now    func() time.Time
@@ -136,13 +135,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 		return nil, err
 	}
 	o.Client = clients.Tekton
-	o.CheckSetup = func(ctx context.Context) error {
-		if _, err := platform.Config(ctx, clients.Kube); errors.Is(err, platform.ErrNotSetUp) {
-			return err
-		}
-		// Who may not read the configuration may still list runs.
-		return nil
-	}
+	o.CheckNamespace = func(ctx context.Context) error { return platform.CheckNamespace(ctx, clients.Kube, o.Namespace) }
 	if f.Watch {
 		o.Watch = clients.Dynamic
 	}
@@ -159,12 +152,18 @@ func (o *Options) Run(ctx context.Context) error {
 	}
 	resource := schema.GroupVersionResource{Group: "tekton.dev", Version: "v1", Resource: "pipelineruns"}
 	printed := map[string]string{}
-	headers := true
+	headers, first := true, true
 	return refresh.Run(ctx, o.Watch, []refresh.Kind{{Resource: resource, Namespace: o.Namespace}}, func(ctx context.Context) error {
 		list, err := o.read(ctx)
 		if err != nil {
 			return err
 		}
+		if first && len(list.Items) == 0 {
+			if err := o.CheckNamespace(ctx); err != nil {
+				return err
+			}
+		}
+		first = false
 		list.Items = slices.DeleteFunc(list.Items, func(run status.Run) bool {
 			key, now := run.Namespace+"/"+run.Name, state(run)
 			unchanged := printed[key] == now
@@ -204,7 +203,7 @@ func (o *Options) list(ctx context.Context) error {
 		return err
 	}
 	if len(list.Items) == 0 {
-		if err := o.CheckSetup(ctx); err != nil {
+		if err := o.CheckNamespace(ctx); err != nil {
 			return err
 		}
 	}

@@ -152,7 +152,7 @@ func TestRunWithoutRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.Client, o.CheckSetup = client, func(context.Context) error { return nil }
+		o.Client, o.CheckNamespace = client, func(context.Context) error { return nil }
 		return o, errOut, errOut.String
 	}
 	o, _, said := options()
@@ -161,9 +161,15 @@ func TestRunWithoutRuns(t *testing.T) {
 		t.Errorf("got %v, %q", err, said())
 	}
 	o, _, _ = options()
-	o.Namespace, o.CheckSetup = "empty", func(context.Context) error { return platform.ErrNotSetUp }
+	o.Namespace, o.CheckNamespace = "empty", func(context.Context) error { return platform.ErrNotSetUp }
 	if err := o.Run(t.Context()); !errors.Is(err, platform.ErrNotSetUp) {
 		t.Errorf("a cluster without setup: %v", err)
+	}
+	o.Watch = dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
+		{Group: "tekton.dev", Version: "v1", Resource: "pipelineruns"}: "PipelineRunList",
+	})
+	if err := o.Run(t.Context()); !errors.Is(err, platform.ErrNotSetUp) {
+		t.Errorf("a watch on a cluster without setup: %v", err)
 	}
 	o, _, _ = options("nothing")
 	var missing *pipelinerun.NotFoundError

@@ -19,6 +19,7 @@ import (
 	"k8s.io/kubectl/pkg/util/podutils"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/workload"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -380,16 +381,12 @@ func referred(task tektonv1.PipelineTask) []string {
 // namespace returns what setup creates in a namespace for apps.
 func (c *collector) namespace(ctx context.Context, namespace string) ([]Part, error) {
 	part := Part{Name: "namespace", Namespace: namespace}
-	gone, err := c.gone(ctx, namespace)
-	switch {
-	case err != nil:
+	if err := kube.CheckNamespace(ctx, c.Kube, namespace); err != nil {
+		if c.AllNamespaces {
+			// The next run of setup drops the namespace, too.
+			return nil, nil
+		}
 		return nil, err
-	case gone && c.AllNamespaces:
-		// The next run of setup drops the namespace, too.
-		return nil, nil
-	case gone:
-		part.Message = "namespace " + namespace + " does not exist"
-		return []Part{part}, nil
 	}
 	objects := []struct {
 		group, resource, name string
@@ -435,18 +432,6 @@ func (c *collector) namespace(ctx context.Context, namespace string) ([]Part, er
 		part.Message = "not found: " + display.JoinMax(missing, maxNames)
 	}
 	return []Part{part}, nil
-}
-
-// gone reports whether a namespace certainly does not exist.
-func (c *collector) gone(ctx context.Context, namespace string) (bool, error) {
-	_, err := read(access.Permission{Verb: "get", Resource: "namespaces"}, func() (*corev1.Namespace, error) {
-		return c.Kube.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
-	})
-	if apierrors.IsNotFound(err) {
-		return true, nil
-	}
-	_, err = denied(err)
-	return false, err
 }
 
 // maxNames is the number of names that a message lists.

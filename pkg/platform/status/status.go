@@ -189,8 +189,9 @@ const parallel = 8
 const pageSize = 250
 
 // Collect takes the snapshot. A part that the user may not read is Unknown, and its message
-// names the missing permission. Collect fails if the user may not read the configuration, and
-// with platform.ErrNotSetUp if the platform is not installed.
+// names the missing permission. Collect fails if the user may not read the configuration,
+// with platform.ErrNotSetUp if the platform is not installed, and with a
+// *kube.NamespaceNotFoundError if options.Namespace does not exist.
 func Collect(ctx context.Context, clients Clients, options Options) (*Status, error) {
 	config, err := platform.Config(ctx, clients.Kube)
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 	"knative.dev/pkg/apis"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
@@ -416,13 +417,12 @@ func TestCollectNamespaceWithoutSetup(t *testing.T) {
 }
 
 func TestCollectNamespaceThatDoesNotExist(t *testing.T) {
-	status, err := Collect(t.Context(), testClients(t, nil), Options{Namespace: "typo", Now: testNow})
-	if err != nil {
-		t.Fatal(err)
+	var missing *kube.NamespaceNotFoundError
+	if status, err := Collect(t.Context(), testClients(t, nil), Options{Namespace: "typo", Now: testNow}); !errors.As(err, &missing) || missing.Namespace != "typo" {
+		t.Errorf("got %+v, %v, want a NamespaceNotFoundError", status, err)
 	}
-	part := status.Platform[len(status.Platform)-1]
-	if status.Healthy || part.Message != "namespace typo does not exist" {
-		t.Errorf("got %+v", part)
+	if status, err := Collect(t.Context(), testClients(t, nil), Options{Namespace: "typo", AllNamespaces: true, Now: testNow}); err != nil {
+		t.Errorf("all namespaces: got %+v, %v", status, err)
 	}
 }
 

@@ -31,7 +31,8 @@ type Scope struct {
 // cluster knows of. It never lists an external registry, which others use as well.
 // Waiting is called while Fetch waits for the registry.
 //
-// Without a permission the error is an *access.MissingError.
+// Without a permission the error is an *access.MissingError. If a namespace has nothing,
+// it is that of platform.CheckNamespace.
 func Fetch(ctx context.Context, clients *kube.Clients, config *manifests.Config, scope Scope, waiting func(error)) ([]*Repository, error) {
 	f := fetcher{clients: clients, config: config, scope: scope, waiting: waiting}
 	switch {
@@ -89,7 +90,11 @@ func (f fetcher) stored(ctx context.Context, client *registry.Client) ([]*Reposi
 	if err != nil {
 		return nil, err
 	}
-	return f.read(ctx, client, Catalog(paths))
+	repositories, err := f.read(ctx, client, Catalog(paths))
+	if err == nil && len(repositories) == 0 {
+		err = platform.CheckNamespace(ctx, f.clients.Kube, f.scope.Namespace)
+	}
+	return repositories, err
 }
 
 // known reads the repositories of the apps that the cluster knows of, one namespace

@@ -42,8 +42,9 @@ type PruneOptions struct {
 
 // Prune deletes the images that nothing uses, and collects the registry's garbage. It
 // returns what it deleted, together with an error if one stopped it half-way; nil if it
-// deleted nothing. Errors are ErrExternal for a registry that is not the platform's,
-// and an *access.MissingError.
+// deleted nothing. Errors are ErrExternal for a registry that is not the platform's, an
+// *access.MissingError, and a *kube.NamespaceNotFoundError for a namespace that does not
+// exist and has left nothing behind.
 func Prune(ctx context.Context, clients *kube.Clients, options PruneOptions, progress Progress) (*Pruned, error) {
 	config, err := platform.Config(ctx, clients.Kube)
 	if err != nil {
@@ -63,6 +64,9 @@ func Prune(ctx context.Context, clients *kube.Clients, options PruneOptions, pro
 	ctx, cancel := context.WithTimeoutCause(ctx, options.Timeout, fmt.Errorf("prune is not done after %s: raise --timeout, and run it again to free what is left", options.Timeout))
 	defer cancel()
 	p := &pruner{
+		checkNamespace: func(ctx context.Context) error {
+			return kube.CheckNamespace(ctx, clients.Kube, options.Rules.Namespace)
+		},
 		store: client, cluster: clients.Dynamic, rules: options.Rules, progress: progress, ephemeral: config.Registry.Ephemeral,
 		collector: &Collector{Kube: clients.Kube, Interval: collectorInterval, RestartTimeout: restartTimeout, Progress: progress.Update},
 	}
@@ -105,7 +109,9 @@ type pruner struct {
 	// ephemeral reports that the storage is deleted with its pod, so that there is no
 	// garbage to collect.
 	ephemeral bool
-	progress  Progress
+	// checkNamespace returns an error if the namespace of rules does not exist.
+	checkNamespace func(context.Context) error
+	progress       Progress
 }
 
 // run returns what it deleted, also together with an error; nil if it deleted nothing.
@@ -119,6 +125,11 @@ func (p *pruner) run(ctx context.Context, dryRun bool) (*Pruned, error) {
 	repositories, err := p.read(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if p.rules.Namespace != "" && !slices.ContainsFunc(repositories, func(r *Repository) bool { return r.Namespace == p.rules.Namespace }) {
+		if err := p.checkNamespace(ctx); err != nil {
+			return nil, err
+		}
 	}
 	done := p.progress.Start("Looking for what is used")
 	plan, err := p.plan(ctx, repositories)

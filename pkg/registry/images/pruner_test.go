@@ -14,6 +14,7 @@ import (
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	k8stesting "k8s.io/client-go/testing"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
@@ -130,6 +131,13 @@ func TestPrune(t *testing.T) {
 			},
 			events: "delete b", want: "dry run false, deleted 1, reclaimed false, freed 0, unknown 0", err: "server down",
 		},
+		"a namespace without images": {change: func(p *pruner, _ *fakeStore, _ *dynamicfake.FakeDynamicClient) {
+			p.rules.Namespace = "typo"
+			p.checkNamespace = func(context.Context) error { return &kube.NamespaceNotFoundError{Namespace: "typo"} }
+		}, want: "nothing", err: `namespace "typo" does not exist`},
+		"a deleted namespace with images": {change: func(p *pruner, _ *fakeStore, _ *dynamicfake.FakeDynamicClient) {
+			p.rules.Namespace = "team-a"
+		}, events: "delete b,collect", want: "dry run false, deleted 1, reclaimed true, freed 10, unknown 1"},
 		"the registry does not delete": {change: func(_ *pruner, s *fakeStore, _ *dynamicfake.FakeDynamicClient) { s.failing = "delete b" }, events: "delete b", want: "nothing", err: "no connection"},
 		"garbage cannot be collected": {
 			change: func(p *pruner, s *fakeStore, _ *dynamicfake.FakeDynamicClient) {
