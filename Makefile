@@ -19,7 +19,7 @@ export GOWORK := off
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Compile the plugin into bin/kubectl-pyflow
@@ -61,6 +61,14 @@ test-example: build ## Test the example, and what init makes of its templates, i
 .PHONY: test-e2e
 test-e2e: build ## Run the plugin end to end on the cluster of $KUBECONFIG, or on one that it starts; RUN selects tests
 	hack/with-cluster.sh hack/test-e2e.sh
+
+.PHONY: conformance
+conformance: build ## Build every case of test/conformance on the cluster and compare the images with BuildKit's
+	PYFLOW_CONFORMANCE=all RUN='TestConformance$(if $(CASE),/case/$(CASE))' hack/with-cluster.sh hack/test-e2e.sh
+
+.PHONY: conformance-record
+conformance-record: ## Write what BuildKit makes of the changed cases of test/conformance into them
+	hack/conformance-record.sh
 
 .PHONY: bench
 bench: build tools ## Print start-up time and memory as ratios against kubectl
