@@ -44,6 +44,8 @@ func checkBuildKit(ctx context.Context, file *dockerfile.Dockerfile, target stri
 	platform := ocispecs.Platform{OS: "linux", Architecture: "amd64"}
 	source := llb.NewSourceMap(nil, file.Path, "Dockerfile", file.Content)
 	source.Definition = &llb.Definition{} // how to fetch the file, which nothing does
+	// Without them BuildKit panics at a mount that can be written to.
+	capabilities := pb.Caps.CapSet(pb.Caps.All())
 	results, err := dockerfile2llb.DockerfileLint(ctx, file.Content, dockerfile2llb.ConvertOpt{
 		Config: dockerui.Config{
 			Target:         target,
@@ -52,6 +54,7 @@ func checkBuildKit(ctx context.Context, file *dockerfile.Dockerfile, target stri
 		SourceMap:      source,
 		TargetPlatform: &platform,
 		MetaResolver:   noRegistry{},
+		LLBCaps:        &capabilities,
 	})
 	if err == nil {
 		err = ctx.Err()

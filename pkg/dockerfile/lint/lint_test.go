@@ -201,6 +201,10 @@ ENTRYPOINT ["conda", "run", "--no-capture-output", "-n", "x", "python", "/app/ma
 			},
 			[]string{"1:1-37 root-user"},
 		},
+		"mounts that can be written to": {
+			map[string]string{"Dockerfile": "FROM scratch\nRUN --mount=target=/a,rw [\"/a\"]\nUSER 65532\n", ".dockerignore": ignore},
+			nil,
+		},
 		"no Python at all": {
 			map[string]string{"Dockerfile": "FROM golang:1.26 AS build\nCOPY . .\nRUN go build -o /x .\nFROM scratch\nCOPY --from=build /x /x\nUSER 65532\nENTRYPOINT [\"/x\"]\n", ".dockerignore": ignore},
 			nil,
