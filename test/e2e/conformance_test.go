@@ -23,6 +23,9 @@ import (
 // allCases is the variable that adds the cases which are not in the fast selection.
 const allCases = "PYFLOW_CONFORMANCE"
 
+// failureLines is how much of what a build printed that failed is shown.
+const failureLines = 25
+
 // TestConformance builds the cases of test/conformance and compares their images with
 // those of BuildKit. At the end it prints a table.
 func TestConformance(t *testing.T) {
@@ -124,7 +127,7 @@ func arguments(t *testing.T, c *conformance.Case, app string) []string {
 	env.Check(t, c.Write(dir))
 	secrets, err := c.WriteSecrets(t.TempDir())
 	env.Check(t, err)
-	args := []string{dir, "--name", app, "--no-deploy", "--no-test", "-o", "json"}
+	args := []string{dir, "--name", app, "--no-deploy", "--no-test", "--progress", "plain"}
 	if c.File != "" {
 		args = append(args, "--file", c.File)
 	}
@@ -150,9 +153,10 @@ func differs(t *testing.T, ns *env.NS, c *conformance.Case, args []string) strin
 	t.Helper()
 	r := ns.Build(t, args...)
 	if r.Code != 0 {
-		return fmt.Sprintf("the build failed\n%s", r)
+		lines := strings.SplitAfter(r.Stderr, "\n")
+		return fmt.Sprintf("%s: exit code %d\n%s", r.Line, r.Code, strings.Join(lines[max(0, len(lines)-failureLines):], ""))
 	}
-	image := registrytest.Image(t, ns, c.Name, env.Finished(t, r).Digest)
+	image := registrytest.Image(t, ns, c.Name, env.DigestPattern.FindString(r.Stdout))
 	author := installed.Capabilities().Author
 	got, err := conformance.Lines(image, func(entry v1.History) bool { return entry.Author == author }, c.Only)
 	env.Check(t, err)
