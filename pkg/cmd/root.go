@@ -168,11 +168,9 @@ func groups(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStr
 			{status.NewCommand(flags, streams), "docs/cluster.md", terminal},
 			{runs.NewCommand(flags, streams), "docs/runs.md", cluster},
 			{logs.NewCommand(flags, streams), "docs/runs.md", cluster},
+			{images.NewCommand(flags, streams), "docs/images.md", terminal},
 			{lint.NewCommand(streams), "pkg/dockerfile/lint/pages/README.md", []string{"NO_COLOR", "TERM"}},
 			{gather.NewCommand(flags, streams), "docs/runs.md", terminal},
-		}},
-		{"Clean up", []verb{
-			{images.NewCommand(flags, streams), "docs/images.md", terminal},
 		}},
 		{"Administer", []verb{
 			{teardown.NewCommand(flags, streams), "docs/cluster.md", terminal},

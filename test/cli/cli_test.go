@@ -72,6 +72,7 @@ func servers() map[string]http.Handler {
 		reply(`{"apiVersion": "v1", "kind": "ConfigMap", "data": {"`+manifests.ConfigKey+`": "{}"}}`))
 	api.HandleFunc("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
 		reply(`{"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {}, "status": {"allowed": true}}`))
+	api.HandleFunc("/version", reply(`{"gitVersion": "v1.36.3"}`))
 	for _, namespace := range []string{manifests.SystemNamespace, "team-a"} {
 		api.HandleFunc("/api/v1/namespaces/"+namespace, reply(`{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "`+namespace+`"}}`))
 	}

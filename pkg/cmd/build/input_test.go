@@ -53,6 +53,7 @@ func TestToOptions(t *testing.T) {
 		"a kustomize directory, not delivered": {args: []string{delivered}, change: func(f *Flags) { f.NoDeploy = true }, check: func(o *Options) bool { return o.Release == nil }},
 		"another kustomize directory":          {change: func(f *Flags) { f.Manifests = "../k8s" }, check: func(o *Options) bool { return o.Release.Directory == "../k8s" }},
 		"json":                                 {change: func(f *Flags) { f.Output, f.Detach = "json", true }, check: func(o *Options) bool { return o.Mode == buildview.JSON && o.Detach }},
+		"name":                                 {change: func(f *Flags) { f.Output, f.Detach = "name", true }, check: func(o *Options) bool { return o.Mode == buildview.Auto && o.Detach && o.Names }},
 		"quiet":                                {change: func(f *Flags) { f.Quiet, f.Keep, f.WaitTimeout = true, 0, 0 }, check: func(o *Options) bool { return o.Mode == buildview.Quiet && o.Keep == 0 && o.WaitTimeout == 0 }},
 		"plain":                                {change: func(f *Flags) { f.Progress = "plain" }, check: func(o *Options) bool { return o.Mode == buildview.Plain }},
 		"a test": {
@@ -162,8 +163,9 @@ func TestCommandLines(t *testing.T) {
 		"--git https://h/山":                   "choose one with --name",
 		"DIR --progress loud":                 "--progress is one of auto, tty, plain, not",
 		"DIR --progress json":                 "--progress is one of auto, tty, plain, not",
-		"DIR -o yaml":                         "--output is json, not",
+		"DIR -o yaml":                         "--output is one of json, name",
 		"DIR -o json --quiet":                 "exclude each other",
+		"DIR -o name":                         "pass --detach as well",
 		"DIR --detach --quiet":                "--detach does not wait for",
 		"DIR --keep -1":                       "--keep -1 is negative",
 		"DIR --timeout 0s":                    "--timeout 0s is not positive",

@@ -252,6 +252,8 @@ func TestOutput(t *testing.T) {
 		want      func(run, digest string) string
 	}{
 		"detached":                       {change: func(f *Flags) { f.Detach = true }, want: func(run, _ string) string { return run + "\n" }},
+		"detached, by name":              {change: func(f *Flags) { f.Detach, f.Output = true, "name" }, want: func(run, _ string) string { return "pipelinerun.tekton.dev/" + run + "\n" }},
+		"by name, with nothing to do":    {delivered: true, change: func(f *Flags) { f.Detach, f.Output = true, "name" }, want: func(_, _ string) string { return "" }},
 		"detached, with nothing to do":   {delivered: true, change: func(f *Flags) { f.Detach = true }, want: func(_, digest string) string { return "image  " + testNode + "@" + digest + "\n" }},
 		"nothing to do":                  {delivered: true, want: func(_, digest string) string { return "image  " + testNode + "@" + digest + "\n" }},
 		"nothing to do, quiet":           {delivered: true, change: func(f *Flags) { f.Quiet = true }, want: func(_, digest string) string { return digest + "\n" }},

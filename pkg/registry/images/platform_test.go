@@ -14,9 +14,13 @@ import (
 // Everything in the objects of setup that looks like an image is in the list, not only what the
 // rules of the list find.
 func TestPlatform(t *testing.T) {
-	list, err := Platform(manifests.Tekton())
+	platform, err := Platform(manifests.Tekton())
 	if err != nil {
 		t.Fatal(err)
+	}
+	var list []string
+	for _, image := range platform.Items {
+		list = append(list, image.Reference)
 	}
 	if !slices.IsSorted(list) || len(slices.Compact(slices.Clone(list))) != len(list) {
 		t.Errorf("the list is not sorted, each once: %q", list)
@@ -67,7 +71,22 @@ func TestPlatform(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if slices.ContainsFunc(without, func(image string) bool { return strings.Contains(image, "tekton") }) || len(without) == 0 {
-		t.Errorf("without Tekton it is %q", without)
+	if slices.ContainsFunc(without.Items, func(image PlatformImage) bool { return strings.Contains(image.Reference, "tekton") }) || len(without.Items) == 0 {
+		t.Errorf("without Tekton it is %v", without.Items)
+	}
+}
+
+func TestPlatformImage(t *testing.T) {
+	digest := "sha256:" + strings.Repeat("a", 64)
+	for reference, want := range map[string]PlatformImage{
+		"docker.io/library/registry:3.1.2": {Repository: "docker.io/library/registry", Tag: "3.1.2"},
+		"gcr.io/nop:v1@" + digest:          {Repository: "gcr.io/nop", Tag: "v1", Digest: digest},
+		"cgr.dev/busybox@" + digest:        {Repository: "cgr.dev/busybox", Digest: digest},
+		"localhost:5000/nop":               {Repository: "localhost:5000/nop"},
+	} {
+		want.Reference = reference
+		if got := platformImage(reference); got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
 	}
 }

@@ -48,10 +48,10 @@ func (f *Flags) Add(cmd *cobra.Command) {
 	flags.IntVar(&f.Keep, "keep", f.Keep, "Number of finished runs of the app to keep; older runs are deleted with their pods, 0 keeps all")
 	flags.BoolVarP(&f.Detach, "detach", "d", false, "Print the name of the run when it has started, and do not wait for it")
 	flags.StringVar(&f.Progress, "progress", f.Progress, "Type of progress output: auto, tty or plain")
-	flags.StringVarP(&f.Output, "output", "o", "", "Output format: json, one event per line")
+	flags.StringVarP(&f.Output, "output", "o", "", "Output format: json, one event per line; with --detach also name, the run as kubectl names it")
 	flags.StringVar(&f.JUnit, "junit", "", "File for the test results as JUnit XML")
 	flags.BoolVarP(&f.Quiet, "quiet", "q", false, "Print only the digest of the image")
-	for flag, values := range map[string][]string{"progress": {"auto", "tty", "plain"}, "output": {"json"}} {
+	for flag, values := range map[string][]string{"progress": {"auto", "tty", "plain"}, "output": {"json", option.Name}} {
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
 }
@@ -60,21 +60,23 @@ func (f *Flags) Add(cmd *cobra.Command) {
 func (f *Flags) ToSession(streams genericiooptions.IOStreams) (Session, error) {
 	s := Session{
 		Streams: streams, Mode: buildview.Mode(f.Progress), Detach: f.Detach,
-		Timeout: f.Timeout, WaitTimeout: f.WaitTimeout, Keep: f.Keep, JUnit: f.JUnit,
+		Names: f.Output == option.Name, Timeout: f.Timeout, WaitTimeout: f.WaitTimeout, Keep: f.Keep, JUnit: f.JUnit,
 	}
 	if !slices.Contains([]buildview.Mode{buildview.Auto, buildview.TTY, buildview.Plain}, s.Mode) {
 		return s, option.OneOf("progress", f.Progress, "auto", "tty", "plain")
 	}
 	switch {
-	case f.Output != "" && f.Output != string(buildview.JSON):
-		return s, option.OneOf("output", f.Output, "json")
+	case !slices.Contains([]string{"", string(buildview.JSON), option.Name}, f.Output):
+		return s, option.OneOf("output", f.Output, "json", option.Name)
+	case s.Names && !f.Detach:
+		return s, option.Usagef("--output name prints the run that --detach leaves running: pass --detach as well")
 	case f.Output != "" && f.Quiet:
 		return s, option.Usagef("--output and --quiet exclude each other")
 	case f.Quiet && f.Detach:
 		return s, option.Usagef("--quiet prints the image's digest, which --detach does not wait for")
 	case f.JUnit != "" && f.Detach:
 		return s, option.Usagef("--junit is for the results of the tests, which --detach does not wait for; later: kubectl pyflow logs RUN --junit")
-	case f.Output != "":
+	case f.Output == string(buildview.JSON):
 		s.Mode = buildview.JSON
 	case f.Quiet:
 		s.Mode = buildview.Quiet

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -32,6 +33,8 @@ type Session struct {
 	Mode buildview.Mode
 	// Detach ends with the start of the run.
 	Detach bool
+	// Names prints the run of Detach as kubectl names it, and nothing else to standard output.
+	Names bool
 	// Timeout bounds the run and, after it, the rollout.
 	Timeout time.Duration
 	// WaitTimeout bounds how long nothing may make progress; zero does not.
@@ -55,7 +58,11 @@ func (s *Session) Run(ctx context.Context, prepare func(*build.Environment) (*bu
 	if err != nil {
 		return err
 	}
-	shown, err := buildview.New(s.Mode, s.Streams.Out, s.Streams.ErrOut)
+	results := s.Streams.Out
+	if s.Names {
+		results = io.Discard
+	}
+	shown, err := buildview.New(s.Mode, results, s.Streams.ErrOut)
 	if err != nil {
 		return err
 	}
@@ -177,6 +184,9 @@ func (s *Session) leave(shown buildview.View, run *build.Run) error {
 	}
 	name := run.Object.Name
 	fmt.Fprintf(s.Streams.ErrOut, "The run continues in the cluster: %s\n", display.QuoteCommand("kubectl", "pyflow", "logs", name, "-f"))
+	if s.Names {
+		name = "pipelinerun.tekton.dev/" + name
+	}
 	_, err := fmt.Fprintln(s.Streams.Out, name)
 	return err
 }
