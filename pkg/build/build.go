@@ -129,7 +129,9 @@ type Options struct {
 	Target    string
 	BuildArgs []string
 	Secrets   []pipelinerun.BuildSecret
-	NoCache   bool
+	// Needs are the secrets that the Dockerfile mounts, as far as they are known.
+	Needs   []project.Secret
+	NoCache bool
 	// Force builds and deploys even if nothing has changed.
 	Force bool
 	// Test has to pass before the image is deployed; nil tests nothing.
@@ -180,14 +182,18 @@ type Prepared struct {
 }
 
 // Prepare renders what is deployed and reads what the cluster runs of the app. It changes
-// nothing.
+// nothing. An error holds a *MissingSecretsError if the build lacks secrets.
 func Prepare(ctx context.Context, env *Environment, options Options) (*Prepared, error) {
 	p := &Prepared{env: env, options: options, name: options.App + "-" + rand.String(5)}
 	if options.Scratch != nil {
 		p.name = options.Scratch.Run
 	}
 	namespace := env.Clients.Namespace
-	var err error
+	notices, err := p.checkSecrets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.options.Notices = slices.Concat(options.Notices, notices)
 	if options.Release != nil {
 		wanted := *options.Release
 		wanted.App, wanted.Namespace = options.App, namespace

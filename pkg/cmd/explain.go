@@ -154,6 +154,9 @@ func platformHints() []hint {
 		with(func(ended *pipelinerun.EndedError) string {
 			return "read its log: " + pyflow("logs", ended.Name)
 		}),
+		with(func(missing *build.MissingSecretsError) string {
+			return "pass " + strings.Join(missing.Flags(), " ") + "; or name a Secret of the namespace that has it: --build-secret id=ID,secret=NAME,key=KEY, or build.secrets in the settings"
+		}),
 		is(build.ErrSourceGone, "build it again from its directory: kubectl pyflow build DIR"),
 		is(logs.ErrLogsGone, "a log is deleted with its pod; for the result see kubectl pyflow runs -o wide, for a new log build again"),
 		is(gather.ErrExists, "replace it with --force, or choose another file with --file"),

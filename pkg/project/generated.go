@@ -16,6 +16,7 @@ const ignoreFile = ".dockerignore"
 func (p *Project) Recipe() generate.Options {
 	return generate.Options{
 		Project: p.Detected, Variant: p.Variant.Value, Port: p.Port.Value, Test: p.Test.IsSet(), Name: p.Name.Value,
+		Secrets: givenSecrets(p),
 	}
 }
 

@@ -31,6 +31,8 @@ type Options struct {
 	Target string
 	// BuildArgs are --build-arg, each KEY=VALUE; of two values for a key the later wins.
 	BuildArgs []string
+	// Secrets are the IDs of --build-secret.
+	Secrets []string
 	// Test is --test, a command line.
 	Test string
 

@@ -44,8 +44,15 @@ type Project struct {
 	// BuildArgs are KEY=VALUE, each key once.
 	BuildArgs []Value[string]
 
+	// Secrets are what the stages mount that are built, in the order of the Dockerfile.
+	// SecretSources are the Secrets of the namespace that settings name for them, by ID.
+	Secrets       []Secret
+	SecretSources map[string]Value[settings.SecretSource]
+
 	// Detected is the Python project, nil if the folder has its own Dockerfile.
 	Detected *detect.Project
+	// flagSecrets are the IDs of secrets that flags provide.
+	flagSecrets []string
 	// dropped are the warnings about processes that are not deployed.
 	dropped []string
 	// Entrypoint, Python and Variant are those of a generated Dockerfile; they are not set

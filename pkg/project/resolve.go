@@ -32,6 +32,10 @@ func Resolve(dir string, options Options) (*Project, error) {
 		return nil, err
 	}
 	p.Name = first(flag("name", options.Name), setting(p.Settings, "name", p.Settings.Name), Value[string]{appname.FromDir(p.Dir), Origin{Default, "the folder's name"}})
+	p.flagSecrets = options.Secrets
+	if p.SecretSources, err = secretSources(p.Settings); err != nil {
+		return nil, err
+	}
 	p.resolvePod(&options)
 	if !options.NoTest {
 		if err := p.resolveTest(options.Test); err != nil {
@@ -137,6 +141,7 @@ func (p *Project) resolveImage(options *Options) error {
 	if err := p.resolveTarget(options); err != nil {
 		return err
 	}
+	p.Secrets = mountedSecrets(p)
 	if own {
 		p.Port = first(flag("port", options.Port), setting(p.Settings, "port", int(p.Settings.Port)), exposed(p.Dockerfile.Value, &p.Stage), byDefault(DefaultPort))
 	}

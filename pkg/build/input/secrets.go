@@ -6,13 +6,17 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/tonistiigi/go-csvvalue"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 )
 
 // secretID matches what is valid as a file name in a volume and as an id in a Dockerfile.
@@ -55,6 +59,11 @@ func parseSecret(text string) (pipelinerun.BuildSecret, error) {
 	if !secretID.MatchString(id) {
 		return none, fmt.Errorf("id %q is not made of letters, digits, -, _ and . (not at its start); %s", id, secretForm)
 	}
+	if set["src"]+set["env"]+set["secret"]+set["key"] == "" {
+		if set, err = shorthand(id); err != nil {
+			return none, err
+		}
+	}
 	sources := 0
 	for _, key := range []string{"src", "env", "secret"} {
 		if set[key] != "" {
@@ -72,6 +81,43 @@ func parseSecret(text string) (pipelinerun.BuildSecret, error) {
 		return none, fmt.Errorf("secret %s: %w", id, err)
 	}
 	return pipelinerun.BuildSecret{ID: id, Value: value}, nil
+}
+
+// shorthand returns the fields of a secret that only has an ID. As in Docker it is the variable
+// of that name, else the file.
+func shorthand(id string) (map[string]string, error) {
+	if _, ok := os.LookupEnv(id); ok {
+		return map[string]string{"env": id}, nil
+	}
+	if _, err := os.Stat(id); err != nil {
+		return nil, fmt.Errorf("secret %s: there is neither a variable nor a file of that name; %s", id, secretForm)
+	}
+	return map[string]string{"src": id}, nil
+}
+
+// SecretIDs returns the IDs of secrets in the form of ParseSecrets, and reads no value. A text
+// without an ID is left out: ParseSecrets reports it.
+func SecretIDs(values []string) []string {
+	var ids []string
+	for _, value := range values {
+		if set, err := secretFields(value); err == nil && secretID.MatchString(set["id"]) {
+			ids = append(ids, set["id"])
+		}
+	}
+	return ids
+}
+
+// WithSettings returns secrets with those that settings provide and that are not among them,
+// in the order of their IDs.
+func WithSettings(given []pipelinerun.BuildSecret, set map[string]project.Value[settings.SecretSource]) []pipelinerun.BuildSecret {
+	all := slices.Clone(given)
+	for _, id := range slices.Sorted(maps.Keys(set)) {
+		if !slices.ContainsFunc(given, func(one pipelinerun.BuildSecret) bool { return one.ID == id }) {
+			source := set[id].Value
+			all = append(all, pipelinerun.BuildSecret{ID: id, Secret: source.Secret, Key: source.Key})
+		}
+	}
+	return all
 }
 
 // secretFields splits a secret into its fields. An unknown field is not repeated in the

@@ -111,6 +111,10 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
   # Pass a build argument, and a secret for RUN --mount=type=secret,id=pip
   kubectl pyflow build --build-arg PYTHON_VERSION=3.13 --build-secret id=pip,src=pip.conf
 
+  # Give the token of a private package index, from a variable or from a Secret of the namespace
+  kubectl pyflow build --build-secret id=PIP_TOKEN,env=PIP_TOKEN
+  kubectl pyflow build --build-secret id=PIP_TOKEN,secret=company-index,key=token
+
   # Build a branch of a repository, with the credentials in the Secret git-login
   kubectl pyflow build --git https://git.example.com/team/api.git --revision main --git-secret git-login
 
@@ -148,7 +152,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	f.BoolVar(&flags.ShowDockerfile, "show-dockerfile", false, "Print the Dockerfile without building it")
 	f.StringVar(&flags.Target, "target", "", "Stage of the Dockerfile to build (default: the last one)")
 	f.StringArrayVar(&flags.BuildArgs, "build-arg", nil, "Value of an ARG of the Dockerfile, as KEY=VALUE; repeatable")
-	f.StringArrayVar(&flags.Secrets, "build-secret", nil, "Secret for RUN --mount=type=secret, as id=ID,src=FILE or id=ID,env=VARIABLE from this machine, or id=ID,secret=NAME[,key=KEY] from the namespace; repeatable")
+	f.StringArrayVar(&flags.Secrets, "build-secret", nil, "Secret for RUN --mount=type=secret, such as the token of a private package index: id=ID,src=FILE or id=ID,env=VARIABLE from this machine, id=ID for the variable or the file of that name, or id=ID,secret=NAME[,key=KEY] from the namespace; repeatable")
 	f.BoolVar(&flags.NoCache, "no-cache", false, "Ignore the layer cache")
 	f.BoolVar(&flags.Force, "force", false, "Build and deploy even if nothing has changed")
 	f.StringVar(&flags.Git, "git", "", "Git repository to build instead of a folder, by https or ssh")
@@ -260,6 +264,9 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 	if f.NoTest && f.Test != "" {
 		return nil, option.Usagef("--test and --no-test exclude each other")
 	}
+	if o.Secrets, err = input.ParseSecrets(f.Secrets); err != nil {
+		return nil, option.Usagef("--build-secret: %w", err)
+	}
 	if f.Git == "" {
 		err = f.readFolder(o, directory(args), options)
 	} else {
@@ -273,9 +280,6 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 	}
 	if err := appname.Validate(o.App); err != nil {
 		return nil, option.Usagef("%w; choose one with --name", err)
-	}
-	if o.Secrets, err = input.ParseSecrets(f.Secrets); err != nil {
-		return nil, option.Usagef("--build-secret: %w", err)
 	}
 	if o.Test == nil && o.JUnit != "" {
 		return nil, option.Usagef("--junit: nothing is tested: name a command with --test, or give the Dockerfile a stage test")

@@ -44,7 +44,7 @@ func (f *Flags) show(args []string, streams genericiooptions.IOStreams) error {
 func (f *Flags) toProject() (project.Options, error) {
 	o := project.Options{
 		Name: f.Name, Dockerfile: f.Dockerfile, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python, Port: int(f.Port),
-		Target: f.Target, BuildArgs: f.BuildArgs, Test: f.Test, NoTest: f.NoTest, Manifests: f.Manifests, NoDeploy: f.NoDeploy,
+		Target: f.Target, BuildArgs: f.BuildArgs, Secrets: input.SecretIDs(f.Secrets), Test: f.Test, NoTest: f.NoTest, Manifests: f.Manifests, NoDeploy: f.NoDeploy,
 	}
 	if f.NoDeploy && f.Manifests != "" {
 		return o, option.Usagef("--manifests names what to deploy, and --no-deploy deploys nothing")
@@ -106,6 +106,7 @@ func (f *Flags) readFolder(o *Options, dir string, options project.Options) erro
 	}
 	o.Found = found
 	o.App, o.Dockerfile, o.Target, o.BuildArgs = found.Name.Value, found.Dockerfile.Value.Path, found.Target.Value, found.Args()
+	o.Secrets, o.Needs = input.WithSettings(o.Secrets, found.SecretSources), found.Secrets
 	o.Folder = &build.Folder{Dir: found.Dir, Dockerfile: found.Dockerfile.Value, Files: found.Files}
 	o.Resources = pipelinerun.Resources{
 		CPU: found.CPU.Value, Memory: found.Memory.Value, Storage: found.Storage.Value, NodeSelector: project.Values(found.NodeSelector),

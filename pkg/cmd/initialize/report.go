@@ -61,6 +61,16 @@ type Dependencies struct {
 	Hashed bool     `json:"hashed"`
 	Groups []string `json:"groups"`
 	Names  []string `json:"names"`
+	// Secrets are those of detect.Access.
+	Secrets []Secret `json:"secrets"`
+}
+
+// Secret is detect.Secret.
+type Secret struct {
+	ID       string   `json:"id"`
+	Variable string   `json:"variable,omitempty"`
+	Required bool     `json:"required"`
+	Sources  []string `json:"sources"`
 }
 
 // Libraries are detect.Libraries.
@@ -104,8 +114,13 @@ func (o *Options) report(w *scaffold.Work) Report {
 }
 
 func dependencies(d detect.Dependencies) Dependencies {
+	secrets := []Secret{}
+	for _, one := range d.Access.Secrets {
+		secrets = append(secrets, Secret{ID: one.ID, Variable: one.Variable, Required: one.Required, Sources: list(one.Sources)})
+	}
 	return Dependencies{
 		Kind: string(d.Kind), Files: list(d.Files), Locked: d.Locked, Hashed: d.Hashed, Groups: list(d.Groups), Names: list(d.Names),
+		Secrets: secrets,
 	}
 }
 

@@ -49,7 +49,7 @@ func bloatedTest(p *plan) string {
 	w.line("FROM run AS test")
 	if !p.hasPytest() {
 		w.pipArguments()
-		w.run("pip install " + p.tool(testTool))
+		w.runMounted(givenFiles(p), "pip install "+p.tool(testTool))
 	}
 	w.exec("CMD", testCommand()...)
 	return w.String()
@@ -73,31 +73,45 @@ func bloatedInstall(w *writer, p *plan) {
 		if i == 0 && len(sets) == 1 && len(dev.Files) > 0 {
 			from = p.source(dependencies, &dev)
 		}
+		reach := reachOf(p, set)
+		if len(sets) == 1 {
+			reach = reachOf(p, set, dev)
+		}
 		if len(from.tools) > 0 {
 			w.note("A tool that only the build needs, in the image for good.")
-			w.run("pip install " + strings.Join(from.tools, " "))
+			w.runMounted(givenFiles(p), "pip install "+strings.Join(from.tools, " "))
 		}
 		if len(from.script) > 0 {
 			w.heredoc(script, from.script)
 		}
 		if from.export != nil {
 			from.file = "/tmp/" + lockFile
-			w.run(from.export(from.file))
+			w.run(append([]string{from.export(from.file)}, loginsRemoved(from, set)...)...)
 		}
-		if from.export == nil && len(set.Local) > 0 {
+		if from.export == nil && (len(set.Local) > 0 || len(set.Access.Git) > 0) {
 			w.run(from.edited(set.Files...)...)
 		}
 		if from.file != "" {
-			w.run("pip install -r " + quote(from.file))
+			commands := reach.before(w, "pip install -r "+quote(from.file))
+			reach.note(w)
+			w.runMounted(reach.mounts, commands...)
 		}
 	}
 	if len(project.Extra) > 0 {
-		w.run("pip install " + strings.Join(quoteAll(project.Extra), " "))
+		w.runMounted(givenFiles(p), "pip install "+strings.Join(quoteAll(project.Extra), " "))
 	}
 	if project.Package {
-		w.run("pip install --no-deps .")
+		w.runMounted(givenFiles(p), "pip install --no-deps .")
 	}
 	if root := p.project.Root; root != "" && root != "." {
 		w.line("ENV PYTHONPATH=%s", p.sourcePath())
 	}
+}
+
+// loginsRemoved returns the command that removes logins of git from what was exported.
+func loginsRemoved(from source, set detect.Dependencies) []string {
+	if len(set.Access.Git) == 0 {
+		return nil
+	}
+	return from.edited(from.file)
 }

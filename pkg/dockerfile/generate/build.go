@@ -1,6 +1,8 @@
 package generate
 
 import (
+	"slices"
+
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 )
 
@@ -20,8 +22,9 @@ func buildStage(p *plan) string {
 	dependencies := p.project.Dependencies
 	from := p.source(dependencies, nil)
 	test := p.testSource()
+	reach := reachOf(p, dependencies)
 	if dependencies.Kind != detect.None {
-		installTools(w, from)
+		installTools(p, w, from)
 		w.line("WORKDIR %s", workplace)
 		w.note("Only the files that list the dependencies: a change of code leaves this stage, the slow one, cached.")
 		copied := dependencies
@@ -30,6 +33,7 @@ func buildStage(p *plan) string {
 		}
 		prepare(w, copied, from)
 	}
+	first := reach.before(w)
 	w.note("One RUN, because Kaniko takes a snapshot after each. The image's own pip fills the venv, which needs none itself. Bytecode is compiled here, because the running service cannot write it; unchecked-hash keeps it valid whatever a builder does to file times.")
 	if from.why != "" {
 		w.note(from.why)
@@ -40,13 +44,14 @@ func buildStage(p *plan) string {
 	case dependencies.Hashed:
 		w.note("Only files of the locked hashes are installed.")
 	}
-	commands := append([]string{"python -m venv --without-pip " + venv}, p.install(from, test)...)
+	reach.note(w)
+	commands := slices.Concat(first, []string{"python -m venv --without-pip " + venv}, p.install(from, test))
 	commands = append(commands, compile(venv+"/lib"))
 	if p.variant == Distroless {
 		commands = append(commands, p.repoint()...)
 		w.note("The venv is at the same place in the last image, whose Python is /usr/bin/python" + p.project.Python + ": links and a pyvenv.cfg that say so are put over it there, so that scripts and .pth files work as they are.")
 	}
-	w.run(commands...)
+	w.runMounted(reach.mounts, commands...)
 	return w.String()
 }
 

@@ -18,6 +18,9 @@ var (
 	debianPackage = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
 	requirement   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,-]+\])?==[A-Za-z0-9._+!-]+$`)
 	groupName     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+	secretID      = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+	address       = regexp.MustCompile(`^https?://(?:[A-Za-z0-9._~:/@+,=%-]|\$\{?[A-Za-z_][A-Za-z0-9_]*\}?)+$`)
+	loginText     = regexp.MustCompile(`^(?:[A-Za-z0-9._~+%-]|\$\{[A-Za-z_][A-Za-z0-9_]*\})*$`)
 	// A Dockerfile would expand, match or split the others.
 	plainPath = regexp.MustCompile(`^[\pL\pN_.@+,=/ -]+$`)
 )
@@ -47,6 +50,7 @@ func (p *plan) check() error {
 		return fmt.Errorf("a Pipfile without Pipfile.lock %w: run `pipenv lock`", ErrInvalid)
 	}
 	paths := slices.Concat(project.Code, project.Dependencies.Files, project.Dev.Files, project.Dependencies.Local, project.Dev.Local, []string{cmp.Or(project.Root, ".")})
+	ids, addresses, logins := accessTexts(project.Dependencies.Access, project.Dev.Access)
 	for _, check := range []struct {
 		what, rule string
 		pattern    *regexp.Regexp
@@ -55,6 +59,9 @@ func (p *plan) check() error {
 		{"Debian package", "names have lower case letters, digits, + - .", debianPackage, slices.Concat(project.Libraries.Build, project.Libraries.Run)},
 		{"requirement", "write name==version", requirement, project.Extra},
 		{"dependency group", "names have letters, digits, - _ .", groupName, slices.Concat(project.Dependencies.Groups, project.Dev.Groups, project.Dependencies.Extras, project.Dev.Extras)},
+		{"secret", "IDs have letters, digits, - _ .", secretID, ids},
+		{"index", "write an address of http or https", address, addresses},
+		{"login", "write letters, digits, - _ . ~ + or ${NAME}", loginText, logins},
 		{"path", "rename it, to letters, digits and - _ . + = @ ,", plainPath, paths},
 	} {
 		for _, value := range check.values {
@@ -72,6 +79,25 @@ func (p *plan) check() error {
 		return p.checkDistroless()
 	}
 	return nil
+}
+
+// accessTexts returns what is written into a Dockerfile to reach packages that are not public.
+func accessTexts(all ...detect.Access) (ids, addresses, logins []string) {
+	for _, access := range all {
+		for _, secret := range access.Secrets {
+			ids = append(ids, secret.ID)
+			if secret.Variable != "" {
+				ids = append(ids, secret.Variable)
+			}
+		}
+		for _, index := range access.Indexes {
+			addresses, logins = append(addresses, index.URL), append(logins, index.User.Text, index.Password.Text)
+		}
+		for _, login := range access.Git {
+			addresses, logins = append(addresses, login.Host), append(logins, login.User, login.Password)
+		}
+	}
+	return ids, addresses, logins
 }
 
 func (p *plan) checkDistroless() error {

@@ -15,7 +15,7 @@ func codeStage(p *plan) string {
 		w.pipArguments()
 		w.copyCode(appDir, code)
 		w.copy("/tmp/project/", ".")
-		w.run("python -m pip install --no-deps --no-compile --no-cache-dir --disable-pip-version-check\n--upgrade --target "+appDir+" /tmp/project",
+		w.runMounted(givenFiles(p), "python -m pip install --no-deps --no-compile --no-cache-dir --disable-pip-version-check\n--upgrade --target "+appDir+" /tmp/project",
 			compile(appDir))
 		return w.String()
 	}

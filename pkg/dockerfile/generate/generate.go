@@ -24,6 +24,9 @@ type Options struct {
 	// Test adds the stage `test`, which runs the project's tests in what the last
 	// stage is made of. It is built only as the target.
 	Test bool
+	// Secrets are the IDs of the secrets that the build gets, as far as they are known: of
+	// WellKnown, those are mounted. What the project asks for is mounted in any case.
+	Secrets []string
 	// Name is what the first line calls the service; empty is the project's name.
 	Name string
 }
@@ -68,7 +71,7 @@ func Dockerfile(options Options) ([]byte, error) {
 	}
 	project := unhashed(options.Project)
 	p := &plan{
-		project: project, variant: chosen, test: options.Test,
+		project: project, variant: chosen, test: options.Test, given: options.Secrets,
 		port: cmp.Or(options.Port, project.Port, python.DefaultPort),
 		name: cmp.Or(options.Name, project.Name, "the service"),
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/packaging"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -105,6 +106,68 @@ func projects() map[string]*detect.Project {
 		"package": service(func(p *detect.Project) {
 			locked(detect.UV, "pyproject.toml", "uv.lock")(p)
 			p.Package, p.Root, p.Code, p.App.Object = true, "src", []string{"migrations", "src"}, "shop.main:app"
+		}),
+		"requirements-secret": service(func(p *detect.Project) {
+			p.Dependencies = detect.Dependencies{Kind: detect.Requirements, Files: []string{"requirements.txt"}, Access: detect.Access{
+				Secrets: []detect.Secret{{ID: "PIP_TOKEN", Variable: "PIP_TOKEN", Required: true}},
+			}}
+			p.Dev = detect.Dependencies{Kind: detect.Requirements, Files: []string{"requirements-dev.txt", "requirements.txt"}, Access: p.Dependencies.Access}
+		}),
+		"requirements-git": service(func(p *detect.Project) {
+			p.Dependencies = detect.Dependencies{Kind: detect.Requirements, Files: []string{"requirements.txt"}, Access: detect.Access{
+				Secrets: []detect.Secret{
+					{ID: "GIT_TOKEN", Variable: "GIT_TOKEN", Required: true}, {ID: detect.KnownHosts, Required: true}, {ID: detect.SSHKey, Required: true},
+				},
+				Git: []packaging.GitLogin{{Host: "https://git.example.com", User: "oauth2", Password: "${GIT_TOKEN}"}, {Host: "https://github.com", User: "${GIT_TOKEN}"}},
+				SSH: true,
+			}}
+			p.Libraries.Build = []string{"git", "openssh-client"}
+		}),
+		"uv-secret": service(func(p *detect.Project) {
+			locked(detect.UV, "pyproject.toml", "uv.lock")(p)
+			index := packaging.Index{
+				Name: "corp", URL: "https://pypi.example.com/simple", User: packaging.Credential{Variable: "UV_INDEX_CORP_USERNAME"},
+				Password: packaging.Credential{Variable: "UV_INDEX_CORP_PASSWORD"},
+			}
+			p.Dependencies.Access = detect.Access{
+				Secrets: []detect.Secret{{ID: "UV_INDEX_CORP_PASSWORD", Variable: "UV_INDEX_CORP_PASSWORD"}, {ID: "UV_INDEX_CORP_USERNAME", Variable: "UV_INDEX_CORP_USERNAME"}},
+				Indexes: []packaging.Index{index},
+			}
+			p.Dev.Access = p.Dependencies.Access
+		}),
+		"uv-index": service(func(p *detect.Project) {
+			locked(detect.UV, "pyproject.toml", "uv.lock")(p)
+			p.Dependencies.Access.Indexes = []packaging.Index{{Name: "pytorch", URL: "https://download.pytorch.org/whl/cpu", Explicit: true}}
+			p.Dev = detect.Dependencies{}
+		}),
+		"poetry-secret": service(func(p *detect.Project) {
+			locked(detect.Poetry, "poetry.lock", "pyproject.toml")(p)
+			p.Dependencies.Access = detect.Access{
+				Secrets: []detect.Secret{{ID: "POETRY_HTTP_BASIC_CORP_PASSWORD", Variable: "POETRY_HTTP_BASIC_CORP_PASSWORD", Required: true}},
+				Indexes: []packaging.Index{{
+					Name: "corp", URL: "https://pypi.example.com/simple", Default: true, User: packaging.Credential{Text: "robot"},
+					Password: packaging.Credential{Variable: "POETRY_HTTP_BASIC_CORP_PASSWORD", Required: true},
+				}},
+			}
+			p.Dev.Access = p.Dependencies.Access
+		}),
+		"pipenv-secret": service(func(p *detect.Project) {
+			locked(detect.Pipenv, "Pipfile", "Pipfile.lock")(p)
+			p.Dependencies.Access = detect.Access{
+				Secrets: []detect.Secret{{ID: "CORP_TOKEN", Variable: "CORP_TOKEN", Required: true}},
+				Indexes: []packaging.Index{{Name: "corp", URL: "https://pypi.example.com/simple", Explicit: true, User: packaging.Credential{Text: "robot"}, Password: packaging.Credential{Text: "${CORP_TOKEN}"}}},
+			}
+			p.Dev = detect.Dependencies{}
+		}),
+		"pyproject-secret": service(func(p *detect.Project) {
+			open(detect.PEP621, "pyproject.toml")(p)
+			p.Dependencies.Access = detect.Access{
+				Secrets: []detect.Secret{{ID: "PDM_TOKEN", Variable: "PDM_TOKEN", Required: true}},
+				Indexes: []packaging.Index{{Name: "pypi", URL: "https://pypi.example.com/simple", Default: true, User: packaging.Credential{Text: "${PDM_TOKEN}"}}},
+				Git:     []packaging.GitLogin{{Host: "https://git.example.com", User: "${PDM_TOKEN}"}},
+			}
+			p.Dev = detect.Dependencies{}
+			p.Libraries.Build = []string{"git"}
 		}),
 		"libraries": service(func(p *detect.Project) {
 			p.App = &detect.App{Object: "wsgi:create_app", Factory: true, Framework: "flask", Server: gunicorn, File: "wsgi.py"}

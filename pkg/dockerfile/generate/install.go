@@ -55,6 +55,7 @@ func (p *plan) source(dependencies detect.Dependencies, dev *detect.Dependencies
 	if dev != nil {
 		set.Groups, set.Extras, set.Local = unite(set.Groups, dev.Groups), unite(set.Extras, dev.Extras), unite(set.Local, dev.Local)
 		set.Hashed = set.Hashed && dev.Hashed
+		set.Access.Git = slices.Concat(set.Access.Git, dev.Access.Git)
 	}
 	groups, extras, hashed := set.Groups, set.Extras, set.Hashed
 	editable := ""
@@ -68,7 +69,7 @@ func (p *plan) source(dependencies detect.Dependencies, dev *detect.Dependencies
 	const exported = "The lock becomes requirements that pip installs, because pip knows the company's index and its mirrors; the tool that reads the lock is left behind."
 	switch dependencies.Kind {
 	case detect.UV:
-		return source{why: exported, tools: []string{uvTool}, export: func(file string) string {
+		return source{why: exported, tools: []string{uvTool}, edit: editLogins(set), export: func(file string) string {
 			command := bin + "uv export --quiet --frozen --offline --no-python-downloads --no-default-groups --no-emit-project"
 			command += hashes(hashed, "", " --no-hashes") + editable + each(" --group ", groups) + each(" --extra ", extras)
 			return command + "\n--format requirements.txt --output-file " + file
@@ -77,7 +78,7 @@ func (p *plan) source(dependencies detect.Dependencies, dev *detect.Dependencies
 		if !slices.ContainsFunc(dependencies.Files, func(file string) bool { return path.Base(file) == "poetry.lock" }) {
 			return source{
 				why:   "There is no lock: the newest versions that Poetry's table allows are installed, on every build that changes it.",
-				tools: []string{p.tool(poetryCore)}, script: poetryScript(), export: scripted(bin+"python", groups),
+				tools: []string{p.tool(poetryCore)}, edit: editLogins(set), script: poetryScript(), export: scripted(bin+"python", groups),
 			}
 		}
 		return source{why: exported, tools: []string{p.tool(poetryTool), p.tool(poetryExport)}, edit: edit(set), export: func(file string) string {
@@ -99,11 +100,13 @@ func (p *plan) source(dependencies detect.Dependencies, dev *detect.Dependencies
 	case detect.PEP621:
 		return source{
 			why:    "There is no lock: the newest versions that pyproject.toml allows are installed, on every build that changes it. Only the list is read here, so that code is not needed yet.",
+			edit:   editLogins(set),
 			script: projectScript(p.project.Python, len(set.Local) > 0), export: scripted("python", groups),
 		}
 	case detect.Setuptools:
 		return source{
 			why:   "There is no lock: the newest versions that setup.py allows are installed, on every build that changes it. Only the list is read here, so that code is not needed yet.",
+			edit:  editLogins(set),
 			tools: []string{p.tool(setuptoolsTool)}, script: setuptoolsScript(), export: scripted(bin+"python", groups),
 		}
 	case detect.Requirements:
@@ -131,6 +134,9 @@ func edit(dependencies detect.Dependencies) string {
 	if dependencies.Itself {
 		edits = append(edits, `/^((-e|--editable)[ =]+)?\.\/?(\[[^]]*\])?([[:space:];#].*)?$/d`)
 	}
+	if len(dependencies.Access.Git) > 0 {
+		edits = append(edits, withoutLogins)
+	}
 	if len(dependencies.Local) > 0 {
 		edits = append(edits, `s#^(-e|--editable)[ =]+file:#file:#`, `s#^(-e|--editable)[ =]+([^:]+)$#./\2#`)
 		if dependencies.Kind == detect.Requirements {
@@ -141,6 +147,11 @@ func edit(dependencies detect.Dependencies) string {
 		return ""
 	}
 	return "sed -E -i" + each("\n-e ", quoteAll(edits)) + "\n"
+}
+
+// editLogins is edit for lists of tools that write nothing else that is to be changed.
+func editLogins(dependencies detect.Dependencies) string {
+	return edit(detect.Dependencies{Kind: dependencies.Kind, Access: dependencies.Access})
 }
 
 // edited returns the command that edits files, or nothing.
@@ -351,12 +362,12 @@ func (p *plan) install(from source, test *source) []string {
 }
 
 // installTools installs the tools that a source takes.
-func installTools(w *writer, from source) {
+func installTools(p *plan, w *writer, from source) {
 	if len(from.tools) == 0 {
 		return
 	}
 	w.note("The tool that reads the list of dependencies, in a venv of its own: cached until its version changes, and left behind with this stage.")
-	w.run("python -m venv "+tools,
+	w.runMounted(givenFiles(p), "python -m venv "+tools,
 		tools+"/bin/python -m pip install --quiet --no-cache-dir --no-compile --disable-pip-version-check\n"+strings.Join(from.tools, " "))
 }
 

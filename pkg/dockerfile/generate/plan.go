@@ -14,6 +14,8 @@ type plan struct {
 	test    bool
 	port    int
 	name    string
+	// given are the IDs of secrets that the build gets.
+	given []string
 }
 
 // debianRelease is a release that distroless has an image of Python for.

@@ -15,6 +15,10 @@ func testBuildStage(p *plan) string {
 	var commands []string
 	var wanted []string
 	hashed := dev.Hashed
+	reach := reachOf(p, dev)
+	if p.sameLock() {
+		reach = reachOf(p, p.project.Dependencies, dev)
+	}
 	switch {
 	case p.sameLock():
 		wanted = append(wanted, "-r "+testFile)
@@ -27,7 +31,7 @@ func testBuildStage(p *plan) string {
 		commands = append(commands, from.edited(dev.Files...)...)
 		wanted = append(wanted, "-r "+quote(from.file))
 	default:
-		installTools(w, from)
+		installTools(p, w, from)
 		w.line("WORKDIR %s", workplace)
 		prepare(w, dev, from)
 		commands = append(append(commands, from.export(testFile)), from.edited(testFile)...)
@@ -47,7 +51,9 @@ func testBuildStage(p *plan) string {
 			p.freeze(),
 			p.pipInstall(detect.Dependencies{}, append(wanted, "-c "+constraints)...))
 	}
-	w.run(commands...)
+	commands = reach.before(w, commands...)
+	reach.note(w)
+	w.runMounted(reach.mounts, commands...)
 	return w.String()
 }
 

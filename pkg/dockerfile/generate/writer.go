@@ -48,11 +48,18 @@ func (w *writer) line(format string, arguments ...any) {
 
 // run writes one RUN of commands that follow each other. A newline in a command
 // continues it.
-func (w *writer) run(commands ...string) {
+func (w *writer) run(commands ...string) { w.runMounted(nil, commands...) }
+
+// runMounted is run with flags of the RUN.
+func (w *writer) runMounted(flags []string, commands ...string) {
 	for i, command := range commands {
 		commands[i] = strings.ReplaceAll(command, "\n", " \\\n      ")
 	}
-	w.line("RUN %s", strings.Join(commands, " \\\n && "))
+	text := strings.Join(flags, " \\\n    ")
+	if text != "" {
+		text += " \\\n    "
+	}
+	w.line("RUN %s", text+strings.Join(commands, " \\\n && "))
 }
 
 // exec writes an instruction in exec form.

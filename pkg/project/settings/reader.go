@@ -30,6 +30,7 @@ const (
 	entrypointPattern = `^` + dotted + `:` + dotted + `$`
 	pythonPattern     = `^3\.(0|[1-9][0-9]?)$`
 	argumentPattern   = `^[A-Za-z_][A-Za-z0-9_]*$`
+	secretPattern     = `^[A-Za-z0-9_][A-Za-z0-9_.-]*$`
 
 	// dotted are Python identifiers with points between them. Every character outside
 	// ASCII counts as a letter, as not every regular expression engine knows letters.
@@ -390,6 +391,13 @@ func (r *reader) checkBuild() {
 			return errors.New("the value has a character U+0000, which no variable can hold")
 		}
 		return matches(key, argumentPattern, "the name of an argument")
+	})
+	r.pairs("build.secrets", r.Build.Secrets, func(id, value string) error {
+		if err := matches(id, secretPattern, "the ID of a secret"); err != nil {
+			return err
+		}
+		_, err := ParseSecretSource(id, value)
+		return err
 	})
 	r.pairs("build.node-selector", r.Build.NodeSelector, func(key, value string) error {
 		if problems := validation.IsQualifiedName(key); len(problems) > 0 {

@@ -80,6 +80,9 @@ type Build struct {
 	Variant string `toml:"variant"`
 	// Args are the values of ARGs.
 	Args map[string]string `toml:"args"`
+	// Secrets say which Secret of the namespace provides a secret of the build, by its ID: each
+	// is secret=NAME or secret=NAME,key=KEY. ParseSecretSource reads them.
+	Secrets map[string]string `toml:"secrets"`
 	// CPU, Memory and Storage are what the build requests and may use. Each is positive, or
 	// zero if it is not set.
 	CPU     resource.Quantity `toml:"cpu"`
@@ -106,7 +109,7 @@ func Read(dir string) (*Settings, error) {
 // Parse reads the settings in the content of a pyproject.toml. The error joins an *Error for
 // each mistake, in the order of the file: one if it is not TOML, otherwise one for each
 // unknown key and each value of another type or that is not allowed. No error repeats a value
-// of env or build.args.
+// of env, build.args or build.secrets.
 func Parse(content []byte) (*Settings, error) {
 	content = withoutMark(content)
 	if err := Decode(File, content, &map[string]any{}); err != nil {
@@ -179,7 +182,7 @@ func (s *Settings) place(offset int) *Error {
 // hasSecrets reports whether the file may hold secret values. Their lines are not known in a
 // file that is not TOML, so that no line is shown.
 func hasSecrets(content []byte) bool {
-	return bytes.Contains(content, []byte("env")) || bytes.Contains(content, []byte("args"))
+	return bytes.Contains(content, []byte("env")) || bytes.Contains(content, []byte("args")) || bytes.Contains(content, []byte("secrets"))
 }
 
 // join sorts by place.

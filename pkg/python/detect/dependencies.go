@@ -19,6 +19,8 @@ type dependencies struct {
 	// are installed to run the app.
 	lock   *packaging.Lock
 	locked map[string]packaging.LockedPackage
+	// requirements are the files of the kind Requirements, else nil.
+	requirements *packaging.Requirements
 	notes
 }
 
@@ -53,6 +55,9 @@ func readDependencies(t *tree, m *manifest) (*dependencies, error) {
 		}
 	}
 	d.warnUnread(t)
+	access := d.access(m)
+	d.Access = access.Access
+	d.add(access.notes)
 	return d, nil
 }
 
@@ -150,10 +155,21 @@ func (d *dependencies) warnUnread(t *tree) {
 // locked returns the dependencies of a lock whose packages are those that the direct
 // ones need.
 func locked(kind Kind, direct []packaging.Requirement, lock *packaging.Lock, files ...string) *dependencies {
+	reached := lock.Reach(direct)
 	return &dependencies{
-		Dependencies: Dependencies{Kind: kind, Files: files, Locked: true, Hashed: lock.Hashed},
-		direct:       direct, lock: lock, locked: lock.Reach(direct),
+		Dependencies: Dependencies{Kind: kind, Files: files, Locked: true, Hashed: lock.Hashed && !hasRepository(reached)},
+		direct:       direct, lock: lock, locked: reached,
 	}
+}
+
+// hasRepository reports whether one of the packages is from a repository, which has no hash.
+func hasRepository(packages map[string]packaging.LockedPackage) bool {
+	for _, one := range packages {
+		if one.URL != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // unlocked returns dependencies without exact versions.
@@ -205,6 +221,7 @@ func readRequirements(t *tree, m *manifest, file string, r *packaging.Requiremen
 		return nil, r.Missing
 	}
 	d := unlocked(Requirements, r.Direct(), r.Files...)
+	d.requirements = r
 	d.warnings = invalidLines(r)
 	if d.Itself = !r.Self.IsZero(); d.Itself {
 		d.warn("%s installs the project itself, whose code is copied into the image in place of that", r.Self)

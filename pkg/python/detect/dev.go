@@ -35,8 +35,10 @@ func readDev(t *tree, m *manifest, main *dependencies) (*devDependencies, error)
 	d := &devDependencies{}
 	var direct []packaging.Requirement
 	_, requirements := firstRequirements(t, devRequirementsFiles())
-	byTool := main.Kind == UV || main.Kind == Poetry || main.Kind == Pipenv
-	if requirements != nil && !byTool {
+	if main.Kind == UV || main.Kind == Poetry || main.Kind == Pipenv {
+		requirements = nil // a tool has them
+	}
+	if requirements != nil {
 		if requirements.Missing != nil {
 			return nil, requirements.Missing
 		}
@@ -62,6 +64,15 @@ func readDev(t *tree, m *manifest, main *dependencies) (*devDependencies, error)
 	d.Names, d.Local, d.Hashed = packaging.Names(direct), local, d.Hashed && len(local) == 0
 	d.warnings = append(d.warnings, missing...)
 	d.found("tests", strings.Join(d.Names, ", "), strings.Join(d.Files, ", "))
+	lock := main.lock
+	if requirements != nil {
+		lock = &packaging.Lock{}
+	} else {
+		d.Hashed = d.Hashed && !hasRepository(lock.Reach(direct))
+	}
+	access := d.access(m, direct, lock, requirements)
+	d.Access = access.Access
+	d.add(access.without(main.notes))
 	return d, nil
 }
 
@@ -128,7 +139,7 @@ func devNames[V any](table map[string]V) []string {
 // dependencies returns the set of the groups, which is installed as the main one is.
 func (g *devGroups) dependencies(main Dependencies) Dependencies {
 	d := main
-	d.Itself = false
+	d.Itself, d.Access = false, Access{}
 	if main.Kind == None || main.Kind == Requirements {
 		d = Dependencies{Kind: PEP621, Files: []string{packaging.PyprojectFile}}
 	}

@@ -36,6 +36,9 @@ func findLibraries(packages installed) libraries {
 		if strings.HasPrefix(one.URL, "git+") {
 			found.need(one, needs{build: []string{"git"}})
 		}
+		if one.IsSSH() {
+			found.need(one, needs{build: []string{"openssh-client"}})
+		}
 	}
 	found.Build = slices.Compact(slices.Sorted(slices.Values(found.Build)))
 	found.Run = slices.Compact(slices.Sorted(slices.Values(found.Run)))

@@ -31,10 +31,18 @@ func (n *notes) add(others ...notes) {
 	}
 }
 
+// without returns the notes without those that are known.
+func (n *notes) without(known notes) notes {
+	return notes{
+		evidence: slices.DeleteFunc(slices.Clone(n.evidence), func(one Evidence) bool { return slices.Contains(known.evidence, one) }),
+		warnings: slices.DeleteFunc(slices.Clone(n.warnings), func(one string) bool { return slices.Contains(known.warnings, one) }),
+	}
+}
+
 // evidenceOrder returns the kinds of evidence in the order that a user wants to read
 // them.
 func evidenceOrder() []string {
-	return []string{"app", "framework", "server", "python", "dependencies", "tests", "port", "library", "layout"}
+	return []string{"app", "framework", "server", "python", "dependencies", "tests", "secret", "port", "library", "layout"}
 }
 
 // printable returns the notes sorted for a user, and safe to print: they quote files.

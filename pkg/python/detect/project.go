@@ -98,6 +98,8 @@ type Dependencies struct {
 	Itself bool
 	// Names are the direct dependencies, normalized as PEP 503 says, sorted.
 	Names []string
+	// Access is what the installation needs to reach packages that are not public.
+	Access Access `json:",omitzero"`
 }
 
 // Libraries are Debian packages, sorted: those for compiling, and those that the
@@ -108,8 +110,8 @@ type Libraries struct {
 
 // Evidence is one finding.
 type Evidence struct {
-	// What is app, framework, server, python, dependencies, tests, port, library or
-	// layout.
+	// What is app, framework, server, python, dependencies, tests, secret, port, library
+	// or layout.
 	What string
 	// Value is the finding.
 	Value string

@@ -65,7 +65,7 @@ func (p pipfilePackage) locked(dev bool) LockedPackage {
 func pipfileMismatch(lock *Lock, pipfile *Pipfile, hash string) string {
 	unmet := lock.Unmet(append(pipfile.Dependencies(), pipfile.DevDependencies()...))
 	switch {
-	case len(pipfile.Source) == 0:
+	case len(pipfile.Sources) == 0:
 		// The hash covers the default source of the Pipenv that wrote it.
 		return unmet
 	case hash == "" || slices.Contains(pipfileHashes(pipfile.content), hash):

@@ -66,7 +66,7 @@ names = {index = "own"}
 `)
 	at := func(line int) Position { return Position{File: "pyproject.toml", Line: line} }
 	for name, want := range map[string]Source{
-		"my-core": {Path: "core", Position: at(2)}, "stock": {Workspace: true, Position: at(3)}, "torch": {List: true, Position: at(4)},
+		"my-core": {Path: "core", Position: at(2)}, "stock": {Workspace: true, Position: at(3)}, "torch": {List: true, Index: true, Position: at(4)},
 		"names": {Index: true, Position: at(5)},
 	} {
 		if got, ok := p.Source(name); !ok || got != want {

@@ -7,7 +7,7 @@ const PipfileFile = "Pipfile"
 
 // Pipfile is Pipenv's manifest.
 type Pipfile struct {
-	Source   []any          `toml:"source"`
+	Sources  []IndexTable   `toml:"source"`
 	Packages map[string]any `toml:"packages"`
 	Dev      map[string]any `toml:"dev-packages"`
 	Requires struct {

@@ -38,10 +38,16 @@ type Pyproject struct {
 			DevDependencies []string       `toml:"dev-dependencies"`
 			DefaultGroups   any            `toml:"default-groups"`
 			Sources         map[string]any `toml:"sources"`
+			Indexes         []IndexTable   `toml:"index"`
+			IndexURL        string         `toml:"index-url"`
+			ExtraIndexURL   []string       `toml:"extra-index-url"`
 			Workspace       struct {
 				Members []string `toml:"members"`
 			} `toml:"workspace"`
 		} `toml:"uv"`
+		PDM struct {
+			Sources []IndexTable `toml:"source"`
+		} `toml:"pdm"`
 		Setuptools struct {
 			PackageDir map[string]string `toml:"package-dir"`
 			ExtModules []any             `toml:"ext-modules"`
@@ -58,6 +64,7 @@ type PoetryTable struct {
 	Dependencies    map[string]any         `toml:"dependencies"`
 	DevDependencies map[string]any         `toml:"dev-dependencies"`
 	Groups          map[string]PoetryGroup `toml:"group"`
+	Sources         []IndexTable           `toml:"source"`
 	Packages        []struct {
 		Include string `toml:"include"`
 		From    string `toml:"from"`
@@ -179,7 +186,7 @@ type Source struct {
 	// Workspace reports that the package is a member of the workspace.
 	Workspace bool
 	// List reports that there are several, each with a marker; the other fields are
-	// empty then.
+	// empty then, but Index if all of them are indexes.
 	List bool
 	// Position is where the source is written.
 	Position Position
@@ -195,11 +202,20 @@ func (p *Pyproject) Source(name string) (source Source, ok bool) {
 		table, ok := value.(map[string]any)
 		local, _ := table["path"].(string)
 		return Source{
-			Path: local, Index: table["index"] != nil, Workspace: table["workspace"] == true, List: !ok,
+			Path: local, Index: table["index"] != nil || ofIndexes(value), Workspace: table["workspace"] == true, List: !ok,
 			Position: p.FindKey("tool.uv.sources", name),
 		}, true
 	}
 	return Source{}, false
+}
+
+// ofIndexes reports whether a source is a list of indexes.
+func ofIndexes(value any) bool {
+	list, _ := value.([]any)
+	return len(list) > 0 && !slices.ContainsFunc(list, func(entry any) bool {
+		table, _ := entry.(map[string]any)
+		return table["index"] == nil
+	})
 }
 
 // tableRequirements reads a table of dependencies as Poetry and Pipenv have it. It

@@ -17,6 +17,9 @@ type Requirements struct {
 	Lines []RequirementLine
 	// Options are the options for the file as a whole, such as --index-url.
 	Options []Option
+	// Variables are those that pip replaces when it reads the files, also the constraints:
+	// ${NAME} in upper case.
+	Variables []Variable
 	// Self is where the file asks for the project itself, as "-e ." does; the zero
 	// Position if it does not.
 	Self Position
@@ -131,10 +134,16 @@ func (r *Requirements) include(read ReadFile, name string, from Position, constr
 	}
 }
 
+// pipVariable is a variable as pip replaces it in requirements files.
+var pipVariable = regexp.MustCompile(`\$\{([A-Z0-9_]+)\}`)
+
 // add reads one file. Of a file of constraints only the includes count.
 func (r *Requirements) add(read ReadFile, name string, content []byte, constraint bool) {
 	r.Files = append(r.Files, name)
 	for _, line := range logicalLines(name, Text(content)) {
+		for _, match := range pipVariable.FindAllStringSubmatch(line.text, -1) {
+			r.Variables = append(r.Variables, Variable{match[1], line.Position})
+		}
 		option, value := cutOption(line.text)
 		switch {
 		case option == "--requirement" || option == "--constraint":

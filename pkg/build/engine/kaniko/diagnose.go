@@ -19,6 +19,7 @@ var (
 	limitedImage = regexp.MustCompile(`TOOMANYREQUESTS|: 429 |status code 429`)
 	badAuthority = regexp.MustCompile(`x509: |tls: failed to verify`)
 	unreachable  = regexp.MustCompile(`no such host|connection refused|i/o timeout|no route to host|network is unreachable|context deadline exceeded|server misbehaving|connection reset`)
+	noSecret     = regexp.MustCompile(`failed to execute command: secret not defined: ([A-Za-z0-9_.-]+)$`)
 	missingFile  = regexp.MustCompile(`lstat (\S+): no such file or directory`)
 	otherStage   = regexp.MustCompile(`^/kaniko/deps/(?:\d+/)?`)
 )
@@ -46,6 +47,12 @@ func (Engine) Diagnose(line string) (diagnosis engine.Diagnosis, ok bool) {
 		return pull("the certificate of the base image's registry is not trusted", "name the CA with kubectl pyflow setup --build-ca FILE")
 	case !stage && unreachable.MatchString(reason):
 		return pull("the cluster cannot reach the registry of the base image: "+last(reason), "check the image's name; behind a firewall use a mirror or a proxy: kubectl pyflow setup --image-mirror, --build-env HTTPS_PROXY=…")
+	}
+	if match := noSecret.FindStringSubmatch(reason); match != nil {
+		return engine.Diagnosis{
+			Message: "it needs the secret " + match[1] + ", which the build was not given",
+			Advice:  "pass --build-secret id=" + match[1] + ",src=FILE, or env=VARIABLE or secret=NAME,key=KEY in place of src",
+		}, true
 	}
 	if match := missingFile.FindStringSubmatch(reason); match != nil {
 		name := match[1]

@@ -48,6 +48,9 @@ func TestDiagnose(t *testing.T) {
 		`error building image: unable to complete operation after 3 attempts, last error: Get "https://index.docker.io/v2/": dial tcp: lookup index.docker.io on 10.96.0.10:53: no such host`: {
 			Pull: true, Message: `the cluster cannot reach the registry of the base image: Get "https://index.docker.io/v2/": dial tcp: lookup index.docker.io on 10.96.0.10:53: no such host`,
 		},
+		"error building image: error building stage: failed to execute command: secret not defined: pip.conf": {
+			Message: "it needs the secret pip.conf, which the build was not given",
+		},
 		`error building image: Get "https://r/v2/": tls: failed to verify certificate: x509: certificate signed by unknown authority`: {
 			Pull: true, Message: "the certificate of the base image's registry is not trusted",
 		},

@@ -1,0 +1,182 @@
+package build
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+)
+
+// private is a Python project with a private index, and one setting.
+func private(t *testing.T, settings string) string {
+	t.Helper()
+	return folder(t, testApp, map[string]string{
+		"requirements.txt": "--extra-index-url https://robot:${PIP_TOKEN}@packages.example.com/simple\nfastapi\nuvicorn\nlib @ git+ssh://git@git.example.com/lib@v1\n",
+		"main.py":          "from fastapi import FastAPI\napp = FastAPI()\n",
+		"pyproject.toml":   settings,
+	})
+}
+
+// secretArgs returns the secrets that the engine of the newest run gets, and what provides
+// them: SECRET/KEY.
+func secretArgs(t *testing.T, c *cluster) (ids, sources []string) {
+	t.Helper()
+	runs := c.runs(t)
+	run := &runs[len(runs)-1]
+	for _, arg := range parameter(run, "engine-args").ArrayVal {
+		if id, ok := strings.CutPrefix(arg, "--secret=id="); ok {
+			id, _, _ = strings.Cut(id, ",")
+			ids = append(ids, id)
+		}
+	}
+	for _, workspace := range run.Spec.Workspaces {
+		if workspace.Projected == nil {
+			continue
+		}
+		for _, source := range workspace.Projected.Sources {
+			sources = append(sources, strings.TrimPrefix(source.Secret.Name, run.Name)+"/"+source.Secret.Items[0].Key)
+		}
+	}
+	return ids, sources
+}
+
+func TestMissingSecretsStopABuild(t *testing.T) {
+	c := newCluster(t)
+	got := c.build(t, private(t, ""), nil)
+	var missing *build.MissingSecretsError
+	if !errors.As(got.err, &missing) {
+		t.Fatalf("error is %v", got.err)
+	}
+	want := "the build needs 3 secrets, and nothing gives it: PIP_TOKEN (requirements.txt:1), known_hosts (requirements.txt:4), ssh-privatekey (requirements.txt:4)"
+	if got.err.Error() != want {
+		t.Errorf("error is %v, want %s", got.err, want)
+	}
+	if flags := missing.Flags(); !slices.Equal(flags, []string{
+		"--build-secret id=PIP_TOKEN,env=PIP_TOKEN", "--build-secret id=known_hosts,src=FILE", "--build-secret id=ssh-privatekey,src=FILE",
+	}) {
+		t.Errorf("flags are %q", flags)
+	}
+	if sent, runs := c.stored(), c.runs(t); len(sent) > 0 || len(runs) > 0 {
+		t.Errorf("uploaded was %q, and there are %d runs", sent, len(runs))
+	}
+}
+
+// A Secret that the namespace does not have, or not with that key, is told of together with
+// what is missing.
+func TestSecretsOfTheNamespace(t *testing.T) {
+	c := newCluster(t)
+	login := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "git-login"}, Data: map[string][]byte{"ssh-privatekey": []byte("key"), "known_hosts": []byte("host")}}
+	_, err := c.kube.CoreV1().Secrets("team").Create(t.Context(), login, metav1.CreateOptions{})
+	must(t, err)
+	settings := "[tool.kubectl-pyflow.build.secrets]\nPIP_TOKEN = \"secret=company,key=token\"\nknown_hosts = \"secret=git-login\"\n"
+	got := c.build(t, private(t, settings), func(f *Flags) { f.Secrets = []string{"id=known_hosts,secret=git-login,key=hosts"} })
+	for _, says := range []string{
+		"needs 1 secret, and nothing gives it: ssh-privatekey (requirements.txt:4)", "build secret PIP_TOKEN: namespace team has no Secret company",
+		"build secret known_hosts: the Secret git-login has no key hosts; it has known_hosts, ssh-privatekey",
+	} {
+		if got.err == nil || !strings.Contains(got.err.Error(), says) {
+			t.Errorf("error is %v, want it to say %q", got.err, says)
+		}
+	}
+	_, err = c.kube.CoreV1().Secrets("team").Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "company"}, Data: map[string][]byte{"token": []byte("hunter2")},
+	}, metav1.CreateOptions{})
+	must(t, err)
+	must(t, c.build(t, private(t, settings), func(f *Flags) { f.Secrets = []string{"id=ssh-privatekey,secret=git-login"} }).err)
+	ids, sources := secretArgs(t, c)
+	if !slices.Equal(ids, []string{"ssh-privatekey", "PIP_TOKEN", "known_hosts"}) || !slices.Equal(sources, []string{"git-login/ssh-privatekey", "company/token", "git-login/known_hosts"}) {
+		t.Errorf("the build gets %q from %q", ids, sources)
+	}
+}
+
+// What every build of the platform gets needs no flag.
+func TestSecretsOfThePlatform(t *testing.T) {
+	c := newCluster(t)
+	configMaps := c.kube.CoreV1().ConfigMaps(manifests.SystemNamespace)
+	object, err := configMaps.Get(t.Context(), manifests.ConfigName, metav1.GetOptions{})
+	must(t, err)
+	var config manifests.Config
+	must(t, yaml.Unmarshal([]byte(object.Data[manifests.ConfigKey]), &config))
+	config.BuildEnv = []string{"PIP_TOKEN"}
+	text, err := yaml.Marshal(config)
+	must(t, err)
+	object.Data[manifests.ConfigKey] = string(text)
+	_, err = configMaps.Update(t.Context(), object, metav1.UpdateOptions{})
+	must(t, err)
+	_, err = c.kube.CoreV1().Secrets("team").Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: manifests.BuildSecret}, Data: map[string][]byte{"PIP_TOKEN": []byte("hunter2")},
+	}, metav1.CreateOptions{})
+	must(t, err)
+	dir := private(t, "")
+	must(t, os.WriteFile(filepath.Join(dir, "requirements.txt"), []byte("--index-url https://${PIP_TOKEN}@packages.example.com/simple\nfastapi\nuvicorn\n"), 0o600))
+	must(t, c.build(t, dir, nil).err)
+	if ids, sources := secretArgs(t, c); !slices.Equal(ids, []string{"PIP_TOKEN"}) || !slices.Equal(sources, []string{manifests.BuildSecret + "/PIP_TOKEN"}) {
+		t.Errorf("the build gets %q from %q", ids, sources)
+	}
+}
+
+// The same check holds for the folder's own Dockerfile, of the stages that are built.
+func TestSecretsOfAnOwnDockerfile(t *testing.T) {
+	c := newCluster(t)
+	dir := folder(t, testApp, map[string]string{"Dockerfile": `FROM scratch AS needed
+RUN --mount=type=secret,id=key,required=true true
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf true
+FROM scratch AS other
+RUN --mount=type=secret,id=other,required=true true
+FROM needed
+`})
+	got := c.build(t, dir, nil)
+	if got.err == nil || got.err.Error() != "the build needs 1 secret, and nothing gives it: key (Dockerfile:2)" {
+		t.Errorf("error is %v", got.err)
+	}
+	t.Setenv("PYFLOW_TEST_KEY", "hunter2\n")
+	got = c.build(t, dir, func(f *Flags) {
+		f.Secrets = []string{"id=key,env=PYFLOW_TEST_KEY", "id=typo,env=PYFLOW_TEST_KEY"}
+	})
+	must(t, got.err)
+	var notices []string
+	for _, notice := range got.of(event.Notice) {
+		notices = append(notices, notice.Reason+" "+notice.Message)
+	}
+	for _, says := range []string{
+		" Not given, and optional: 1 secret, pip.conf (Dockerfile:3); to give it, pass --build-secret id=pip.conf,src=FILE", "Warning No RUN of the build mounts the secret typo",
+	} {
+		if !slices.Contains(notices, says) {
+			t.Errorf("notices are %q, want one that says %q", notices, says)
+		}
+	}
+	runs := c.runs(t)
+	values, err := c.kube.CoreV1().Secrets("team").Get(t.Context(), runs[0].Name+"-build-secrets", metav1.GetOptions{})
+	must(t, err)
+	if string(values.Data["key"]) != "hunter2\n" {
+		t.Errorf("the secret is %q: of an own Dockerfile it is not changed", values.Data["key"])
+	}
+}
+
+// A newline behind a token would break the address that it is a part of.
+func TestNewlineBehindAToken(t *testing.T) {
+	c := newCluster(t)
+	dir := private(t, "")
+	must(t, os.WriteFile(filepath.Join(dir, "requirements.txt"), []byte("--index-url https://${PIP_TOKEN}@packages.example.com/simple\nfastapi\nuvicorn\n"), 0o600))
+	t.Setenv("PYFLOW_TEST_TOKEN", "hunter2\n")
+	got := c.build(t, dir, func(f *Flags) { f.Secrets = []string{"id=PIP_TOKEN,env=PYFLOW_TEST_TOKEN"} })
+	must(t, got.err)
+	values, err := c.kube.CoreV1().Secrets("team").Get(t.Context(), c.runs(t)[0].Name+"-build-secrets", metav1.GetOptions{})
+	must(t, err)
+	said := slices.ContainsFunc(got.of(event.Notice), func(e event.Event) bool {
+		return strings.Contains(e.Message, "newline at the end of the secret PIP_TOKEN")
+	})
+	if string(values.Data["PIP_TOKEN"]) != "hunter2" || !said {
+		t.Errorf("the secret is %q, and notices are %+v", values.Data["PIP_TOKEN"], got.of(event.Notice))
+	}
+}

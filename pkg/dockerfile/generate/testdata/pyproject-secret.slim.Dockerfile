@@ -1,0 +1,131 @@
+# shop: built in one stage, run in another that has only what runs.
+
+ARG PYTHON_VERSION=3.13
+
+FROM python:${PYTHON_VERSION}-slim AS build
+# A company's own index or proxy. Empty, pip keeps its default. Declared where pip runs
+# only, so that the image does not carry them.
+ARG PIP_INDEX_URL
+ARG PIP_TRUSTED_HOST
+# A compiler and headers, for dependencies without a wheel. They stay in this stage.
+RUN apt-get update \
+      && apt-get install --yes --no-install-recommends git \
+      && rm -rf /var/lib/apt/lists/*
+WORKDIR /tmp/dependencies
+# Only the files that list the dependencies: a change of code leaves this stage, the slow
+# one, cached.
+COPY pyproject.toml ./
+COPY <<'EOF' requirements.py
+import sys
+import tomllib
+
+with open("pyproject.toml", "rb") as file:
+    document = tomllib.load(file)
+project = document.get("project", {})
+extras = project.get("optional-dependencies", {})
+groups = document.get("dependency-groups", {})
+own = project.get("name", "") + "["
+
+def members(name):
+    for entry in [*groups.get(name, []), *extras.get(name, [])]:
+        if isinstance(entry, dict):
+            yield from members(entry["include-group"])
+        elif entry.startswith(own):  # another extra of this project
+            for extra in entry.removeprefix(own).rstrip("] ").split(","):
+                yield from members(extra.strip())
+        else:
+            yield entry
+
+print(*project.get("dependencies", []), sep="\n")
+for name in sys.argv[1:]:
+    print(*members(name), sep="\n")
+EOF
+# The addresses of the project's indexes, with the logins that the RUN below gets. They go
+# into variables: others see the arguments of a program.
+COPY <<'EOF' indexes.py
+import os, sys
+from urllib.parse import quote
+
+def secret(name):
+    return quote(os.environ.get(name, "").strip(), safe="")
+
+def address(url, user, password):
+    login = user + (password and ":" + password)
+    return url.replace("://", "://" + (login and login + "@"), 1)
+
+addresses = {
+    "PIP_INDEX_URL": [address("https://pypi.example.com/simple", os.path.expandvars("${PDM_TOKEN}"), "")],
+}
+print(*addresses[sys.argv[1]])
+EOF
+# One RUN, because Kaniko takes a snapshot after each. The image's own pip fills the venv,
+# which needs none itself. Bytecode is compiled here, because the running service cannot
+# write it; unchecked-hash keeps it valid whatever a builder does to file times.
+#
+# There is no lock: the newest versions that pyproject.toml allows are installed, on every
+# build that changes it. Only the list is read here, so that code is not needed yet.
+#
+# Secrets that this RUN alone gets, from --build-secret: neither a layer nor a cached one
+# has them.
+RUN --mount=type=secret,id=PDM_TOKEN,env=PDM_TOKEN,required=true \
+    PIP_INDEX_URL="$(python indexes.py PIP_INDEX_URL)" && export PIP_INDEX_URL \
+ && export GIT_CONFIG_COUNT=1 \
+      GIT_CONFIG_KEY_0=credential.https://git.example.com.helper \
+      GIT_CONFIG_VALUE_0='!f() { printf "%s\n" "username=${PDM_TOKEN}" "password="; }; f' \
+ && python -m venv --without-pip /opt/venv \
+ && python requirements.py > resolved.txt \
+ && sed -E -i \
+      -e 's#(git\+https?://)[^/@]*\$[^/@]*@#\1#g' \
+      resolved.txt \
+ && python -m pip --python /opt/venv/bin/python install \
+      --no-cache-dir --no-compile --disable-pip-version-check \
+      -r resolved.txt \
+ && (python -I -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib || true)
+
+FROM python:${PYTHON_VERSION}-slim AS run
+# Scripts of the venv, and the code, are found by name. Nothing is compiled again, and a
+# line of the log is written when it is printed.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/app \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+COPY --from=build /opt/venv /opt/venv
+# The code comes last: a change of it is two small layers. Its bytecode is compiled once as
+# well, not by every replica that starts; -I keeps modules of the code out of that.
+COPY main.py /app/
+RUN (python -I -m compileall -q --invalidation-mode unchecked-hash /app || true)
+WORKDIR /app
+# A number, so that Kubernetes can tell that it is not root. All files belong to root: the
+# service cannot change its own code.
+USER 10001:10001
+EXPOSE 8000
+# Exec form: the server is process 1 and gets SIGTERM itself; behind a shell that does not
+# pass it on, it is killed after Kubernetes' grace period, with its requests.
+#
+# One process: Kubernetes scales with replicas. X-Forwarded-* headers are not trusted by
+# default: set FORWARDED_ALLOW_IPS in the Deployment if a proxy is in front.
+CMD ["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "8000", "--timeout-graceful-shutdown", "20"]
+
+# The venv again, with what the tests need. Only the target `test` takes this stage and the
+# next.
+FROM build AS test-build
+ARG PIP_INDEX_URL
+ARG PIP_TRUSTED_HOST
+# The tests run with the versions of the app: a tool of the tests does not change them.
+RUN python -m pip --python /opt/venv/bin/python freeze --exclude-editable > /tmp/constraints.txt \
+ && python -m pip --python /opt/venv/bin/python install \
+      --no-cache-dir --no-compile --disable-pip-version-check \
+      pytest==9.2.0 -c /tmp/constraints.txt
+
+# The image that is deployed, with the tests: the same user, the same settings.
+FROM run AS test
+COPY --from=test-build /opt/venv /opt/venv
+COPY . /app/
+# The user cannot write beside the code.
+ENV PYTEST_ADDOPTS="-p no:cacheprovider" \
+    COVERAGE_FILE=/tmp/.coverage
+CMD ["python", "-m", "pytest"]
+
+# The image that is deployed is `run`, as it was tested. It is last, so that a build without
+# a target makes it and leaves the tests out.
+FROM run
