@@ -11,8 +11,11 @@ MODULE := github.com/pyflow-dev/kubectl-pyflow
 VERSION ?= $(shell git describe --tags --match 'v*' --dirty 2>/dev/null)
 LDFLAGS := -s -w -X $(MODULE)/pkg/version.version=$(VERSION)
 
-# All targets compile with the same setting, so that they share the compiler's cache.
+# All targets compile with the same settings, so that they share the compiler's cache.
+# Without the path of the checkout in the programs, clones share it, and the results of
+# tests whose inputs have not changed.
 export CGO_ENABLED := 0
+export GOFLAGS := $(shell go env GOFLAGS) -trimpath
 # The go.mod files of golangci-lint, krew and hack/cluster pin their dependencies. A
 # workspace of the developer would mix them.
 export GOWORK := off

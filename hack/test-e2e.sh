@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # Runs the end-to-end tests on the cluster of $KUBECONFIG; see with-cluster.sh for the
 # environment. On the cluster of hack/cluster the tests get the program that changes
-# it. $RUN selects tests as `go test -run` does. Finally it prints the slowest tests
+# it, and those of test/e2e/disruptive get a second cluster beside it. $RUN selects tests
+# as `go test -run` does, and they run on one cluster. Finally it prints the slowest tests
 # and the number of tested behaviors.
+#
+# usage: hack/test-e2e.sh [PACKAGE]...
 set -euo pipefail
 
 # shellcheck source=hack/lib.sh
@@ -18,34 +21,71 @@ if [[ ${KUBECONFIG:-} == "$own_kubeconfig" ]]; then
 fi
 PYFLOW_E2E_DIR=$(mktemp -d)
 export PYFLOW_E2E_DIR
-trap 'rm -rf "$PYFLOW_E2E_DIR"' EXIT
+second=
+# shellcheck disable=SC2317 # called by the trap
+finish() {
+  # The second cluster has a process group of its own, which stops it.
+  if [[ -n $second ]] && kill -TERM -- "-$second" 2>/dev/null; then
+    wait "$second" || true
+  fi
+  rm -rf "$PYFLOW_E2E_DIR"
+}
+trap finish EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
-# report prints the output of go test, and then the slowest tests. It counts the parts
-# of a test instead of the test itself.
+# tests runs the tests of packages, one package after another. Builds wait most of the
+# time: four at once fill a machine of two cores.
+tests() {
+  go test -tags e2e -count=1 -timeout 60m -parallel "${PARALLEL:-4}" -p 1 -v ${RUN:+-run "$RUN"} "$@" 2>&1
+}
+
+# report reads the output of go test, and prints the number of tests and the slowest
+# ones. It counts the parts of a test instead of the test itself.
 report() {
   awk '
-    { print; fflush() }
     match($0, /--- (PASS|FAIL|SKIP): /) {
       state = substr($0, RSTART + 4, 4)
       rest = substr($0, RSTART + RLENGTH)
       name = rest; sub(/ \([0-9.]+s\)$/, "", name)
       seconds = rest; sub(/.*\(/, "", seconds); sub(/s\)$/, "", seconds)
-      states[name] = state; times[name] = seconds
+      states[name] = state
       parent = name
       while (sub(/\/[^\/]*$/, "", parent)) parents[parent] = 1
-      if (name !~ /\//) print seconds, name > slowest
+      if (name !~ /\//) slowest[name] = seconds
     }
     END {
       for (name in states) if (!(name in parents)) count[states[name]]++
       printf "\n==> behaviors: %d tested, %d skipped, %d failed\n", count["PASS"] + count["FAIL"], count["SKIP"], count["FAIL"]
+      print "==> the slowest tests, in seconds"
+      sort = "sort -rn | head -n 10"
+      for (name in slowest) print slowest[name], name | sort
+      close(sort)
     }
-  ' slowest="$PYFLOW_E2E_DIR/slowest"
-  if [[ -e $PYFLOW_E2E_DIR/slowest ]]; then
-    printf '==> the slowest tests, in seconds\n'
-    sort -rn "$PYFLOW_E2E_DIR/slowest" | head -n 10
-  fi
+  ' "$@"
 }
 
-# Builds wait most of the time: four at once fill a machine of two cores. The tests of
-# disruptive follow when those of e2e have ended.
-go test -tags e2e -count=1 -timeout 60m -parallel "${PARALLEL:-4}" -p 1 -v ${RUN:+-run "$RUN"} ./test/e2e ./test/e2e/disruptive 2>&1 | report
+if (($# > 0)); then
+  tests "$@"
+  exit
+fi
+code=0
+logs=("$PYFLOW_E2E_DIR/first")
+if [[ -n ${PYFLOW_CLUSTER_TOOL:-} && -z ${RUN:-} && -z ${PYFLOW_CLUSTER:-} ]]; then
+  set -m
+  env -u KUBECONFIG -u PYFLOW_SETUP_FLAGS PYFLOW_CLUSTER=b \
+    hack/with-cluster.sh hack/test-e2e.sh ./test/e2e/disruptive >"$PYFLOW_E2E_DIR/second" 2>&1 &
+  second=$!
+  set +m
+  logs+=("$PYFLOW_E2E_DIR/second")
+  tests ./test/e2e | tee "$PYFLOW_E2E_DIR/first" || code=1
+  log "the second cluster"
+  tail --pid="$second" -n +1 -f "$PYFLOW_E2E_DIR/second" || true
+  wait "$second" || code=1
+  second=
+else
+  tests ./test/e2e ./test/e2e/disruptive | tee "$PYFLOW_E2E_DIR/first" || code=1
+fi
+report "${logs[@]}"
+exit "$code"

@@ -35,6 +35,10 @@ commands:
   setup-flags      print the flags that make "kubectl pyflow setup" use this
                    cluster's image mirror and package index; with
                    --all-mirrors every image comes from the mirror
+
+environment:
+  PYFLOW_CLUSTER   the name of the cluster, for several side by side: up to four
+                   lower case letters
 `
 
 var errUsage = errors.New("unknown command")
@@ -67,7 +71,7 @@ func run(ctx context.Context, arguments []string, out, errOut io.Writer) error {
 	if allowed := map[string]int{"proxy-mode": 1}[arguments[0]]; flags.NArg() > allowed {
 		return fmt.Errorf("%s takes no argument %q", arguments[0], flags.Arg(allowed))
 	}
-	node, err := cluster.New(gomod, errOut)
+	node, err := cluster.New(os.Getenv("PYFLOW_CLUSTER"), gomod, errOut)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,7 @@
 // writes that manifest with their sums. Equal sources and an equal Go version
 // give equal archives, byte for byte.
 //
-// Usage: dist [--platform OS/ARCH] [--output DIR] [--trimpath=false]
+// Usage: dist [--platform OS/ARCH] [--output DIR]
 //
 // It runs at the root of the repository.
 package main
@@ -36,10 +36,9 @@ const (
 func main() {
 	only := flag.String("platform", "", "build this OS/ARCH only; the others keep their placeholder")
 	output := flag.String("output", "dist", "directory for the archives and the manifest")
-	trimpath := flag.Bool("trimpath", true, "keep the checkout's path out of the programs; without, packages that a plain build has compiled are not compiled again")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, *only, *output, *trimpath)
+	err := run(ctx, *only, *output)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "dist:", err)
@@ -47,7 +46,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, only, output string, trimpath bool) error {
+func run(ctx context.Context, only, output string) error {
 	plugin, err := yaml.ReadFile(manifest)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", manifest, err)
@@ -73,7 +72,7 @@ func run(ctx context.Context, only, output string, trimpath bool) error {
 		if err != nil || (only != "" && only != target.String()) {
 			return err
 		}
-		sum, err := target.build(ctx, version, output, trimpath)
+		sum, err := target.build(ctx, version, output)
 		if err != nil {
 			return fmt.Errorf("%s: %w", target, err)
 		}
@@ -124,14 +123,14 @@ func parse(platform *yaml.RNode) (target, error) {
 }
 
 // build compiles and packs the target and returns the archive's sum.
-func (t target) build(ctx context.Context, version, output string, trimpath bool) (sum string, err error) {
+func (t target) build(ctx context.Context, version, output string) (sum string, err error) {
 	work, err := os.MkdirTemp("", "dist-")
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	binary := filepath.Join(work, t.binary)
-	command := exec.CommandContext(ctx, "go", "build", fmt.Sprintf("-trimpath=%t", trimpath), "-buildvcs=false",
+	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
 		"-ldflags", "-s -w -X "+variable+"="+version, "-o", binary, program)
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+t.os, "GOARCH="+t.arch)
 	command.Stderr = os.Stderr

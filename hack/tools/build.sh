@@ -18,7 +18,7 @@ if [[ ! -d $directory ]]; then
   mkdir -p "$CACHE/tools"
   part=$(mktemp -d "$directory.XXXXXX")
   trap 'rm -rf "$part"' EXIT
-  CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOWORK=off go build -mod=readonly -o "$part/" tool
+  CGO_ENABLED=0 GOFLAGS="-buildvcs=false -trimpath" GOWORK=off go build -mod=readonly -o "$part/" tool
   # Another process may have been faster; its result is as good.
   mv -T "$part" "$directory" 2>/dev/null || [[ -d $directory ]]
   log "built $name"

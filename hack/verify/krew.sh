@@ -12,8 +12,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 platform=$(go env GOHOSTOS)/$(go env GOHOSTARCH)
-# As make build compiles, so that nothing is compiled twice.
-go run ./hack/dist --trimpath=false --platform "$platform" --output "$work/dist"
+go run ./hack/dist --platform "$platform" --output "$work/dist"
 "$krew/validate-krew-manifest" --skip-install --manifest "$work/dist/pyflow.yaml"
 
 archives=("$work"/dist/*.tar.gz)

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -26,9 +27,15 @@ import (
 // ErrNotRunning reports that there is no running cluster.
 var ErrNotRunning = errors.New("the cluster is not running: start it with `make cluster`")
 
-// Cluster is the one cluster of a user on a machine.
+// ErrName reports that no cluster can have that name.
+var ErrName = errors.New("the name of a cluster is one to four lower case letters")
+
+var validName = regexp.MustCompile(`^[a-z]{0,4}$`)
+
+// Cluster is a cluster of a user on a machine.
 type Cluster struct {
 	layout  layout.Layout
+	names   enclosure.Names
 	pins    pins.Pins
 	log     *progress.Log
 	errOut  io.Writer
@@ -38,20 +45,24 @@ type Cluster struct {
 	installing sync.Mutex
 }
 
-// New returns the cluster below the user's cache directory. gomod is the text
-// of the module file with the versions; progress goes to errOut.
-func New(gomod string, errOut io.Writer) (*Cluster, error) {
+// New returns the cluster with that name below the user's cache directory; the usual
+// one has none. gomod is the text of the module file with the versions; progress goes to
+// errOut.
+func New(name, gomod string, errOut io.Writer) (*Cluster, error) {
+	if !validName.MatchString(name) {
+		return nil, fmt.Errorf("%w: %q", ErrName, name)
+	}
 	versions, err := pins.Parse(gomod)
 	if err != nil {
 		return nil, err
 	}
-	files, err := layout.Default()
+	files, err := layout.Default(name)
 	if err != nil {
 		return nil, err
 	}
 	log := progress.New(errOut)
 	return &Cluster{
-		layout: files, pins: versions, log: log, errOut: errOut,
+		layout: files, names: enclosure.Names{Cluster: name}, pins: versions, log: log, errOut: errOut,
 		builder: &programs.Builder{Pins: versions, Dir: files.Programs(), Log: log},
 	}, nil
 }
@@ -123,7 +134,7 @@ func (c *Cluster) down(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if state == nil && !enclosure.Leftovers() {
+	if state == nil && !c.names.Leftovers() {
 		c.log.Printf("no cluster is running")
 		return c.removeRun()
 	}
@@ -148,7 +159,7 @@ func (c *Cluster) stop(ctx context.Context, first *enclosure.State) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(enclosure.Stop(ctx, second, joined), enclosure.Stop(ctx, 0, first))
+	return errors.Join(c.names.Stop(ctx, second, joined), c.names.Stop(ctx, 0, first))
 }
 
 func (c *Cluster) removeRun() error {

@@ -124,7 +124,7 @@ func (c *Cluster) Leave(ctx context.Context) error {
 }
 
 func (c *Cluster) leave(ctx context.Context, state *enclosure.State) error {
-	if err := enclosure.Stop(ctx, second, state); err != nil {
+	if err := c.names.Stop(ctx, second, state); err != nil {
 		return err
 	}
 	name := node.Name(second)

@@ -87,7 +87,7 @@ func (c *Cluster) upToDate(ctx context.Context) (bool, error) {
 		c.log.Printf("the cluster runs other versions: restarting it")
 	case state.Alive() && c.healthy(ctx):
 		return true, nil
-	case state != nil || enclosure.Leftovers():
+	case state != nil || c.names.Leftovers():
 		c.log.Printf("an earlier run left a cluster that does not work: restarting it")
 	default:
 		return false, c.removeRun()
@@ -184,7 +184,7 @@ func (c *Cluster) describeNode(number int, subnets host.Subnets, proxyMode strin
 		Cluster:    c.layout,
 		Subnets:    subnets,
 		ProxyMode:  proxyMode,
-		CgroupRoot: enclosure.CgroupRoot(number),
+		CgroupRoot: c.names.CgroupRoot(number),
 		PauseImage: catalog.Pause,
 		Registries: catalog.Registries(),
 		IndexEnv:   host.ProxyEnv(),
@@ -202,6 +202,7 @@ func (c *Cluster) startNode(ctx context.Context, described *node.Node) (*enclosu
 	}
 	files := node.Layout(c.layout, described.Number)
 	enclosed := &enclosure.Enclosure{
+		Names:     c.names,
 		NodeInit:  c.builder.Path("nodeinit"),
 		Spec:      described.Spec(),
 		State:     state,
@@ -211,7 +212,7 @@ func (c *Cluster) startNode(ctx context.Context, described *node.Node) (*enclosu
 	}
 	c.log.Printf("starting the node %s at %s", node.Name(described.Number), described.Subnets.Node(described.Number))
 	if err := enclosed.Start(ctx); err != nil {
-		return nil, errors.Join(err, enclosure.Stop(context.WithoutCancel(ctx), described.Number, state))
+		return nil, errors.Join(err, c.names.Stop(context.WithoutCancel(ctx), described.Number, state))
 	}
 	return state, nil
 }

@@ -26,11 +26,15 @@ const (
 // CgroupRoot is the cgroup that everything of the node with that number is in,
 // pods included. Nodes share none: each kubelet removes the cgroups of pods that
 // it does not know.
-func CgroupRoot(number int) string {
-	if number == 0 {
-		return "/pyflow-cluster"
+func (n Names) CgroupRoot(number int) string {
+	root := "/pyflow-cluster"
+	if n.Cluster != "" {
+		root += "-" + n.Cluster
 	}
-	return fmt.Sprintf("/pyflow-cluster-%d", number)
+	if number == 0 {
+		return root
+	}
+	return fmt.Sprintf("%s-%d", root, number)
 }
 
 type hierarchy struct {
@@ -65,21 +69,21 @@ func hierarchies() ([]hierarchy, error) {
 
 // joinCgroups moves a process into the node's own cgroups. It must not stay in
 // those of the session that started it, which end with the session.
-func joinCgroups(pid, number int) error {
+func joinCgroups(pid int, cgroup string) error {
 	found, err := hierarchies()
 	if err != nil {
 		return err
 	}
 	for _, hierarchy := range found {
-		if err := hierarchy.join(pid, number); err != nil {
+		if err := hierarchy.join(pid, cgroup); err != nil {
 			return fmt.Errorf("join cgroup below %s: %w", hierarchy.path, err)
 		}
 	}
 	return nil
 }
 
-func (h hierarchy) join(pid, number int) error {
-	root := filepath.Join(h.path, CgroupRoot(number))
+func (h hierarchy) join(pid int, cgroup string) error {
+	root := filepath.Join(h.path, cgroup)
 	leaf := filepath.Join(root, daemons)
 	if err := os.MkdirAll(leaf, 0o755); err != nil {
 		return err
@@ -121,13 +125,13 @@ func inherit(dir, file string) {
 }
 
 // removeCgroups kills what is left in the node's cgroups and removes them.
-func removeCgroups(ctx context.Context, number int) error {
+func removeCgroups(ctx context.Context, cgroup string) error {
 	found, err := hierarchies()
 	if err != nil {
 		return err
 	}
 	for _, hierarchy := range found {
-		root := filepath.Join(hierarchy.path, CgroupRoot(number))
+		root := filepath.Join(hierarchy.path, cgroup)
 		err := retry(ctx, func() error { return removeTree(root) })
 		if err != nil {
 			return fmt.Errorf("remove cgroup: %w", err)

@@ -17,8 +17,18 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/hack/cluster/internal/nodespec"
 )
 
+// Names are the names of what a cluster has on the host. Clusters side by side share
+// none.
+type Names struct {
+	// Cluster is the name of the cluster: up to four lower case letters, as the name of
+	// a network interface is short. Empty is the usual cluster.
+	Cluster string
+}
+
 // Enclosure is a node that is about to start.
 type Enclosure struct {
+	// Names are those of the node's cluster.
+	Names Names
 	// NodeInit is the program that becomes the node's first process.
 	NodeInit string
 	// Spec configures that program.
@@ -93,7 +103,7 @@ func (e *Enclosure) Start(ctx context.Context) error {
 	if err := e.State.Save(e.StatePath); err != nil {
 		return err
 	}
-	if err := joinCgroups(e.State.PID, e.State.Number); err != nil {
+	if err := joinCgroups(e.State.PID, e.Names.CgroupRoot(e.State.Number)); err != nil {
 		return err
 	}
 	if err := e.connect(ctx); err != nil {
@@ -122,7 +132,7 @@ func keepDescriptors() error {
 
 // Stop ends the node with that number and leaves the host as it was before it.
 // It works from whatever is left of a node, without a state, too.
-func Stop(ctx context.Context, number int, state *State) error {
+func (n Names) Stop(ctx context.Context, number int, state *State) error {
 	if state.Alive() {
 		// The kernel ends every process of the namespace with its first one.
 		if err := syscall.Kill(state.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -138,19 +148,19 @@ func Stop(ctx context.Context, number int, state *State) error {
 			return err
 		}
 	}
-	return errors.Join(disconnect(ctx, number, state), removeCgroups(ctx, number))
+	return errors.Join(n.disconnect(ctx, number, state), removeCgroups(ctx, n.CgroupRoot(number)))
 }
 
 // Leftovers reports whether the host has anything left of a node.
-func Leftovers() bool {
+func (n Names) Leftovers() bool {
 	found, err := hierarchies()
 	if err != nil {
 		return true
 	}
 	for number := range host.Nodes {
-		traces := []string{"/sys/class/net/" + hostLink(number)}
+		traces := []string{"/sys/class/net/" + n.hostLink(number)}
 		for _, hierarchy := range found {
-			traces = append(traces, hierarchy.path+CgroupRoot(number))
+			traces = append(traces, hierarchy.path+n.CgroupRoot(number))
 		}
 		for _, path := range traces {
 			if _, err := os.Stat(path); err == nil {

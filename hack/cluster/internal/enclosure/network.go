@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,21 +17,36 @@ const (
 	hostLinks = "pyflow"
 	// nodeLink is a node's end of its link.
 	nodeLink = "eth0"
-	// hostTable is the only firewall table that the host gets.
-	hostTable = "pyflow_cluster"
 
 	ipForward = "/proc/sys/net/ipv4/ip_forward"
 )
 
 // hostLink returns the host's end of the link to the node with that number.
-func hostLink(number int) string { return hostLinks + strconv.Itoa(number) }
+func (n Names) hostLink(number int) string { return hostLinks + n.Cluster + strconv.Itoa(number) }
+
+// hostTable is the only firewall table that the host gets.
+func (n Names) hostTable() string {
+	if n.Cluster == "" {
+		return "pyflow_cluster"
+	}
+	return "pyflow_cluster_" + n.Cluster
+}
+
+// alone reports whether the host has no link of another cluster.
+func (n Names) alone() bool {
+	links, err := filepath.Glob("/sys/class/net/" + hostLinks + "*")
+	return err == nil && !slices.ContainsFunc(links, func(path string) bool {
+		name := strings.TrimPrefix(filepath.Base(path), hostLinks)
+		return strings.TrimRight(name, "0123456789") != n.Cluster
+	})
+}
 
 // connect links the node's network to the host's and lets it reach what the
 // host reaches. The host is the router between the nodes and knows which node
 // has which pods; what it knows of a node goes with that node's link.
 func (e *Enclosure) connect(ctx context.Context) error {
 	subnets, number, pid := e.State.Subnets, e.State.Number, strconv.Itoa(e.State.PID)
-	link, mtu := hostLink(number), strconv.Itoa(e.MTU)
+	link, mtu := e.Names.hostLink(number), strconv.Itoa(e.MTU)
 	self, router := subnets.Node(number).String(), subnets.Host().String()
 	pods := subnets.NodePods(number)
 	inNode := func(arguments ...string) []string {
@@ -60,7 +77,7 @@ func (e *Enclosure) connect(ctx context.Context) error {
 	if number > 0 {
 		return nil
 	}
-	hostRules := masquerade(hostTable, fmt.Sprintf("ip saddr %s oifname != %q masquerade", subnets.Link, hostLinks+"*"))
+	hostRules := masquerade(e.Names.hostTable(), fmt.Sprintf("ip saddr %s oifname != %q masquerade", subnets.Link, hostLinks+"*"))
 	if err := execute(ctx, hostRules, "nft", "-f", "-"); err != nil {
 		return fmt.Errorf("translate the node's address: %w", err)
 	}
@@ -111,16 +128,16 @@ func (e *Enclosure) openFirewall(ctx context.Context) error {
 
 // disconnect reverts what connect did to the host. It finds everything by name, so that it also
 // works without a state.
-func disconnect(ctx context.Context, number int, state *State) error {
-	if _, err := os.Stat("/sys/class/net/" + hostLink(number)); err == nil {
+func (n Names) disconnect(ctx context.Context, number int, state *State) error {
+	if _, err := os.Stat("/sys/class/net/" + n.hostLink(number)); err == nil {
 		// It goes with the node's network, but only in a while.
-		_ = execute(ctx, "", "ip", "link", "delete", hostLink(number))
+		_ = execute(ctx, "", "ip", "link", "delete", n.hostLink(number))
 	}
 	if number > 0 {
 		return nil
 	}
-	if execute(ctx, "", "nft", "list", "table", "ip", hostTable) == nil {
-		if err := execute(ctx, "", "nft", "delete", "table", "ip", hostTable); err != nil {
+	if execute(ctx, "", "nft", "list", "table", "ip", n.hostTable()) == nil {
+		if err := execute(ctx, "", "nft", "delete", "table", "ip", n.hostTable()); err != nil {
 			return fmt.Errorf("remove address translation: %w", err)
 		}
 	}
@@ -132,7 +149,9 @@ func disconnect(ctx context.Context, number int, state *State) error {
 			_ = execute(ctx, "", append([]string{"iptables", "-w", "-D"}, rule...)...)
 		}
 	}
-	if state.IPForward != "" {
+	// The other cluster needs it. Its own record is of a host that forwards already, so
+	// the host goes on forwarding when the last one ends.
+	if state.IPForward != "" && n.alone() {
 		if err := os.WriteFile(ipForward, []byte(state.IPForward), 0o644); err != nil {
 			return fmt.Errorf("restore forwarding: %w", err)
 		}

@@ -8,21 +8,24 @@ import (
 )
 
 // Layout is the tree below the user's cache directory. Everything in it but
-// Run survives the cluster.
+// Run survives the cluster, and clusters share it.
 type Layout struct {
 	// Root is the directory that holds everything.
 	Root string
+	// Cluster is the name of the cluster; empty is the usual one.
+	Cluster string
 
 	node string
 }
 
-// Default returns the layout below the user's cache directory.
-func Default() (Layout, error) {
+// Default returns the layout below the user's cache directory of the cluster with that
+// name.
+func Default(cluster string) (Layout, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return Layout{}, fmt.Errorf("find the cache directory: %w", err)
 	}
-	return Layout{Root: filepath.Join(cache, "kubectl-pyflow", "cluster")}, nil
+	return Layout{Root: filepath.Join(cache, "kubectl-pyflow", "cluster"), Cluster: cluster}, nil
 }
 
 // Programs holds the built programs, one directory per key.
@@ -46,10 +49,19 @@ func (l Layout) Lock() string { return filepath.Join(l.Root, "lock") }
 
 // Node is the layout of a later node: with a Run of its own below the
 // cluster's, and all that is in it.
-func (l Layout) Node(name string) Layout { return Layout{Root: l.Root, node: name} }
+func (l Layout) Node(name string) Layout {
+	l.node = name
+	return l
+}
 
 // Run holds the running cluster and is removed with it.
-func (l Layout) Run() string { return filepath.Join(l.Root, "run", l.node) }
+func (l Layout) Run() string {
+	run := "run"
+	if l.Cluster != "" {
+		run += "-" + l.Cluster
+	}
+	return filepath.Join(l.Root, run, l.node)
+}
 
 // State is the record of the running node.
 func (l Layout) State() string { return filepath.Join(l.Run(), "state.json") }

@@ -198,10 +198,11 @@ func RemoveOthers(dir string, keep ...string) error {
 }
 
 // goCommand is the go command as every build here uses it: nothing but the
-// pinned modules, and programs that run in an image without a C library.
+// pinned modules, and programs that run in an image without a C library. Its flags are
+// those of the Makefile, so that both compile a package once.
 func goCommand(ctx context.Context, dir string, arguments ...string) *exec.Cmd {
 	command := exec.CommandContext(ctx, "go", arguments...)
 	command.Dir = dir
-	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly -buildvcs=false", "GOWORK=off", "GOOS=linux")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly -buildvcs=false -trimpath", "GOWORK=off", "GOOS=linux")
 	return command
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -24,14 +23,20 @@ const (
 // port 8000, which ends when its pod is deleted.
 const SmallServer = `CMD ["sh", "-c", "trap exit TERM; httpd -f -p 8000 & wait"]` + "\n"
 
-// root is the directory of the repository.
-func root() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "..", "..", "..", "..")
+// Root returns a path in the repository. The go command starts tests in the directory
+// of their package.
+func Root(elem ...string) string {
+	dir, err := os.Getwd()
+	if err != nil {
+		panic(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil || dir == filepath.Dir(dir) {
+			return filepath.Join(append([]string{dir}, elem...)...)
+		}
+		dir = filepath.Dir(dir)
+	}
 }
-
-// Root returns a path in the repository.
-func Root(elem ...string) string { return filepath.Join(append([]string{root()}, elem...)...) }
 
 // Project writes files into a new directory of the given name.
 func Project(t *testing.T, name string, files map[string]string) string {
