@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/dynamic"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -48,13 +49,25 @@ func (i *Installer) claimCredentials(ctx context.Context, state *State) error {
 	}
 	waiting, cancel := context.WithTimeout(ctx, conflictTimeout)
 	defer cancel()
-	// The platform's own credentials are the last that setup stores.
-	err = wait.PollUntilContextCancel(waiting, time.Second, true, func(ctx context.Context) (bool, error) {
-		_, err := secrets.Get(ctx, manifests.RegistrySecret, metav1.GetOptions{})
+	// The other setup stores them in any order.
+	for _, object := range objects {
+		if object.GetKind() != "Secret" {
+			continue
+		}
+		if err := awaitObject(waiting, secrets, object.GetName()); err != nil {
+			return errors.Join(ErrConflict, err)
+		}
+	}
+	return ErrConflict
+}
+
+// awaitObject returns when an object of that name exists.
+func awaitObject(ctx context.Context, objects dynamic.ResourceInterface, name string) error {
+	return wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
+		_, err := objects.Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return false, nil
 		}
 		return err == nil, err
 	})
-	return errors.Join(ErrConflict, err)
 }

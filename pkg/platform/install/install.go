@@ -80,7 +80,7 @@ func (i *Installer) Steps() []Step {
 		{"Registry accepts the credentials", i.checkCredentials},
 		{"Node access proven", i.chooseNodeAccess},
 		{"Tasks and Pipelines", i.applyPart("Tasks and Pipelines", func(p *manifests.Platform) []*unstructured.Unstructured { return p.Pipeline })},
-		{"Access of the namespaces", i.applyPart("Access of the namespaces "+strings.Join(i.Plan.config.Namespaces, ", "), func(p *manifests.Platform) []*unstructured.Unstructured { return p.Namespaces })},
+		{"Access of the namespaces", i.applyNamespaces},
 		{"Inventory", i.prune},
 		{"Former node access", i.warnOfFormerHost},
 		{"Former credentials", i.dropFormerCredentials},
