@@ -14,8 +14,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/toml"
 )
 
 func folder(t *testing.T, files map[string]string) string {
@@ -166,7 +166,7 @@ func TestResolveRefuses(t *testing.T) {
 		})
 	}
 	_, err := project.Resolve(folder(t, map[string]string{"main.py": pythonApp, "pyproject.toml": "[tool.kubectl-pyflow]\nprot = 1\n"}), project.Options{})
-	var place *settings.Error
+	var place *toml.Error
 	if !errors.As(err, &place) || place.Line != 2 {
 		t.Errorf("error is %v", err)
 	}

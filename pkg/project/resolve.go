@@ -21,7 +21,7 @@ import (
 // wins over a setting, a setting over what is detected, and that over the default.
 //
 // Errors hold detect.ErrNoProject for a folder with nothing to build,
-// dockerfile.ErrNotFound for a Dockerfile that is named and missing, *settings.Error,
+// dockerfile.ErrNotFound for a Dockerfile that is named and missing, *toml.Error,
 // *dockerfile.ParseError, or those of detect.Read and generate.Dockerfile.
 func Resolve(dir string, options Options) (*Project, error) {
 	if err := options.Check(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/toml"
 )
 
 func newService(t *testing.T, options Options) map[string]string {
@@ -88,7 +89,7 @@ func TestNewPutsOptionsInPlace(t *testing.T) {
 					} `toml:"ruff"`
 				} `toml:"tool"`
 			}
-			if err := settings.Decode(settings.File, []byte(files[settings.File]), &manifest); err != nil {
+			if err := toml.Decode(settings.File, []byte(files[settings.File]), &manifest); err != nil {
 				t.Fatal(err)
 			}
 			app := map[string]string{"fastapi": "my_shop.main:app", "minimal": "main:app"}[template]
@@ -114,7 +115,7 @@ func TestTemplatesAreLocked(t *testing.T) {
 			} `toml:"project"`
 			Groups map[string][]string `toml:"dependency-groups"`
 		}
-		if err := settings.Decode(settings.File, []byte(files[settings.File]), &manifest); err != nil {
+		if err := toml.Decode(settings.File, []byte(files[settings.File]), &manifest); err != nil {
 			t.Fatal(err)
 		}
 		locked := func(file string) (names []string) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/toml"
 )
 
 // Settings are the values that Extend writes. It leaves out empty ones.
@@ -15,12 +16,12 @@ type Settings struct {
 }
 
 // HasSettings reports whether a pyproject.toml has a table [tool.kubectl-pyflow] in any form.
-// An error is that of settings.Decode.
+// An error is that of toml.Decode.
 func HasSettings(content []byte) (bool, error) {
 	var has struct {
 		Tool map[string]any `toml:"tool"`
 	}
-	if err := settings.Decode(settings.File, content, &has); err != nil {
+	if err := toml.Decode(settings.File, content, &has); err != nil {
 		return false, err
 	}
 	_, ok := has.Tool[strings.TrimPrefix(settings.Table, "tool.")]

@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/util/suggest"
-	"github.com/pelletier/go-toml/v2/unstable"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -23,6 +22,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/shell"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/toml"
 )
 
 // The JSON schema has the same patterns.
@@ -41,7 +41,7 @@ const (
 // reader fills Settings and collects mistakes.
 type reader struct {
 	*Settings
-	problems []*Error
+	problems []*toml.Error
 	// failed are the keys with a mistake.
 	failed map[string]bool
 }
@@ -56,14 +56,14 @@ func (r *reader) report(path string, offset int, format string, args ...any) {
 }
 
 // file reads the table of a whole file.
-func (r *reader) file(root *value) {
-	tool, ok := root.children["tool"]
+func (r *reader) file(root *toml.Value) {
+	tool, ok := root.Children["tool"]
 	if !ok {
 		return
 	}
-	table, ok := tool.children[tableName]
+	table, ok := tool.Children[tableName]
 	if !ok {
-		r.misplaced = isOurs(tool.children[otherTool])
+		r.misplaced = isOurs(tool.Children[otherTool])
 		return
 	}
 	r.read(table, reflect.ValueOf(r.Settings).Elem(), "")
@@ -71,28 +71,28 @@ func (r *reader) file(root *value) {
 
 // isOurs reports whether a table [tool.pyflow] holds settings of this plugin and nothing
 // else. The other tool writes keys such as py_version and dependencies.
-func isOurs(table *value) bool {
-	if table == nil || len(table.keys) == 0 {
+func isOurs(table *toml.Value) bool {
+	if table == nil || len(table.Keys) == 0 {
 		return false
 	}
 	known := append(keysOf(reflect.TypeFor[Settings]()), formerEntrypoint)
-	return !slices.ContainsFunc(table.keys, func(key string) bool { return !slices.Contains(known, key) })
+	return !slices.ContainsFunc(table.Keys, func(key string) bool { return !slices.Contains(known, key) })
 }
 
 // read stores a value in its field.
-func (r *reader) read(v *value, into reflect.Value, path string) { //nolint:gocognit // a switch over the kinds of Go types
-	r.offsets[path] = v.offset
+func (r *reader) read(v *toml.Value, into reflect.Value, path string) { //nolint:gocognit // a switch over the kinds of Go types
+	r.offsets[path] = v.Offset
 	switch target := into.Addr().Interface().(type) {
 	case *string:
-		if r.expect(v, unstable.String, path) {
-			*target = v.text
+		if r.expect(v, toml.String, path) {
+			*target = v.Text
 		}
 	case *int32:
-		if r.expect(v, unstable.Integer, path) {
+		if r.expect(v, toml.Integer, path) {
 			// TOML writes numbers as Go does.
-			number, err := strconv.ParseInt(v.text, 0, 32)
+			number, err := strconv.ParseInt(v.Text, 0, 32)
 			if err != nil {
-				r.report(path, v.offset, "the number is out of range")
+				r.report(path, v.Offset, "the number is out of range")
 			}
 			*target = int32(number)
 		}
@@ -100,47 +100,47 @@ func (r *reader) read(v *value, into reflect.Value, path string) { //nolint:goco
 		*target = new(int32)
 		r.read(v, into.Elem(), path)
 	case *resource.Quantity:
-		if r.expect(v, unstable.String, path) {
-			quantity, err := resource.ParseQuantity(v.text)
+		if r.expect(v, toml.String, path) {
+			quantity, err := resource.ParseQuantity(v.Text)
 			if err != nil || quantity.Sign() <= 0 {
-				r.report(path, v.offset, "%q is not a positive quantity, such as %q", v.text, exampleOf(path))
+				r.report(path, v.Offset, "%q is not a positive quantity, such as %q", v.Text, exampleOf(path))
 			}
 			*target = quantity
 		}
 	case encoding.TextUnmarshaler:
-		if r.expect(v, unstable.String, path) {
-			if err := target.UnmarshalText([]byte(v.text)); err != nil {
-				r.report(path, v.offset, "%w", err)
+		if r.expect(v, toml.String, path) {
+			if err := target.UnmarshalText([]byte(v.Text)); err != nil {
+				r.report(path, v.Offset, "%w", err)
 			}
 		}
 	case *map[string]string:
-		if r.expect(v, unstable.Table, path) {
+		if r.expect(v, toml.Table, path) {
 			*target = map[string]string{}
-			r.members(v, path, func(key string, member *value, path string) {
-				if r.expect(member, unstable.String, path) {
-					(*target)[key] = member.text
+			r.members(v, path, func(key string, member *toml.Value, path string) {
+				if r.expect(member, toml.String, path) {
+					(*target)[key] = member.Text
 				}
 			})
 		}
 	case *corev1.ResourceList:
-		if r.expect(v, unstable.Table, path) {
+		if r.expect(v, toml.Table, path) {
 			*target = corev1.ResourceList{}
-			r.members(v, path, func(key string, member *value, path string) {
-				if !r.expect(member, unstable.String, path) {
+			r.members(v, path, func(key string, member *toml.Value, path string) {
+				if !r.expect(member, toml.String, path) {
 					return
 				}
-				name, quantity, err := app.ParseResource(key, member.text)
+				name, quantity, err := app.ParseResource(key, member.Text)
 				if err != nil {
-					r.report(path, member.offset, "%w", err)
+					r.report(path, member.Offset, "%w", err)
 					return
 				}
 				(*target)[name] = quantity
 			})
 		}
 	default:
-		if r.expect(v, unstable.Table, path) {
-			fields := fieldsOf(into)
-			r.members(v, path, func(key string, member *value, path string) {
+		if r.expect(v, toml.Table, path) {
+			fields := toml.Fields(into)
+			r.members(v, path, func(key string, member *toml.Value, path string) {
 				if field, ok := fields[key]; ok {
 					r.read(member, field, path)
 					return
@@ -149,74 +149,36 @@ func (r *reader) read(v *value, into reflect.Value, path string) { //nolint:goco
 					r.readFormerEntrypoint(v, member)
 					return
 				}
-				r.report(path, member.offset, "no such setting%s", cmp.Or(meant(key, slices.Sorted(maps.Keys(fields))), elsewhere(key)))
+				r.report(path, member.Offset, "no such setting%s", cmp.Or(meant(key, slices.Sorted(maps.Keys(fields))), elsewhere(key)))
 			})
 		}
 	}
 }
 
 // readFormerEntrypoint reads the key app of a table.
-func (r *reader) readFormerEntrypoint(table, member *value) {
-	if _, both := table.children[entrypoint]; both {
-		r.report(formerEntrypoint, member.offset, "app is the former name of entrypoint, which is set too: remove app")
+func (r *reader) readFormerEntrypoint(table, member *toml.Value) {
+	if _, both := table.Children[entrypoint]; both {
+		r.report(formerEntrypoint, member.Offset, "app is the former name of entrypoint, which is set too: remove app")
 		return
 	}
 	r.read(member, reflect.ValueOf(&r.Entrypoint).Elem(), formerEntrypoint)
 }
 
 // members calls each for every key of a table.
-func (r *reader) members(v *value, path string, each func(key string, member *value, path string)) {
-	for _, key := range v.keys {
-		member := v.children[key]
-		r.offsets[below(path, key)] = member.offset
-		each(key, member, below(path, key))
+func (r *reader) members(v *toml.Value, path string, each func(key string, member *toml.Value, path string)) {
+	for _, key := range v.Keys {
+		member := v.Children[key]
+		r.offsets[toml.Join(path, key)] = member.Offset
+		each(key, member, toml.Join(path, key))
 	}
 }
 
 // expect reports whether a value has the wanted type, and adds a mistake if it has not.
-func (r *reader) expect(v *value, kind unstable.Kind, path string) bool {
-	if v.kind != kind {
-		r.report(path, v.offset, "%s", v.insteadOf(kind))
+func (r *reader) expect(v *toml.Value, kind toml.Kind, path string) bool {
+	if v.Kind != kind {
+		r.report(path, v.Offset, "%s", v.InsteadOf(kind))
 	}
-	return v.kind == kind
-}
-
-// insteadOf returns the message for a value of another type than the wanted one.
-func (v *value) insteadOf(kind unstable.Kind) string {
-	text := fmt.Sprintf("is %s and must be %s", kindName(v.kind), kindName(kind))
-	if kind == unstable.String && v.kind != unstable.Table && v.kind != unstable.Array {
-		text += ": put it in quotes"
-	}
-	return text
-}
-
-func kindName(kind unstable.Kind) string {
-	switch kind {
-	case unstable.String:
-		return "a string"
-	case unstable.Integer:
-		return "an integer"
-	case unstable.Float:
-		return "a number with a point"
-	case unstable.Bool:
-		return "a boolean"
-	case unstable.Array:
-		return "an array"
-	case unstable.Table, unstable.InlineTable:
-		return "a table"
-	}
-	return "a date or a time"
-}
-
-// fieldsOf returns the fields of a struct by their keys.
-func fieldsOf(into reflect.Value) map[string]reflect.Value {
-	fields := map[string]reflect.Value{}
-	for i := range into.NumField() {
-		if key, ok := into.Type().Field(i).Tag.Lookup("toml"); ok {
-			fields[key] = into.Field(i)
-		}
-	}
-	return fields
+	return v.Kind == kind
 }
 
 // meant returns the end of a message that suggests the setting that a key is close to.
@@ -258,20 +220,6 @@ func keysOf(table reflect.Type) []string {
 		}
 	}
 	return keys
-}
-
-// below returns the dotted name of a key in a table, as TOML writes it.
-func below(path, key string) string {
-	bare := func(char rune) bool {
-		return char >= 'a' && char <= 'z' || char >= 'A' && char <= 'Z' || char >= '0' && char <= '9' || char == '-' || char == '_'
-	}
-	if key == "" || strings.ContainsFunc(key, func(char rune) bool { return !bare(char) }) {
-		key = strconv.Quote(key)
-	}
-	if path == "" {
-		return key
-	}
-	return path + "." + key
 }
 
 func exampleOf(path string) string {
@@ -343,7 +291,7 @@ func matches(text, pattern, what string) error {
 // pairs checks a table of strings; the error of check does not repeat the value.
 func (r *reader) pairs(path string, table map[string]string, check func(key, value string) error) {
 	for key, value := range table {
-		r.each(below(path, key), func() error { return check(key, value) })
+		r.each(toml.Join(path, key), func() error { return check(key, value) })
 	}
 }
 
@@ -361,7 +309,7 @@ func (r *reader) checkEnv() {
 
 func (r *reader) checkResources() {
 	for name, quantity := range r.Resources.Requests {
-		r.each(below("resources.requests", string(name)), func() error {
+		r.each(toml.Join("resources.requests", string(name)), func() error {
 			return app.CheckResources(corev1.ResourceList{name: quantity}, r.Resources.Limits)
 		})
 	}

@@ -1,3 +1,4 @@
+// Package settings reads the settings in the table [tool.kubectl-pyflow] of pyproject.toml.
 package settings
 
 import (
@@ -14,8 +15,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/packaging"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/toml"
 )
+
+// File is the name of the file in a project's directory.
+const File = packaging.PyprojectFile
 
 // Table is the dotted name of the table that holds the settings.
 const Table = "tool." + tableName
@@ -106,14 +112,14 @@ func Read(dir string) (*Settings, error) {
 	return Parse(content)
 }
 
-// Parse reads the settings in the content of a pyproject.toml. The error joins an *Error for
+// Parse reads the settings in the content of a pyproject.toml. The error joins a *toml.Error for
 // each mistake, in the order of the file: one if it is not TOML, otherwise one for each
 // unknown key and each value of another type or that is not allowed. No error repeats a value
 // of env, build.args or build.secrets.
 func Parse(content []byte) (*Settings, error) {
-	content = withoutMark(content)
-	if err := Decode(File, content, &map[string]any{}); err != nil {
-		var failure *Error
+	content = toml.WithoutMark(content)
+	if err := toml.Decode(File, content, &map[string]any{}); err != nil {
+		var failure *toml.Error
 		if errors.As(err, &failure) && hasSecrets(content) {
 			failure.Text = ""
 		}
@@ -121,7 +127,7 @@ func Parse(content []byte) (*Settings, error) {
 	}
 	settings := &Settings{offsets: map[string]int{}, content: content}
 	r := &reader{Settings: settings, failed: map[string]bool{}}
-	r.file(parse(content))
+	r.file(toml.Parse(content))
 	r.check()
 	if err := join(r.problems); err != nil {
 		return nil, err
@@ -152,13 +158,13 @@ func (s *Settings) Where(key string) string {
 }
 
 // WhereIn returns the place of a key of a table such as "env", as Where does.
-func (s *Settings) WhereIn(table, key string) string { return s.Where(below(table, key)) }
+func (s *Settings) WhereIn(table, key string) string { return s.Where(toml.Join(table, key)) }
 
 // CheckManifests refuses settings that have no effect on a kustomize directory: replicas,
-// expose, env, resources and probes. The error joins an *Error for each, in the order of the
+// expose, env, resources and probes. The error joins a *toml.Error for each, in the order of the
 // file.
 func (s *Settings) CheckManifests(directory string) error {
-	var problems []*Error
+	var problems []*toml.Error
 	for _, key := range []string{"replicas", "expose", "env", "resources", "probes"} {
 		if offset, ok := s.offsets[key]; ok {
 			problem := s.place(offset)
@@ -169,10 +175,9 @@ func (s *Settings) CheckManifests(directory string) error {
 	return join(problems)
 }
 
-// place returns an Error with a place and without a cause.
-func (s *Settings) place(offset int) *Error {
-	failure := &Error{Path: File}
-	failure.at(s.content, offset)
+// place returns a toml.Error with a place and without a cause.
+func (s *Settings) place(offset int) *toml.Error {
+	failure := toml.At(File, s.content, offset)
 	if hasSecrets(s.content) {
 		failure.Text = ""
 	}
@@ -186,8 +191,8 @@ func hasSecrets(content []byte) bool {
 }
 
 // join sorts by place.
-func join(problems []*Error) error {
-	slices.SortStableFunc(problems, func(a, b *Error) int {
+func join(problems []*toml.Error) error {
+	slices.SortStableFunc(problems, func(a, b *toml.Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), strings.Compare(a.Err.Error(), b.Err.Error()))
 	})
 	joined := make([]error, len(problems))

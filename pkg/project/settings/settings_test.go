@@ -14,6 +14,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/toml"
 )
 
 const everything = `[project]
@@ -194,7 +195,7 @@ func TestParseRefuses(t *testing.T) {
 			if err == nil || !strings.HasPrefix(err.Error(), test.want) || tableValue != nil {
 				t.Fatalf("got %v, %v, want %q", tableValue, err, test.want)
 			}
-			var failure *settings.Error
+			var failure *toml.Error
 			if !errors.As(err, &failure) || failure.Line == 0 || failure.Column == 0 {
 				t.Errorf("%#v has no place", err)
 			}
@@ -259,7 +260,7 @@ func TestParseKeepsSecrets(t *testing.T) {
 				errs = joined.Unwrap()
 			}
 			for _, err := range errs {
-				var failure *settings.Error
+				var failure *toml.Error
 				if !errors.As(err, &failure) {
 					t.Fatalf("%#v has no place", err)
 				}
@@ -273,7 +274,7 @@ func TestParseKeepsSecrets(t *testing.T) {
 
 func TestParseShowsTheLine(t *testing.T) {
 	_, err := settings.Parse([]byte("[tool.kubectl-pyflow]\r\n  port = 0\r\n"))
-	var failure *settings.Error
+	var failure *toml.Error
 	if !errors.As(err, &failure) || failure.Text != "  port = 0" || failure.Line != 2 || failure.Column != 3 || failure.Path != "pyproject.toml" {
 		t.Errorf("got %#v", failure)
 	}
@@ -399,7 +400,7 @@ func FuzzParse(f *testing.F) {
 			errs = joined.Unwrap()
 		}
 		for _, err := range errs {
-			var failure *settings.Error
+			var failure *toml.Error
 			if !errors.As(err, &failure) || failure.Line == 0 || failure.Column == 0 {
 				t.Errorf("%#v has no place", err)
 			}

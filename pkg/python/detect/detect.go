@@ -30,7 +30,7 @@ type Options struct {
 // files in the directory, up to limits of their size and number. A project without a
 // web app is not an error: its App is nil.
 //
-// The error holds ErrNoProject if there is no Python project, or one of *settings.Error,
+// The error holds ErrNoProject if there is no Python project, or one of *toml.Error,
 // *packaging.FileError, *packaging.LockError, *ManyAppsError, *NoSuchAppError,
 // *MonorepoError and *PythonError.
 func Read(dir string, options Options) (*Project, error) {

@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/packaging"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/toml"
 )
 
 const fastapi = "from fastapi import FastAPI\n\napp = FastAPI()\n"
@@ -89,10 +89,10 @@ func TestErrors(t *testing.T) {
 		"invalid lock": {
 			Options{},
 			[]string{"pyproject.toml", "[project]\nname = 'a'\n", "uv.lock", "version = \n"},
-			as[*settings.Error],
+			as[*toml.Error],
 			"uv.lock:1:11: incomplete number",
 		},
-		"wrong type":             {Options{}, []string{"pyproject.toml", "[project]\nname = 3\n"}, as[*settings.Error], ""},
+		"wrong type":             {Options{}, []string{"pyproject.toml", "[project]\nname = 3\n"}, as[*toml.Error], ""},
 		"invalid JSON":           {Options{}, []string{"Pipfile", "", "Pipfile.lock", "{\n\n"}, as[*packaging.FileError], "Pipfile.lock:3: it is not JSON: unexpected end of JSON input"},
 		"absent include":         {Options{}, []string{"requirements.txt", "flask\n-r more/base.txt\n"}, as[*packaging.FileError], `requirements.txt:2: it includes "more/base.txt", which is not in the directory`},
 		"include above":          {Options{}, []string{"requirements.txt", "-r ../base.txt\n"}, as[*packaging.FileError], `requirements.txt:1: it includes "../base.txt", which is not in the directory`},

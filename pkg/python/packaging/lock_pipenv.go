@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/toml"
 )
 
 // PipfileLockFile is the name of Pipenv's lock.
@@ -78,7 +78,7 @@ func pipfileMismatch(lock *Lock, pipfile *Pipfile, hash string) string {
 // with normalized names, and that of earlier ones, with names as they are written.
 func pipfileHashes(content []byte) []string {
 	var document map[string]any
-	if err := settings.Decode(PipfileFile, content, &document); err != nil {
+	if err := toml.Decode(PipfileFile, content, &document); err != nil {
 		return nil
 	}
 	asWritten := func(name string) string { return name }

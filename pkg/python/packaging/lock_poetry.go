@@ -4,7 +4,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/toml"
 )
 
 // PoetryLockFile is the name of Poetry's lock.
@@ -31,10 +31,10 @@ type poetryPackage struct {
 }
 
 // ReadPoetryLock reads poetry.lock and compares it with its project. The error holds a
-// *settings.Error or a *LockError.
+// *toml.Error or a *LockError.
 func ReadPoetryLock(content []byte, project *Pyproject) (*Lock, error) {
 	var read poetryLock
-	if err := settings.Decode(PoetryLockFile, content, &read); err != nil {
+	if err := toml.Decode(PoetryLockFile, content, &read); err != nil {
 		return nil, err
 	}
 	lock := &Lock{File: PoetryLockFile, Packages: map[string]LockedPackage{}, Hashed: true}
@@ -120,7 +120,7 @@ func poetryNeed(name string, value any) (need Requirement, optional bool) {
 // also that of Poetry 1 for a project without [project].
 func poetryHashes(content []byte) []string {
 	var document map[string]any
-	if err := settings.Decode(PyprojectFile, content, &document); err != nil {
+	if err := toml.Decode(PyprojectFile, content, &document); err != nil {
 		return nil
 	}
 	groups, _ := document["dependency-groups"].(map[string]any)

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/toml"
 )
 
 // UVLockFile is the name of uv's lock.
@@ -50,10 +50,10 @@ type uvRequirement struct {
 }
 
 // ReadUVLock reads uv.lock and compares it with its project. The error holds a
-// *settings.Error or a *LockError.
+// *toml.Error or a *LockError.
 func ReadUVLock(content []byte, project *Pyproject) (*Lock, error) {
 	var read uvLock
-	if err := settings.Decode(UVLockFile, content, &read); err != nil {
+	if err := toml.Decode(UVLockFile, content, &read); err != nil {
 		return nil, err
 	}
 	lock := &Lock{File: UVLockFile, Packages: map[string]LockedPackage{}, Hashed: true}

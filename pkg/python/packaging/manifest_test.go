@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/toml"
 )
 
 func parsePyproject(t *testing.T, content string) *Pyproject {
@@ -85,7 +85,7 @@ func TestManifestErrors(t *testing.T) {
 		"uv.lock":        func() error { _, err := ReadUVLock([]byte("version = \n"), &Pyproject{}); return err },
 		"poetry.lock":    func() error { _, err := ReadPoetryLock([]byte("a\n"), &Pyproject{}); return err },
 	} {
-		if failure, ok := errors.AsType[*settings.Error](parse()); !ok || failure.Path != name || failure.Line == 0 {
+		if failure, ok := errors.AsType[*toml.Error](parse()); !ok || failure.Path != name || failure.Line == 0 {
 			t.Errorf("%s: got %+v", name, failure)
 		}
 	}

@@ -1,6 +1,6 @@
 package packaging
 
-import "github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
+import "github.com/pyflow-dev/kubectl-pyflow/pkg/toml"
 
 // PipfileFile is the name of Pipenv's manifest.
 const PipfileFile = "Pipfile"
@@ -19,10 +19,10 @@ type Pipfile struct {
 }
 
 // ParsePipfile parses a Pipfile; no content is a file without tables. The error holds
-// a *settings.Error.
+// a *toml.Error.
 func ParsePipfile(content []byte) (*Pipfile, error) {
 	p := &Pipfile{content: content}
-	if err := settings.Decode(PipfileFile, content, p); err != nil {
+	if err := toml.Decode(PipfileFile, content, p); err != nil {
 		return nil, err
 	}
 	return p, nil

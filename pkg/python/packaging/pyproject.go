@@ -4,11 +4,11 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/toml"
 )
 
 // PyprojectFile is the name of the manifest that PEP 621 defines.
-const PyprojectFile = settings.File
+const PyprojectFile = "pyproject.toml"
 
 // Pyproject is a pyproject.toml: the tables of PEP 518, 621 and 735, and those of
 // tools that say something about dependencies or the layout of the code.
@@ -79,10 +79,10 @@ type PoetryGroup struct {
 }
 
 // ParsePyproject parses a pyproject.toml; no content is a file without tables. The
-// error holds a *settings.Error.
+// error holds a *toml.Error.
 func ParsePyproject(content []byte) (*Pyproject, error) {
 	p := &Pyproject{content: content}
-	if err := settings.Decode(PyprojectFile, content, p); err != nil {
+	if err := toml.Decode(PyprojectFile, content, p); err != nil {
 		return nil, err
 	}
 	return p, nil

@@ -1,11 +1,11 @@
-package settings_test
+package toml_test
 
 import (
 	"errors"
 	"strings"
 	"testing"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/toml"
 )
 
 func TestDecode(t *testing.T) {
@@ -32,7 +32,7 @@ func TestDecode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var into project
-			if err := settings.Decode("pyproject.toml", []byte(content), &into); err != nil || into.Project.Name != "hiking" {
+			if err := toml.Decode("pyproject.toml", []byte(content), &into); err != nil || into.Project.Name != "hiking" {
 				t.Errorf("got %q, %v", into.Project.Name, err)
 			}
 		})
@@ -70,10 +70,10 @@ func TestDecode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			// Keys without a field in the struct are only parsed.
 			err := errors.Join(
-				settings.Decode("a/b.toml", []byte(test.content), &map[string]any{}),
-				settings.Decode("a/b.toml", []byte(test.content), &project{}),
+				toml.Decode("a/b.toml", []byte(test.content), &map[string]any{}),
+				toml.Decode("a/b.toml", []byte(test.content), &project{}),
 			)
-			var failure *settings.Error
+			var failure *toml.Error
 			if !errors.As(err, &failure) {
 				t.Fatalf("got %v", err)
 			}
@@ -86,7 +86,7 @@ func TestDecode(t *testing.T) {
 
 func TestErrorWithoutPlace(t *testing.T) {
 	cause := errors.New("is locked")
-	err := &settings.Error{Path: "a.toml", Err: cause}
+	err := &toml.Error{Path: "a.toml", Err: cause}
 	if err.Error() != "a.toml: is locked" || !errors.Is(err, cause) {
 		t.Errorf("got %q", err)
 	}

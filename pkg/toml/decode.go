@@ -1,5 +1,5 @@
-// Package settings reads the settings in the table [tool.kubectl-pyflow] of pyproject.toml.
-package settings
+// Package toml reads TOML files, and reports what is wrong in them with its place.
+package toml
 
 import (
 	"bytes"
@@ -10,12 +10,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/pelletier/go-toml/v2"
+	gotoml "github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
 )
-
-// File is the name of the file in a project's directory.
-const File = "pyproject.toml"
 
 // Error reports a mistake in a TOML file and its place.
 type Error struct {
@@ -48,8 +45,8 @@ func Decode(path string, content []byte, into any) error {
 	if bytes.HasPrefix(content, []byte("\xff\xfe")) || bytes.HasPrefix(content, []byte("\xfe\xff")) {
 		return &Error{Path: path, Line: 1, Column: 1, Err: errors.New("the file is UTF-16 and TOML must be UTF-8: save it as UTF-8")}
 	}
-	content = withoutMark(content)
-	err := toml.Unmarshal(content, into)
+	content = WithoutMark(content)
+	err := gotoml.Unmarshal(content, into)
 	if err == nil {
 		return nil
 	}
@@ -59,15 +56,14 @@ func Decode(path string, content []byte, into any) error {
 	if start := "invalid character at start of key"; strings.HasPrefix(cause, start) {
 		cause = start
 	}
-	failure := &Error{Path: path, Err: errors.New(cause)}
-	if toml.Unmarshal(content, &map[string]any{}) == nil {
-		if v, problem := misfit(parse(content), reflect.TypeOf(into), ""); v != nil {
+	if gotoml.Unmarshal(content, &map[string]any{}) == nil {
+		if v, problem := misfit(Parse(content), reflect.TypeOf(into), ""); v != nil {
+			failure := At(path, content, v.Offset)
 			failure.Err = errors.New(problem)
-			failure.at(content, v.offset)
 			return failure
 		}
 	}
-	var decode *toml.DecodeError
+	var decode *gotoml.DecodeError
 	offset := 0
 	if errors.As(err, &decode) {
 		line, column := decode.Position()
@@ -77,17 +73,19 @@ func Decode(path string, content []byte, into any) error {
 	if !known {
 		offset, known = refused(content)
 	}
+	failure := &Error{Path: path}
 	if known {
-		failure.at(content, offset)
+		failure = At(path, content, offset)
 	}
+	failure.Err = errors.New(cause)
 	return failure
 }
 
 // misfit returns the first value that has another type than its field, and what is wrong with
 // it. It returns nil if there is none.
-func misfit(v *value, into reflect.Type, path string) (*value, string) {
-	kinds := map[reflect.Kind]unstable.Kind{
-		reflect.Struct: unstable.Table, reflect.Map: unstable.Table, reflect.Slice: unstable.Array, reflect.String: unstable.String, reflect.Bool: unstable.Bool,
+func misfit(v *Value, into reflect.Type, path string) (*Value, string) {
+	kinds := map[reflect.Kind]Kind{
+		reflect.Struct: Table, reflect.Map: Table, reflect.Slice: Array, reflect.String: String, reflect.Bool: Bool,
 	}
 	kind, known := kinds[into.Kind()]
 	switch {
@@ -95,47 +93,49 @@ func misfit(v *value, into reflect.Type, path string) (*value, string) {
 		return misfit(v, into.Elem(), path)
 	case !known:
 		return nil, ""
-	case v.kind != kind:
-		return v, path + ": " + v.insteadOf(kind)
+	case v.Kind != kind:
+		return v, path + ": " + v.InsteadOf(kind)
 	}
-	for _, element := range v.elements {
+	for _, element := range v.Elements {
 		entry := path
-		if element.kind != unstable.Table || into.Elem().Kind() != reflect.Struct {
+		if element.Kind != Table || into.Elem().Kind() != reflect.Struct {
 			entry = "an entry of " + path
 		}
 		if wrong, problem := misfit(element, into.Elem(), entry); wrong != nil {
 			return wrong, problem
 		}
 	}
-	for _, key := range v.keys {
+	for _, key := range v.Keys {
 		var of reflect.Type
 		if into.Kind() == reflect.Map {
 			of = into.Elem()
-		} else if field, ok := fieldsOf(reflect.New(into).Elem())[strings.ToLower(key)]; ok {
+		} else if field, ok := Fields(reflect.New(into).Elem())[strings.ToLower(key)]; ok {
 			of = field.Type()
 		} else {
 			continue
 		}
-		if wrong, problem := misfit(v.children[key], of, below(path, key)); wrong != nil {
+		if wrong, problem := misfit(v.Children[key], of, Join(path, key)); wrong != nil {
 			return wrong, problem
 		}
 	}
 	return nil, ""
 }
 
-// withoutMark cuts off the byte order mark that some editors write.
-func withoutMark(content []byte) []byte {
+// WithoutMark cuts off the byte order mark that some editors write.
+func WithoutMark(content []byte) []byte {
 	return bytes.TrimPrefix(content, []byte("\ufeff"))
 }
 
-// at sets the place to that of an offset in bytes.
-func (e *Error) at(content []byte, offset int) {
+// At returns an Error without a cause, at the place of an offset in bytes.
+func At(path string, content []byte, offset int) *Error {
+	e := &Error{Path: path}
 	offset = min(max(offset, 0), len(content))
 	start := bytes.LastIndexByte(content[:offset], '\n') + 1
 	line, _, _ := bytes.Cut(content[start:], []byte("\n"))
 	e.Line = bytes.Count(content[:offset], []byte("\n")) + 1
 	e.Column = utf8.RuneCount(content[start:offset]) + 1
 	e.Text = string(bytes.TrimSuffix(line, []byte("\r")))
+	return e
 }
 
 // lineStart returns the offset of a line. Lines count from 1.
@@ -170,7 +170,7 @@ func refused(content []byte) (int, bool) {
 		if i+1 < len(starts) {
 			end = bytes.LastIndexByte(content[:starts[i+1]], '\n') + 1
 		}
-		return toml.Unmarshal(content[:end], &map[string]any{}) != nil
+		return gotoml.Unmarshal(content[:end], &map[string]any{}) != nil
 	})
 	if first == len(starts) {
 		return 0, false
