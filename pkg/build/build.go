@@ -177,6 +177,11 @@ type Prepared struct {
 	commit    project.Commit
 	// name is the name of the run.
 	name string
+	// conformed is the Dockerfile that the engine builds, with the lines of the user's. text is
+	// what travels of it, and extra are the arguments that it needs.
+	conformed *dockerfile.Dockerfile
+	text      []byte
+	extra     []string
 	// again is the run to create for the repetition of another one.
 	again *tektonv1.PipelineRun
 }
@@ -189,11 +194,14 @@ func Prepare(ctx context.Context, env *Environment, options Options) (*Prepared,
 		p.name = options.Scratch.Run
 	}
 	namespace := env.Clients.Namespace
+	if err := p.conform(); err != nil {
+		return nil, err
+	}
 	notices, err := p.checkSecrets(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p.options.Notices = slices.Concat(options.Notices, notices)
+	p.options.Notices = slices.Concat(p.options.Notices, notices)
 	if options.Release != nil {
 		wanted := *options.Release
 		wanted.App, wanted.Namespace = options.App, namespace
@@ -237,6 +245,7 @@ func (p *Prepared) spec() pipelinerun.Build {
 			Target:     o.Target,
 			NoCache:    o.NoCache,
 			Mirrors:    config.ImageMirrors,
+			Extra:      p.extra,
 		},
 		Dockerfile: o.Dockerfile,
 		Secrets:    o.Secrets,
@@ -245,7 +254,7 @@ func (p *Prepared) spec() pipelinerun.Build {
 		NoDeploy:   p.manifests == nil,
 	}
 	if o.Folder != nil {
-		b.DockerfileText = string(o.Folder.Dockerfile.Content)
+		b.DockerfileText = string(p.text)
 	}
 	if scratch := o.Scratch; scratch != nil {
 		b.Tag = scratch.Tag
@@ -286,7 +295,7 @@ func (p *Prepared) run(result event.Result) *Run {
 		app: o.App, namespace: namespace, repository: p.env.Config.Registry.NodeRepository(namespace, o.App), before: p.before.Digest,
 	}
 	if o.Folder != nil {
-		run.Dockerfile = o.Folder.Dockerfile
+		run.Dockerfile = p.conformed
 	}
 	if o.Scratch != nil {
 		run.repository += "/" + o.Scratch.Repository

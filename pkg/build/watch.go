@@ -53,7 +53,7 @@ func Existing(object *tektonv1.PipelineRun) *Run {
 		app:    info.App, namespace: object.Namespace, repository: info.NodeRepository,
 	}
 	if info.DockerfileText != "" {
-		if parsed, err := dockerfile.Parse(info.Dockerfile, []byte(info.DockerfileText)); err == nil {
+		if parsed, err := dockerfile.Parse(written(info.Dockerfile), []byte(info.DockerfileText)); err == nil {
 			run.Dockerfile = parsed
 		}
 	}

@@ -2,6 +2,7 @@ package dockerfile
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -41,7 +42,12 @@ type Instruction struct {
 	// Text is the instruction with its continued lines joined, as build engines
 	// print it.
 	Text string
+	// Written is the instruction as the user wrote it; empty if that is Text.
+	Written string
 }
+
+// Shown returns the instruction as the user wrote it, in one line.
+func (i Instruction) Shown() string { return cmp.Or(i.Written, i.Text) }
 
 // ParseError reports where a Dockerfile does not parse.
 type ParseError struct {
@@ -83,6 +89,32 @@ func (d *Dockerfile) WithBuildArgs(args []string) *Dockerfile {
 		return d
 	}
 	return read
+}
+
+// Rewritten returns the instructions of another text of the Dockerfile, each with the lines
+// and the words that the user wrote for it. origin has the numbers of the user's lines for
+// the lines of the other text, from 1. Content stays the user's.
+func (d *Dockerfile) Rewritten(other *Dockerfile, origin []int) *Dockerfile {
+	shown := *other
+	shown.Content = d.Content
+	shown.Instructions = slices.Clone(other.Instructions)
+	for i := range shown.Instructions {
+		instruction := &shown.Instructions[i]
+		instruction.Line, instruction.End = origin[instruction.Line-1], origin[instruction.End-1]
+		written := d.starting(instruction.Line)
+		if written.Line == instruction.Line {
+			instruction.End = written.End
+			if written.Text != instruction.Text {
+				instruction.Written = written.Text
+			}
+		}
+	}
+	// Files that a stage takes from another one can have become invisible.
+	shown.Stages = slices.Clone(other.Stages)
+	for i := range min(len(d.Stages), len(shown.Stages)) {
+		shown.Stages[i].from = slices.Concat(shown.Stages[i].from, d.Stages[i].from)
+	}
+	return &shown
 }
 
 // parse reads a Dockerfile with the arguments that the build gives.
@@ -140,6 +172,11 @@ func (d *Dockerfile) at(location []parser.Range) Instruction {
 			line = part.Start.Line
 		}
 	}
+	return d.starting(line)
+}
+
+// starting returns the instruction that starts in a line.
+func (d *Dockerfile) starting(line int) Instruction {
 	if i := slices.IndexFunc(d.Instructions, func(instruction Instruction) bool { return instruction.Line == line }); i >= 0 {
 		return d.Instructions[i]
 	}

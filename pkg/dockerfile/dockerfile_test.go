@@ -62,10 +62,10 @@ func TestReadDockerfile(t *testing.T) {
 			stages:  []stage{{"", "a", 2}},
 			expose:  []int{80},
 		},
-		"arguments are inherited, ENV wins": {
+		"arguments are inherited, the later of ARG and ENV wins": {
 			content: "FROM a AS base\nARG P=1\nENV Q=2\nFROM base\nARG P Q=3\nEXPOSE $P $Q\n",
 			stages:  []stage{{"base", "a", 1}, {"", "base", 4}},
-			expose:  []int{1, 2},
+			expose:  []int{1, 3},
 		},
 		"ranges and nonsense": {
 			content: "FROM a\nEXPOSE 8000-8002 70000 0 x 9-8 5-\nEXPOSE 65535-65535\n",
@@ -233,13 +233,13 @@ func TestInstructions(t *testing.T) {
 	got, err := Parse("Dockerfile", []byte("ARG V=1\nFROM a AS b\nARG V\nARG W=2 X\n# comment\nRUN one \\\n  && two\nFROM b\nCMD [\"c\"]\n"))
 	must(t, err)
 	want := []Instruction{
-		{"ARG", 1, 1, -1, "ARG V=1"},
-		{"FROM", 2, 2, 0, "FROM a AS b"},
-		{"ARG", 3, 3, 0, "ARG V"},
-		{"ARG", 4, 4, 0, "ARG W=2 X"},
-		{"RUN", 6, 7, 0, "RUN one   && two"},
-		{"FROM", 8, 8, 1, "FROM b"},
-		{"CMD", 9, 9, 1, `CMD ["c"]`},
+		{"ARG", 1, 1, -1, "ARG V=1", ""},
+		{"FROM", 2, 2, 0, "FROM a AS b", ""},
+		{"ARG", 3, 3, 0, "ARG V", ""},
+		{"ARG", 4, 4, 0, "ARG W=2 X", ""},
+		{"RUN", 6, 7, 0, "RUN one   && two", ""},
+		{"FROM", 8, 8, 1, "FROM b", ""},
+		{"CMD", 9, 9, 1, `CMD ["c"]`, ""},
 	}
 	if !slices.Equal(got.Instructions, want) {
 		t.Errorf("got %+v, want %+v", got.Instructions, want)

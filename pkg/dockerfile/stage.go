@@ -87,7 +87,8 @@ type Step struct {
 	Command instructions.Command
 	// Triggered reports whether an ONBUILD of an earlier stage runs it.
 	Triggered bool
-	// Env are the variables before it and their values: of ENV, else of ARG.
+	// Env are the variables before it and their values, of ENV and ARG: the later one
+	// wins.
 	Env map[string]string
 	// Mounts are those of a RUN, with their variables replaced.
 	Mounts []*instructions.Mount
@@ -180,8 +181,9 @@ func triggered(trigger *instructions.OnbuildCommand) instructions.Command {
 
 // step adds an instruction to the stage.
 func (r *stageReader) step(command instructions.Command, at Instruction, isTriggered bool) {
-	env := maps.Clone(r.stage.args)
-	maps.Copy(env, r.stage.Env)
+	// ENV removes the ARG of its name, so an ARG that is left came later and wins.
+	env := maps.Clone(r.stage.Env)
+	maps.Copy(env, r.stage.args)
 	step := &Step{Instruction: at, Command: command, Triggered: isTriggered, Env: env, escape: r.file.escape}
 	r.stage.Steps = append(r.stage.Steps, step)
 	switch command := command.(type) {

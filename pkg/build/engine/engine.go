@@ -23,6 +23,12 @@ type Engine interface {
 	Diagnose(line string) (diagnosis Diagnosis, ok bool)
 	// Capabilities returns what a version of the engine does.
 	Capabilities(version string) Capabilities
+	// Rows returns what a version of the engine does with the features of the Dockerfile
+	// reference, by instruction.
+	Rows(version string) []Row
+	// Check compares a Dockerfile with Rows. It rewrites what the engine would build
+	// differently, and refuses what it cannot build.
+	Check(version string, source Source) (Conformance, error)
 }
 
 // CacheSuffix is what the repository of cached layers has after the image's own.
@@ -43,6 +49,8 @@ type Params struct {
 	SecretIDs []string
 	// Mirrors redirect base images.
 	Mirrors []manifests.Mirror
+	// Extra are the arguments of Conformance.Args.
+	Extra []string
 }
 
 // Line is one line of the log of the build step. At most one of Stage, Base, Lacks,

@@ -137,7 +137,7 @@ func (s *instructions) describe(index int) *event.Instruction {
 	instruction := s.parsed.Instructions[index]
 	return &event.Instruction{
 		Dockerfile: s.parsed.Path, Number: index + 1, Total: len(s.parsed.Instructions),
-		Line: instruction.Line, Text: instruction.Text, Cached: s.cached[instruction.Text],
+		Line: instruction.Line, Text: instruction.Shown(), Cached: s.cached[instruction.Text],
 	}
 }
 

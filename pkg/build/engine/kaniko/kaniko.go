@@ -39,6 +39,8 @@ func (Engine) Args(params engine.Params) []string {
 		"--image-download-retry="+retries,
 		"--push-retry="+retries,
 		"--log-format=text",
+		// Nothing is mounted there: what an image has below it is its own.
+		"--ignore-var-run=false",
 	)
 	args = append(args, mirrorArgs(params)...)
 	for _, arg := range params.BuildArgs {
@@ -50,7 +52,7 @@ func (Engine) Args(params engine.Params) []string {
 	for _, id := range params.SecretIDs {
 		args = append(args, "--secret=id="+id+",src="+secretDir+id)
 	}
-	return args
+	return append(args, params.Extra...)
 }
 
 // cacheArgs returns the flags of the layer cache. Kaniko has one switch for reading and

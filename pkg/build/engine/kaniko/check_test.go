@@ -1,0 +1,140 @@
+package kaniko
+
+import (
+	"io/fs"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+)
+
+// hashes finds the hashes of heredocs and mounts.
+var hashes = regexp.MustCompile(`(#|_|-)(?:[0-9a-f]{12}|H\b)|(# )(?:[0-9a-f]{12})`)
+
+const pinned = "v1.27.5"
+
+// check checks the text of a Dockerfile.
+func check(t *testing.T, text string, source engine.Source) engine.Conformance {
+	t.Helper()
+	parsed, err := dockerfile.Parse("Dockerfile", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source.Dockerfile = parsed.WithBuildArgs(source.BuildArgs)
+	if source.Targets == nil {
+		source.Targets = []string{""}
+	}
+	found, err := Engine{}.Check(pinned, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func rows(remarks []engine.Remark) string {
+	var ids []string
+	for _, remark := range remarks {
+		ids = append(ids, remark.Row)
+	}
+	return strings.Join(ids, " ")
+}
+
+// TestRewrites checks what each row makes of a Dockerfile.
+func TestRewrites(t *testing.T) {
+	context := fstest.MapFS{
+		"app/main.py": {Mode: 0o644}, "app/run.sh": {Mode: 0o755}, "main.py": {Mode: 0o644},
+		"link.py": {Mode: fs.ModeSymlink, Data: []byte("app/main.py")}, "dir": {Mode: fs.ModeSymlink, Data: []byte("app")},
+		"data.gz": {Data: []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03")},
+	}
+	for name, test := range map[string]struct{ in, want, rows string }{
+		"script": {
+			"FROM a\nRUN <<EOF\nx=1\necho $x\nEOF\nCMD x\n",
+			"FROM a\nRUN # <<#8b64aab17bec\nx=1\necho $x\n#8b64aab17bec\nCMD x\n", "run-heredoc",
+		},
+		"script, quoted, without tabs": {
+			"FROM a\nRUN --mount=type=secret,id=a \\\n  <<-'S'\n\techo 1\n\tS\nCMD x\n",
+			"FROM a\nRUN --mount=type=secret,id=a \\\n  # <<#6b3a6a4a3b2c\necho 1\n#6b3a6a4a3b2c\nCMD x\n", "run-heredoc",
+		},
+		"script of a shell without comments": {
+			"FROM a\nSHELL [\"node\",\"-e\"]\nRUN <<EOF\nconsole.log(\"<a>\")\nEOF\nCMD x\n",
+			"FROM a\nSHELL [\"node\",\"-e\"]\nRUN [\"node\",\"-e\",\"console.log(\\\"<a>\\\")\\n\"]\n\n\nCMD x\n", "run-heredoc",
+		},
+		"program": {
+			"FROM a\nRUN <<S\n#!/usr/bin/env python3\nprint(1)\nS\n",
+			"FROM a\nRUN d=$(mktemp -d) && cat >\"$d/S\" <<'PYFLOW_H' && chmod -R 0755 \"$d\" && { \"$d/S\"; r=$?; rm -rf \"$d\"; exit $r; }\n#!/usr/bin/env python3\nprint(1)\nPYFLOW_H\n", "run-heredoc",
+		},
+		"input": {
+			"FROM a\nRUN python3 <<EOF\nprint(1)\nEOF\n",
+			"FROM a\nRUN python3 <<EOF # H\nprint(1)\nEOF\n", "run-heredoc-input",
+		},
+		"documents": {
+			"FROM a\nARG V=1\nCOPY <<a.txt <<-'b.txt' /x/\nv=$V\na.txt\n\tv=$V\n\tb.txt\n",
+			"FROM a\nARG V=1\nCOPY <<'a.txt' <<'b.txt' /x/${PYFLOW_H:+}\nv=1\na.txt\nv=$V\nb.txt\n", "copy-heredoc",
+		},
+		"bind": {
+			"FROM a\nWORKDIR /app\nRUN --mount=type=cache,target=/root/.cache/uv \\\n    --mount=type=bind,source=uv.lock,target=uv.lock \\\n    uv sync\n",
+			"FROM a\nWORKDIR /app\nRUN --mount=type=cache,target=/root/.cache/uv \\\n    --mount=type=bind,source=uv.lock,target=/app/uv.lock \\\n    uv sync\n", "run-mount-bind",
+		},
+		"bind from": {
+			"FROM b AS build\nRUN make\nFROM a\nRUN --mount=from=ghcr.io/astral-sh/uv:0.8,source=/uv,target=/bin/uv --mount=type=bind,from=build,source=wheels,target=/wheels uv\n",
+			"FROM b AS build\nRUN make\nFROM a AS pyflow-image\nRUN --mount=source=../deps/ghcr.io/astral-sh/uv:0.8/uv,target=/bin/uv --mount=type=bind,source=../deps/0/wheels,target=/wheels uv\n\n" +
+				"FROM scratch AS pyflow-mounts\nCOPY --from=0 [\"/wheels\",\"/kaniko/pyflow-mounts/\"]\nCOPY --from=ghcr.io/astral-sh/uv:0.8 [\"/uv\",\"/kaniko/pyflow-mounts/\"]",
+			"run-mount-bind-from",
+		},
+		"tmpfs": {
+			"FROM a\nRUN --mount=type=tmpfs,target=/t,size=10m x\n",
+			"FROM a\nRUN --mount=type=cache,target=/t,id=tmpfs-2-H,mode=1777 x\n", "run-mount-tmpfs",
+		},
+		"secret": {
+			"FROM a\nRUN --mount=type=secret,source=token,env=TOKEN x\n",
+			"FROM a\nRUN --mount=type=secret,id=token,env=TOKEN x\n", "run-mount-secret",
+		},
+		"modes": {
+			"FROM a\nCOPY --chmod=u=rwX,go=rX . /app/\nCOPY --chmod=a=rx main.py /x\nCOPY --from=b --chmod=a=r /f /f\n",
+			"FROM a\nCOPY . /app/\nCOPY --chmod=0555 main.py /x\nCOPY --from=b --chmod=0444 /f /f\n", "copy-chmod-symbolic copy-chmod-symbolic copy-chmod-symbolic",
+		},
+		"links": {
+			"FROM a\nCOPY link.py /x\nCOPY link.py /y/\nCOPY dir /z/\nADD [\"link.py\", \"/w\"]\n",
+			"FROM a\nCOPY app/main.py /x\nCOPY app/main.py /y/link.py\nCOPY app /z/\nADD [\"app/main.py\", \"/w\"]\n", "copy-symlink copy-symlink copy-symlink copy-symlink",
+		},
+		"compressed": {"FROM a\nADD data.gz /x/\n", "FROM a\nCOPY data.gz /x/\n", "add-archive-xz"},
+		"unpack":     {"FROM a\nADD --unpack=false a.tar /x/\n", "FROM a\nCOPY a.tar /x/\n", "add-unpack"},
+		"url": {
+			"FROM a\nUSER app\nADD https://example.org/a /x/\n", "FROM a\nUSER app\nADD --chown=0:0 https://example.org/a /x/\n", "add-url",
+		},
+		"volume": {
+			"FROM a\nVOLUME /data\nRUN x\n", "FROM a\n\nRUN x\nVOLUME [\"/data\"]\n", "volume",
+		},
+		"volume at the end": {"FROM a\nRUN x\nVOLUME /data\nCMD x\n", "FROM a\nRUN x\nVOLUME /data\nCMD x\n", ""},
+		"ports":             {"FROM a\nEXPOSE 8000-8002/TCP 53/udp\n", "FROM a\nEXPOSE 53/udp 8000/tcp 8001/tcp 8002/tcp\n", "expose"},
+		"dropped CMD":       {"FROM a AS b\nCMD x\nFROM b\nENTRYPOINT y\n", "FROM a AS b\n\nFROM b\nENTRYPOINT y\n", "cmd-entrypoint"},
+		"workdir":           {"FROM a\nUSER app\nWORKDIR /srv/a/b/\n", "FROM a\nUSER app\nWORKDIR /srv/a\nWORKDIR /srv/a/b\n", "workdir"},
+		"nothing":           {"FROM a\nWORKDIR /app\nCOPY . .\nRUN x\n", "FROM a\nWORKDIR /app\nCOPY . .\nRUN x\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found := check(t, test.in, engine.Source{Context: context})
+			if len(found.Refusals) > 0 {
+				t.Fatalf("refused: %+v", found.Refusals)
+			}
+			want := test.want
+			if diff := cmp.Diff(withoutHashes(want), withoutHashes(string(found.Text))); diff != "" {
+				t.Errorf("text (-want +got):\n%s", diff)
+			}
+			if got := rows(found.Rewrites); got != test.rows {
+				t.Errorf("rows are %q, want %q", got, test.rows)
+			}
+			if found.Rewritten != (test.in != string(found.Text)) {
+				t.Error("Rewritten is wrong")
+			}
+		})
+	}
+}
+
+func withoutHashes(text string) string {
+	return hashes.ReplaceAllString(text, "${1}${2}H")
+}

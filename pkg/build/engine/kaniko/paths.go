@@ -1,0 +1,100 @@
+package kaniko
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+)
+
+// podDirs are the directories of the build pod that hide those of the image: mounts that
+// Tekton makes in every pod, the engine's own, and those of the kernel. Nothing below them
+// gets into an image.
+func podDirs() []string { return []string{"/workspace", "/tekton", "/kaniko", "/proc", "/sys", "/dev"} }
+
+// podFiles are files that Kubernetes mounts into every pod.
+func podFiles() []string { return []string{"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"} }
+
+// hidden returns the path of the pod that covers a path of the image; empty if none does.
+func hidden(name string) string {
+	for _, dir := range podDirs() {
+		if name == dir || strings.HasPrefix(name, dir+"/") {
+			return dir
+		}
+	}
+	if slices.Contains(podFiles(), name) {
+		return name
+	}
+	return ""
+}
+
+// podPaths refuses instructions that need a path which a mount of the pod covers.
+func podPaths(p *pass) {
+	for _, at := range p.sites() {
+		for _, name := range p.paths(at) {
+			if cover := hidden(name); cover != "" {
+				p.refuse(at.Instruction, "%s is in the pod that builds the image, not in the image: what is written there gets lost, and what the image has there is hidden", cover)
+				break
+			}
+		}
+	}
+}
+
+// paths returns the absolute paths of the image that an instruction reads or writes, as far
+// as the Dockerfile says them.
+func (p *pass) paths(at site) []string {
+	switch command := at.Command.(type) {
+	case *instructions.WorkdirCommand:
+		if name, ok := at.resolve(command.Path); ok {
+			return []string{name}
+		}
+	case *instructions.CopyCommand:
+		names := destinations(at, command.SourcesAndDest)
+		if command.From != "" && p.file.Source(command.From, at.stage.Number) != nil {
+			for _, source := range command.SourcePaths {
+				expanded, _ := at.Expand(source)
+				names = append(names, path.Join("/", expanded))
+			}
+		}
+		return names
+	case *instructions.AddCommand:
+		return destinations(at, command.SourcesAndDest)
+	case *instructions.RunCommand:
+		return p.commandPaths(at)
+	}
+	return nil
+}
+
+// destinations returns where files are copied to: the destination itself, and below it those
+// that are one file.
+func destinations(at site, copied instructions.SourcesAndDest) []string {
+	dest, ok := at.resolve(copied.DestPath)
+	if !ok {
+		return nil
+	}
+	names := []string{dest}
+	for _, source := range copied.SourcePaths {
+		expanded, _ := at.Expand(source)
+		names = append(names, path.Join(dest, path.Base(expanded)))
+	}
+	return names
+}
+
+// commandPaths returns the words of a RUN that are paths below the directories that Tekton
+// and the engine mount. Commands may use those of the kernel, as with Docker.
+func (p *pass) commandPaths(at site) []string {
+	var names []string
+	commands, _ := p.file.Commands(at.Step)
+	for _, command := range commands {
+		for _, word := range command.Words {
+			name := path.Clean(word.Text)
+			for _, dir := range podDirs()[:3] {
+				if name == dir || strings.HasPrefix(name, dir+"/") {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return names
+}
