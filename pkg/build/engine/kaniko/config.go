@@ -16,10 +16,10 @@ import (
 // instructions write there, and BuildKit keeps it.
 func volumes(p *pass) {
 	targets := map[int][]string{}
-	lineages := p.lineages()
+	lineages := lineages(p)
 	for _, at := range p.sites() {
 		command, ok := at.Command.(*instructions.VolumeCommand)
-		if !ok || p.lastOf(at) {
+		if !ok || isLast(p, at) {
 			continue
 		}
 		if at.Triggered {
@@ -41,14 +41,14 @@ func volumes(p *pass) {
 		p.rewrite(at.Instruction, nil, "the volume is declared at the end of its image, so that the files below it are in the image")
 	}
 	for target, lines := range targets {
-		end := p.endOf(target)
+		end := endOf(p, target)
 		p.edits = append(p.edits, edit{end, end, append([]string{p.lines[end-1]}, lines...)})
 	}
 }
 
 // lineages returns the stages that are built, each with the numbers of the stages that its
 // image is made of.
-func (p *pass) lineages() map[int][]int {
+func lineages(p *pass) map[int][]int {
 	all := map[int][]int{}
 	for _, target := range p.targets {
 		stages := p.file.Lineage(target)
@@ -65,7 +65,7 @@ func (p *pass) lineages() map[int][]int {
 }
 
 // endOf returns the last line of a stage.
-func (p *pass) endOf(stage int) int {
+func endOf(p *pass, stage int) int {
 	end := 0
 	for _, instruction := range p.file.Instructions {
 		if instruction.Stage == stage {
@@ -75,9 +75,9 @@ func (p *pass) endOf(stage int) int {
 	return end
 }
 
-// lastOf reports whether only instructions without files follow in the images that are made
+// isLast reports whether only instructions without files follow in the images that are made
 // of the step.
-func (p *pass) lastOf(at site) bool {
+func isLast(p *pass, at site) bool {
 	behind := false
 	for _, next := range p.sites() {
 		if next.Step == at.Step {
@@ -234,7 +234,7 @@ func frontends(p *pass) {
 		switch name, value := strings.ToLower(match[1]), match[2]; {
 		case name == "syntax" && p.row == "syntax-directive" && !ownFrontend.MatchString(value):
 			p.refuse(at, "%s reads Dockerfiles only, and would ignore the frontend %s", Engine{}.Name(), value)
-		case name == "escape" && p.row == "escape-directive" && value == "`" && p.escapes() && first:
+		case name == "escape" && p.row == "escape-directive" && value == "`" && hasEscapes(p) && first:
 			p.refuse(at, "%s takes the backslash for the escape character in paths and values", Engine{}.Name())
 			first = false
 		}
@@ -246,9 +246,9 @@ var (
 	ownFrontend = regexp.MustCompile(`^(?:docker\.io/|index\.docker\.io/)?docker/dockerfile(?:-upstream)?(?:[:@].*)?$`)
 )
 
-// escapes reports whether an instruction other than RUN, CMD and ENTRYPOINT has a backslash or
+// hasEscapes reports whether an instruction other than RUN, CMD and ENTRYPOINT has a backslash or
 // a backtick.
-func (p *pass) escapes() bool {
+func hasEscapes(p *pass) bool {
 	return slices.ContainsFunc(p.file.Instructions, func(instruction dockerfile.Instruction) bool {
 		return !slices.Contains([]string{"RUN", "CMD", "ENTRYPOINT"}, instruction.Name) && strings.ContainsAny(instruction.Text, "\\`")
 	})
@@ -257,7 +257,7 @@ func (p *pass) escapes() bool {
 // platforms refuses stages for another platform than that of the cluster's nodes.
 func platforms(p *pass) {
 	for _, stage := range p.needed() {
-		at := p.from(stage)
+		at := fromOf(p, stage)
 		for _, value := range p.flags(at, "platform") {
 			if strings.Contains(value, "BUILDPLATFORM") || strings.Contains(value, "TARGETPLATFORM") || value == "linux/amd64" || value == "linux" {
 				continue
@@ -267,8 +267,8 @@ func platforms(p *pass) {
 	}
 }
 
-// from returns the FROM of a stage.
-func (p *pass) from(stage *dockerfile.Stage) dockerfile.Instruction {
+// fromOf returns the FROM of a stage.
+func fromOf(p *pass, stage *dockerfile.Stage) dockerfile.Instruction {
 	for _, instruction := range p.file.Instructions {
 		if instruction.Line == stage.Line {
 			return instruction
@@ -287,7 +287,7 @@ func platformBases(p *pass) {
 		if match == nil || slices.ContainsFunc(p.source.BuildArgs, func(arg string) bool { return strings.HasPrefix(arg, match[1]+"=") }) {
 			continue
 		}
-		p.refuse(p.from(stage), "%s has no value for %s in FROM", Engine{}.Name(), match[1])
+		p.refuse(fromOf(p, stage), "%s has no value for %s in FROM", Engine{}.Name(), match[1])
 	}
 }
 
@@ -342,7 +342,7 @@ func targetNames(p *pass) {
 		return
 	}
 	p.found.Target = "pyflow-image"
-	at := p.from(stage)
+	at := fromOf(p, stage)
 	lines := p.excerpt(at)
 	lines[len(lines)-1] = strings.TrimRight(lines[len(lines)-1], " \t\r") + " AS " + p.found.Target
 	p.edits = append(p.edits, edit{at.Line, at.End, lines})

@@ -69,15 +69,15 @@ func isGit(source string) bool {
 	return err == nil && isGit && !ref.IndistinguishableFromLocal
 }
 
-// modes returns the kinds of modes of what the sources have: the build context has no others
+// modesOf returns the kinds of modes of what the sources have: the build context has no others
 // than 0755 and 0644. They are nil if that is not known.
-func (p *pass) modes(sources []string) []fs.FileMode {
+func modesOf(p *pass, sources []string) []fs.FileMode {
 	if p.source.Context == nil {
 		return nil
 	}
 	var seen []fs.FileMode
 	for _, source := range sources {
-		for _, name := range p.match(source) {
+		for _, name := range matching(p, source) {
 			_ = fs.WalkDir(p.source.Context, name, func(_ string, entry fs.DirEntry, err error) error {
 				if err != nil {
 					return err
@@ -109,8 +109,8 @@ func travels(found fs.FileMode) (kind fs.FileMode, ok bool) {
 	return 0, false
 }
 
-// match returns the paths of the build context that a source names.
-func (p *pass) match(source string) []string {
+// matching returns the paths of the build context that a source names.
+func matching(p *pass, source string) []string {
 	if source == "" {
 		return []string{"."}
 	}
@@ -143,7 +143,7 @@ func symbolicModes(p *pass) {
 		}
 		sources, ok := c.local()
 		seen := []fs.FileMode{fs.ModeDir | 0o755, 0o755, 0o644, 0o600, 0o700}
-		if found := p.modes(sources); ok && c.from == "" && len(found) > 0 {
+		if found := modesOf(p, sources); ok && c.from == "" && len(found) > 0 {
 			seen = found
 		}
 		flag, ok := octal(set, seen)
@@ -196,17 +196,17 @@ func linkedSources(p *pass) {
 			continue
 		}
 		for i, source := range sources {
-			target, leads := p.follow(source)
+			target, leads := follow(p, source)
 			if !leads {
 				continue
 			}
-			p.relink(c, i, source, target)
+			relink(p, c, i, source, target)
 		}
 	}
 }
 
 // relink replaces a source that is a link by what it leads to.
-func (p *pass) relink(c copying, index int, source, target string) {
+func relink(p *pass, c copying, index int, source, target string) {
 	dest, known := c.Expand(c.files.DestPath)
 	info, err := fs.Stat(p.source.Context, target)
 	switch {
@@ -237,7 +237,7 @@ func (p *pass) relink(c copying, index int, source, target string) {
 
 // follow returns where a symbolic link of the context leads; ok is false if the name is no
 // link, or leads out of the context.
-func (p *pass) follow(name string) (target string, ok bool) {
+func follow(p *pass, name string) (target string, ok bool) {
 	for range 40 {
 		link, err := fs.ReadLink(p.source.Context, name)
 		if err != nil {
@@ -352,8 +352,8 @@ func archives(p *pass) {
 		}
 		var plain int
 		for _, source := range sources {
-			for _, name := range p.match(source) {
-				kind, isArchive := p.archive(name)
+			for _, name := range matching(p, source) {
+				kind, isArchive := archiveKind(p, name)
 				switch {
 				case kind == "":
 				case isArchive:
@@ -376,9 +376,9 @@ func archives(p *pass) {
 	}
 }
 
-// archive returns the compression of a file that Kaniko gets wrong, and whether it is an
+// archiveKind returns the compression of a file that Kaniko gets wrong, and whether it is an
 // archive: one that Kaniko does not unpack, or a file that it takes for one.
-func (p *pass) archive(name string) (kind string, isArchive bool) {
+func archiveKind(p *pass, name string) (kind string, isArchive bool) {
 	file, err := p.source.Context.Open(name)
 	if err != nil {
 		return "", false

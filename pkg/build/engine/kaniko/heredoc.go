@@ -135,13 +135,13 @@ func documents(p *pass) {
 		if at.stage.Number < 0 {
 			continue
 		}
-		p.document(at, contents)
+		document(p, at, contents)
 	}
 }
 
 // document rewrites one COPY or ADD.
-func (p *pass) document(at site, contents []instructions.SourceContent) {
-	raw := p.heredocs(at.Instruction)
+func document(p *pass, at site, contents []instructions.SourceContent) {
+	raw := heredocsOf(p, at.Instruction)
 	lines := 0
 	for _, one := range raw {
 		lines += bodyLines(one.Content)
@@ -192,8 +192,8 @@ func quote(lines []string, name string) {
 	}
 }
 
-// heredocs returns the heredocs of an instruction as the parser reads them.
-func (p *pass) heredocs(at dockerfile.Instruction) []parser.Heredoc {
+// heredocsOf returns the heredocs of an instruction as the parser reads them.
+func heredocsOf(p *pass, at dockerfile.Instruction) []parser.Heredoc {
 	result, err := parser.Parse(strings.NewReader(strings.Join(p.excerpt(at), "\n")))
 	if err != nil || len(result.AST.Children) != 1 {
 		return nil

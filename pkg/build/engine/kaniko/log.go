@@ -16,14 +16,18 @@ var ownLine = regexp.MustCompile(`^time="[^"]*" level=(\w+) msg=("(?:[^"\\]|\\.)
 // lacking is what Kaniko writes when it goes from a mirror to the registry behind it.
 var lacking = regexp.MustCompile(`^Failed to retrieve image \S+ from remapped registry ([^\s:]+(?::\d+)?)`)
 
+// intended is what Kaniko warns about and what the build means: VOLUME, and the stage
+// that has what RUN instructions mount, see foreignMounts.
+var intended = regexp.MustCompile(`^Assertion disabled \[executor\.build\.without-fs\]|/kaniko/` + mountsStage + `/|^Writes to the kaniko directory are blocked|^To copy files there, relocate kaniko`)
+
 // chatter returns how lines about Kaniko's own work start.
 func chatter() []string {
 	return []string{
-		"Adding exposed port", "Args: ", "Building stage", "Built cross stage deps", "Changed working directory",
+		"Adding exposed port", "Adding volume ", "Args: ", "Building stage", "Built cross stage deps", "Changed working directory", "Creating directory ",
 		"Checking for cached layer", "Cmd: ", "Deleting filesystem", "Found cached layer", "Initializing snapshotter",
-		"No cached layer found", "No files changed", "No files were changed", "Performing slow lookup", "Pushed ", "Pushing image to", "Pushing layer",
+		"No base image, nothing to extract", "No cached layer found", "No files changed", "No files were changed", "Performing slow lookup", "Pushed ", "Pushing image to", "Pushing layer",
 		"Resolved base name", "Retrieving image", "Returning cached image manifest", "Running: ",
-		"Saving file", "Taking snapshot", "Using dockerignore file", "Using caching version of cmd", "Skipping unpacking", "Unpacking rootfs", "Util.Lookup returned", "credential providers",
+		"Saving file", "Taking snapshot", "Using dockerignore file", "Using caching version of cmd", "Skipping unpacking", "Squashing stages", "Storing source image", "Unpacking rootfs", "Util.Lookup returned", "credential providers",
 	}
 }
 
@@ -42,7 +46,7 @@ func (Engine) ParseLine(text string) engine.Line {
 		Message: message,
 		Chatter: match[1] == "info" && slices.ContainsFunc(chatter(), func(prefix string) bool {
 			return strings.HasPrefix(message, prefix)
-		}),
+		}) || intended.MatchString(message),
 	}
 	if stage, ok := strings.CutPrefix(message, "Building stage '"); ok {
 		line.Stage, _, _ = strings.Cut(stage, "'")

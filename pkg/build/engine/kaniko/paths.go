@@ -32,7 +32,7 @@ func hidden(name string) string {
 // podPaths refuses instructions that need a path which a mount of the pod covers.
 func podPaths(p *pass) {
 	for _, at := range p.sites() {
-		for _, name := range p.paths(at) {
+		for _, name := range pathsOf(p, at) {
 			if cover := hidden(name); cover != "" {
 				p.refuse(at.Instruction, "%s is in the pod that builds the image, not in the image: what is written there gets lost, and what the image has there is hidden", cover)
 				break
@@ -41,9 +41,9 @@ func podPaths(p *pass) {
 	}
 }
 
-// paths returns the absolute paths of the image that an instruction reads or writes, as far
+// pathsOf returns the absolute paths of the image that an instruction reads or writes, as far
 // as the Dockerfile says them.
-func (p *pass) paths(at site) []string {
+func pathsOf(p *pass, at site) []string {
 	switch command := at.Command.(type) {
 	case *instructions.WorkdirCommand:
 		if name, ok := at.resolve(command.Path); ok {
@@ -61,7 +61,7 @@ func (p *pass) paths(at site) []string {
 	case *instructions.AddCommand:
 		return destinations(at, command.SourcesAndDest)
 	case *instructions.RunCommand:
-		return p.commandPaths(at)
+		return commandPaths(p, at)
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func destinations(at site, copied instructions.SourcesAndDest) []string {
 
 // commandPaths returns the words of a RUN that are paths below the directories that Tekton
 // and the engine mount. Commands may use those of the kernel, as with Docker.
-func (p *pass) commandPaths(at site) []string {
+func commandPaths(p *pass, at site) []string {
 	var names []string
 	commands, _ := p.file.Commands(at.Step)
 	for _, command := range commands {
