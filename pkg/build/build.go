@@ -233,6 +233,7 @@ func (p *Prepared) spec() pipelinerun.Build {
 			Namespace:      namespace,
 			Name:           p.name,
 			NodeRepository: config.Registry.NodeRepository(namespace, o.App),
+			UserOfImage:    o.Release != nil && o.Release.Directory == "" && o.Release.UserOfImage,
 			Timeout:        o.Timeout,
 			Commit:         p.commit.ID,
 			Dirty:          p.commit.Dirty,

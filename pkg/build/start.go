@@ -130,7 +130,7 @@ func (p *Prepared) reuse(ctx context.Context, recorder *track.Recorder, meta pip
 		return run, nil
 	}
 	// The run that built the image may be deleted before this one, which keeps its key.
-	spec := pipelinerun.Deploy{Meta: meta, Digest: digest}
+	spec := pipelinerun.Deploy{Meta: meta, Repository: p.env.Config.Registry.Repository(meta.Namespace, meta.App), Digest: digest}
 	recorder.Plan(p.phases(pipelinerun.Parse(pipelinerun.New(spec)), false)...)
 	recorder.Notice("Nothing has changed since this image was built; deploying it again (--force builds it)")
 	return p.create(ctx, recorder, spec, run)

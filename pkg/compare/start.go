@@ -220,7 +220,7 @@ func (w *podWatch) ended(ctx context.Context, pod string, ended *corev1.Containe
 	// What cannot be read is not explained.
 	log, _ := io.ReadAll(io.LimitReader(stream, logLimit))
 	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
-	said, advice := diagnose.ParseCrash(lines)
+	said, advice := diagnose.ParseCrash(lines, "the user of the image")
 	if said == "" {
 		said = display.Truncate(strings.TrimSpace(lines[len(lines)-1]), maxLine)
 	}

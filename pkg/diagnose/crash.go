@@ -19,6 +19,14 @@ type crash struct {
 
 const setVariable = "set it with --env %s=… or in [tool.kubectl-pyflow.env]; keep secrets in a Secret that the Deployment refers to"
 
+// userMark stands for the user of the container in a remedy.
+const userMark = "%user%"
+
+const (
+	denied = userMark + " may not read or write "
+	allow  = "give it to that user in the Dockerfile (RUN chown, COPY --chown), write below /tmp, or mount a volume there"
+)
+
 // crashes are ordered: the first row that matches a line counts.
 //
 //nolint:gochecknoglobals // a table with regular expressions, compiled once
@@ -57,8 +65,20 @@ var crashes = []crash{
 		remedy: "the program misses settings in its environment: " + fmt.Sprintf(setVariable, "NAME"),
 	},
 	{
+		words:  regexp.MustCompile(`can't open file '([^']+)': \[Errno 13\]`),
+		remedy: userMark + " may not read $1: give it to that user (COPY --chown), or make it readable (COPY --chmod=0755)",
+	},
+	{
 		words:  regexp.MustCompile(`^PermissionError: \[Errno 13\] .*?: '([^']+)'`),
-		remedy: "the program does not run as root and may not write $1: write below /tmp, or mount a volume there",
+		remedy: denied + "$1: " + allow,
+	},
+	{
+		words:  regexp.MustCompile(`(?:^|[ :'"])(/[^'":\s]+)['"]?: Permission denied`),
+		remedy: denied + "$1: " + allow,
+	},
+	{
+		words:  regexp.MustCompile(`^sqlite3\.OperationalError: (?:unable to open database file|attempt to write a readonly database)`),
+		remedy: denied + "the file of the database, or there is no such directory: " + allow,
 	},
 	{
 		words:  regexp.MustCompile(`^(?:OSError|PermissionError): \[Errno (?:13|98|99)\].*(?:address|port|bind|Permission)`),
@@ -77,12 +97,12 @@ var crashes = []crash{
 
 var frame = regexp.MustCompile(`^\s*File "([^"]+)", line (\d+)`)
 
-// ParseCrash reads the end of the log of a container that exited, oldest line first. It
-// returns why a Python program exited, in one line with the place in the code if that is
+// ParseCrash reads the end of the log of a container that exited, oldest line first, which ran
+// as that user: UserOf. It returns why a Python program exited, in one line with the place in the code if that is
 // known, and what to do. Both are empty if the lines do not tell; the remedy is empty if
 // nothing is known to help. The last line that matches counts, because a traceback ends with
 // its cause.
-func ParseCrash(lines []string) (cause, remedy string) {
+func ParseCrash(lines []string, user string) (cause, remedy string) {
 	for i := len(lines) - 1; i >= 0; i-- {
 		line := strings.TrimSpace(lines[i])
 		for _, row := range crashes {
@@ -90,7 +110,8 @@ func ParseCrash(lines []string) (cause, remedy string) {
 			if match == nil || row.context != nil && !row.context.MatchString(strings.Join(lines[:i], "\n")) {
 				continue
 			}
-			return display.Truncate(line, maxLine) + place(lines[:i]), string(row.words.ExpandString(nil, row.remedy, line, match))
+			remedy = string(row.words.ExpandString(nil, row.remedy, line, match))
+			return display.Truncate(line, maxLine) + place(lines[:i]), strings.ReplaceAll(remedy, userMark, user)
 		}
 	}
 	return "", ""

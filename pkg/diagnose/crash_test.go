@@ -60,7 +60,23 @@ ModuleNotFoundError: No module named 'nosuchmodule'`,
 		},
 		"a file": {
 			log:  "PermissionError: [Errno 13] Permission denied: '/app/data.db'",
-			said: "PermissionError: [Errno 13] Permission denied: '/app/data.db'", advice: "may not write /app/data.db",
+			said: "PermissionError: [Errno 13] Permission denied: '/app/data.db'", advice: "user 1000 may not read or write /app/data.db",
+		},
+		"a program that may not be read": {
+			log:  "python: can't open file '/app/main.py': [Errno 13] Permission denied",
+			said: "python: can't open file '/app/main.py': [Errno 13] Permission denied", advice: "user 1000 may not read /app/main.py",
+		},
+		"a file of a shell": {
+			log:  "/app/start.sh: line 3: /data/log: Permission denied",
+			said: "/app/start.sh: line 3: /data/log: Permission denied", advice: "user 1000 may not read or write /data/log",
+		},
+		"a directory": {
+			log:  "mkdir: cannot create directory '/data/cache': Permission denied",
+			said: "mkdir: cannot create directory '/data/cache': Permission denied", advice: "user 1000 may not read or write /data/cache",
+		},
+		"a database": {
+			log: "sqlite3.OperationalError: unable to open database file", said: "sqlite3.OperationalError: unable to open database file",
+			advice: "user 1000 may not read or write the file of the database",
 		},
 		"a port": {
 			log:  "OSError: [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use",
@@ -83,7 +99,7 @@ ModuleNotFoundError: No module named 'nosuchmodule'`,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			said, advice := ParseCrash(strings.Split(test.log, "\n"))
+			said, advice := ParseCrash(strings.Split(test.log, "\n"), "user 1000")
 			if said != test.said || !strings.Contains(advice, test.advice) || test.advice == "" && advice != "" {
 				t.Errorf("got %q, %q", said, advice)
 			}

@@ -25,6 +25,8 @@ type Problem struct {
 	// Namespace is where the problem is. Pod and Container are empty if the problem is not
 	// that of a pod, or of one container.
 	Namespace, Pod, Container string
+	// User is who the container runs as, as UserOf returns it.
+	User string
 	// Reason is the word of Kubernetes or Tekton: Unschedulable, ImagePullBackOff.
 	Reason string
 	// Message describes the problem in one line, without the words that all messages of its
@@ -64,6 +66,28 @@ func (p Problem) ForBuild() Problem {
 	return New(p)
 }
 
+// UserOf returns who a container of a pod runs as, as the subject of a sentence: the number
+// that the pod sets, or the user of the image.
+func UserOf(pod *corev1.Pod, container string) string {
+	var user *int64
+	if context := pod.Spec.SecurityContext; context != nil {
+		user = context.RunAsUser
+	}
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if c.Name == container && c.SecurityContext != nil && c.SecurityContext.RunAsUser != nil {
+			user = c.SecurityContext.RunAsUser
+		}
+	}
+	if user == nil {
+		return imageUser
+	}
+	return "user " + strconv.FormatInt(*user, 10)
+}
+
+const imageUser = "the user of the image"
+
+func (p Problem) user() string { return cmp.Or(p.User, imageUser) }
+
 // Limit returns how long the problem may last before waiting cannot help: zero if it cannot
 // help at all, Forever if the problem may pass at any time.
 func (p Problem) Limit() time.Duration { return p.limit }
@@ -95,7 +119,7 @@ func OfPod(pod *corev1.Pod) []Problem {
 	}
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if p, ok := ofContainer(pod, status); ok {
-			p.Namespace, p.Pod = pod.Namespace, pod.Name
+			p.Namespace, p.Pod, p.User = pod.Namespace, pod.Name, UserOf(pod, p.Container)
 			found = append(found, New(p))
 		}
 	}

@@ -114,6 +114,8 @@ func TestRules(t *testing.T) {
 		"no key, volume": {"FailedMount", `MountVolume.SetUp failed for volume "db" : references non-existent secret key: password`, 10 * time.Second, "no key password", ""},
 		"root":           {"CreateContainerConfigError", "container has runAsNonRoot and image will run as root", 10 * time.Second, "USER", ""},
 		"config":         {"CreateContainerConfigError", "words", 10 * time.Second, "describe pod app-1", ""},
+		"no permission":  {"RunContainerError", `failed to create containerd task: runc create failed: exec: "/app/start.sh": permission denied: unknown`, 30 * time.Second, "the user of the image may not run /app/start.sh", ""},
+		"no directory":   {"StartError", `runc create failed: unable to start container process: chdir to cwd ("/root") set in config.json failed: permission denied: unknown`, 30 * time.Second, "the user of the image may not enter the WORKDIR /root", ""},
 		"no program":     {"RunContainerError", `failed to create containerd task: exec: "app": executable file not found in $PATH`, 30 * time.Second, "CMD and ENTRYPOINT", ""},
 		"create":         {"CreateContainerError", "words", 30 * time.Second, "describe pod", ""},
 		"mount":          {"FailedMount", "timed out waiting for the condition", diagnose.Forever, "mount a volume", ""},

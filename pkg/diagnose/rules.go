@@ -482,6 +482,22 @@ var starting = []rule{
 	},
 	{
 		reasons: startReasons,
+		words:   regexp.MustCompile(`(?:exec: |stat |fork/exec )"?([^\s":]+)"?: permission denied`),
+		limit:   within(retries),
+		remedy: func(p Problem, match []string) string {
+			return p.user() + " may not run " + match[1] + ": make it executable in the Dockerfile (COPY --chmod=0755, or RUN chmod), and its directories accessible"
+		},
+	},
+	{
+		reasons: startReasons,
+		words:   regexp.MustCompile(`chdir to cwd \("?([^"\s)]+)"?\).*permission denied`),
+		limit:   within(retries),
+		remedy: func(p Problem, match []string) string {
+			return p.user() + " may not enter the WORKDIR " + match[1] + ": give it to that user in the Dockerfile (RUN chown), or use another WORKDIR"
+		},
+	},
+	{
+		reasons: startReasons,
 		words:   regexp.MustCompile(`executable file not found|no such file or directory|permission denied|no command specified|exec format error`),
 		limit:   within(retries),
 		remedy:  always("the program of the container cannot be started: correct CMD and ENTRYPOINT of the Dockerfile, or command and args of the manifest"),

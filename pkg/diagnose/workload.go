@@ -93,7 +93,7 @@ func (e *Explainer) Crash(ctx context.Context, p Problem) (Problem, []string) {
 		return p, nil
 	}
 	log := e.tail(ctx, p)
-	cause, remedy := ParseCrash(log)
+	cause, remedy := ParseCrash(log, p.user())
 	if cause != "" {
 		p.Message += ": " + cause
 		p.Remedy = cmp.Or(remedy, p.Remedy)

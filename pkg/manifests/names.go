@@ -43,6 +43,9 @@ const (
 	InspectTask = "pyflow-inspect"
 	// DeployTask is the Pipelines' task that deploys the image.
 	DeployTask = "deploy"
+	// DeployUserTask is the Task that deploys an image and gives the pods the user that
+	// the image names.
+	DeployUserTask = "pyflow-deploy-user"
 
 	// BuildServiceAccount runs the build pod; it has no token.
 	BuildServiceAccount = "pyflow-build"

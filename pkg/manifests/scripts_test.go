@@ -18,10 +18,16 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
@@ -251,7 +257,7 @@ func TestOverlay(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("0a", 32)
 	good := map[string]string{
 		"NAME": "shop", "IMAGE": "127.0.0.1:5180/team-a/shop", "DIGEST": digest,
-		"SEQUENCE": "2026-03-01T12:00:00Z shop-x7k2p", "MANIFESTS": "../manifests",
+		"SEQUENCE": "2026-03-01T12:00:00Z shop-x7k2p", "MANIFESTS": "../manifests", "LAYOUT": "",
 	}
 	for name, test := range map[string]struct {
 		variable, value, err string
@@ -299,6 +305,124 @@ func TestOverlay(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOverlayUser wants the user of the image as a number in the Deployment.
+func TestOverlayUser(t *testing.T) {
+	const passwd = "root:x:0:0:root:/root:/bin/sh\napp:x:10001:10002::/home/app:\ntoor:x:0:0::/:\n"
+	const group = "root:x:0:\nweb:x:20:app\n"
+	for name, test := range map[string]struct {
+		user   string
+		layers []map[string]string
+		// uid and gid are set, "" removes the group, err is the end of a failure.
+		uid, gid, err string
+		warns         bool
+	}{
+		"a number":                    {user: "10001", uid: "10001"},
+		"numbers":                     {user: "10001:20", uid: "10001", gid: "20"},
+		"with zeros":                  {user: "010", uid: "10"},
+		"a name":                      {user: "app", layers: []map[string]string{{"etc/passwd": passwd}}, uid: "10001", gid: "10002"},
+		"as another program packs":    {user: "app", layers: []map[string]string{{"./etc/passwd": passwd}}, uid: "10001", gid: "10002"},
+		"a name and a group":          {user: "app:web", layers: []map[string]string{{"etc/passwd": passwd, "etc/group": group}}, uid: "10001", gid: "20"},
+		"a number and a group":        {user: "7:web", layers: []map[string]string{{"etc/group": group}}, uid: "7", gid: "20"},
+		"of the uppermost layer":      {user: "app", layers: []map[string]string{{"etc/passwd": "app:x:1:1::/:\n"}, {"etc/passwd": passwd}, {"app/main.py": "x"}}, uid: "10001", gid: "10002"},
+		"root":                        {user: "root", uid: "1000", gid: "1000", warns: true},
+		"zero":                        {user: "0:0", uid: "1000", gid: "1000", warns: true},
+		"none":                        {user: "", uid: "1000", gid: "1000", warns: true},
+		"another name of root":        {user: "toor", layers: []map[string]string{{"etc/passwd": passwd}}, uid: "1000", gid: "1000", warns: true},
+		"a name that nobody has":      {user: "web", layers: []map[string]string{{"etc/passwd": passwd}}, err: `the image runs as "web", and its /etc/passwd has no "web"`},
+		"a name without a file":       {user: "web", layers: []map[string]string{{"app/main.py": "x"}}, err: `its /etc/passwd has no "web"`},
+		"a group that nobody has":     {user: "app:db", layers: []map[string]string{{"etc/passwd": passwd, "etc/group": group}}, err: `its /etc/group has no "db"`},
+		"YAML in the name":            {user: "a\"\nb: c", err: "is not valid"},
+		"YAML in the file":            {user: "app", layers: []map[string]string{{"etc/passwd": "app:x:1 # x:1::/:\n"}}, err: "is not valid"},
+		"a file in another directory": {user: "app", layers: []map[string]string{{"app/etc/passwd": passwd}}, err: `has no "app"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			digest := imageLayout(t, dir+"/image", test.user, test.layers)
+			got := runScriptFile(t, "overlay.sh", map[string]string{
+				"NAME": "shop", "IMAGE": "127.0.0.1:5180/team-a/shop", "DIGEST": digest,
+				"SEQUENCE": "x", "MANIFESTS": "../manifests", "OUTPUT": dir, "LAYOUT": dir + "/image",
+			})
+			text := written(t, dir, "kustomization.yaml")
+			if test.err != "" {
+				if got.code != 1 || text != "" || !strings.Contains(got.errors, "pyflow: ") || !strings.HasSuffix(strings.TrimSpace(got.errors), test.err) {
+					t.Errorf("%+v\n%s", got, text)
+				}
+				return
+			}
+			if got.code != 0 || test.warns != strings.Contains(got.out, "pyflow: warning: the image runs as root, so the pods run as 1000:1000") {
+				t.Fatalf("%+v\n%s", got, text)
+			}
+			var kustomization struct {
+				Patches []struct{ Patch string }
+			}
+			if err := yaml.Unmarshal([]byte(text), &kustomization); err != nil || len(kustomization.Patches) != 2 {
+				t.Fatalf("%v\n%s", err, text)
+			}
+			var patch []struct {
+				Op, Path string
+				Value    *int64
+			}
+			if err := yaml.UnmarshalStrict([]byte(kustomization.Patches[1].Patch), &patch); err != nil || len(patch) != 2 {
+				t.Fatalf("%v\n%s", err, text)
+			}
+			gid := ""
+			if patch[1].Value != nil {
+				gid = strconv.FormatInt(*patch[1].Value, 10)
+			}
+			if strconv.FormatInt(*patch[0].Value, 10) != test.uid || gid != test.gid || (patch[1].Op == "remove") != (gid == "") {
+				t.Errorf("the patch is\n%s", kustomization.Patches[1].Patch)
+			}
+		})
+	}
+}
+
+// imageLayout writes an image as crane pull does, and returns its digest. Labels and
+// variables of the image look like what is searched for.
+func imageLayout(t *testing.T, dir, user string, layers []map[string]string) string {
+	t.Helper()
+	image := empty.Image
+	for _, files := range layers {
+		var content bytes.Buffer
+		writer := tar.NewWriter(&content)
+		for name, text := range files {
+			if err := writer.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(text))}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := writer.Write([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := writer.Close(); err != nil {
+			t.Fatal(err)
+		}
+		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content.Bytes())), nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if image, err = mutate.AppendLayers(image, layer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	image, err := mutate.Config(image, v1.Config{
+		User: user, Env: []string{"User=env", `A={"User":"env"}`, "\"User\":\"x\""}, Labels: map[string]string{"User": "label", "b": `\"User":"x"`},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := layout.Write(dir, empty.Index)
+	if err == nil {
+		err = path.AppendImage(image)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest.String()
 }
 
 // gitServer serves the repositories below a directory by git's own HTTP backend. With a

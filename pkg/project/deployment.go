@@ -1,9 +1,13 @@
 package project
 
 import (
+	"fmt"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint/baseimage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
@@ -12,6 +16,8 @@ import (
 type Deployment struct {
 	Replicas Value[int32]
 	Expose   Value[app.Expose]
+	// User is who the pods run as. It is not set if only the image can tell.
+	User Value[app.User]
 	// Env are the variables of the app. Their values may be secret.
 	Env map[string]Value[string]
 	// Requests and Limits are those of each pod.
@@ -45,4 +51,23 @@ func newDeployment(o *Options, table *settings.Settings) (*Deployment, error) {
 		d.Replicas = setting(table, "replicas", *table.Replicas)
 	}
 	return d, app.CheckResources(Values(d.Requests), Values(d.Limits))
+}
+
+// user decides who the pods run as: the last USER of what is built. It is not set if only the
+// image can tell. An image that runs as root gets the default user, and a warning.
+func user(parsed *dockerfile.Dockerfile, stage *dockerfile.Stage) (decided Value[app.User], warning string) {
+	if parsed == nil {
+		return decided, ""
+	}
+	found, known := stage.RunAs()
+	base := stage.Lineage()[0]
+	switch {
+	case known && !found.IsRoot():
+		where := fmt.Sprintf("%s:%d USER", parsed.Path, found.Line)
+		return Value[app.User]{app.User{ID: found.User, Group: found.Group}, Origin{Detected, where}}, ""
+	case known, stage.User.Step == nil && base.Known && baseimage.Parse(base.Base).RunsAsRoot():
+		warning = fmt.Sprintf("the image runs as root, so the pods run as %s: add a USER to %s", app.DefaultUser(), parsed.Path)
+		return byDefault(app.DefaultUser()), warning
+	}
+	return decided, ""
 }

@@ -53,8 +53,8 @@ type Project struct {
 	Detected *detect.Project
 	// flagSecrets are the IDs of secrets that flags provide.
 	flagSecrets []string
-	// dropped are the warnings about processes that are not deployed.
-	dropped []string
+	// warnings are those of this package.
+	warnings []string
 	// Entrypoint, Python and Variant are those of a generated Dockerfile; they are not set
 	// for the folder's own. Entrypoint is module:attribute, with () for a factory.
 	Entrypoint Value[string]
@@ -138,9 +138,9 @@ func (p *Project) originOf(evidence detect.Evidence) Origin {
 // each.
 func (p *Project) Warnings() []string {
 	if p.Detected == nil {
-		return p.Settings.Warnings()
+		return slices.Concat(p.Settings.Warnings(), p.warnings)
 	}
-	return slices.Concat(p.Settings.Warnings(), p.Detected.Warnings, p.dropped)
+	return slices.Concat(p.Settings.Warnings(), p.Detected.Warnings, p.warnings)
 }
 
 // Summary returns one line about a generated Dockerfile, and nothing about the folder's own.

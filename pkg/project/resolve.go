@@ -181,7 +181,7 @@ func (p *Project) detect(options *Options) error {
 	if err != nil {
 		return err
 	}
-	p.dropped = droppedProcesses(p.Dir)
+	p.warnings = append(p.warnings, droppedProcesses(p.Dir)...)
 	if app := p.Detected.App; app != nil {
 		p.Entrypoint = first(entrypoint, Value[string]{reference(app), evidence(p.Detected, "app")})
 	}
@@ -303,6 +303,12 @@ func (p *Project) resolveDeployment(options *Options) error {
 		return options.CheckManifests(p.Manifests.Value)
 	}
 	var err error
-	p.Deployment, err = newDeployment(options, p.Settings)
-	return err
+	if p.Deployment, err = newDeployment(options, p.Settings); err != nil {
+		return err
+	}
+	var warning string
+	if p.Deployment.User, warning = user(p.Dockerfile.Value, &p.Stage); warning != "" {
+		p.warnings = append(p.warnings, warning)
+	}
+	return nil
 }

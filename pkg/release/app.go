@@ -103,6 +103,7 @@ func fill(deployment *appsv1.Deployment, service *corev1.Service, options Option
 	deployment.Spec.Replicas = &replicas
 	deployment.Spec.Selector.MatchLabels = labels
 	deployment.Spec.Template.Labels = labels
+	setUser(deployment.Spec.Template.Spec.SecurityContext, options.User)
 	for i := range deployment.Spec.Template.Spec.Containers {
 		container := &deployment.Spec.Template.Spec.Containers[i]
 		container.Image = options.App
@@ -123,6 +124,17 @@ func fill(deployment *appsv1.Deployment, service *corev1.Service, options Option
 		setProbes(container, options.Probes)
 	}
 	return nil
+}
+
+// setUser sets who the pods run as.
+func setUser(pod *corev1.PodSecurityContext, user app.User) {
+	if user == (app.User{}) {
+		user = app.DefaultUser()
+	}
+	pod.RunAsUser, pod.RunAsGroup = &user.ID, nil
+	if user.Group >= 0 {
+		pod.RunAsGroup = &user.Group
+	}
 }
 
 // addEnv adds variables, sorted, to those of a container. A variable that the container has

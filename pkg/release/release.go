@@ -44,7 +44,7 @@ type Options struct {
 	// Namespace is the namespace of all objects.
 	Namespace string
 	// Directory holds the user's kustomization. If it is empty, the release is the default
-	// Deployment and Service, which the fields from Port to Expose configure.
+	// Deployment and Service, which the fields from Port to UserOfImage configure.
 	Directory string
 	// Port is the port that the app listens on; zero is python.DefaultPort.
 	Port int32
@@ -59,6 +59,11 @@ type Options struct {
 	Probes app.Probes
 	// Expose is the type of the app's Service.
 	Expose app.Expose
+	// User is who the pods run as; zero is app.DefaultUser.
+	User app.User
+	// UserOfImage reports that the run sets the user that the image names, which nothing
+	// else can tell.
+	UserOfImage bool
 	// Key makes the hash of the manifests reveal nothing of a Secret among them to those who do
 	// not know the key.
 	Key []byte

@@ -77,6 +77,27 @@ func TestExplicitDefaults(t *testing.T) {
 	}
 }
 
+func TestUser(t *testing.T) {
+	for name, test := range map[string]struct {
+		user     app.User
+		has, not string
+	}{
+		"unset":    {app.User{}, "runAsGroup: 1000\n        runAsNonRoot: true\n        runAsUser: 1000\n", "x"},
+		"numbers":  {app.User{ID: 5, Group: 0}, "runAsGroup: 0\n        runAsNonRoot: true\n        runAsUser: 5\n", "x"},
+		"no group": {app.User{ID: 5, Group: -1}, "runAsNonRoot: true\n        runAsUser: 5\n", "runAsGroup"},
+	} {
+		o := options("")
+		o.User = test.user
+		rendered, err := release.Render(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := string(rendered.YAML); !strings.Contains(text, test.has) || strings.Contains(text, test.not+":") {
+			t.Errorf("%s:\n%s", name, text)
+		}
+	}
+}
+
 func TestStartupProbe(t *testing.T) {
 	for name, test := range map[string]struct {
 		probes app.Probes

@@ -55,3 +55,22 @@ func conditional(t *testing.T, url, etag string) (status int, body, now string) 
 	env.Check(t, err)
 	return response.StatusCode, string(content), response.Header.Get("ETag")
 }
+
+// TestUser wants the pods to run as the image's user: a name by its number, for an image that
+// is built and for one that exists.
+func TestUser(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	dir := env.Project(t, "named", map[string]string{
+		"Dockerfile": "FROM " + env.SmallBase + "\n" +
+			"RUN echo 'app:x:10077:10078::/home/app:/bin/sh' >>/etc/passwd && mkdir -p /home/app && chown 10077:10078 /home/app\n" +
+			"WORKDIR /home/app\nUSER app\nEXPOSE 8000\n" +
+			`CMD ["sh", "-c", "id -u >index.html && id -g >>index.html; trap exit TERM; httpd -f -p 8000 & wait"]` + "\n",
+	})
+	_, url := ns.Build(t, dir).Released(t)
+	env.Serves(t, url, "10077\n10078\n")
+	again := ns.Build(t, dir, "--env", "MODE=other")
+	again.Says(t, "deploying it again")
+	_, url = again.Released(t)
+	env.Serves(t, url, "10077\n10078\n")
+}

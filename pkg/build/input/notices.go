@@ -17,9 +17,9 @@ func Notices(ctx context.Context, found *project.Project) []event.Event {
 	var notices []event.Event
 	if found.Detected != nil {
 		notices = append(notices, event.Event{Message: found.Summary() + "; --show-dockerfile prints it, kubectl pyflow init keeps it"})
-		for _, warning := range found.Warnings() {
-			notices = append(notices, event.Event{Reason: event.Warning, Message: warning})
-		}
+	}
+	for _, warning := range found.Warnings() {
+		notices = append(notices, event.Event{Reason: event.Warning, Message: warning})
 	}
 	dockerfile := found.Dockerfile.Value.Path
 	report, err := lint.Run(ctx, lint.Options{

@@ -12,10 +12,10 @@ const (
 	warningPrefix = "warning: "
 )
 
-// FetchLine is one line of the log of FetchTask.
+// FetchLine is one line of the log of FetchTask, or of another Task that runs a script.
 type FetchLine struct {
 	// Level is warning, or error for the reason of a failure, if the Task wrote the
-	// line; empty for a line of git.
+	// line; empty for a line of another program.
 	Level string
 	// Message is the line without the Task's marks.
 	Message string
@@ -24,7 +24,7 @@ type FetchLine struct {
 	Dockerfile bool
 }
 
-// ParseFetchLine reads one line of the log of FetchTask.
+// ParseFetchLine reads one line of such a log.
 func ParseFetchLine(text string) FetchLine {
 	if message, ok := strings.CutPrefix(text, manifests.AnnotationDockerfile+" "); ok {
 		return FetchLine{Message: message, Dockerfile: true}

@@ -22,6 +22,7 @@ const (
 	paramTestArgs    = "test-engine-args"
 	paramDeploy      = "deploy"
 	paramDigest      = "digest"
+	paramDeployTask  = "deploy-task"
 	// paramSequence is set by Create.
 	paramSequence = "sequence"
 

@@ -50,7 +50,7 @@ func TestParse(t *testing.T) {
 			info.Test = &pipelinerun.Test{Stage: "test"}
 		}))},
 		"an image": {deploy(), info(manifests.DeliverPipelineName, func(info *pipelinerun.Info) {
-			info.DeployOnly, info.Digest, info.Repository, info.Dockerfile = true, "sha256:"+hex('c'), "", ""
+			info.DeployOnly, info.Digest, info.Dockerfile = true, "sha256:"+hex('c'), ""
 		})},
 	} {
 		t.Run(name, func(t *testing.T) {

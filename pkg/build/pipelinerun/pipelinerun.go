@@ -100,7 +100,18 @@ func (d Deploy) annotations() map[string]string { return d.annotate(nil) }
 func (d Deploy) values() map[string][]byte { return nil }
 
 func (d Deploy) params() tektonv1.Params {
-	return tektonv1.Params{param(paramName, d.App), param(paramNodeImage, d.NodeRepository), param(paramDigest, d.Digest)}
+	params := tektonv1.Params{
+		param(paramName, d.App), param(paramImage, d.Repository), param(paramNodeImage, d.NodeRepository), param(paramDigest, d.Digest),
+	}
+	return append(params, d.deployParams()...)
+}
+
+// deployParams choose the Task that deploys, unless it is the default one.
+func (m Meta) deployParams() tektonv1.Params {
+	if !m.UserOfImage {
+		return nil
+	}
+	return tektonv1.Params{param(paramDeployTask, manifests.DeployUserTask)}
 }
 
 func (d Deploy) workspaces() []tektonv1.WorkspaceBinding {
@@ -179,9 +190,9 @@ func (b Build) params() tektonv1.Params {
 		array(paramEngineArgs, b.engineArgs(b.Target)))
 	params = append(params, b.testParams()...)
 	if b.NoDeploy {
-		params = append(params, param(paramDeploy, "false"))
+		return append(params, param(paramDeploy, "false"))
 	}
-	return params
+	return append(params, b.deployParams()...)
 }
 
 func (b Build) sourceParams() tektonv1.Params {

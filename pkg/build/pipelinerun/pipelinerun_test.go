@@ -106,7 +106,7 @@ func testedBuild() pipelinerun.Build {
 }
 
 func deploy() pipelinerun.Deploy {
-	return pipelinerun.Deploy{Meta: minimal().Meta, Digest: "sha256:" + hex('c')}
+	return pipelinerun.Deploy{Meta: minimal().Meta, Repository: minimal().Repository, Digest: "sha256:" + hex('c')}
 }
 
 func hex(c byte) string { return string(bytes.Repeat([]byte{c}, 64)) }

@@ -35,6 +35,8 @@ type Meta struct {
 	NodeRepository string
 	// ManifestsSecret holds the kustomization to apply; empty means Name-manifests.
 	ManifestsSecret string
+	// UserOfImage gives the pods of the app's Deployment the user that the image names.
+	UserOfImage bool
 	// Timeout bounds the run; zero leaves Tekton's default.
 	Timeout time.Duration
 	// BuildKey is the result of BuildKey; it may be empty.
@@ -79,6 +81,8 @@ type Build struct {
 // Deploy deploys an image of the app's repository.
 type Deploy struct {
 	Meta
+	// Repository is the image's, as pods reach it, without tag.
+	Repository string
 	// Digest is the image, sha256:<hex>.
 	Digest string
 }

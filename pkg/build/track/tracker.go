@@ -181,7 +181,7 @@ func (t *Tracker) log(e follow.Event) {
 		return
 	case isEngine(e.Task, e.Step):
 		message, hide = t.engineLine(e)
-	case e.Task == pipelinerun.FetchTask:
+	case e.Task == pipelinerun.FetchTask, e.Task == pipelinerun.DeployTask:
 		line := pipelinerun.ParseFetchLine(e.Text)
 		switch {
 		case line.Dockerfile:

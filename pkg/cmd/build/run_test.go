@@ -481,13 +481,34 @@ func deliverOnly(t *testing.T, c *cluster, digest string) {
 	must(t, err)
 }
 
+// TestUserOfTheImage wants the run to ask the image where the Dockerfile cannot tell.
+func TestUserOfTheImage(t *testing.T) {
+	for user, want := range map[string]string{"10001": "", "app": manifests.DeployUserTask, "root": ""} {
+		dir := folder(t, testApp, map[string]string{"Dockerfile": "FROM busybox\nUSER " + user + "\n"})
+		c, digest := built(t, dir, nil, false)
+		must(t, c.build(t, dir, nil).err)
+		runs := c.runs(t)
+		if len(runs) != 2 {
+			t.Fatalf("there are %d runs", len(runs))
+		}
+		for i := range runs {
+			if got := parameter(&runs[i], "deploy-task").StringVal; got != want {
+				t.Errorf("USER %s: run %d deploys by %q, want %q", user, i, got, want)
+			}
+		}
+		if image := parameter(&runs[1], "image").StringVal; image != c.host()+"/team/shop" || parameter(&runs[1], "digest").StringVal != digest {
+			t.Errorf("the deployment of an existing image is of %s", image)
+		}
+	}
+}
+
 func TestFindings(t *testing.T) {
 	c := newCluster(t)
 	dir := folder(t, testApp, map[string]string{"Dockerfile": "FROM python:3.13\nCOPY main.py /\nCMD python main.py\n", "main.py": "print()\n"})
 	got := c.build(t, dir, nil)
 	must(t, got.err)
 	notices := got.of(event.Notice)
-	if len(notices) != 1 || !strings.Contains(notices[0].Message, "warnings in Dockerfile; see them with kubectl pyflow lint "+dir) {
+	if len(notices) != 2 || !strings.Contains(notices[0].Message, "runs as root, so the pods run as 1000:1000") || !strings.Contains(notices[1].Message, "warnings in Dockerfile; see them with kubectl pyflow lint "+dir) {
 		t.Errorf("notices are %+v", notices)
 	}
 }
@@ -499,7 +520,7 @@ func TestFindingsOfAnotherDockerfile(t *testing.T) {
 	got := c.build(t, dir, func(f *Flags) { f.Dockerfile, f.Target = "docker/prod.Dockerfile", "run" })
 	must(t, got.err)
 	notices := got.of(event.Notice)
-	if len(notices) != 1 || !strings.HasSuffix(notices[0].Message, "lint "+dir+" -f docker/prod.Dockerfile --target run") {
+	if len(notices) != 2 || !strings.HasSuffix(notices[1].Message, "lint "+dir+" -f docker/prod.Dockerfile --target run") {
 		t.Errorf("notices are %+v", notices)
 	}
 }

@@ -340,7 +340,7 @@ func (c *collector) pipeline(ctx context.Context) ([]Part, error) {
 				return err
 			}
 			for _, task := range object.Spec.Tasks {
-				tasks = append(tasks, referred(task)...)
+				tasks = append(tasks, referred(task, object.Spec.Params)...)
 			}
 			return nil
 		})
@@ -365,15 +365,23 @@ func (c *collector) pipeline(ctx context.Context) ([]Part, error) {
 	return []Part{part}, nil
 }
 
-// referred returns the name of the Task that a task of a Pipeline refers to, if any.
-func referred(task tektonv1.PipelineTask) []string {
+// referred returns the name of the Task that a task of a Pipeline with these parameters
+// refers to, if any; of one that a parameter chooses, the default.
+func referred(task tektonv1.PipelineTask, params tektonv1.ParamSpecs) []string {
 	if task.TaskRef == nil {
 		return nil
 	}
 	for _, param := range task.TaskRef.Params {
-		if param.Name == "name" {
-			return []string{param.Value.StringVal}
+		if param.Name != "name" {
+			continue
 		}
+		name := param.Value.StringVal
+		for _, chosen := range params {
+			if chosen.Default != nil && name == "$(params."+chosen.Name+")" {
+				name = chosen.Default.StringVal
+			}
+		}
+		return []string{name}
 	}
 	return []string{task.TaskRef.Name}
 }

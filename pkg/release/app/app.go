@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,6 +51,23 @@ func ParseExpose(text string) (Expose, error) {
 func (e *Expose) UnmarshalText(text []byte) (err error) {
 	*e, err = ParseExpose(string(text))
 	return err
+}
+
+// User is who the pods run as, by number.
+type User struct {
+	// ID is the user. Group is the group; negative leaves it to the image's /etc/passwd.
+	ID, Group int64
+}
+
+// DefaultUser returns the user of an image that would run as root.
+func DefaultUser() User { return User{ID: 1000, Group: 1000} }
+
+// String returns the user and the group as USER has them.
+func (u User) String() string {
+	if u.Group < 0 {
+		return strconv.FormatInt(u.ID, 10)
+	}
+	return fmt.Sprintf("%d:%d", u.ID, u.Group)
 }
 
 // Probe is a health check: the path of an HTTP request that is answered with a status below

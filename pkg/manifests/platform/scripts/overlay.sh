@@ -1,5 +1,6 @@
 #!/bin/sh
-# Writes a kustomization that puts an image's digest into manifests.
+# Writes a kustomization that puts an image's digest into manifests, and the user that the
+# image names into the Deployment NAME.
 #
 # Reads:
 #   NAME       the image name that the manifests use
@@ -8,6 +9,7 @@
 #   SEQUENCE   the run's place in the sequence of all runs; may be empty
 #   MANIFESTS  the kustomization to build on, relative to OUTPUT
 #   OUTPUT     the directory to write kustomization.yaml in
+#   LAYOUT     the image, an OCI layout; empty leaves the user of the manifests
 # DIGEST comes from the pod that ran the Dockerfile: nothing but a digest may get into
 # the kustomization.
 set -eu
@@ -32,6 +34,104 @@ if [ "${#DIGEST}" != 71 ] || [ "$DIGEST" != "sha256:${DIGEST#sha256:}" ]; then
   fail "digest \"$DIGEST\" is not valid"
 fi
 
+# strings FILE PATH: the strings at a path of a JSON document, such as .config.User. An
+# element of a list adds an empty key to it.
+strings() {
+  tr -d '\n' <"$1" | grep -oE '"([^"\]|\\.)*"|[][{}:,]' | awk -v want="$2" '
+    /^[{[]$/ { depth++; key[depth] = ""; value = 0; next }
+    /^[]}]$/ { depth--; value = 0; next }
+    /^,$/ { value = 0; next }
+    /^:$/ { key[depth] = last; value = 1; next }
+    { last = substr($0, 2, length($0) - 2) }
+    value {
+      path = ""
+      for (i = 1; i <= depth; i++) path = path "." key[i]
+      if (path == want) print last
+      value = 0
+    }'
+}
+
+# blob DIGEST: the file of the layout with that content.
+blob() {
+  require "digest" "${1#sha256:}" '0-9a-f'
+  echo "$LAYOUT/blobs/sha256/${1#sha256:}"
+}
+
+# database FILE: a file in /etc of the image, as its uppermost layer has it.
+database() {
+  upper=
+  for layer in $layers; do
+    upper="$layer $upper"
+  done
+  for layer in $upper; do
+    file=$(blob "$layer")
+    case $(od -An -tx1 -N4 "$file" | tr -d ' \n') in
+      1f8b*) unpack="gzip -dc" ;;
+      28b52ffd) fail "the image runs as \"$user\", and layer $layer is compressed by zstd, which hides its number: write USER as a number" ;;
+      *) unpack="cat" ;;
+    esac
+    # tar fails if the layer has not all of these names.
+    text=$($unpack "$file" | tar -xOf - "etc/$1" "./etc/$1" "/etc/$1" 2>/dev/null) || true
+    if [ -n "$text" ]; then
+      printf "%s\n" "$text"
+      return
+    fi
+  done
+}
+
+# number FILE NAME FIELD: a field of a line of passwd or group, or the number that NAME is.
+number() {
+  case $2 in
+    *[!0-9]*) database "$1" | awk -F: -v name="$2" -v field="$3" '$1 == name { print $field; exit }' ;;
+    *) echo "$2" ;;
+  esac | sed 's/^0*\(.\)/\1/'
+}
+
+patch=
+if [ -n "$LAYOUT" ]; then
+  manifest=$(blob "$DIGEST")
+  layers=$(strings "$manifest" .layers..digest)
+  user=$(strings "$(blob "$(strings "$manifest" .config.digest)")" .config.User)
+  require "user" "${user:--}" 'A-Za-z0-9._:$-'
+  person=${user%%:*}
+  group=${user#"$person"}
+  group=${group#:}
+  [ "$person" = root ] && person=0
+  uid=$(number passwd "${person:-0}" 3)
+  gid=
+  if [ -n "$group" ]; then
+    gid=$(number group "$group" 3)
+    [ -n "$gid" ] || fail "the image runs as \"$user\", and its /etc/group has no \"$group\""
+  elif [ "$uid" != "$person" ]; then
+    gid=$(database passwd | awk -F: -v name="$person" '$1 == name { print $4; exit }')
+  fi
+  [ -n "$uid" ] || fail "the image runs as \"$user\", and its /etc/passwd has no \"$person\""
+  if [ "$uid" = 0 ]; then
+    uid=1000
+    gid=1000
+    echo "pyflow: warning: the image runs as root, so the pods run as $uid:$gid: add a USER to the Dockerfile"
+  fi
+  require "user" "$uid" '0-9'
+  require "group" "${gid:-0}" '0-9'
+  patch="
+  - target:
+      kind: Deployment
+      name: \"$NAME\"
+    patch: |-
+      - op: replace
+        path: /spec/template/spec/securityContext/runAsUser
+        value: $uid
+      - path: /spec/template/spec/securityContext/runAsGroup"
+  if [ -n "$gid" ]; then
+    patch="$patch
+        op: replace
+        value: $gid"
+  else
+    patch="$patch
+        op: remove"
+  fi
+fi
+
 cat >"$OUTPUT/kustomization.yaml" <<YAML
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
@@ -48,5 +148,5 @@ patches:
     patch: |-
       - op: add
         path: /metadata/annotations/pyflow.dev~1sequence
-        value: "$SEQUENCE"
+        value: "$SEQUENCE"$patch
 YAML
