@@ -45,6 +45,8 @@ func readDependencies(t *tree, m *manifest) (*dependencies, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What is only for other systems is no dependency of an image.
+	d.direct = packaging.On(packaging.Linux(), d.direct)
 	local, missing := localPaths(t, m, d.lock, d.direct)
 	d.Names, d.Local, d.Hashed = packaging.Names(d.direct), local, d.Hashed && len(local) == 0
 	d.warnings = append(d.warnings, missing...)
@@ -254,7 +256,7 @@ func readRequirements(t *tree, m *manifest, file string, r *packaging.Requiremen
 // requirementsLock returns requirements with exact versions as a lock.
 func requirementsLock(file string, r *packaging.Requirements) *packaging.Lock {
 	lock := &packaging.Lock{File: file, Packages: map[string]packaging.LockedPackage{}}
-	for _, one := range r.All() {
+	for _, one := range packaging.On(packaging.Linux(), r.All()) {
 		lock.Packages[one.Name] = packaging.LockedPackage{Version: one.Exact(), URL: one.URL}
 	}
 	return lock

@@ -55,6 +55,7 @@ func readDev(t *tree, m *manifest, main *dependencies) (*devDependencies, error)
 		}
 		d.Dependencies = groups.dependencies(main.Dependencies)
 	}
+	direct = packaging.On(packaging.Linux(), direct)
 	if d.Kind == PEP621 {
 		if err := checkSources(m, direct); err != nil {
 			return nil, err

@@ -429,6 +429,21 @@ func TestPreference(t *testing.T) {
 	}
 }
 
+// TestOtherSystems checks that what is only for other systems is no dependency of an image.
+func TestOtherSystems(t *testing.T) {
+	for name, files := range map[string][]string{
+		"requirements": {"requirements.txt", "fastapi\nuvicorn\npsycopg2; sys_platform == 'win32'\n"},
+		"exact":        {"requirements.txt", "fastapi==0.1\nuvicorn==0.1\npsycopg2==2.9 ; platform_system == 'Windows'\n"},
+		"poetry":       {"pyproject.toml", "[tool.poetry.dependencies]\nfastapi = '*'\nuvicorn = '*'\npsycopg2 = {version = '*', platform = 'win32'}\n"},
+		"git":          {"requirements.txt", "fastapi\nuvicorn\ntools @ git+ssh://git@h.example/tools ; os_name == 'nt'\n"},
+	} {
+		found, err := readFiles(t, Options{}, append([]string{"main.py", fastapi}, files...)...)
+		if err != nil || len(found.Libraries.Build)+len(found.Libraries.Run) > 0 || strings.Join(found.Dependencies.Names, " ") != "fastapi uvicorn" {
+			t.Errorf("%s: got %+v, %v, %v", name, found.Libraries, found.Dependencies.Names, err)
+		}
+	}
+}
+
 // Every entry of the table is normalized, or it would never be found.
 func TestLibrariesAreSorted(t *testing.T) {
 	found, err := readFiles(t, Options{}, "main.py", fastapi, "requirements.txt", "fastapi\nuvicorn\nMySQLClient\npsycopg2\npsycopg[binary]\nopencv_python\n")

@@ -60,16 +60,16 @@ func (e *LockError) Error() string {
 	return fmt.Sprintf("%s does not match %s: %s; run %s", e.Lock, e.Manifest, e.Problem, e.Command)
 }
 
-// Reach returns the packages that are installed for requirements, by name.
+// Reach returns the packages that are installed for requirements in an image, by name.
 func (l *Lock) Reach(requirements []Requirement) map[string]LockedPackage {
 	found := map[string]LockedPackage{}
-	seen := map[string]bool{}
+	seen, linux := map[string]bool{}, Linux()
 	queue := slices.Clone(requirements)
 	for len(queue) > 0 {
 		one := queue[0]
 		queue = queue[1:]
 		locked, ok := l.Packages[one.Name]
-		if !ok {
+		if !ok || one.Marker.Excludes(linux) {
 			continue
 		}
 		if _, known := found[one.Name]; !known {

@@ -105,13 +105,19 @@ func poetryNeed(name string, value any) (need Requirement, optional bool) {
 	}
 	tables := 0
 	optional = true
+	var markers []Marker
 	for _, entry := range list {
 		if table, ok := entry.(map[string]any); ok {
 			tables++
 			need.Extras = append(need.Extras, stringsOf(table["extras"])...)
 			optional = optional && table["optional"] == true
+			marker, _ := table["markers"].(string)
+			markers = append(markers, Marker(marker))
+		} else {
+			markers = append(markers, "")
 		}
 	}
+	need.Marker = anyOf(markers)
 	return need, optional && tables > 0
 }
 

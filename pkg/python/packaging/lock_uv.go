@@ -32,8 +32,9 @@ type uvPackage struct {
 }
 
 type uvDependency struct {
-	Name  string   `toml:"name"`
-	Extra []string `toml:"extra"`
+	Name   string   `toml:"name"`
+	Extra  []string `toml:"extra"`
+	Marker string   `toml:"marker"`
 }
 
 type uvRequirement struct {
@@ -106,7 +107,7 @@ func (p *uvPackage) locked() LockedPackage {
 func uvNeeds(dependencies []uvDependency) []Requirement {
 	var needs []Requirement
 	for _, one := range dependencies {
-		needs = append(needs, Requirement{Name: NormalizeName(one.Name), Extras: one.Extra})
+		needs = append(needs, Requirement{Name: NormalizeName(one.Name), Extras: one.Extra, Marker: Marker(one.Marker)})
 	}
 	return needs
 }

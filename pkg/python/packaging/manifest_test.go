@@ -37,7 +37,7 @@ several = [{version = "1"}]
 	at := func(line int) Position { return Position{File: "pyproject.toml", Line: line} }
 	want := []Requirement{
 		{Name: "fastapi", Extras: []string{"standard"}, Specifier: ">=0.100", Position: at(4)},
-		{Name: "core", URL: "git+https://h.example/core", Marker: "markers", Position: at(11)},
+		{Name: "core", URL: "git+https://h.example/core", Marker: "x", Position: at(11)},
 		{Name: "redis", Extras: []string{"hiredis"}, Specifier: ">=5,<6", Position: at(10)},
 		{Name: "several", Marker: "several", Position: at(14)},
 		{Name: "stock", URL: "../stock", Position: at(12)},

@@ -245,16 +245,33 @@ func tableRequirement(name string, value any) (r Requirement, ok bool) {
 		r.Specifier = PoetrySpecifier(version)
 		r.Extras = normalizeNames(stringsOf(value["extras"]))
 		r.URL = tableURL(value)
-		for _, key := range []string{"markers", "platform", "python", "sys_platform"} {
-			if value[key] != nil && value[key] != false {
-				r.Marker = Marker(key)
-			}
-		}
+		r.Marker = tableMarker(value)
 		return r, true
 	}
 	// A list has one entry for each marker.
 	r.Marker = "several"
 	return r, true
+}
+
+// tableMarker returns the condition of an entry. Poetry's platform is a value of
+// sys_platform, and Pipenv's keys are variables with a comparison. A range of versions of
+// Python, which no marker can hold as it is written, has the name of its key.
+func tableMarker(entry map[string]any) Marker {
+	var markers []Marker
+	add := func(key, before, after string) {
+		if text, ok := entry[key].(string); ok && text != "" {
+			markers = append(markers, Marker(before+text+after))
+		}
+	}
+	add("markers", "", "")
+	add("platform", "sys_platform == '", "'")
+	for _, variable := range []string{"sys_platform", "platform_system", "os_name", "python_version"} {
+		add(variable, variable+" ", "")
+	}
+	if len(markers) == 0 && entry["python"] != nil {
+		return "python"
+	}
+	return joinMarkers(markers, " and ")
 }
 
 // tableURL returns the direct reference of an entry, or nothing.

@@ -31,20 +31,6 @@ type Requirement struct {
 	Position Position
 }
 
-// Marker is an environment marker of PEP 508, as it is written. Requirements that
-// are not written as PEP 508 says have the name of the key that limits them.
-type Marker string
-
-// Extra returns the normalized extra of a marker such as "extra == 'test'", or nothing.
-func (m Marker) Extra() string {
-	_, rest, ok := strings.Cut(string(m), "extra == ")
-	if !ok || len(rest) < 2 {
-		return ""
-	}
-	name, _, _ := strings.Cut(rest[1:], rest[:1])
-	return NormalizeName(name)
-}
-
 // The forms of a requirement.
 var (
 	namePattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*`)
