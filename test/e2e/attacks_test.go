@@ -31,14 +31,14 @@ type (
 	answer  = registrytest.Answer
 )
 
-// attack is one try to get at what another namespace has.
+// attack is one attempt to reach what belongs to another namespace.
 type attack struct {
 	what string
 	request
 	// authorizations are sent in place of A's; an empty one sends none.
 	authorizations []string
-	// want is the code of the first answer; zero is any refusal, and own any
-	// answer about what A has itself.
+	// want is the code of the first answer; zero is any refusal, and own is any
+	// answer about A's own content.
 	want int
 	// text replaces the request.
 	text string
@@ -46,11 +46,11 @@ type attack struct {
 
 const own = -1
 
-// victim is what B has and A wants.
+// victim is what belongs to B and A tries to reach.
 type victim struct {
-	registrytest.Door
+	registrytest.PodPort
 	a, b credentials.User
-	// checks are for what is asked between attacks.
+	// checks are the requests between attacks.
 	checks *http.Client
 	// own and other are the repositories of A and of B.
 	own, other string
@@ -58,25 +58,25 @@ type victim struct {
 	secret, blob, manifest string
 }
 
-// TestRegistryIsolation tries with the credentials of one namespace, or none, to
-// read, write and delete what another one has.
+// TestRegistryIsolation uses the credentials of one namespace, or none, to read, write
+// and delete the images of another one.
 func TestRegistryIsolation(t *testing.T) {
 	t.Parallel()
 	ns, neighbor := env.Neighbors(t)
 	v := victim{own: ns.Name + "/app", other: neighbor.Name + "/app", secret: "only-of-b-" + strings.ToLower(rand.Text()[:12])}
 	v.b, _ = registrytest.Credentials(t, ns.Cluster, neighbor.Name)
 	user, ca := registrytest.Credentials(t, ns.Cluster, ns.Name)
-	v.a, v.Door = user, registrytest.Front(t, ns.Cluster, ca)
+	v.a, v.PodPort = user, registrytest.Front(t, ns.Cluster, ca)
 	v.checks = &http.Client{Transport: v.Transport(t)}
 	var stored v1.Image
 	stored, v.blob = registrytest.NewImage(t, v.secret)
 	digest, err := stored.Digest()
 	env.Check(t, err)
 	v.manifest = digest.String()
-	registrytest.Push(t, v.Door, v.b, v.other, v.secret, stored)
+	registrytest.Push(t, v.PodPort, v.b, v.other, v.secret, stored)
 	mine, _ := registrytest.NewImage(t, "of A")
-	registrytest.Push(t, v.Door, v.a, v.own, "v1", mine)
-	registrytest.Push(t, v.Door, v.a, v.own, "v2", mine)
+	registrytest.Push(t, v.PodPort, v.a, v.own, "v1", mine)
+	registrytest.Push(t, v.PodPort, v.a, v.own, "v2", mine)
 
 	for _, group := range []struct {
 		name    string
@@ -97,8 +97,8 @@ func TestRegistryIsolation(t *testing.T) {
 	}
 	t.Run("HTTP/2", v.overHTTP2)
 	t.Run("uploads", v.uploads)
-	t.Run("storage", func(t *testing.T) { storageDoor(t, ns, v, ca) })
-	t.Run("node access", func(t *testing.T) { nodeDoor(t, ns, v) })
+	t.Run("storage", func(t *testing.T) { storageWithoutCertificate(t, ns, v, ca) })
+	t.Run("node access", func(t *testing.T) { nodeAccess(t, ns, v) })
 	t.Run("mirror", func(t *testing.T) { mirror(t, ns, v) })
 	t.Run("legitimate requests", v.legitimate)
 	t.Run("from a pod", func(t *testing.T) { fromPod(t, ns) })
@@ -134,7 +134,7 @@ func (v victim) try(t *testing.T, a attack) {
 	}
 	switch {
 	case first == 0, a.want == own:
-		// Cut off without a word is refused, too.
+		// A closed connection without an answer is a refusal, too.
 	case a.want == 0 && first < http.StatusBadRequest:
 		t.Errorf("%s: got %d and should have been refused: %s", a.what, first, answers[0].Body)
 	case a.want > 0 && first != a.want:
@@ -143,7 +143,7 @@ func (v victim) try(t *testing.T, a attack) {
 	v.unchanged(t, a.what)
 }
 
-// unchanged checks that B has what it had, and A has nothing of it.
+// unchanged checks that B's images are the same, and that A has none of them.
 func (v victim) unchanged(t *testing.T, what string) {
 	t.Helper()
 	for _, check := range []struct {
@@ -170,7 +170,7 @@ func (v victim) unchanged(t *testing.T, what string) {
 	}
 }
 
-// ask asks as ordinary clients do, on connections that stay open.
+// ask sends requests as ordinary clients do, on connections that stay open.
 func (v victim) ask(t *testing.T, user credentials.User, method, path string) answer {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, "https://"+manifests.RegistryHost+"/v2/"+path, http.NoBody)
@@ -346,8 +346,8 @@ func (v victim) headers() []attack {
 	return attacks
 }
 
-// smuggling hides a request in another one, where two servers could disagree on
-// where that ends.
+// smuggling hides a request in another one whose end two servers could see at
+// different places.
 func (v victim) smuggling() []attack {
 	basicAuth := registrytest.Basic(v.a.Name, v.a.Password)
 	hidden := request{Method: "GET", Target: "/v2/" + v.other + "/manifests/" + v.manifest}
@@ -427,7 +427,7 @@ func (v victim) mounts() []attack {
 	} {
 		add(query.what, query.query, nil, "", 0)
 	}
-	// Nothing of A has it, so an upload begins in place of a mount.
+	// A does not have the layer, so an upload starts in place of a mount.
 	add("B's layer from A", "?"+mount+"&from="+v.own, nil, "", http.StatusAccepted)
 	add("B's layer from what A does not have", "?"+mount+"&from="+strings.Split(v.own, "/")[0]+"/none", nil, "", http.StatusAccepted)
 	add("B's layer from mirror", "?"+mount+"&from=mirror/none", nil, "", http.StatusAccepted)
@@ -506,7 +506,7 @@ func (v victim) users() []attack {
 	return attacks
 }
 
-// overHTTP2 asks for B's manifest by the protocol that has no lines to break.
+// overHTTP2 asks for B's manifest by HTTP/2, which has no line breaks to abuse.
 func (v victim) overHTTP2(t *testing.T) {
 	t.Helper()
 	transport := v.Transport(t)
@@ -529,7 +529,7 @@ func (v victim) overHTTP2(t *testing.T) {
 	}
 }
 
-// uploads tries to take over an upload of B, which then goes on.
+// uploads tries to take over an upload of B, and lets B finish it.
 func (v victim) uploads(t *testing.T) {
 	t.Helper()
 	started := v.Wants(t, "B begins an upload", v.b, http.StatusAccepted, request{Method: "POST", Target: "/v2/" + v.other + "/blobs/uploads/"})
@@ -570,8 +570,8 @@ func (v victim) uploads(t *testing.T) {
 	v.Wants(t, "B ends its upload", v.b, http.StatusCreated, request{Method: "PUT", Target: location + "&digest=" + registrytest.Sum(content)})
 }
 
-// storageDoor connects to the storage without the front's certificate.
-func storageDoor(t *testing.T, ns *env.NS, v victim, ca []byte) {
+// storageWithoutCertificate connects to the storage without the front's certificate.
+func storageWithoutCertificate(t *testing.T, ns *env.NS, v victim, ca []byte) {
 	t.Helper()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
@@ -601,7 +601,7 @@ func storageDoor(t *testing.T, ns *env.NS, v victim, ca []byte) {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			storage := registrytest.Open(t, ns.Cluster, manifests.StorageName+"-0", manifests.RegistryPort, &tls.Config{
 				RootCAs: roots, ServerName: manifests.StorageHost, MaxVersion: version,
-				// Whatever the storage says it takes, this is what it gets.
+				// The client sends only this certificate, whichever the storage asks for.
 				GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 					if len(try.certificates) == 0 {
 						return &tls.Certificate{}, nil
@@ -626,8 +626,8 @@ func storageDoor(t *testing.T, ns *env.NS, v victim, ca []byte) {
 	}
 }
 
-// nodeDoor tries what nodes may not do.
-func nodeDoor(t *testing.T, ns *env.NS, v victim) {
+// nodeAccess tries what nodes may not do.
+func nodeAccess(t *testing.T, ns *env.NS, v victim) {
 	t.Helper()
 	pods, err := ns.Kube.CoreV1().Pods(manifests.SystemNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + manifests.NodeAccessName})
 	env.Check(t, err)
@@ -635,8 +635,8 @@ func nodeDoor(t *testing.T, ns *env.NS, v victim) {
 		t.Skip("no pod gives nodes access")
 	}
 	port := pods.Items[0].Spec.Containers[0].Ports[0].ContainerPort
-	front := v.Door
-	v.Door = registrytest.Open(t, ns.Cluster, pods.Items[0].Name, int(port), nil)
+	front := v.PodPort
+	v.PodPort = registrytest.Open(t, ns.Cluster, pods.Items[0].Name, int(port), nil)
 	unknown := credentials.User{Name: "nobody", Password: "none"}
 	mine, theirs := "/v2/"+v.own+"/manifests/v1", "/v2/"+v.other+"/manifests/"+v.manifest
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "get"} {
@@ -651,7 +651,7 @@ func nodeDoor(t *testing.T, ns *env.NS, v victim) {
 	v.Wants(t, "the node-access proxy: dot segments", v.a, http.StatusForbidden, request{Method: "GET", Target: "/v2/" + v.own + "/../../" + v.other + "/manifests/" + v.manifest})
 	v.Wants(t, "the node-access proxy: catalog", v.a, http.StatusForbidden, request{Method: "GET", Target: "/v2/_catalog"})
 	v.Wants(t, "the node-access proxy: own image", v.a, http.StatusOK, request{Method: "GET", Target: mine})
-	v.Door = front
+	v.PodPort = front
 	v.unchanged(t, "the node-access proxy")
 	v.Wants(t, "A's image is still there", v.a, http.StatusOK, request{Method: "GET", Target: mine})
 }
@@ -664,7 +664,7 @@ func mirror(t *testing.T, ns *env.NS, v victim) {
 	digest, err := shared.Digest()
 	env.Check(t, err)
 	repository := manifests.MirrorRepository + "/" + v.secret + "/base"
-	registrytest.Push(t, v.Door, platform, repository, "v1", shared)
+	registrytest.Push(t, v.PodPort, platform, repository, "v1", shared)
 	manifest := "/v2/" + repository + "/manifests/" + digest.String()
 	v.Wants(t, "mirror: tags", v.a, http.StatusOK, request{Method: "GET", Target: "/v2/" + repository + "/tags/list"})
 	v.Wants(t, "mirror: manifest", v.a, http.StatusOK, request{Method: "GET", Target: manifest})
@@ -688,7 +688,7 @@ func mirror(t *testing.T, ns *env.NS, v victim) {
 	v.Wants(t, "mirror: it is gone", v.a, http.StatusNotFound, request{Method: "GET", Target: manifest})
 }
 
-// legitimate is what clients do every day.
+// legitimate makes the requests of everyday clients.
 func (v victim) legitimate(t *testing.T) {
 	t.Helper()
 	a, repository := v.a, "/v2/"+v.own
@@ -733,7 +733,7 @@ func (v victim) legitimate(t *testing.T) {
 	v.Wants(t, "deleting a layer", a, http.StatusAccepted, request{Method: "DELETE", Target: repository + "/blobs/" + registrytest.Sum(content)})
 }
 
-// fromPod asks from inside of the cluster, where Services can be reached.
+// fromPod sends a request from a pod, which can reach Services.
 func fromPod(t *testing.T, ns *env.NS) {
 	t.Helper()
 	const script = `

@@ -23,7 +23,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
 )
 
-// TestUnchanged builds a folder again that has not changed, and repairs what runs.
+// TestUnchanged builds an unchanged folder again, which repairs the running app.
 func TestUnchanged(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
@@ -65,7 +65,7 @@ func TestUnchanged(t *testing.T) {
 		t.Errorf("%d runs were created for nothing", after-before)
 	}
 
-	// What was changed in the cluster is deployed again, and not built.
+	// A change in the cluster is reverted without a build.
 	env.Check(t, ns.Kube.CoreV1().Services(ns.Name).Delete(t.Context(), "same", metav1.DeleteOptions{}))
 	repaired := ns.Build(t, dir)
 	repaired.Says(t, "deploying it again")
@@ -77,10 +77,10 @@ func TestUnchanged(t *testing.T) {
 	if run := ns.RunsOf(t, "same")[0]; pipelinerun.Parse(&run).Pipeline != manifests.DeliverPipelineName || pipelinerun.Verdict(&run).Digest != digest {
 		t.Errorf("the last run is one of pipeline %q", pipelinerun.Parse(&run).Pipeline)
 	}
-	// Another setting is another image, and --force is one in any case.
+	// Another setting makes another image, and --force always builds.
 	ns.Build(t, dir, "--force", "--no-deploy").Succeeded(t).Says(t, "Pushed the image")
 
-	// The same without this machine.
+	// The same without files of this machine.
 	env.Check(t, os.RemoveAll(dir))
 	runs := ns.RunsOf(t, "same")
 	for _, name := range []string{runs[1].Name, runs[2].Name} {
@@ -89,7 +89,7 @@ func TestUnchanged(t *testing.T) {
 	}
 }
 
-// TestBuildSettings wants the settings of a build in its pod and its image.
+// TestBuildSettings checks that the settings of a build are in its pod and its image.
 func TestBuildSettings(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
@@ -116,7 +116,7 @@ func TestBuildSettings(t *testing.T) {
 	}
 }
 
-// TestCommits wants the commit of the source in the result and on the run.
+// TestCommits checks that the result and the run name the commit of the source.
 func TestCommits(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
@@ -148,7 +148,7 @@ func TestCommits(t *testing.T) {
 	}
 }
 
-// TestFailedBuild wants a failed run and nothing more.
+// TestFailedBuild checks that a failed build leaves a failed run and nothing else.
 func TestFailedBuild(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
@@ -169,7 +169,7 @@ func TestFailedBuild(t *testing.T) {
 	}
 }
 
-// TestUnparsableDockerfile wants an error before there is a run.
+// TestUnparsableDockerfile checks that the error comes before a run is created.
 func TestUnparsableDockerfile(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
@@ -181,7 +181,7 @@ func TestUnparsableDockerfile(t *testing.T) {
 	}
 }
 
-// TestCrashingApp deploys a release that ends at once. The one before goes on serving.
+// TestCrashingApp deploys a release that exits immediately. The previous one keeps serving.
 func TestCrashingApp(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
@@ -211,7 +211,7 @@ func TestCrashingApp(t *testing.T) {
 	ns.Pyflow(t, "status").Succeeded(t).Prints(t, "Unhealthy", "exited with code 1")
 }
 
-// TestBrokenBuilds wants builds that fail to report where and why.
+// TestBrokenBuilds checks that failed builds report where and why.
 func TestBrokenBuilds(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
@@ -262,8 +262,8 @@ func TestBrokenBuilds(t *testing.T) {
 	}
 }
 
-// TestRefusedContext builds a folder with entries that no build can take. All of them
-// are named, and nothing is sent.
+// TestRefusedContext builds a folder with entries that no build accepts. The error names
+// all of them, and nothing is uploaded.
 func TestRefusedContext(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
@@ -277,7 +277,7 @@ func TestRefusedContext(t *testing.T) {
 	defer cancel()
 	cmd := ns.Command(ctx, "kubectl", "pyflow", "build", dir, "-n", ns.Name, "--no-deploy")
 	if os.Geteuid() == 0 {
-		// Root reads everything, unless it may not.
+		// Root can read every file, unless it lacks the capability.
 		setpriv, err := exec.LookPath("setpriv")
 		env.Check(t, err)
 		const all = "-dac_override,-dac_read_search"

@@ -76,7 +76,7 @@ func TestCompare(t *testing.T) {
 		if !strings.HasPrefix(repository, ns.Name+"/compared") {
 			continue
 		}
-		// One that has become empty may stay in the catalog.
+		// An empty repository may stay in the catalog.
 		tags, err := remote.List(reader.Registry.Repo(repository), reader.Options...)
 		var gone *transport.Error
 		if err != nil && (!errors.As(err, &gone) || gone.StatusCode != http.StatusNotFound) {

@@ -59,15 +59,15 @@ func eachDetected(t *testing.T, ns *env.NS) {
 	}
 }
 
-// nothingLost puts a release of two replicas in place of one that serves at url: no
-// request is refused on the way.
+// nothingLost replaces a release that serves at url by one of two replicas, and checks that
+// no request fails meanwhile.
 func nothingLost(t *testing.T, ns *env.NS, name, url, dir string) {
 	t.Helper()
 	stop := env.KeepsServing(t, url)
 	ns.Build(t, dir, "--name", name, "--replicas", "2", "--env", "RELEASE=2").Released(t)
 	stop()
 
-	// The pods of runs are there as well, and none of the Service's.
+	// The pods of runs exist as well, but are no endpoints of the Service.
 	service, err := ns.Kube.CoreV1().Services(ns.Name).Get(t.Context(), name, metav1.GetOptions{})
 	env.Check(t, err)
 	pods, err := ns.Kube.CoreV1().Pods(ns.Name).List(t.Context(), metav1.ListOptions{LabelSelector: labels.Set(service.Spec.Selector).String()})

@@ -108,7 +108,7 @@ func confined(t *testing.T, pod corev1.Pod, mode manifests.NodeAccess) {
 	}
 }
 
-// closed checks that the nodes' door is on no address but their loopback.
+// closed checks that the node-access proxy is on no address but their loopback.
 func closed(t *testing.T, ns *env.NS) {
 	t.Helper()
 	nodes, err := ns.Kube.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
@@ -175,7 +175,7 @@ func processes(t *testing.T) {
 	case len(seen) == 0:
 		t.Log("the nodes' processes cannot be seen from here")
 	case len(seen) < 3:
-		t.Errorf("the processes of front, storage and nodes' door are %v", seen)
+		t.Errorf("the processes of front, storage and node-access proxy are %v", seen)
 	}
 }
 

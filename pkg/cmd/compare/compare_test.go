@@ -13,29 +13,13 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/cmdtest"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/compare"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
-	}
-}
 
 func TestPrint(t *testing.T) {
 	comparison := &compare.Comparison{
@@ -73,7 +57,7 @@ func TestPrint(t *testing.T) {
 		if err := print(&out); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, name, out.String())
+		cmdtest.Golden(t, *update, name, out.String())
 	}
 }
 

@@ -3,8 +3,6 @@ package images
 import (
 	"bytes"
 	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +11,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/cmdtest"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 )
@@ -20,25 +19,6 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 var testNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
-	}
-}
-
-func sha(digit string) string { return "sha256:" + strings.Repeat(digit, 64) }
 
 func ago(d time.Duration) *metav1.Time {
 	at := metav1.NewTime(testNow.Add(-d))
@@ -50,18 +30,18 @@ func TestPrint(t *testing.T) {
 		TypeMeta: metav1.TypeMeta{Kind: images.ListKind, APIVersion: images.APIVersion},
 		Items: []images.Image{
 			{
-				Namespace: "team-a", App: "shop", Tags: []string{"shop-x7k2p"}, Digest: sha("a"), SizeBytes: 48_300_000, Created: ago(90 * time.Second),
-				Repository: "registry.pyflow-system.svc/team-a/shop", Reference: "127.0.0.1:5180/team-a/shop@" + sha("a"),
+				Namespace: "team-a", App: "shop", Tags: []string{"shop-x7k2p"}, Digest: cmdtest.Digest("a"), SizeBytes: 48_300_000, Created: ago(90 * time.Second),
+				Repository: "registry.pyflow-system.svc/team-a/shop", Reference: "127.0.0.1:5180/team-a/shop@" + cmdtest.Digest("a"),
 				UsedBy: []images.User{{Resource: "deployment.apps", Namespace: "team-a", Name: "shop"}, {Resource: "pod", Namespace: "team-b", Name: "x"}},
 			},
 			{
-				Namespace: "team-a", App: "shop", Tags: []string{"latest", "shop-b5c1d"}, Digest: sha("b"), SizeBytes: 47_100_000, Created: ago(50 * time.Hour),
-				Repository: "registry.pyflow-system.svc/team-a/shop", Reference: "127.0.0.1:5180/team-a/shop@" + sha("b"),
+				Namespace: "team-a", App: "shop", Tags: []string{"latest", "shop-b5c1d"}, Digest: cmdtest.Digest("b"), SizeBytes: 47_100_000, Created: ago(50 * time.Hour),
+				Repository: "registry.pyflow-system.svc/team-a/shop", Reference: "127.0.0.1:5180/team-a/shop@" + cmdtest.Digest("b"),
 				UsedBy: []images.User{{Resource: "deployment.apps", Namespace: "team-a", Name: "shop", Previous: true}},
 			},
 			{
-				Namespace: "team-b", App: "till", Tags: []string{"1"}, Digest: sha("c"), SizeBytes: 900,
-				Repository: "registry.pyflow-system.svc/team-b/till", Reference: "127.0.0.1:5180/team-b/till@" + sha("c"), UsedBy: []images.User{},
+				Namespace: "team-b", App: "till", Tags: []string{"1"}, Digest: cmdtest.Digest("c"), SizeBytes: 900,
+				Repository: "registry.pyflow-system.svc/team-b/till", Reference: "127.0.0.1:5180/team-b/till@" + cmdtest.Digest("c"), UsedBy: []images.User{},
 			},
 		},
 		Stored: []images.Stored{},
@@ -93,7 +73,7 @@ func TestPrint(t *testing.T) {
 		"empty.txt": print(func(out *bytes.Buffer) error { return printTable(&images.List{}, tableOptions{}, out) }),
 		"list.json": print(func(out *bytes.Buffer) error { return json.PrintObj(&whole, out) }),
 	} {
-		golden(t, name, got)
+		cmdtest.Golden(t, *update, name, got)
 	}
 }
 

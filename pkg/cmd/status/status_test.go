@@ -20,6 +20,7 @@ import (
 	fakediscovery "k8s.io/client-go/discovery/fake"
 	"k8s.io/client-go/kubernetes/fake"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/cmdtest"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
@@ -29,23 +30,6 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 var testNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
-	}
-}
 
 func ago(d time.Duration) metav1.Time { return metav1.NewTime(testNow.Add(-d)) }
 
@@ -89,7 +73,7 @@ func TestTable(t *testing.T) {
 		if err := printTable(example(), options, &out); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, name, out.String())
+		cmdtest.Golden(t, *update, name, out.String())
 	}
 }
 
@@ -126,7 +110,7 @@ func TestOutputs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, file, out.String())
+		cmdtest.Golden(t, *update, file, out.String())
 	}
 }
 

@@ -41,20 +41,20 @@ import (
 )
 
 const (
-	// wheel is a package that only the company has.
+	// wheel is a package that is only in the company's index.
 	wheel = "company_greeting-1.0-py3-none-any.whl"
-	// onlyByProxy is a host that no name server knows.
+	// onlyByProxy is a host that only the proxy resolves.
 	onlyByProxy = "packages.invalid"
 )
 
-// company is what a company has of its own: a CA, a package index with its
+// company is the infrastructure of a company: a CA, a package index with its
 // certificate and a password, and a proxy with a password.
 type company struct {
 	// ca is the file with the CA's certificate, host the index's name for pods.
 	ca, host string
 	// proxy is the proxy's host:port for pods.
 	proxy string
-	// password opens both. It is nowhere but where it has to be.
+	// password is that of both. It must be in no other place.
 	password string
 
 	mu sync.Mutex
@@ -144,7 +144,7 @@ func serveIndex(w http.ResponseWriter, r *http.Request) {
 			{"company_greeting-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: e2e\nRoot-Is-Purelib: true\nTag: py3-none-any\n"},
 			{"company_greeting-1.0.dist-info/RECORD", "company_greeting.py,,\ncompany_greeting-1.0.dist-info/METADATA,,\ncompany_greeting-1.0.dist-info/WHEEL,,\ncompany_greeting-1.0.dist-info/RECORD,,\n"},
 		} {
-			// Into memory: there is no error.
+			// A write to memory does not fail.
 			part, _ := archive.Create(file.name)
 			_, _ = io.WriteString(part, file.content)
 		}
@@ -175,8 +175,8 @@ func (c *company) serveProxy(w http.ResponseWriter, r *http.Request) {
 	(&httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}}).ServeHTTP(w, r)
 }
 
-// TestCompany gives builds a company's CA, index and proxy, and takes them back. It
-// does so in a namespace of its own, and the other one gets the same.
+// TestCompany sets a company's CA, index and proxy for builds, and removes them. It runs
+// in its own namespace, and the other namespace gets the same settings.
 func TestCompany(t *testing.T) {
 	ns := theApp(t)
 	other := env.Namespace(t).Name
@@ -189,7 +189,7 @@ func TestCompany(t *testing.T) {
 		return ns.Build(t, dir, "--port", "8000")
 	}
 	t.Cleanup(func() {
-		// The test's own context is done.
+		// The context of the test has ended.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), env.SettleLimit)
 		defer cancel()
 		forget := ns.Command(ctx, "kubectl", "pyflow", "setup", "-n", other, "--build-ca", "", "--build-env", "")

@@ -38,7 +38,7 @@ func TestBrokenConnection(t *testing.T) {
 	})
 }
 
-// followedLog wants every line of a log once, in order.
+// followedLog checks that every line of a log arrives once and in order.
 func followedLog(t *testing.T, ns *app) {
 	const name, lines = "talkative", 300
 	dir := env.Project(t, name, map[string]string{
@@ -135,7 +135,7 @@ func sentContext(t *testing.T, ns *app) {
 	outcome := func() env.Result { return env.Finish(t, cmd, func() error { return <-ended }) }
 	select {
 	case <-half:
-		// A server that starts again takes the connections with it, and longer.
+		// A restart of the server closes the connections, and takes longer.
 		if env.IsMachine() {
 			ns.Machine(t).Run(t, "restart-apiserver").Succeeded(t)
 		}

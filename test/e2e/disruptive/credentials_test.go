@@ -53,7 +53,7 @@ func allUsers(t *testing.T, ns *app) map[string]credentials.User {
 }
 
 // opens checks which credentials the registry takes.
-func opens(t *testing.T, d registrytest.Door, what string, users map[string]credentials.User, code int) {
+func opens(t *testing.T, d registrytest.PodPort, what string, users map[string]credentials.User, code int) {
 	t.Helper()
 	for namespace, user := range users {
 		got := d.Do(t, user, registrytest.Request{Method: "GET", Target: "/v2/"})
@@ -64,8 +64,8 @@ func opens(t *testing.T, d registrytest.Door, what string, users map[string]cred
 	}
 }
 
-// shut waits until the registry refuses all of the credentials.
-func shut(t *testing.T, d registrytest.Door, users map[string]credentials.User) {
+// shut waits until the registry refuses all these credentials.
+func shut(t *testing.T, d registrytest.PodPort, users map[string]credentials.User) {
 	t.Helper()
 	env.Eventually(t, "wait for the registry to forget the old passwords", func(context.Context) error {
 		for namespace, user := range users {
@@ -239,7 +239,7 @@ func TestRenewCertificates(t *testing.T) {
 	ns.Pyflow(t, "setup").Succeeded(t).Says(t, "nothing changed")
 }
 
-// works proves that the registry takes the namespace's credentials and that nodes pull.
+// works checks that the registry accepts the namespace's credentials and that nodes can pull.
 func works(t *testing.T, ns *app) {
 	t.Helper()
 	user, ca := registrytest.Credentials(t, ns.Cluster, ns.Name)

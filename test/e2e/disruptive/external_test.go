@@ -189,7 +189,7 @@ func TestExternalRegistry(t *testing.T) {
 	}
 	snapshot, r := ns.Status(t)
 	app := env.App(t, snapshot, "moved")
-	// Other apps may be in trouble.
+	// Other apps may be unhealthy.
 	healthy := app.Healthy && !slices.ContainsFunc(snapshot.Platform, func(part status.Part) bool { return !part.Healthy })
 	if !healthy || app.Digest != second || !strings.HasPrefix(app.Image, manifests.NodeHost+"/"+repository+"@") || !strings.Contains(r.Stdout, "external: "+e.host) {
 		t.Errorf("want a healthy app from the registry %s\n%s", e.host, r)
@@ -209,7 +209,7 @@ func TestExternalRegistry(t *testing.T) {
 	ns.Pyflow(t, "setup").Succeeded(t).Says(t, "nothing changed")
 }
 
-// onlyVolume checks that of our own registry nothing is left but the volume.
+// onlyVolume checks that only the volume is left of our own registry.
 func onlyVolume(t *testing.T, ns *app) {
 	t.Helper()
 	for _, name := range []string{manifests.RegistryName, manifests.StorageName} {

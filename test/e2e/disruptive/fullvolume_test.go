@@ -81,7 +81,7 @@ func TestFullVolume(t *testing.T) {
 	env.Check(t, ns.Kube.CoreV1().Services(ns.Name).Delete(t.Context(), "full", metav1.DeleteOptions{}))
 }
 
-// ending is the last lines of what a command said.
+// ending returns the last lines of the output of a command.
 func ending(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(lines[max(len(lines)-3, 0):], " | ")

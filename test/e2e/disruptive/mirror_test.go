@@ -112,7 +112,7 @@ func platformPods(t *testing.T, ns *app, wanted func(image string) bool) []corev
 			}
 			pods = append(pods, list.Items...)
 		}
-		// Of a run of setup before; it is on its way out.
+		// The pod is of an earlier setup, and is being deleted.
 		pods = slices.DeleteFunc(pods, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
 		if len(pods) < 7 {
 			return fmt.Errorf("there are only %d pods of registry, storage, node access and Tekton's four", len(pods))
@@ -140,8 +140,8 @@ func imagesOf(pod corev1.Pod) []string {
 	return images
 }
 
-// fetch proves of images that a node has from before that they come from the
-// mirror too: it has to ask there for them again. Nothing of them runs.
+// fetch checks that the mirror has images that a node already has: pods with the pull
+// policy Always ask for them again. The images do not run.
 func fetch(t *testing.T, ns *app, images []string) {
 	t.Helper()
 	if len(images) == 0 {
@@ -150,7 +150,7 @@ func fetch(t *testing.T, ns *app, images []string) {
 	t.Logf("on the node before: %q", images)
 	pods := ns.Kube.CoreV1().Pods(ns.Name)
 	byImage := map[string]*corev1.Pod{}
-	// A pod for each: the kubelet tells only so much about one.
+	// One pod per image, as the kubelet limits the Events of a pod.
 	for _, image := range images {
 		pod, err := pods.Create(t.Context(), &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{GenerateName: "fetches-"},
@@ -178,8 +178,8 @@ func fetch(t *testing.T, ns *app, images []string) {
 	})
 }
 
-// unused holds what is listed for a mirror and did not run to what is known to be
-// for features that neither the platform nor a build uses.
+// unused checks that the listed images that did not run are known to belong to features
+// that neither the platform nor a build uses.
 func unused(t *testing.T, ns *app, listed, used map[string]bool) {
 	t.Helper()
 	known := map[string]string{

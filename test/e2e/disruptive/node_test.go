@@ -32,7 +32,7 @@ func lostNode(t *testing.T, ns *env.NS, name string) {
 		ObjectMeta: metav1.ObjectMeta{
 			Name: name, Labels: map[string]string{corev1.LabelHostname: name, corev1.LabelOSStable: "linux"},
 		},
-		// Without it the node is as good as any until it has been silent for a while.
+		// Without the condition the node counts as ready until its silence is noticed.
 		Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{{
 			Type: corev1.NodeReady, Status: corev1.ConditionFalse, Reason: "KubeletNotReady", LastHeartbeatTime: metav1.Now(),
 		}}},

@@ -3,8 +3,6 @@ package inspect
 import (
 	"bytes"
 	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,40 +10,22 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/cmdtest"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
-	}
-}
-
-func sha(digit string) string { return "sha256:" + strings.Repeat(digit, 64) }
-
 func TestPrintAnalysis(t *testing.T) {
 	analysis := &inspect.Analysis{
 		TypeMeta:   metav1.TypeMeta{Kind: inspect.Kind, APIVersion: inspect.APIVersion},
-		Repository: "registry.pyflow-system.svc/team-a/shop", Digest: sha("a"),
+		Repository: "registry.pyflow-system.svc/team-a/shop", Digest: cmdtest.Digest("a"),
 		User: "0:0", Root: true, CompressedBytes: 52_000_000, UnpackedBytes: 140_000_000,
 		Layers: []inspect.Layer{
-			{Digest: sha("1"), CompressedBytes: 43_000_000, UnpackedBytes: 110_000_000, Files: 4498, Base: true},
-			{Digest: sha("2"), CompressedBytes: 9_000_000, UnpackedBytes: 30_000_000, Files: 875, Line: 22, CreatedBy: "RUN pip install --require-hashes --no-cache-dir --requirement requirements.txt"},
-			{Digest: sha("3"), CompressedBytes: 39, CreatedBy: "USER 0:0"},
+			{Digest: cmdtest.Digest("1"), CompressedBytes: 43_000_000, UnpackedBytes: 110_000_000, Files: 4498, Base: true},
+			{Digest: cmdtest.Digest("2"), CompressedBytes: 9_000_000, UnpackedBytes: 30_000_000, Files: 875, Line: 22, CreatedBy: "RUN pip install --require-hashes --no-cache-dir --requirement requirements.txt"},
+			{Digest: cmdtest.Digest("3"), CompressedBytes: 39, CreatedBy: "USER 0:0"},
 		},
 		Packages: []inspect.Package{
 			{Name: "numpy", Version: "2.1", Kind: inspect.Python, Bytes: 20_000_000},
@@ -70,7 +50,7 @@ func TestPrintAnalysis(t *testing.T) {
 		if err := print(&out); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, name, out.String())
+		cmdtest.Golden(t, *update, name, out.String())
 	}
 	analysis.User = "\x1b[2J"
 	var out bytes.Buffer

@@ -3,8 +3,6 @@ package prune
 import (
 	"bytes"
 	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +11,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/cmdtest"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 )
@@ -21,32 +20,13 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 var testNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
-	}
-}
-
-func sha(digit string) string { return "sha256:" + strings.Repeat(digit, 64) }
-
 func TestPrint(t *testing.T) {
 	created := metav1.NewTime(testNow.Add(-50 * time.Hour))
 	pruned := images.Pruned{
 		TypeMeta: metav1.TypeMeta{Kind: images.PruneKind, APIVersion: images.APIVersion}, Reclaimed: true, FreedBytes: 12_000_000,
 		Deleted: []images.Pruning{
-			{Namespace: "team-a", App: "shop", Kind: images.Images, Repository: "team-a/shop", Tags: []string{"shop-b5c1d"}, Digest: sha("b"), SizeBytes: 47_100_000, Created: &created},
-			{Namespace: "team-a", App: "shop", Kind: images.Cache, Repository: "team-a/shop/cache", Tags: []string{}, Digest: sha("d"), SizeBytes: 1_100_000},
+			{Namespace: "team-a", App: "shop", Kind: images.Images, Repository: "team-a/shop", Tags: []string{"shop-b5c1d"}, Digest: cmdtest.Digest("b"), SizeBytes: 47_100_000, Created: &created},
+			{Namespace: "team-a", App: "shop", Kind: images.Cache, Repository: "team-a/shop/cache", Tags: []string{}, Digest: cmdtest.Digest("d"), SizeBytes: 1_100_000},
 		},
 	}
 	printer, err := (&option.Output{Format: "json"}).ToPrinter()
@@ -60,8 +40,8 @@ func TestPrint(t *testing.T) {
 	if err := printer.PrintObj(&pruned, &json); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "pruned.txt", table.String())
-	golden(t, "pruned.json", json.String())
+	cmdtest.Golden(t, *update, "pruned.txt", table.String())
+	cmdtest.Golden(t, *update, "pruned.json", json.String())
 }
 
 func TestSummary(t *testing.T) {

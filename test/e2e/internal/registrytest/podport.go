@@ -37,26 +37,26 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
 )
 
-// Door is a port of one of the platform's pods, reached through the API server. What
+// PodPort is a port of one of the platform's pods, reached through the API server. What
 // is sent to it arrives byte for byte.
-type Door struct {
+type PodPort struct {
 	dial podforward.DialFunc
 	// trust is nil where plain HTTP is spoken.
 	trust *tls.Config
 }
 
 // Open returns the way to a port of a pod; config is nil for plain HTTP.
-func Open(t *testing.T, c *env.Cluster, pod string, port int, config *tls.Config) Door {
+func Open(t *testing.T, c *env.Cluster, pod string, port int, config *tls.Config) PodPort {
 	t.Helper()
 	cluster, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
 	env.Check(t, err)
 	dial, err := podforward.Dialer(cluster, c.Kube, manifests.SystemNamespace, pod, port)
 	env.Check(t, err)
-	return Door{dial, config}
+	return PodPort{dial, config}
 }
 
 // Front returns the registry's front as clients of the cluster trust it.
-func Front(t *testing.T, c *env.Cluster, ca []byte) Door {
+func Front(t *testing.T, c *env.Cluster, ca []byte) PodPort {
 	t.Helper()
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(ca) {
@@ -65,7 +65,7 @@ func Front(t *testing.T, c *env.Cluster, ca []byte) Door {
 	return Open(t, c, manifests.RegistryPod, manifests.RegistryPort, &tls.Config{RootCAs: roots, ServerName: manifests.RegistryHost})
 }
 
-func (d Door) connect(ctx context.Context) (net.Conn, error) {
+func (d PodPort) connect(ctx context.Context) (net.Conn, error) {
 	connection, err := d.dial(ctx, "", "")
 	if err == nil && d.trust != nil {
 		connection = tls.Client(connection, d.trust)
@@ -84,7 +84,7 @@ type Answer struct {
 }
 
 // Send sends text as it is, and then a request without credentials that ends the connection. It returns all answers up to that one.
-func (d Door) Send(t *testing.T, text string) []Answer {
+func (d PodPort) Send(t *testing.T, text string) []Answer {
 	t.Helper()
 	connection, err := d.connect(t.Context())
 	env.Check(t, err)
@@ -156,7 +156,7 @@ func Basic(name, password string) string {
 }
 
 // Do sends a request of a user and returns the one answer.
-func (d Door) Do(t *testing.T, user credentials.User, r Request) Answer {
+func (d PodPort) Do(t *testing.T, user credentials.User, r Request) Answer {
 	t.Helper()
 	answers := d.Send(t, r.Text(Basic(user.Name, user.Password)))
 	if len(answers) == 0 {
@@ -166,7 +166,7 @@ func (d Door) Do(t *testing.T, user credentials.User, r Request) Answer {
 }
 
 // Wants sends a request and reports an answer with another code.
-func (d Door) Wants(t *testing.T, what string, user credentials.User, code int, r Request) Answer {
+func (d PodPort) Wants(t *testing.T, what string, user credentials.User, code int, r Request) Answer {
 	t.Helper()
 	got := d.Do(t, user, r)
 	t.Logf("%-60s %s %s: %d", what, r.Method, Shorten(r.Target), got.Code)
@@ -197,7 +197,7 @@ func Credentials(t *testing.T, c *env.Cluster, namespace string) (credentials.Us
 }
 
 // Transport returns a way to the front for clients that make requests of their own.
-func (d Door) Transport(t *testing.T) *http.Transport {
+func (d PodPort) Transport(t *testing.T) *http.Transport {
 	t.Helper()
 	transport := &http.Transport{DialContext: d.dial, TLSClientConfig: d.trust.Clone()}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -216,7 +216,7 @@ func NewImage(t *testing.T, content string) (v1.Image, string) {
 }
 
 // Push writes an image to the registry.
-func Push(t *testing.T, d Door, user credentials.User, repository, tag string, pushed v1.Image) {
+func Push(t *testing.T, d PodPort, user credentials.User, repository, tag string, pushed v1.Image) {
 	t.Helper()
 	reference, err := name.NewTag(manifests.RegistryHost + "/" + repository + ":" + tag)
 	env.Check(t, err)
@@ -225,7 +225,7 @@ func Push(t *testing.T, d Door, user credentials.User, repository, tag string, p
 }
 
 // Read sends a request and returns what is answered, or why nothing is.
-func (d Door) Read(ctx context.Context, text string) (string, error) {
+func (d PodPort) Read(ctx context.Context, text string) (string, error) {
 	connection, err := d.connect(ctx)
 	if err != nil {
 		return "", err
