@@ -111,6 +111,10 @@ func conformNotices(found engine.Conformance) []event.Event {
 		for len(kind.remarks) > 0 {
 			first := kind.remarks[0]
 			var lines []string
+			if first.Quiet {
+				kind.remarks = kind.remarks[1:]
+				continue
+			}
 			kind.remarks = slices.DeleteFunc(slices.Clone(kind.remarks), func(remark engine.Remark) bool {
 				if remark.Row == first.Row {
 					lines = append(lines, fmt.Sprint(remark.Line))

@@ -61,6 +61,8 @@ type Remark struct {
 	Line, End int
 	// Text is the instruction in one line.
 	Text string
+	// Quiet remarks are for lint; a build does not repeat them.
+	Quiet bool
 	// Message is what was done, or why it is refused, Remedy what to write instead.
 	Message, Remedy string
 }

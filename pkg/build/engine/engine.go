@@ -81,6 +81,8 @@ type Line struct {
 type Diagnosis struct {
 	// Pull reports that a base image could not be pulled.
 	Pull bool
+	// Crash reports that the engine itself failed.
+	Crash bool
 	// Missing is the path that an instruction names and that does not exist; empty for
 	// any other reason. It is a path of the build context, or with Elsewhere of another
 	// stage, or of an image, whose name it starts with.

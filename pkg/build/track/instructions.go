@@ -71,6 +71,9 @@ func (s *instructions) diagnose(diagnosis engine.Diagnosis) {
 	if diagnosis.Pull && s.lacks != "" {
 		diagnosis.Message = "the mirror " + s.lacks + " has no such base image, and " + diagnosis.Message
 	}
+	if s.diagnosis != nil && s.diagnosis.Crash {
+		return // what follows is the stack
+	}
 	s.diagnosis = &diagnosis
 }
 

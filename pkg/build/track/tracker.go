@@ -1,7 +1,9 @@
 package track
 
 import (
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
@@ -209,6 +212,11 @@ func (t *Tracker) log(e follow.Event) {
 func (t *Tracker) engineLine(e follow.Event) (message string, hide bool) {
 	line := t.engine.ParseLine(e.Text)
 	t.full = t.full || registry.SaysFull(line.Message)
+	if line.Level == "panic" {
+		if diagnosis, ok := t.engine.Diagnose(e.Text); ok {
+			t.stages.diagnose(diagnosis)
+		}
+	}
 	if line.Level == "" {
 		if diagnosis, ok := t.engine.Diagnose(line.Message); ok {
 			t.stages.diagnose(diagnosis)
@@ -232,6 +240,20 @@ func (t *Tracker) readDockerfile() {
 	}
 	if parsed, err := dockerfile.Parse("Dockerfile", []byte(t.steps.fetched.String())); err == nil {
 		t.stages.parsed = parsed
+		t.warnUnchecked(parsed)
+	}
+}
+
+// warnUnchecked says what the engine builds differently of a Dockerfile that was not there
+// before the build, to be checked and rewritten.
+func (t *Tracker) warnUnchecked(parsed *dockerfile.Dockerfile) {
+	found, err := t.engine.Check(manifests.Engine(), engine.Source{Dockerfile: parsed, Targets: []string{t.run.Target}})
+	if err != nil {
+		return
+	}
+	for _, remark := range slices.Concat(found.Refusals, found.Rewrites) {
+		t.Warn(fmt.Sprintf("Dockerfile:%d: %s is built differently from Docker, as a repository's Dockerfile is not rewritten; see: kubectl pyflow lint --explain %s",
+			remark.Line, display.Truncate(display.OneLine(remark.Text), maxText), remark.Row))
 	}
 }
 

@@ -99,7 +99,7 @@ The exit code is 1 if there are errors, and with --strict also if there are warn
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("explain", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var ids []string
-		for _, rule := range lint.Rules() {
+		for _, rule := range allRules() {
 			ids = append(ids, rule.ID+"\t"+rule.Summary)
 		}
 		return ids, cobra.ShellCompDirectiveNoFileComp
@@ -226,12 +226,13 @@ func (o *Options) check(ctx context.Context) (*lint.Report, error) {
 		options.Dockerfile, options.Target = found.Dockerfile.Value.Path, found.Target.Value
 		options.Content, options.Ignore = found.Files[project.Dockerfile], found.Ignore()
 	}
+	options.Extra = lint.Extra{Rules: engineRules(), Check: engineCheck(options.Dir)}
 	return lint.Run(ctx, options)
 }
 
 // list prints the rules.
 func (o *Options) list() error {
-	rules := lint.Rules()
+	rules := allRules()
 	if o.Output == "json" {
 		return o.json(ruleList{Kind: "LintRuleList", APIVersion: "pyflow.dev/v1", Items: rules})
 	}
@@ -259,6 +260,10 @@ func (o *Options) explain() error {
 			_, err := fmt.Fprintf(o.Streams.Out, "# %s\n\n%s.\n\nA check of BuildKit: %s\n", rule.ID, rule.Summary, display.OrNone(rule.URL))
 			return err
 		}
+	}
+	if row, ok := engineRow(o.Explain); ok {
+		_, err := fmt.Fprintf(o.Streams.Out, "# %s\n\n%s: %s. %s: %s.\n\n%s\n\nSee %s\n", row.ID, row.Instruction, row.Feature, row.Support, row.Reason, row.Remedy, supportPage)
+		return err
 	}
 	return fmt.Errorf("no rule %q: kubectl pyflow lint --rules lists the rules", o.Explain)
 }

@@ -50,6 +50,8 @@ type Options struct {
 	// Target is the stage that is built; empty means the last one. The rules for Python
 	// images ignore the stages that it does not need.
 	Target string
+	// Extra are rules of other packages.
+	Extra Extra
 	// Now is the day for which support of base images is judged; zero is today.
 	Now time.Time
 }
@@ -85,6 +87,8 @@ type Report struct {
 
 	// sources are the lines of the files with findings.
 	sources sources
+	// extra has the rules of other packages.
+	extra Extra
 }
 
 // Count returns how many findings there are of each severity.
@@ -162,8 +166,14 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	findings := slices.Concat(checkRules(image, in), withoutDoubtful(theirs, image, in), copiedIgnored(image, in))
-	return newReport(file.Path, suppress(findings, file, in), in.sources), nil
+	notes, certain, err := options.Extra.findings(file, options.Target, in)
+	if err != nil {
+		return nil, err
+	}
+	findings := slices.Concat(checkRules(image, in), withoutDoubtful(theirs, image, in), copiedIgnored(image, in), notes)
+	report := newReport(file.Path, slices.Concat(suppress(findings, file, in, options.Extra.Rules), certain), in.sources)
+	report.extra = options.Extra
+	return report, nil
 }
 
 // read returns the Dockerfile.

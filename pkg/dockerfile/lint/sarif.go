@@ -38,7 +38,7 @@ func (r *Report) SARIF(version string) ([]byte, error) {
 	}
 	slices.Sort(used)
 	for _, id := range used {
-		run.Tool.Driver.AddRule(describe(findRule(id)))
+		run.Tool.Driver.AddRule(describe(r.extra.find(id)))
 	}
 	seen := map[string]int{}
 	for i := range r.Findings {

@@ -10,7 +10,7 @@ import (
 
 // suppress removes the findings that comments in the files ignore, and adds those about the
 // comments themselves.
-func suppress(findings []Finding, file *dockerfile.Dockerfile, in *inputs) []Finding {
+func suppress(findings []Finding, file *dockerfile.Dockerfile, in *inputs, extra []Rule) []Finding {
 	ignores := map[string][]directive{file.Path: dockerfileDirectives(file, in.sources[file.Path])}
 	paths := slices.Clone(in.files)
 	for i := range findings {
@@ -21,7 +21,7 @@ func suppress(findings []Finding, file *dockerfile.Dockerfile, in *inputs) []Fin
 			ignores[path] = requirementsDirectives(in.sources[path])
 		}
 	}
-	known := ruleIDs()
+	known := ruleIDs(extra)
 	var wrong []Finding
 	for path, directives := range ignores {
 		for _, one := range directives {
@@ -35,9 +35,9 @@ func suppress(findings []Finding, file *dockerfile.Dockerfile, in *inputs) []Fin
 }
 
 // ruleIDs returns the IDs of all rules.
-func ruleIDs() []string {
+func ruleIDs(extra []Rule) []string {
 	var ids []string
-	for _, rule := range Rules() {
+	for _, rule := range slices.Concat(Rules(), extra) {
 		ids = append(ids, rule.ID)
 	}
 	return ids

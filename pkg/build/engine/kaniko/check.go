@@ -191,6 +191,12 @@ func (p *pass) note(at dockerfile.Instruction, format string, args ...any) {
 	p.found.Notes = append(p.found.Notes, p.remark(at, fmt.Sprintf(format, args...)))
 }
 
+// hint says for lint alone that an instruction has another result.
+func (p *pass) hint(at dockerfile.Instruction, format string, args ...any) {
+	p.note(at, format, args...)
+	p.found.Notes[len(p.found.Notes)-1].Quiet = true
+}
+
 // rewrite replaces the lines of an instruction and says so. Lines that are left over become
 // empty, so that the instructions behind it keep their numbers.
 func (p *pass) rewrite(at dockerfile.Instruction, lines []string, format string, args ...any) {

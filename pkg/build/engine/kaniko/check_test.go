@@ -61,8 +61,8 @@ func TestRewrites(t *testing.T) {
 			"FROM a\nRUN --mount=type=secret,id=a \\\n  # <<#6b3a6a4a3b2c\necho 1\n#6b3a6a4a3b2c\nCMD x\n", "run-heredoc",
 		},
 		"script of a shell without comments": {
-			"FROM a\nSHELL [\"node\",\"-e\"]\nRUN <<EOF\nconsole.log(\"<a>\")\nEOF\nCMD x\n",
-			"FROM a\nSHELL [\"node\",\"-e\"]\nRUN [\"node\",\"-e\",\"console.log(\\\"<a>\\\")\\n\"]\n\n\nCMD x\n", "run-heredoc",
+			"FROM a\nSHELL [\"node\",\"-e\"]\nRUN <<EOF\nconsole.log(\"<a>\")\nEOF\nUSER x\n",
+			"FROM a\nSHELL [\"node\",\"-e\"]\nRUN [\"node\",\"-e\",\"console.log(\\\"<a>\\\")\\n\"]\n\n\nUSER x\n", "run-heredoc",
 		},
 		"program": {
 			"FROM a\nRUN <<S\n#!/usr/bin/env python3\nprint(1)\nS\n",
@@ -113,7 +113,8 @@ func TestRewrites(t *testing.T) {
 		"volume at the end": {"FROM a\nRUN x\nVOLUME /data\nCMD x\n", "FROM a\nRUN x\nVOLUME /data\nCMD x\n", ""},
 		"ports":             {"FROM a\nEXPOSE 8000-8002/TCP 53/udp\n", "FROM a\nEXPOSE 53/udp 8000/tcp 8001/tcp 8002/tcp\n", "expose"},
 		"dropped CMD":       {"FROM a AS b\nCMD x\nFROM b\nENTRYPOINT y\n", "FROM a AS b\n\nFROM b\nENTRYPOINT y\n", "cmd-entrypoint"},
-		"workdir":           {"FROM a\nUSER app\nWORKDIR /srv/a/b/\n", "FROM a\nUSER app\nWORKDIR /srv/a\nWORKDIR /srv/a/b\n", "workdir"},
+		"workdir":           {"FROM a\nUSER app\nWORKDIR /srv/a/b/\n", "FROM a\nUSER app\nWORKDIR /srv\nWORKDIR /srv/a\nWORKDIR /srv/a/b\n", "workdir"},
+		"date":              {"FROM a\nRUN touch -d 2020-01-01 /x\n", "FROM a\nRUN touch -d 2020-01-01 /x\n", ""},
 		"nothing":           {"FROM a\nWORKDIR /app\nCOPY . .\nRUN x\n", "FROM a\nWORKDIR /app\nCOPY . .\nRUN x\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

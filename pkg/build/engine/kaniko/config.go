@@ -10,6 +10,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/shell"
 )
 
 // volumes moves VOLUME to the end of the image: Kaniko leaves out of the image what later
@@ -173,9 +174,9 @@ func listPorts(word string) (ports []string, ok bool) {
 	return ports, true
 }
 
-// standardDirs are directories that images have.
+// standardDirs are directories that every image has.
 func standardDirs() []string {
-	return []string{"/bin", "/etc", "/home", "/lib", "/media", "/mnt", "/opt", "/root", "/run", "/sbin", "/srv", "/tmp", "/usr", "/usr/lib", "/usr/local", "/usr/src", "/var", "/var/lib", "/var/log", "/var/cache", "/var/tmp"}
+	return []string{"/bin", "/etc", "/root", "/tmp", "/usr", "/var"}
 }
 
 // workdirs cleans the paths of WORKDIR, and makes their parents belong to the USER.
@@ -311,7 +312,30 @@ func userGroups(p *pass) {
 // fullSnapshots makes Kaniko compare the content and the capabilities of files.
 const fullSnapshots = "--snapshot-mode=full"
 
-// capabilities makes Kaniko look for file capabilities, where a command sets some.
+// numberedUsers says which group a RUN has behind a USER that is a number alone.
+func numberedUsers(p *pass) {
+	for _, at := range p.sites() {
+		_, run := at.Command.(*instructions.RunCommand)
+		if number, err := strconv.ParseUint(at.user, 10, 32); run && err == nil && number != 0 {
+			p.note(at.Instruction, "it runs with the group %d, and with 0 if /etc/passwd does not have the user", number)
+		}
+	}
+}
+
+// setsDates reports whether a command changes a file without changing its date or its size:
+// by setting a capability, or the date.
+func setsDates(command shell.Command) bool {
+	switch command.Name() {
+	case "setcap":
+		return true
+	case "touch":
+		return len(command.Words) > 2 && strings.HasPrefix(command.Words[1].Text, "-")
+	}
+	return false
+}
+
+// capabilities makes Kaniko compare the content of files, where a command sets capabilities or
+// dates.
 func capabilities(p *pass) {
 	for _, at := range p.sites() {
 		if _, ok := at.Command.(*instructions.RunCommand); !ok {
@@ -319,7 +343,7 @@ func capabilities(p *pass) {
 		}
 		commands, _ := p.file.Commands(at.Step)
 		for _, command := range commands {
-			if command.Name() == "setcap" && !slices.Contains(p.found.Args, fullSnapshots) {
+			if setsDates(command) && !slices.Contains(p.found.Args, fullSnapshots) {
 				p.found.Args = append(p.found.Args, fullSnapshots)
 			}
 		}

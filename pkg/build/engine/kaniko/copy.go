@@ -407,6 +407,16 @@ func archiveKind(p *pass, name string) (kind string, isArchive bool) {
 	return "", false
 }
 
+// owners says that a user without a group gets another group than with Docker.
+func owners(p *pass) {
+	for _, c := range p.copies() {
+		owner, _ := c.Expand(c.chown)
+		if _, err := strconv.ParseUint(owner, 10, 32); owner != "" && err != nil && !strings.Contains(owner, ":") && owner != "root" {
+			p.hint(c.Instruction, "files get the group with the number of the user %s, and its primary group with Docker", owner)
+		}
+	}
+}
+
 // packedFlag rewrites ADD --unpack=false, which is a COPY.
 func packedFlag(p *pass) {
 	for _, c := range p.copies() {

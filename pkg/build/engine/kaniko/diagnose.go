@@ -3,6 +3,7 @@ package kaniko
 import (
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
@@ -28,6 +29,13 @@ const contextDir = "/kaniko/buildcontext/"
 
 // Diagnose reads the line with which Kaniko ends.
 func (Engine) Diagnose(line string) (diagnosis engine.Diagnosis, ok bool) {
+	if match := ownLine.FindStringSubmatch(line); match != nil && match[1] == "panic" || strings.HasPrefix(line, ownCode) {
+		return engine.Diagnosis{
+			Crash:   true,
+			Message: Engine{}.Name() + " crashed: " + crashReason(match),
+			Advice:  "build again with --no-cache, which often avoids it; if that fails, too, collect what a report needs: kubectl pyflow gather",
+		}, true
+	}
 	reason, ok := strings.CutPrefix(line, fatal)
 	if !ok {
 		return engine.Diagnosis{}, false
@@ -72,6 +80,20 @@ func (Engine) Diagnose(line string) (diagnosis engine.Diagnosis, ok bool) {
 		}, true
 	}
 	return engine.Diagnosis{}, false
+}
+
+// ownCode starts the lines of Kaniko's own code in a stack trace.
+const ownCode = "github.com/osscontainertools/kaniko/"
+
+// crashReason returns what Kaniko says before it crashes.
+func crashReason(match []string) string {
+	if match == nil {
+		return "a fault in its code"
+	}
+	if text, err := strconv.Unquote(match[2]); err == nil {
+		return text
+	}
+	return match[2]
 }
 
 // last returns the innermost reason of a chain.

@@ -72,6 +72,8 @@ func TestDiagnose(t *testing.T) {
 		"error building image: GET https://ghcr.io/v2/a/b/manifests/1: DENIED: requested access to the resource is denied": {
 			Pull: true, Message: "the base image is private, or does not exist",
 		},
+		`time="x" level=panic msg="Assertion violated [a.b]: 1 file(s)"`:   {Message: "Kaniko crashed: Assertion violated [a.b]: 1 file(s)"},
+		"github.com/osscontainertools/kaniko/pkg/executor.DoBuild(0xc000)": {Message: "Kaniko crashed: a fault in its code"},
 		`error building image: Get "https://r/v2/": dial tcp 10.0.0.1:443: connect: connection refused`: {
 			Pull: true, Message: `the cluster cannot reach the registry of the base image: Get "https://r/v2/": dial tcp 10.0.0.1:443: connect: connection refused`,
 		},

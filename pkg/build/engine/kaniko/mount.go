@@ -144,11 +144,17 @@ func secretMount(p *pass, at site, m *mount) string {
 
 func cacheMount(p *pass, at site, m *mount) string {
 	if m.From != "" {
-		p.refuse(at.Instruction, "a cache mount cannot start with the files of %s", m.From)
-		return ""
+		return "" // another row refuses it
 	}
-	p.note(at.Instruction, "the cache mount %s is empty in every build: each build has a new pod", m.Target)
+	p.hint(at.Instruction, "the cache mount %s is empty in every build: each build has a new pod", m.Target)
 	return m.absolute(p, at)
+}
+
+func cacheFrom(p *pass, at site, m *mount) string {
+	if m.From != "" {
+		p.refuse(at.Instruction, "a cache mount cannot start with the files of %s", m.From)
+	}
+	return ""
 }
 
 // tmpfsMount rewrites a tmpfs as a cache mount with an id of its own, which is empty in every

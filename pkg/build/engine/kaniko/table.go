@@ -112,10 +112,10 @@ func runRows() []row {
 			"the pod has no devices", "remove the flag", flagRow("device", func(_ site, value string) string {
 				return "the device " + value + " is not in the pod"
 			}))},
-		{"run-setcap", "RUN", "setcap", one(engine.Switched,
-			"the build compares files by their capabilities as well (--snapshot-mode=full)", "", capabilities)},
+		{"run-setcap", "RUN", "setcap, touch with a date", one(engine.Switched,
+			"the build compares the content and the capabilities of files as well (--snapshot-mode=full)", "", capabilities)},
 		{"run-user", "RUN", "behind USER name, or USER uid", one(engine.Differs,
-			"a number that /etc/passwd does not have gets the same number as its group, and group 0 with Docker", "", nil)},
+			"a number that /etc/passwd does not have gets the same number as its group, and group 0 with Docker", "run it before USER, and give the files to the user with chown", numberedUsers)},
 		{"run-user-group", "RUN", "behind USER user:group with another group than the user's", one(engine.Refused,
 			"the engine ignores the group", "run it before USER, as root, and give the files to the user with chown", userGroups)},
 	}
@@ -130,7 +130,7 @@ func mountRows() []row {
 		{"run-mount-cache", "RUN", "--mount=type=cache", one(engine.Differs,
 			"the directory is empty in every build, as each has a new pod; what is written there is not in the image", "use it for portability: it does not make builds in the cluster faster", mountRow(instructions.MountTypeCache, cacheMount))},
 		{"run-mount-cache-from", "RUN", "--mount=type=cache with from", one(engine.Refused,
-			"the engine ignores from", "use --mount=type=bind, or COPY --from", nil)},
+			"the engine ignores from", "use --mount=type=bind, or COPY --from", mountRow(instructions.MountTypeCache, cacheFrom))},
 		{"run-mount-tmpfs", "RUN", "--mount=type=tmpfs", one(engine.Rewritten,
 			"it is written as a cache mount that nothing else uses, which is as empty; size does not count", "", mountRow(instructions.MountTypeTmpfs, tmpfsMount))},
 		{"run-mount-ssh", "RUN", "--mount=type=ssh", one(engine.Refused,
@@ -141,7 +141,9 @@ func mountRows() []row {
 func copyRows() []row {
 	return []row{
 		{"copy-owner", "COPY, ADD", "behind USER, without --chown", switched("what is copied from the build context belongs to root (FF_KANIKO_COPY_AS_ROOT)")},
-		{"copy-chown", "COPY, ADD", "--chown with names or numbers", as("a user without a group gets the group of the same number")},
+		{"copy-chown", "COPY, ADD", "--chown with numbers, or with names of a user and a group", as("")},
+		{"copy-chown-user", "COPY, ADD", "--chown with the name of a user alone", one(engine.Differs,
+			"files get the group with the number of the user, and the user's primary group with Docker: the same, unless the image sets another one", "write --chown=USER:GROUP", owners)},
 		{"copy-chmod", "COPY, ADD", "--chmod with a number", switched("(FF_KANIKO_COPY_CHMOD_ON_IMPLICIT_DIRS)")},
 		{"copy-chmod-symbolic", "COPY, ADD", "--chmod with letters, such as u=rwX,go=rX", one(engine.Rewritten,
 			"it is written as one number, or left out if the files have these modes already", "copy without --chmod, and add: RUN chmod -R MODE PATH", symbolicModes)},
@@ -162,6 +164,8 @@ func copyRows() []row {
 			"the engine copies the link; the source is written as what it leads to", "name the file or directory that the link leads to", linkedSources)},
 		{"copy-symlink-from", "COPY", "--from with a source that is a symbolic link", one(engine.Differs,
 			"the engine copies the link, and Docker what it leads to", "name the file that the link leads to", nil)},
+		{"copy-from-owner", "COPY", "--from with a directory of another owner, without --chown", one(engine.Differs,
+			"a new destination directory belongs to that owner, and to root with Docker; its content is the same", "write --chown", nil)},
 		{"copy-globs", "COPY, ADD", "wildcards, character classes, directories, trailing slashes", as("")},
 	}
 }

@@ -1,0 +1,96 @@
+package build
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate/variant"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+)
+
+// conformed checks a Dockerfile as Prepare does.
+func conformed(t *testing.T, dir, text string, files map[string][]byte) (*Prepared, error) {
+	t.Helper()
+	parsed, err := dockerfile.Parse("docker/Dockerfile", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Prepared{env: &Environment{Config: &manifests.Config{}}, options: Options{
+		Dockerfile: parsed.Path, Folder: &Folder{Dir: dir, Dockerfile: parsed, Files: files},
+	}}
+	return p, p.conform()
+}
+
+// TestConform checks that a rewritten Dockerfile travels beside the user's, and that the
+// engine leaves it out of the image.
+func TestConform(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, ".dockerignore"), []byte("*.log"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := conformed(t, dir, "FROM a\nRUN <<EOF\nx\nEOF\nVOLUME /x\nRUN y\n", map[string][]byte{"extra": nil})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := p.options
+	if spec.Dockerfile != ".pyflow-build/docker/Dockerfile" || spec.Folder.Dockerfile.Path != "docker/Dockerfile" {
+		t.Errorf("the Dockerfile is %s", spec.Dockerfile)
+	}
+	if text := string(spec.Folder.Files[spec.Dockerfile]); !strings.Contains(text, "RUN # <<#") || text != string(p.text) {
+		t.Errorf("%s travels", text)
+	}
+	if text := string(spec.Folder.Files[spec.Dockerfile+".dockerignore"]); text != "*.log\n.pyflow-build/\n" {
+		t.Errorf("the ignore file is %q", text)
+	}
+	if _, ok := spec.Folder.Files["extra"]; !ok || len(spec.Notices) != 2 || !strings.HasPrefix(spec.Notices[0].Message, "docker/Dockerfile:2 rewritten for the build: ") {
+		t.Errorf("files %v, notices %+v", spec.Folder.Files, spec.Notices)
+	}
+	if run := p.conformed.Instructions[1]; run.Shown() != "RUN <<EOF" || run.Line != 2 || run.End != 4 {
+		t.Errorf("shown is %+v", run)
+	}
+}
+
+// TestConformRefuses checks the error of a Dockerfile that cannot be built.
+func TestConformRefuses(t *testing.T) {
+	_, err := conformed(t, t.TempDir(), "FROM a\nRUN --mount=type=ssh x\nWORKDIR /workspace\n", nil)
+	var refused *UnsupportedError
+	if !errors.As(err, &refused) || len(refused.Refusals) != 2 {
+		t.Fatalf("error is %v", err)
+	}
+	for _, part := range []string{"docker/Dockerfile:2: RUN --mount=type=ssh x: ", "\n    mount a key or a token", "docker/Dockerfile:3: WORKDIR /workspace: "} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q is not in %v", part, err)
+		}
+	}
+}
+
+// TestGeneratedConforms checks that generated Dockerfiles travel as they are.
+func TestGeneratedConforms(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"main.py":          "from fastapi import FastAPI\napp = FastAPI()\n",
+		"requirements.txt": "fastapi==0.115.0\nuvicorn==0.30.0\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, kind := range variant.Names() {
+		found, err := project.Resolve(dir, project.Options{Variant: generate.Variant(kind), NoDeploy: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &Prepared{env: &Environment{Config: &manifests.Config{}}, options: Options{
+			Dockerfile: "Dockerfile", Folder: &Folder{Dir: found.Dir, Dockerfile: found.Dockerfile.Value, Files: found.Files},
+		}}
+		if err := p.conform(); err != nil || p.options.Dockerfile != "Dockerfile" {
+			t.Errorf("%s: %v\n%s", kind, err, p.text)
+		}
+	}
+}
