@@ -24,7 +24,7 @@ type MissingSecretsError struct{ Secrets []project.Secret }
 
 // Error lists them with the places that ask for them.
 func (e *MissingSecretsError) Error() string {
-	return fmt.Sprintf("the build needs %s, and nothing gives it: %s", display.Count(len(e.Secrets), "secret"), named(e.Secrets))
+	return fmt.Sprintf("the build lacks %s: %s", display.Count(len(e.Secrets), "secret"), named(e.Secrets))
 }
 
 // Flags returns the flags that provide them from this machine.

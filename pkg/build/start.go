@@ -11,7 +11,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
@@ -183,9 +182,7 @@ func (p *Prepared) upload(ctx context.Context, recorder *track.Recorder, archive
 func (p *Prepared) create(ctx context.Context, recorder *track.Recorder, spec pipelinerun.Spec, run *Run) (*Run, error) {
 	var err error
 	if p.options.Scratch != nil {
-		object := pipelinerun.New(spec)
-		delete(object.Labels, manifests.LabelApp)
-		run.Object, err = pipelinerun.Start(ctx, p.env.runs(), object)
+		run.Object, err = pipelinerun.CreateScratch(ctx, p.env.runs(), spec)
 	} else {
 		var files map[string][]byte
 		if p.manifests != nil {

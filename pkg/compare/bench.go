@@ -23,6 +23,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 )
@@ -44,6 +45,9 @@ type Candidate struct {
 	Files map[string][]byte
 	// BuildArgs are KEY=VALUE.
 	BuildArgs []string
+	// Needs are the secrets that the Dockerfile mounts, and Secrets those that it gets.
+	Needs   []project.Secret
+	Secrets []pipelinerun.BuildSecret
 	// Port is where the service answers, and Env what else it finds in its
 	// environment.
 	Port int
@@ -177,6 +181,8 @@ func (b *Bench) build(ctx context.Context, candidate Candidate, repository, tag 
 		Dockerfile: candidate.Dockerfile.Path,
 		Target:     candidate.Target,
 		BuildArgs:  candidate.BuildArgs,
+		Needs:      candidate.Needs,
+		Secrets:    candidate.Secrets,
 		Timeout:    b.Timeout,
 		Scratch:    scratch,
 	})

@@ -46,6 +46,18 @@ func Create(ctx context.Context, clients Clients, spec Spec, files map[string][]
 	return create(ctx, clients, New(spec), secrets)
 }
 
+// CreateScratch makes a run that is none of its app's, with the values of build secrets, and
+// starts it, as Create does.
+func CreateScratch(ctx context.Context, clients Clients, spec Spec) (*tektonv1.PipelineRun, error) {
+	meta, run := spec.about(), New(spec)
+	delete(run.Labels, manifests.LabelApp)
+	var secrets []*corev1.Secret
+	if values := spec.values(); len(values) > 0 {
+		secrets = append(secrets, ownSecret(meta, meta.BuildSecretsName(), values))
+	}
+	return create(ctx, clients, run, secrets)
+}
+
 // Start makes a run of Rerun and starts it, as Create does.
 func Start(ctx context.Context, clients Clients, run *tektonv1.PipelineRun) (*tektonv1.PipelineRun, error) {
 	return create(ctx, clients, run, nil)

@@ -83,6 +83,13 @@ func (t *Tracker) stepFailure(name string, outcome pipelinerun.Outcome) *event.F
 			t.explainInstruction(failure, inTests(name, failed), index, timedOut)
 			return failure
 		}
+		if diagnosis := t.stages.diagnosis; diagnosis != nil {
+			failure.Advice = diagnosis.Advice
+			failure.Message = fmt.Sprintf("%s failed: step %s: %s", inTests(name, failed), failed.Step, diagnosis.Message)
+			return failure
+		}
+		// The Dockerfile of a repository is not known, the words of its commands are.
+		failure.Advice = cmp.Or(failure.Advice, adviceForCommand(t.steps.last))
 	}
 	failure.Message = fmt.Sprintf("%s failed: task %s, step %s: %s", name, failed.Task, failed.Step,
 		cmp.Or(t.steps.reason, failed.Text, t.lastLine(failed.Task), fmt.Sprintf("%s, exit code %d", failed.Reason, failed.ExitCode)))

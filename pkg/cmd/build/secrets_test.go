@@ -57,7 +57,7 @@ func TestMissingSecretsStopABuild(t *testing.T) {
 	if !errors.As(got.err, &missing) {
 		t.Fatalf("error is %v", got.err)
 	}
-	want := "the build needs 3 secrets, and nothing gives it: PIP_TOKEN (requirements.txt:1), known_hosts (requirements.txt:4), ssh-privatekey (requirements.txt:4)"
+	want := "the build lacks 3 secrets: PIP_TOKEN (requirements.txt:1), known_hosts (requirements.txt:4), ssh-privatekey (requirements.txt:4)"
 	if got.err.Error() != want {
 		t.Errorf("error is %v, want %s", got.err, want)
 	}
@@ -71,7 +71,7 @@ func TestMissingSecretsStopABuild(t *testing.T) {
 	}
 }
 
-// A Secret that the namespace does not have, or not with that key, is told of together with
+// A Secret that the namespace does not have, or not with that key, is in the same error as
 // what is missing.
 func TestSecretsOfTheNamespace(t *testing.T) {
 	c := newCluster(t)
@@ -81,7 +81,7 @@ func TestSecretsOfTheNamespace(t *testing.T) {
 	settings := "[tool.kubectl-pyflow.build.secrets]\nPIP_TOKEN = \"secret=company,key=token\"\nknown_hosts = \"secret=git-login\"\n"
 	got := c.build(t, private(t, settings), func(f *Flags) { f.Secrets = []string{"id=known_hosts,secret=git-login,key=hosts"} })
 	for _, says := range []string{
-		"needs 1 secret, and nothing gives it: ssh-privatekey (requirements.txt:4)", "build secret PIP_TOKEN: namespace team has no Secret company",
+		"lacks 1 secret: ssh-privatekey (requirements.txt:4)", "build secret PIP_TOKEN: namespace team has no Secret company",
 		"build secret known_hosts: the Secret git-login has no key hosts; it has known_hosts, ssh-privatekey",
 	} {
 		if got.err == nil || !strings.Contains(got.err.Error(), says) {
@@ -136,7 +136,7 @@ RUN --mount=type=secret,id=other,required=true true
 FROM needed
 `})
 	got := c.build(t, dir, nil)
-	if got.err == nil || got.err.Error() != "the build needs 1 secret, and nothing gives it: key (Dockerfile:2)" {
+	if got.err == nil || got.err.Error() != "the build lacks 1 secret: key (Dockerfile:2)" {
 		t.Errorf("error is %v", got.err)
 	}
 	t.Setenv("PYFLOW_TEST_KEY", "hunter2\n")

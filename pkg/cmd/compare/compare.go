@@ -19,6 +19,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/input"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/compare"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
@@ -43,6 +44,7 @@ type Flags struct {
 	Python      string
 	Port        int
 	BuildArgs   []string
+	Secrets     []string
 	Change      string
 	Chart       string
 	Keep        bool
@@ -96,6 +98,7 @@ touched: what is made is deleted at the end, also after Ctrl-C.`,
 	f.StringVar(&flags.Python, "python", "", "Version of Python, such as 3.13, of Dockerfiles that are made (default: what the project asks for)")
 	f.IntVar(&flags.Port, "port", 0, "Port the service listens on (default: the project's, or the Dockerfile's EXPOSE)")
 	f.StringArrayVar(&flags.BuildArgs, "build-arg", nil, "Value of an ARG of the Dockerfiles, as KEY=VALUE; repeatable")
+	f.StringArrayVar(&flags.Secrets, "build-secret", nil, "Secret for RUN --mount=type=secret, as of build; repeatable")
 	f.StringVar(&flags.Change, "change", "", "File, relative to the folder, that the change of code is made to, in a copy (default: the app's module)")
 	f.StringVar(&flags.Chart, "chart", "", "File to draw sizes and times in, as SVG")
 	f.BoolVar(&flags.Keep, "keep", false, "Keep the images and the runs")
@@ -200,8 +203,12 @@ func (f *Flags) candidates(o *Options, dir string) error {
 		}
 	}
 	module := f.Change
+	secrets, err := input.ParseSecrets(f.Secrets)
+	if err != nil {
+		return option.Usagef("--build-secret: %w", err)
+	}
 	add := func(name string, options project.Options) error {
-		options.Name, options.Port, options.BuildArgs = f.Name, f.Port, f.BuildArgs
+		options.Name, options.Port, options.BuildArgs, options.Secrets = f.Name, f.Port, f.BuildArgs, input.SecretIDs(f.Secrets)
 		options.NoTest, options.NoDeploy, options.DropUnknownArgs = true, true, true
 		found, err := project.Resolve(dir, options)
 		if err != nil {
@@ -211,6 +218,7 @@ func (f *Flags) candidates(o *Options, dir string) error {
 		candidate := compare.Candidate{
 			Name: name, Dockerfile: found.Dockerfile.Value, Files: found.Files, Target: found.Target.Value, BuildArgs: found.Args(),
 			Port: found.Port.Value, Env: found.Settings.Env,
+			Needs: found.Secrets, Secrets: input.WithSettings(secrets, found.SecretSources),
 		}
 		if found.Detected != nil && found.Detected.App != nil {
 			module = cmp.Or(module, found.Detected.App.File)

@@ -42,7 +42,9 @@ type reach struct {
 func reachOf(p *plan, sets ...detect.Dependencies) reach {
 	var secrets []detect.Secret
 	var all detect.Access
+	hashed := true
 	for _, set := range sets {
+		hashed = hashed && set.Hashed
 		secrets = append(secrets, set.Access.Secrets...)
 		all.Git = append(all.Git, set.Access.Git...)
 		all.SSH = all.SSH || set.Access.SSH
@@ -53,9 +55,19 @@ func reachOf(p *plan, sets ...detect.Dependencies) reach {
 		}
 	}
 	r := reach{mounts: slices.Concat(mounts(secrets), givenFiles(p))}
-	r.indexes(all.Indexes)
+	r.indexes(all.Indexes, func(index packaging.Index) bool { return !hashed || logsIn(p, index) })
 	r.git(all)
 	return r
+}
+
+// logsIn reports whether the build logs in to an index.
+func logsIn(p *plan, index packaging.Index) bool {
+	for name, required := range index.Variables() {
+		if required || slices.Contains(p.given, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // mounts returns the flags of a RUN that takes secrets, each once, sorted.
@@ -92,8 +104,9 @@ func givenFiles(p *plan) []string {
 	return found
 }
 
-// indexes tells pip of indexes, by variables: a program's arguments are seen by others.
-func (r *reach) indexes(indexes []packaging.Index) {
+// indexes tells pip of indexes, by variables: a program's arguments are seen by others. replaces
+// reports of a default one whether it counts even if the builds have one of their own.
+func (r *reach) indexes(indexes []packaging.Index, replaces func(packaging.Index) bool) {
 	login := slices.ContainsFunc(indexes, func(index packaging.Index) bool { return len(index.Variables()) > 0 })
 	byVariable := map[string][]packaging.Index{}
 	for _, index := range indexes {
@@ -111,19 +124,20 @@ func (r *reach) indexes(indexes []packaging.Index) {
 		if len(byVariable[name]) == 0 {
 			continue
 		}
-		// A builder's own further indexes count as well; the default one has been replaced.
-		more := " $" + name
-		if name == "PIP_INDEX_URL" {
-			more = ""
-		}
+		text := strings.Join(each1(byVariable[name], func(index packaging.Index) string { return index.URL }), " ")
 		if login {
 			cases = append(cases, "    "+strconv.Quote(name)+": ["+strings.Join(each1(byVariable[name], expression), ", ")+"],")
-			// An assignment fails with its command; export alone does not, and pip would use
-			// the public index.
-			r.exports = append(r.exports, name+`="$(python `+indexScript+" "+name+`)`+more+`" && export `+name)
-			continue
+			text = "$(python " + indexScript + " " + name + ")"
 		}
-		r.exports = append(r.exports, "export "+name+`="`+strings.Join(each1(byVariable[name], func(index packaging.Index) string { return index.URL }), " ")+more+`"`)
+		switch {
+		case name != "PIP_INDEX_URL":
+			text += " $" + name // the builds' own count as well
+		case !replaces(byVariable[name][0]):
+			text = "${" + name + ":-" + text + "}"
+		}
+		// An assignment fails with its command; export alone does not, and pip would use the
+		// public index.
+		r.exports = append(r.exports, name+`="`+text+`" && export `+name)
 	}
 	if login {
 		r.script = slices.Concat(indexProgram(), []string{"addresses = {"}, cases, []string{"}", "print(*addresses[sys.argv[1]])"})

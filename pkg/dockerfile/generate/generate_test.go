@@ -135,6 +135,11 @@ func projects() map[string]*detect.Project {
 			}
 			p.Dev.Access = p.Dependencies.Access
 		}),
+		"pipenv-index": service(func(p *detect.Project) {
+			locked(detect.Pipenv, "Pipfile", "Pipfile.lock")(p)
+			p.Dependencies.Access.Indexes = []packaging.Index{{Name: "corp", URL: "https://pypi.example.com/simple", Default: true}}
+			p.Dev = detect.Dependencies{}
+		}),
 		"uv-index": service(func(p *detect.Project) {
 			locked(detect.UV, "pyproject.toml", "uv.lock")(p)
 			p.Dependencies.Access.Indexes = []packaging.Index{{Name: "pytorch", URL: "https://download.pytorch.org/whl/cpu", Explicit: true}}
@@ -260,6 +265,30 @@ func TestParses(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestGivenFiles mounts the files of logins and indexes wherever pip runs, and only if they are
+// given.
+func TestGivenFiles(t *testing.T) {
+	project := projects()["uv"]
+	for _, variant := range Variants() {
+		content, err := Dockerfile(Options{Project: project, Variant: variant, Test: true, Secrets: []string{"netrc", "other", "pip.conf"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := dockerfile.Parse("Dockerfile", content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, stage := range parsed.Stages {
+			for _, step := range stage.Steps {
+				mounts := strings.Contains(step.Text, "id=netrc,target=/root/.netrc,required=true") && strings.Contains(step.Text, "id=pip.conf,target=/etc/pip.conf,required=true")
+				if pip := step.Name == "RUN" && strings.Contains(step.Text, " install"); mounts != pip {
+					t.Errorf("%s: mounted is %t in\n%s", variant, mounts, step.Text)
+				}
+			}
+		}
+	}
 }
 
 // unpulled answers for every base image, so that none is looked up.

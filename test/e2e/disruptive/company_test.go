@@ -3,7 +3,6 @@
 package disruptive
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -40,12 +39,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/servers"
 )
 
-const (
-	// wheel is a package that is only in the company's index.
-	wheel = "company_greeting-1.0-py3-none-any.whl"
-	// onlyByProxy is a host that only the proxy resolves.
-	onlyByProxy = "packages.invalid"
-)
+// onlyByProxy is a host that only the proxy resolves.
+const onlyByProxy = "packages.invalid"
 
 // company is the infrastructure of a company: a CA, a package index with its
 // certificate and a password, and a proxy with a password.
@@ -82,7 +77,7 @@ func newCompany(t *testing.T, ns *app) *company {
 				w.WriteHeader(http.StatusUnauthorized)
 				return
 			}
-			serveIndex(w, r)
+			servers.Packages(w, r)
 		})
 	port := int32(index.Addr().(*net.TCPAddr).Port)
 	_, err = ns.Kube.CoreV1().Services(ns.Name).Create(t.Context(), &corev1.Service{
@@ -132,32 +127,6 @@ func (c *company) issue(t *testing.T) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{server}, PrivateKey: key}
 }
 
-// serveIndex is a package index with one package.
-func serveIndex(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case strings.HasSuffix(r.URL.Path, "/"+wheel):
-		var out bytes.Buffer
-		archive := zip.NewWriter(&out)
-		for _, file := range []struct{ name, content string }{
-			{"company_greeting.py", "text = 'hello from the company'\n"},
-			{"company_greeting-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: company-greeting\nVersion: 1.0\n"},
-			{"company_greeting-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: e2e\nRoot-Is-Purelib: true\nTag: py3-none-any\n"},
-			{"company_greeting-1.0.dist-info/RECORD", "company_greeting.py,,\ncompany_greeting-1.0.dist-info/METADATA,,\ncompany_greeting-1.0.dist-info/WHEEL,,\ncompany_greeting-1.0.dist-info/RECORD,,\n"},
-		} {
-			// A write to memory does not fail.
-			part, _ := archive.Create(file.name)
-			_, _ = io.WriteString(part, file.content)
-		}
-		_ = archive.Close()
-		_, _ = w.Write(out.Bytes())
-	case strings.HasSuffix(r.URL.Path, "/company-greeting/"):
-		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprintf(w, "<!DOCTYPE html><html><body><a href=%q>%s</a></body></html>", wheel, wheel)
-	default:
-		http.NotFound(w, r)
-	}
-}
-
 // serveProxy asks for the password, serves the index under a name that exists
 // nowhere else, and passes on what is for others, as base images.
 func (c *company) serveProxy(w http.ResponseWriter, r *http.Request) {
@@ -169,7 +138,7 @@ func (c *company) serveProxy(w http.ResponseWriter, r *http.Request) {
 	c.proxied = append(c.proxied, r.URL.Hostname())
 	c.mu.Unlock()
 	if r.URL.Hostname() == onlyByProxy {
-		serveIndex(w, r)
+		servers.Packages(w, r)
 		return
 	}
 	(&httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}}).ServeHTTP(w, r)

@@ -19,7 +19,7 @@ COPY . .
 RUN pip install uv==0.13.9
 RUN uv export --quiet --frozen --offline --no-python-downloads --no-default-groups --no-emit-project \
       --format requirements.txt --output-file /tmp/resolved.txt
-RUN export PIP_EXTRA_INDEX_URL="https://download.pytorch.org/whl/cpu $PIP_EXTRA_INDEX_URL" \
+RUN PIP_EXTRA_INDEX_URL="https://download.pytorch.org/whl/cpu $PIP_EXTRA_INDEX_URL" && export PIP_EXTRA_INDEX_URL \
  && pip install -r /tmp/resolved.txt
 EXPOSE 8000
 # No USER: the service runs as root, which can change its code and tools, and has more of

@@ -29,7 +29,7 @@ COPY pyproject.toml uv.lock ./
 # The venv is at the same place in the last image, whose Python is /usr/bin/python3.13:
 # links and a pyvenv.cfg that say so are put over it there, so that scripts and .pth files
 # work as they are.
-RUN export PIP_EXTRA_INDEX_URL="https://download.pytorch.org/whl/cpu $PIP_EXTRA_INDEX_URL" \
+RUN PIP_EXTRA_INDEX_URL="https://download.pytorch.org/whl/cpu $PIP_EXTRA_INDEX_URL" && export PIP_EXTRA_INDEX_URL \
  && python -m venv --without-pip /opt/venv \
  && /tmp/tools/bin/uv export --quiet --frozen --offline --no-python-downloads --no-default-groups --no-emit-project \
       --format requirements.txt --output-file resolved.txt \

@@ -25,7 +25,7 @@ COPY pyproject.toml uv.lock ./
 #
 # Wheels of the locked hashes only: nothing is compiled, and no code of a package runs while
 # it is installed.
-RUN export PIP_EXTRA_INDEX_URL="https://download.pytorch.org/whl/cpu $PIP_EXTRA_INDEX_URL" \
+RUN PIP_EXTRA_INDEX_URL="https://download.pytorch.org/whl/cpu $PIP_EXTRA_INDEX_URL" && export PIP_EXTRA_INDEX_URL \
  && python -m venv --without-pip /opt/venv \
  && /tmp/tools/bin/uv export --quiet --frozen --offline --no-python-downloads --no-default-groups --no-emit-project \
       --format requirements.txt --output-file resolved.txt \

@@ -177,3 +177,39 @@ func LoginSecret(t *testing.T, ns *env.NS, name, host, user, password string) {
 	}, metav1.CreateOptions{})
 	env.Check(t, err)
 }
+
+// Holds returns where an app's images, cached layers and sources have a text: in a
+// configuration with its history, or in a file of a layer.
+func (r Reader) Holds(t *testing.T, ns *env.NS, app, text string) []string {
+	t.Helper()
+	var places []string
+	for _, repository := range []string{app, app + "/cache", app + "/source"} {
+		repository = ns.Name + "/" + repository
+		tags, err := remote.List(r.Registry.Repo(repository), r.Options...)
+		env.Check(t, err)
+		if len(tags) == 0 {
+			t.Errorf("repository %s is empty", repository)
+		}
+		for _, tag := range tags {
+			image, err := remote.Image(r.Registry.Repo(repository).Tag(tag), r.Options...)
+			env.Check(t, err)
+			config, err := image.RawConfigFile()
+			env.Check(t, err)
+			if strings.Contains(string(config), text) {
+				places = append(places, "configuration of "+repository+":"+tag)
+			}
+			layers, err := image.Layers()
+			env.Check(t, err)
+			for _, layer := range layers {
+				content, err := layer.Uncompressed()
+				env.Check(t, err)
+				data, err := io.ReadAll(content)
+				env.Check(t, err)
+				if strings.Contains(string(data), text) {
+					places = append(places, "a layer of "+repository+":"+tag)
+				}
+			}
+		}
+	}
+	return places
+}
