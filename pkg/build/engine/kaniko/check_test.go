@@ -136,6 +136,27 @@ func TestRewrites(t *testing.T) {
 	}
 }
 
+// TestNotes checks what is said about results that differ.
+func TestNotes(t *testing.T) {
+	context := fstest.MapFS{"a.txt": {}, "dir/b.txt": {}}
+	for text, want := range map[string]string{
+		"FROM a\nUSER app\nWORKDIR /usr/app\nCOPY . .\n":                          "copy-directory-owner",
+		"FROM a\nUSER app\nCOPY a.txt /home/app/\nCOPY --chown=app:app dir /x/\n": "",
+		"FROM a\nCOPY . /app/\n":                                                  "",
+		"FROM a\nUSER 1001\nRUN x\n":                                              "run-user",
+		"FROM a\nUSER app:team\nRUN x\n":                                          "run-user-group",
+		"FROM a\nRUN --mount=type=cache,target=/x y\n":                            "run-mount-cache",
+		"FROM a\nCOPY --chown=app a.txt /\n":                                      "copy-chown-user",
+		"FROM a\nADD https://example.org/a /a\n":                                  "add-url",
+		"FROM a\nMAINTAINER x\nHEALTHCHECK --start-interval=1s CMD x\n":           "maintainer healthcheck-start-interval",
+	} {
+		found := check(t, text, engine.Source{Context: context})
+		if got := rows(found.Notes); got != want || len(found.Refusals) > 0 || found.Rewritten {
+			t.Errorf("%q: notes are %q, want %q; %+v", text, got, want, found.Refusals)
+		}
+	}
+}
+
 func withoutHashes(text string) string {
 	return hashes.ReplaceAllString(text, "${1}${2}H")
 }

@@ -417,6 +417,33 @@ func owners(p *pass) {
 	}
 }
 
+// directoryOwners says that a directory which exists changes its owner: Kaniko gives the
+// destination of a directory the owner of what is copied, and Docker leaves it as it is.
+func directoryOwners(p *pass) {
+	for _, c := range p.copies() {
+		if c.from != "" || c.chown != "" || isRoot(c.user) || !p.copiesDirectory(c) {
+			continue
+		}
+		if dest, ok := c.resolve(c.files.DestPath); ok {
+			p.note(c.Instruction, "the directory %s belongs to root behind it, even if it was the user's before", dest)
+		}
+	}
+}
+
+// copiesDirectory reports whether a source may be a directory of the build context.
+func (p *pass) copiesDirectory(c copying) bool {
+	sources, ok := c.local()
+	if !ok || p.source.Context == nil {
+		return true
+	}
+	return slices.ContainsFunc(sources, func(source string) bool {
+		return slices.ContainsFunc(matching(p, source), func(name string) bool {
+			info, err := fs.Stat(p.source.Context, name)
+			return err == nil && info.IsDir()
+		})
+	})
+}
+
 // packedFlag rewrites ADD --unpack=false, which is a COPY.
 func packedFlag(p *pass) {
 	for _, c := range p.copies() {

@@ -166,6 +166,8 @@ func copyRows() []row {
 			"the engine copies the link, and Docker what it leads to", "name the file that the link leads to", nil)},
 		{"copy-from-owner", "COPY", "--from with a directory of another owner, without --chown", one(engine.Differs,
 			"a new destination directory belongs to that owner, and to root with Docker; its content is the same", "write --chown", nil)},
+		{"copy-directory-owner", "COPY, ADD", "a directory behind USER, without --chown, into a directory that exists", one(engine.Differs,
+			"the directory itself gets the owner root, and keeps its owner with Docker", "write --chown=USER:GROUP if the user writes into it", directoryOwners)},
 		{"copy-globs", "COPY, ADD", "wildcards, character classes, directories, trailing slashes", as("")},
 	}
 }
