@@ -96,11 +96,11 @@ func TestRewrites(t *testing.T) {
 		},
 		"modes": {
 			"FROM a\nCOPY --chmod=u=rwX,go=rX . /app/\nCOPY --chmod=a=rx main.py /x\nCOPY --from=b --chmod=a=r /f /f\n",
-			"FROM a\nCOPY . /app/\nCOPY --chmod=0555 main.py /x\nCOPY --from=b --chmod=0444 /f /f\n", "copy-chmod-symbolic copy-chmod-symbolic copy-chmod-symbolic",
+			"FROM a\nCOPY . /app/\nCOPY --chmod=0555 main.py /x\nCOPY --from=b --chmod=0444 /f /f\n", strings.TrimSpace(strings.Repeat("copy-chmod-symbolic ", 3)),
 		},
 		"links": {
 			"FROM a\nCOPY link.py /x\nCOPY link.py /y/\nCOPY dir /z/\nADD [\"link.py\", \"/w\"]\n",
-			"FROM a\nCOPY app/main.py /x\nCOPY app/main.py /y/link.py\nCOPY app /z/\nADD [\"app/main.py\", \"/w\"]\n", "copy-symlink copy-symlink copy-symlink copy-symlink",
+			"FROM a\nCOPY app/main.py /x\nCOPY app/main.py /y/link.py\nCOPY app /z/\nADD [\"app/main.py\", \"/w\"]\n", strings.TrimSpace(strings.Repeat("copy-symlink ", 4)),
 		},
 		"compressed": {"FROM a\nADD data.gz /x/\n", "FROM a\nCOPY data.gz /x/\n", "add-archive-xz"},
 		"unpack":     {"FROM a\nADD --unpack=false a.tar /x/\n", "FROM a\nCOPY a.tar /x/\n", "add-unpack"},
@@ -115,6 +115,8 @@ func TestRewrites(t *testing.T) {
 		"dropped CMD":       {"FROM a AS b\nCMD x\nFROM b\nENTRYPOINT y\n", "FROM a AS b\n\nFROM b\nENTRYPOINT y\n", "cmd-entrypoint"},
 		"workdir":           {"FROM a\nUSER app\nWORKDIR /srv/a/b/\n", "FROM a\nUSER app\nWORKDIR /srv\nWORKDIR /srv/a\nWORKDIR /srv/a/b\n", "workdir"},
 		"date":              {"FROM a\nRUN touch -d 2020-01-01 /x\n", "FROM a\nRUN touch -d 2020-01-01 /x\n", ""},
+		"shell forms":       {"FROM a\nSHELL [\"ash\", \"-ec\"]\nCMD run \"$A\"\nENTRYPOINT [\"x\"]\n", "FROM a\nSHELL [\"ash\", \"-ec\"]\nCMD [\"ash\",\"-ec\",\"run \\\"$A\\\"\"]\nENTRYPOINT [\"x\"]\n", "shell-forms"},
+		"user by default":   {"FROM a\nARG G=2\nUSER ${U:-1}:${G}\n", "FROM a\nARG G=2\nUSER 1:2\n", "user-variable"},
 		"nothing":           {"FROM a\nWORKDIR /app\nCOPY . .\nRUN x\n", "FROM a\nWORKDIR /app\nCOPY . .\nRUN x\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
