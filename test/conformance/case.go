@@ -64,6 +64,8 @@ type Settings struct {
 	Broken bool `json:"broken,omitempty"`
 	// Fails are texts that a build prints whose run fails.
 	Fails []string `json:"fails,omitempty"`
+	// Notes are texts that the build prints about what is not as with BuildKit.
+	Notes []string `json:"notes,omitempty"`
 	// Deviates says why the image is known to be another one than BuildKit's.
 	Deviates string `json:"deviates,omitempty"`
 }
@@ -128,7 +130,7 @@ func (c *Case) wantIndex() int {
 func (c *Case) digest() string {
 	inputs := c.Settings
 	inputs.Fast, inputs.Again, inputs.After = false, false, ""
-	inputs.Refused, inputs.Fails, inputs.Deviates = nil, nil, ""
+	inputs.Refused, inputs.Fails, inputs.Notes, inputs.Deviates = nil, nil, nil, ""
 	// A struct of plain values goes into YAML.
 	head, _ := yaml.Marshal(inputs)
 	hash := sha256.New()

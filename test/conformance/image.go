@@ -164,14 +164,13 @@ func readLayer(below tree, layer v1.Layer) (tree, error) {
 
 // describe is the line of one entry: type, mode, owner, and what it has.
 func describe(header *tar.Header, content io.Reader) (string, error) {
-	owner := fmt.Sprintf("%d:%d", header.Uid, header.Gid)
-	line := fmt.Sprintf("%04o %s", header.Mode&0o7777, owner)
+	line := fmt.Sprintf("%04o %d:%d", header.Mode&0o7777, header.Uid, header.Gid)
 	switch header.Typeflag {
 	case tar.TypeDir:
 		return "d " + line, nil
 	case tar.TypeSymlink:
-		// The mode of a link means nothing.
-		return "l " + owner + " " + header.Linkname, nil
+		// Its mode and its owner mean nothing to those who follow it.
+		return "l " + header.Linkname, nil
 	case tar.TypeReg:
 	default:
 		return string(header.Typeflag) + " " + line, nil
@@ -216,7 +215,9 @@ func configLines(config v1.Config) []string {
 	add("StopSignal", config.StopSignal)
 	add("User", config.User)
 	add("Volumes", config.Volumes)
-	add("WorkingDir", config.WorkingDir)
+	if config.WorkingDir != "/" { // the default
+		add("WorkingDir", config.WorkingDir)
+	}
 	slices.Sort(lines)
 	return lines
 }

@@ -101,8 +101,10 @@ func run(ctx context.Context, o options) error {
 // daemon is a BuildKit that runs for this program.
 type daemon struct {
 	bin, dir string
-	ended    chan error
-	end      func()
+	// ended is closed when it has ended, with the error failure.
+	ended   chan struct{}
+	failure error
+	end     func()
 }
 
 // start starts BuildKit and waits until it answers.
@@ -119,7 +121,7 @@ func start(ctx context.Context, o options, dir string) (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{bin: o.bin, dir: dir, ended: make(chan error, 1)}
+	d := &daemon{bin: o.bin, dir: dir, ended: make(chan struct{})}
 	command := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(o.bin, "buildkitd"), "--config", file, "--addr", d.address())
 	command.Stdout, command.Stderr = log, log
 	// Its builds end with it.
@@ -127,7 +129,10 @@ func start(ctx context.Context, o options, dir string) (*daemon, error) {
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("start buildkitd: %w", err)
 	}
-	go func() { d.ended <- command.Wait() }()
+	go func() {
+		d.failure = command.Wait()
+		close(d.ended)
+	}()
 	d.end = func() {
 		_ = command.Process.Signal(syscall.SIGTERM)
 		select {
@@ -160,9 +165,8 @@ func (d *daemon) wait(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case ended := <-d.ended:
-			d.ended <- ended
-			return errors.Join(errors.New("it ended"), ended)
+		case <-d.ended:
+			return errors.Join(errors.New("it ended"), d.failure)
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), err)
 		case <-time.After(pause):
@@ -215,7 +219,13 @@ func (d *daemon) record(ctx context.Context, o options, c *conformance.Case) err
 		args = append(args, "--secret="+value)
 	}
 	var said bytes.Buffer
-	if err := d.buildctl(ctx, &said, args...); err != nil {
+	err = d.buildctl(ctx, &said, args...)
+	if err != nil && strings.HasSuffix(strings.TrimSpace(said.String()), context.DeadlineExceeded.Error()) {
+		// On a busy machine buildctl gives up on what follows the build.
+		said.Reset()
+		err = d.buildctl(ctx, &said, args...)
+	}
+	if err != nil {
 		if !c.Broken {
 			return fmt.Errorf("%w\n%s", err, said.String())
 		}
