@@ -53,6 +53,8 @@ func fileRows() []row {
 		{"escape-directive", "Parser directives", "# escape=` with a backslash or a backtick in an instruction", one(engine.Refused,
 			"the engine replaces variables with the backslash as the escape character", "remove the directive, and escape with a backslash", frontends)},
 		{"check-directive", "Parser directives", "# check=", as("kubectl pyflow lint runs BuildKit's checks")},
+		{"context-modes", "Build context", "modes of files", one(engine.Differs,
+			"they travel as 0755 if their owner may execute them, or 0644, so that an image does not depend on the umask; directories are 0755", "give the mode with COPY --chmod", nil)},
 		{"ignore-file", "Build context", ".dockerignore and <Dockerfile>.dockerignore", as("the ignored files do not travel")},
 	}
 }
@@ -129,6 +131,8 @@ func mountRows() []row {
 			"files are copied for the command (FF_KANIKO_RUN_MOUNT_BIND); a relative target is made absolute", "write the target with a / in front, or set WORKDIR before", mountRow(instructions.MountTypeBind, bindMount))},
 		{"run-mount-secret", "RUN", "--mount=type=secret with id, source, target, env, required, mode, uid, gid", one(engine.Rewritten,
 			"a source is written as the id, and a relative target is made absolute", "", mountRow(instructions.MountTypeSecret, secretMount))},
+		{"run-mount-bind-writes", "RUN", "--mount=type=bind that a command writes to", one(engine.Differs,
+			"the command can write to its copy without rw; the files of the build context stay as they are", "", nil)},
 		{"run-mount-cache", "RUN", "--mount=type=cache", one(engine.Differs,
 			"the directory is empty in every build, as each has a new pod; what is written there is not in the image", "use it for portability: it does not make builds in the cluster faster", mountRow(instructions.MountTypeCache, cacheMount))},
 		{"run-mount-cache-from", "RUN", "--mount=type=cache with from", one(engine.Refused,
@@ -154,6 +158,8 @@ func copyRows() []row {
 		{"copy-chmod-symbolic", "COPY, ADD", "--chmod with letters, such as u=rwX,go=rX", one(engine.Rewritten,
 			"it is written as one number, or left out if the files have these modes already", "copy without --chmod, and add: RUN chmod -R MODE PATH", symbolicModes)},
 		{"copy-from", "COPY", "--from a stage by name or number, or an image", as("")},
+		{"copy-from-directory", "COPY", "--from with a directory that belongs to a user", one(engine.Differs,
+			"the directory that it is copied to gets this owner, and with Docker root", "name the owner: --chown=USER:GROUP", nil)},
 		{"copy-from-special", "COPY", "--from with files that have set-user-ID or set-group-ID bits", one(engine.Differs,
 			"the engine leaves the bits out", "set them where the files are: RUN chmod u+s PATH", nil)},
 		{"copy-link", "COPY, ADD", "--link", as("files are the same")},
