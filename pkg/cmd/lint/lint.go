@@ -169,10 +169,10 @@ func (o *Options) Run(ctx context.Context) error {
 	}
 	switch o.Output {
 	case "json":
-		err = o.json(newReport(report))
+		err = o.json(newReport(report, o.shown))
 	case "sarif":
 		var content []byte
-		if content, err = report.SARIF(version.Version()); err == nil {
+		if content, err = report.SARIF(version.Version(), o.shown); err == nil {
 			_, err = o.Streams.Out.Write(content)
 		}
 	case "github":
@@ -286,11 +286,16 @@ type report struct {
 	Findings   []lint.Finding `json:"findings"`
 }
 
-func newReport(found *lint.Report) report {
+// newReport returns the report with the paths as the user reaches them.
+func newReport(found *lint.Report, shown func(string) string) report {
 	failures, warnings, notes := found.Count()
+	findings := append([]lint.Finding{}, found.Findings...)
+	for i := range findings {
+		findings[i].Path = filepath.ToSlash(shown(findings[i].Path))
+	}
 	return report{
-		Kind: "LintReport", APIVersion: "pyflow.dev/v1", Dockerfile: found.Dockerfile,
-		Errors: failures, Warnings: warnings, Notes: notes, Findings: append([]lint.Finding{}, found.Findings...),
+		Kind: "LintReport", APIVersion: "pyflow.dev/v1", Dockerfile: filepath.ToSlash(shown(found.Dockerfile)),
+		Errors: failures, Warnings: warnings, Notes: notes, Findings: findings,
 	}
 }
 

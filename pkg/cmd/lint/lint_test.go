@@ -107,6 +107,23 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestReportPaths checks that reports name files from the current directory, where editors and
+// code scanning look for them.
+func TestReportPaths(t *testing.T) {
+	dir := directory(t)
+	t.Chdir(filepath.Dir(dir))
+	name := filepath.Base(dir)
+	for output, want := range map[string]string{
+		"json": `"path": "` + name + `/Dockerfile"`, "sarif": `"uri": "` + name + `/Dockerfile"`, "github": "file=" + name + "/Dockerfile",
+	} {
+		for _, given := range []string{name, dir} {
+			if out, _, _ := run(t, Flags{Output: output}, given); !strings.Contains(out, want) {
+				t.Errorf("-o %s %s: want %s in\n%s", output, given, want, out)
+			}
+		}
+	}
+}
+
 // TestPaths checks that a printed path leads from the current directory to the file.
 func TestPaths(t *testing.T) {
 	dir := directory(t)

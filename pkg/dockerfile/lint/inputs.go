@@ -182,7 +182,7 @@ func copiedFrom(source, name string) []string {
 // Dockerfile, or that of the build context; nil without one.
 func ignored(given []byte, context folder, dockerfile string) func(name string) bool {
 	content, ok := given, given != nil
-	for _, name := range []string{dockerfile + ".dockerignore", ".dockerignore"} {
+	for _, name := range ignoreFiles(dockerfile) {
 		if !ok {
 			content, ok = context.read(name)
 		}
@@ -200,6 +200,9 @@ func ignored(given []byte, context folder, dockerfile string) func(name string) 
 		return err == nil && match
 	}
 }
+
+// ignoreFiles returns the names of the ignore file of a Dockerfile.
+func ignoreFiles(name string) []string { return dockerfile.IgnoreFiles(name) }
 
 // folder is the directory of a build context; an empty one has no files.
 type folder string

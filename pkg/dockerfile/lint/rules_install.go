@@ -67,11 +67,11 @@ func cacheKept(found *install) (message, fix string, kept bool) {
 }
 
 // upgradedPip finds upgrades of pip to the newest version.
-func upgradedPip(image *image, _ *inputs) []Finding {
+func upgradedPip(image *image, in *inputs) []Finding {
 	var findings []Finding
 	for _, step := range image.neededSteps() {
 		for _, found := range image.installs[step] {
-			if !found.UsesPip() || !found.Option("-U", "--upgrade") || isConstrained(&found) {
+			if !found.UsesPip() || !found.Option("-U", "--upgrade") || in.constraints(image, &found).fix("pip") {
 				continue
 			}
 			for _, argument := range found.Arguments {
@@ -83,11 +83,6 @@ func upgradedPip(image *image, _ *inputs) []Finding {
 		}
 	}
 	return findings
-}
-
-// isConstrained reports whether something else than the requirements fixes the versions.
-func isConstrained(found *install) bool {
-	return found.set("PIP_CONSTRAINT") || found.Constrained() || found.Verb == "sync"
 }
 
 // codeBeforeDependencies finds dependencies that are installed again with each change of

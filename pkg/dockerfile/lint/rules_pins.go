@@ -2,7 +2,7 @@ package lint
 
 import (
 	"fmt"
-	"regexp"
+	"path"
 	"slices"
 	"strings"
 
@@ -19,12 +19,13 @@ func unpinnedRequirements(image *image, in *inputs) []Finding {
 				findings = append(findings, missingLock(in, &found)...)
 				continue
 			}
-			findings = append(findings, unpinnedArguments(&found)...)
-			if installsProject(&found) {
-				findings = append(findings, unpinnedProject(image, in, &found)...)
+			fixed := in.constraints(image, &found)
+			findings = append(findings, unpinnedArguments(&found, fixed)...)
+			if installsProject(&found, fixed) {
+				findings = append(findings, unpinnedProject(image, in, &found, fixed)...)
 			}
 			for _, file := range in.requirementFiles(image, &found) {
-				findings = append(findings, in.unpinnedIn(file, isConstrained(&found))...)
+				findings = append(findings, in.unpinnedIn(file, fixed)...)
 			}
 		}
 	}
@@ -52,14 +53,11 @@ func missingLock(in *inputs, found *install) []Finding {
 func localPackages() []string { return []string{"pip", "setuptools", "wheel"} }
 
 // unpinnedArguments finds requirements on the command line of pip.
-func unpinnedArguments(found *install) []Finding {
-	if isConstrained(found) {
-		return nil
-	}
+func unpinnedArguments(found *install, fixed constraints) []Finding {
 	var findings []Finding
 	for _, argument := range found.Arguments {
 		name, isName := requirementName(argument.Text)
-		if slices.Contains(localPackages(), name) || isPinned(argument.Text) || !isName && !isRepository(argument.Text) {
+		if slices.Contains(localPackages(), name) || fixed.fix(name) || isPinned(argument.Text) || !isName && !isRepository(argument.Text) {
 			continue
 		}
 		findings = append(findings, unpinned(argument.Text, found.at(argument), "write "+name+"==VERSION, or add it to the locked requirements"))
@@ -75,15 +73,58 @@ func unpinned(requirement string, at place, fix string) Finding {
 	return finding(at, requirement+" has no exact version: each build takes the newest that fits", fix)
 }
 
-// constraintPattern matches the line of a requirements file that names constraints.
-var constraintPattern = regexp.MustCompile(`^\s*(-c|--constraint)\b`)
+// constraints are what fixes versions beside the requirements.
+type constraints struct {
+	// all reports that every version is fixed, or that it is not known which are.
+	all bool
+	// pinned are the packages of an exact version.
+	pinned []string
+}
 
-// unpinnedIn finds requirements of a file; constrained reports whether the installation
-// fixes the versions by other means.
-func (in *inputs) unpinnedIn(file string, constrained bool) []Finding {
+// fix reports whether the version of a package is fixed.
+func (c constraints) fix(name string) bool { return c.all || slices.Contains(c.pinned, name) }
+
+// with returns the constraints and those that a requirements file has.
+func (c constraints) with(read *packaging.Requirements, more []packaging.Requirement) constraints {
+	c.all = c.all || read.ConstraintMissing || isOffline(read)
+	for _, one := range more {
+		if one.Pinned() {
+			c.pinned = append(slices.Clip(c.pinned), one.Name)
+		}
+	}
+	return c
+}
+
+// isOffline reports whether a requirements file has the option --no-index.
+func isOffline(read *packaging.Requirements) bool {
+	return slices.ContainsFunc(read.Options, func(option packaging.Option) bool { return option.Name == "--no-index" })
+}
+
+// constraints returns what fixes the versions of an installation. Without an index, only the
+// packages that are in the image already can be installed: how they came there is checked
+// where that happens.
+func (in *inputs) constraints(image *image, found *install) constraints {
+	fixed := constraints{all: found.set("PIP_CONSTRAINT") || found.set("PIP_NO_INDEX") || found.Option("--no-index") || found.Verb == "sync"}
+	for _, word := range found.Values("-c", "--constraint", "--constraints") {
+		file, ok := in.contextFile(image, found.step, word)
+		read, readable := packaging.ReadRequirements(in.folder.read, path.Clean(file))
+		if !ok || !readable {
+			fixed.all = true
+			continue
+		}
+		fixed = fixed.with(read, slices.Concat(read.All(), read.Constraints))
+	}
+	return fixed
+}
+
+// unpinnedIn finds requirements of a file whose versions nothing fixes.
+func (in *inputs) unpinnedIn(file string, fixed constraints) []Finding {
+	if read, ok := packaging.ReadRequirements(in.folder.read, path.Clean(file)); ok {
+		fixed = fixed.with(read, read.Constraints)
+	}
 	var findings []Finding
 	for _, requirement := range in.requirements[file] {
-		if constrained || requirement.pinned() || slices.ContainsFunc(in.sources[requirement.at.path], constraintPattern.MatchString) {
+		if requirement.pinned() || fixed.fix(requirement.Name) {
 			continue
 		}
 		findings = append(findings, unpinned(requirement.Text, requirement.at,
@@ -99,7 +140,7 @@ func unhashedRequirements(image *image, in *inputs) []Finding {
 	for _, step := range image.neededSteps() {
 		for _, found := range image.installs[step] {
 			for _, file := range in.requirementFiles(image, &found) {
-				if len(in.unpinnedIn(file, isConstrained(&found))) == 0 {
+				if !found.Option("--no-index") && !found.set("PIP_NO_INDEX") && len(in.unpinnedIn(file, in.constraints(image, &found))) == 0 {
 					findings = append(findings, in.unhashedIn(file)...)
 				}
 			}
@@ -110,11 +151,14 @@ func unhashedRequirements(image *image, in *inputs) []Finding {
 
 // unhashedIn finds the first requirement of a file that could have a hash and has none.
 func (in *inputs) unhashedIn(file string) []Finding {
+	if read, ok := packaging.ReadRequirements(in.folder.read, path.Clean(file)); ok && isOffline(read) {
+		return nil
+	}
 	var first *requirement
 	count := 0
 	requirements := in.requirements[file]
 	for i := range requirements {
-		if len(requirements[i].Hashes) > 0 {
+		if requirements[i].Hashed() {
 			continue
 		}
 		count++
@@ -131,8 +175,8 @@ func (in *inputs) unhashedIn(file string) []Finding {
 
 // installsProject reports whether pip installs a project of the build context with its
 // dependencies, because nothing else determines their versions.
-func installsProject(found *install) bool {
-	if isConstrained(found) {
+func installsProject(found *install, fixed constraints) bool {
+	if fixed.all {
 		return false
 	}
 	isProject := len(found.Values("-e", "--editable")) > 0 || slices.ContainsFunc(found.Arguments, func(word shell.Word) bool { return isLocal(word.Text) })
@@ -141,7 +185,7 @@ func installsProject(found *install) bool {
 
 // unpinnedProject finds dependencies of the pyproject.toml, unless they are installed
 // before.
-func unpinnedProject(image *image, in *inputs, found *install) []Finding {
+func unpinnedProject(image *image, in *inputs, found *install, fixed constraints) []Finding {
 	if in.manifest == nil || len(found.Requirements()) > 0 {
 		return nil
 	}
@@ -155,7 +199,7 @@ func unpinnedProject(image *image, in *inputs, found *install) []Finding {
 	var open []string
 	dependencies := in.manifest.Project.Dependencies
 	for _, dependency := range dependencies {
-		if !isPinned(dependency) {
+		if name, _ := requirementName(dependency); !isPinned(dependency) && !fixed.fix(name) {
 			open = append(open, dependency)
 		}
 	}

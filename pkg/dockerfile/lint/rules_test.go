@@ -314,6 +314,14 @@ func TestRules(t *testing.T) {
 				name: "all", dockerfile: slim + "COPY requirements.txt .\nRUN pip install -r requirements.txt",
 				files: map[string]string{"requirements.txt": "a==1 \\\n   " + hash + "\nb==2 ; python_version < '4'" + hash + "\n"},
 			},
+			{
+				name: "in the URL", dockerfile: slim + "COPY requirements.txt .\nRUN pip install -r requirements.txt",
+				files: map[string]string{"requirements.txt": "a @ https://example.com/a-1-py3-none-any.whl#sha256=" + strings.Repeat("0a", 32) + "\nb==2" + hash + "\n"},
+			},
+			{
+				name: "from wheels", dockerfile: slim + "COPY requirements.txt .\nCOPY wheels /wheels\nRUN pip install --no-index --find-links=/wheels -r requirements.txt",
+				files: map[string]string{"requirements.txt": "a==1\n"},
+			},
 			{name: "not pinned", dockerfile: slim + "COPY requirements.txt .\nRUN pip install -r requirements.txt", files: map[string]string{"requirements.txt": "a\n"}},
 		},
 		"requirements-unpinned": {
@@ -344,6 +352,15 @@ func TestRules(t *testing.T) {
 				files: map[string]string{"requirements.txt": "a==1\nb @ https://example.com/b-1.whl\nc @ git+https://example.com/c@" + strings.Repeat("a", 40) + "\n--index-url https://example.com\n./local\n"},
 			},
 			{name: "constrained", dockerfile: slim + "RUN pip install -c constraints.txt fastapi"},
+			{
+				name: "constrained, but one", dockerfile: slim + "COPY c.txt .\nRUN pip install -c c.txt fastapi uvicorn",
+				files: map[string]string{"c.txt": "FastAPI==0.1\nuvicorn<2\n"}, want: []string{"3:34-41"},
+			},
+			{
+				name: "constrained by a file of the file, but one", dockerfile: slim + "COPY r.txt c.txt ./\nRUN pip install -r r.txt",
+				files: map[string]string{"r.txt": "-c c.txt\nfastapi\nuvicorn\n", "c.txt": "fastapi==0.1\n"}, want: []string{"r.txt:3:1-8"},
+			},
+			{name: "from wheels", dockerfile: slim + "COPY r.txt .\nRUN pip install --no-index --find-links /wheels -r r.txt flask", files: map[string]string{"r.txt": "fastapi\n"}},
 			{name: "constrained in the file", dockerfile: slim + "COPY r.txt .\nRUN pip install -r r.txt", files: map[string]string{"r.txt": "-c c.txt\nfastapi\n"}},
 			{name: "unknown", dockerfile: slim + "RUN pip install $PACKAGES \"x==$VERSION\" /tmp/x.whl ./dist/y.whl"},
 			{name: "values of options", dockerfile: slim + "RUN pip install --index-url https://example.com --only-binary :all: -t /opt/x --python /opt/venv/bin/python a==1"},

@@ -44,8 +44,25 @@ func bloated() map[string]string {
 	}
 }
 
+// asItIs is for a report of the directory that lint runs in.
+func asItIs(path string) string { return path }
+
+// A file elsewhere has an absolute URI, and no base.
+func TestSARIFPlaces(t *testing.T) {
+	report := check(t, bloated(), "")
+	for prefix, want := range map[string]string{
+		"services/a b/": `"uri": "services/a%20b/Dockerfile",` + "\n" + `                  "uriBaseId": "%SRCROOT%"`,
+		"/srv/":         `"uri": "file:///srv/Dockerfile"` + "\n",
+	} {
+		content, err := report.SARIF("", func(path string) string { return prefix + path })
+		if err != nil || !strings.Contains(string(content), want) {
+			t.Errorf("%s: %v\n%s", prefix, err, content)
+		}
+	}
+}
+
 func TestSARIF(t *testing.T) {
-	content, err := check(t, bloated(), "").SARIF("1.2.3")
+	content, err := check(t, bloated(), "").SARIF("1.2.3", asItIs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +102,7 @@ func TestSARIF(t *testing.T) {
 // TestFingerprints holds that they stay when lines are added above.
 func TestFingerprints(t *testing.T) {
 	fingerprints := func(files map[string]string) []string {
-		content, err := check(t, files, "").SARIF("")
+		content, err := check(t, files, "").SARIF("", asItIs)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +125,7 @@ func TestFingerprints(t *testing.T) {
 }
 
 func TestSARIFWithoutFindings(t *testing.T) {
-	content, err := (&Report{Dockerfile: "Dockerfile"}).SARIF("")
+	content, err := (&Report{Dockerfile: "Dockerfile"}).SARIF("", asItIs)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,10 @@ type Requirements struct {
 	// Variables are those that pip replaces when it reads the files, also the constraints:
 	// ${NAME} in upper case.
 	Variables []Variable
+	// Constraints are the requirements of the files that -c names. ConstraintMissing reports
+	// that one of these files is not in the directory.
+	Constraints       []Requirement
+	ConstraintMissing bool
 	// Self is where the file asks for the project itself, as "-e ." does; the zero
 	// Position if it does not.
 	Self Position
@@ -41,6 +45,16 @@ type RequirementLine struct {
 	// Via are the packages and files that need the requirement, as the comments of
 	// pip-compile and uv list them. Empty without such comments.
 	Via []string
+}
+
+// urlHash matches the fragment of a URL with a hash that pip accepts as --require-hashes
+// demands it.
+var urlHash = regexp.MustCompile(`[#&](?:sha256=[0-9a-fA-F]{64}|sha384=[0-9a-fA-F]{96}|sha512=[0-9a-fA-F]{128})(?:&|$)`)
+
+// Hashed reports whether pip verifies the download: by the option --hash, or by the hash in
+// the URL of an archive.
+func (l RequirementLine) Hashed() bool {
+	return len(l.Hashes) > 0 || !l.IsRepository() && urlHash.MatchString(l.URL)
 }
 
 // Direct reports whether the project itself asks for the requirement, as far as the
@@ -110,7 +124,7 @@ func (r *Requirements) Exact() bool {
 
 // Hashed reports whether every requirement has a hash.
 func (r *Requirements) Hashed() bool {
-	return r.every(func(line RequirementLine) bool { return len(line.Hashes) > 0 })
+	return r.every(RequirementLine.Hashed)
 }
 
 // every reports whether there are requirements, none is editable or invalid, and each
@@ -127,6 +141,7 @@ func (r *Requirements) include(read ReadFile, name string, from Position, constr
 		return
 	}
 	content, ok := read(name)
+	r.ConstraintMissing = r.ConstraintMissing || constraint && !ok
 	if ok {
 		r.add(read, name, content, constraint)
 	} else if r.Missing == nil {
@@ -149,6 +164,9 @@ func (r *Requirements) add(read ReadFile, name string, content []byte, constrain
 		case option == "--requirement" || option == "--constraint":
 			r.include(read, path.Join(path.Dir(name), value), line.Position, constraint || option == "--constraint")
 		case constraint:
+			if one, ok := ParseRequirement(firstPart(line.text)); ok && option == "" {
+				r.Constraints = append(r.Constraints, one)
+			}
 		case option == "--editable":
 			r.addEditable(value, line)
 		case option != "":
@@ -180,8 +198,8 @@ var credentials = regexp.MustCompile(`//[^/\s]*@`)
 
 // addLine adds a line that is a requirement.
 func (r *Requirements) addLine(line logicalLine) {
-	text, options, _ := strings.Cut(line.text, " --")
-	text = strings.TrimSpace(text)
+	text := firstPart(line.text)
+	_, options, _ := strings.Cut(line.text, " --")
 	first := strings.Fields(text)[0]
 	if isSelf(first) {
 		r.Self = line.Position
@@ -196,6 +214,12 @@ func (r *Requirements) addLine(line logicalLine) {
 	}
 	one.Position = line.Position
 	r.Lines = append(r.Lines, RequirementLine{Requirement: one, Text: text, Hashes: hashesOf(options), Via: line.via})
+}
+
+// firstPart returns a line without its options.
+func firstPart(line string) string {
+	text, _, _ := strings.Cut(line, " --")
+	return strings.TrimSpace(text)
 }
 
 // hashesOf returns the values of the options --hash, of text that follows "--".

@@ -48,7 +48,7 @@ func TestReadRequirements(t *testing.T) {
 		},
 		"includes": {
 			[]string{"-r more/base.txt\na\n-rmore/base.txt\n--constraint=c.txt\n", "more/base.txt", "-r../r.txt\nb\n", "c.txt", "c==1\n-e d\n-r more/e.txt\n", "more/e.txt", "e\n"},
-			Requirements{Files: []string{"r.txt", "more/base.txt", "c.txt", "more/e.txt"}, Lines: []RequirementLine{
+			Requirements{Files: []string{"r.txt", "more/base.txt", "c.txt", "more/e.txt"}, Constraints: []Requirement{{Name: "c", Specifier: "==1"}, {Name: "e"}}, Lines: []RequirementLine{
 				{Requirement: Requirement{Name: "b", Position: at("more/base.txt", 2)}, Text: "b"},
 				{Requirement: Requirement{Name: "a", Position: at("r.txt", 2)}, Text: "a"},
 			}},

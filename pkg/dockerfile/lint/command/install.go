@@ -90,9 +90,6 @@ func (i *Install) Requirements() []shell.Word {
 	return i.Values("-r", "--requirement", "--requirements")
 }
 
-// Constrained reports whether constraints files limit the versions.
-func (i *Install) Constrained() bool { return i.Option("-c", "--constraint", "--constraints") }
-
 // Sets reports whether the command line sets a variable to something; set is false if it
 // does not mention it.
 func (i *Install) Sets(name string) (value, set bool) {
