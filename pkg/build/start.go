@@ -87,7 +87,7 @@ func (p *Prepared) pack(ctx context.Context, recorder *track.Recorder) (*buildco
 		recorder.Warn(warning.String())
 	}
 	if archive.MoreWarnings > 0 {
-		recorder.Warn(fmt.Sprintf("%d more files look like secrets, or are large", archive.MoreWarnings))
+		recorder.Warn(fmt.Sprintf("%d more files look like secrets, are large or were left out", archive.MoreWarnings))
 	}
 	return archive, nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"strings"
@@ -52,7 +53,7 @@ func TestExplain(t *testing.T) {
 		"logs are gone":      {logs.ErrLogsGone, "build again"},
 		"bundle is there":    {gather.ErrExists, "--force"},
 		"half of a service":  {&scaffold.WriteError{Written: []string{"main.py"}, Err: syscall.ENOSPC}, "run it again to write the rest"},
-		"context":            {&buildcontext.ContextError{Problems: []*buildcontext.FileError{{Path: "x", Err: buildcontext.ErrOutside}}}, ".dockerignore"},
+		"context":            {&buildcontext.ContextError{Problems: []*buildcontext.FileError{{Path: "x", Err: fs.ErrPermission}}}, ".dockerignore"},
 		"full registry":      {registry.ErrFull, "images prune"},
 		"no registry there":  {fmt.Errorf("%w: %w", registry.ErrUnreachable, refused), "this machine, the nodes"},
 		"registry's CA":      {fmt.Errorf("%w: %w", registry.ErrCertificate, &url.Error{Err: x509.UnknownAuthorityError{}}), "--registry-ca"},

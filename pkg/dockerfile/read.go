@@ -18,9 +18,12 @@ var (
 )
 
 // Read reads a Dockerfile. The name is that of a file inside dir, relative to it or
-// absolute; empty means "Dockerfile". Errors hold ErrNotFound, ErrOutside or a
+// absolute; empty means the first of DefaultNames that exists. Errors hold ErrNotFound, ErrOutside or a
 // *ParseError.
 func Read(dir, name string) (*Dockerfile, error) {
+	if name == "" {
+		name = defaultName(dir)
+	}
 	file, err := inside(dir, name)
 	if err != nil {
 		return nil, err
@@ -47,9 +50,6 @@ func Read(dir, name string) (*Dockerfile, error) {
 
 // inside returns the path of the Dockerfile in the directory, with slashes.
 func inside(dir, name string) (string, error) {
-	if name == "" {
-		name = "Dockerfile"
-	}
 	relative := filepath.Clean(name)
 	if filepath.IsAbs(name) {
 		base, err := filepath.Abs(dir)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
@@ -50,7 +51,12 @@ func (p *Project) ignore() ([]byte, error) {
 		return nil, err
 	}
 	defer root.Close() //nolint:errcheck // nothing was written through it
-	own, err := root.ReadFile(ignoreFile)
+	var own []byte
+	for _, name := range dockerfile.IgnoreFiles(Dockerfile) {
+		if own, err = root.ReadFile(filepath.FromSlash(name)); !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		return generate.Ignore(p.Detected), nil
 	}

@@ -134,6 +134,9 @@ func (p *Project) resolveImage(options *Options) error {
 			return err
 		}
 	}
+	if options.Dockerfile == "" && options.Variant == "" && p.Settings.Build.Dockerfile == "" {
+		p.warnings = append(p.warnings, notUsed(p.Dir, p.Dockerfile.Value.Path, own)...)
+	}
 	if err := p.resolveBuildArgs(options); err != nil {
 		return err
 	}
@@ -165,6 +168,19 @@ func (p *Project) ownDockerfile(options *Options) (bool, error) {
 		err = named.Origin.wrap("build.dockerfile", err)
 	}
 	return false, err
+}
+
+// notUsed returns a warning about the Dockerfiles of the folder that are not built; none for
+// a folder without others.
+func notUsed(dir, used string, own bool) []string {
+	if !own {
+		used = ""
+	}
+	others := dockerfile.Others(dir, used, !own)
+	if len(others) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("not used: %s; name it with --file", strings.Join(others, ", "))}
 }
 
 // detect reads the Python project, and decides what a Dockerfile is generated for.

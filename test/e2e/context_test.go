@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
@@ -73,4 +74,20 @@ func TestUser(t *testing.T) {
 	again.Says(t, "deploying it again")
 	_, url = again.Released(t)
 	env.Serves(t, url, "10077\n10078\n")
+}
+
+// TestOddContext builds what docker builds: a Containerfile, with a pipe, links that lead
+// nowhere and a virtual environment beside it. Each that is left out is named.
+func TestOddContext(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	dir := env.Project(t, "odd", map[string]string{
+		"Containerfile":   "FROM " + env.SmallBase + "\nCOPY . /app/\nRUN test -L /app/outside && test -L /app/dangling && test ! -e /app/pipe && test ! -e /app/.venv && test ! -e /app/ignored\n",
+		"Dockerfile.prod": "FROM scratch\n", ".containerignore": "ignored\n", "ignored": "", ".venv/pyvenv.cfg": "home = /usr/bin\n",
+	})
+	env.Check(t, os.Symlink("/etc/passwd", filepath.Join(dir, "outside")))
+	env.Check(t, os.Symlink("nowhere", filepath.Join(dir, "dangling")))
+	env.Check(t, syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o644))
+	ns.Build(t, dir, "--no-deploy").Succeeded(t).Says(t, "not used: Dockerfile.prod; name it with --file", "left out: pipe is a named pipe",
+		"left out: .venv is a virtual environment", "outside is a link out of the build context, to /etc/passwd")
 }

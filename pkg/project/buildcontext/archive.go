@@ -26,8 +26,9 @@ type Archive struct {
 	ContentSize int64
 	// Files counts the regular files and symbolic links; directories are not counted.
 	Files int
-	// Warnings are the packed files that should probably stay out: secrets first, then
-	// large files, each sorted by path, at most 100.
+	// Warnings are the packed files that should probably stay out and what was left out:
+	// secrets first, then what was left out and links that lead outside, then large files,
+	// each sorted by path, at most 100.
 	Warnings []Warning
 	// MoreWarnings is the number of further warnings.
 	MoreWarnings int

@@ -12,14 +12,9 @@ import (
 // The errors of one entry of the directory, in addition to those of the file system such as
 // fs.ErrPermission. Each is the cause of a *FileError in a *ContextError.
 var (
-	// ErrOutside reports a symbolic link that points outside the build context, where the
-	// build cannot follow it.
-	ErrOutside = errors.New("symbolic link points outside the build context")
 	// ErrConflict reports an entry in the place of a file of Options.Files, or of its
 	// directory.
 	ErrConflict = errors.New("conflicts with a generated file of the same path")
-	// ErrSpecial reports a socket, a pipe or a device.
-	ErrSpecial = errors.New("not a regular file, directory or symbolic link")
 	// ErrChanged reports a file that was written to while it was read.
 	ErrChanged = errors.New("changed while it was being packed")
 )

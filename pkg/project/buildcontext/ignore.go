@@ -14,8 +14,11 @@ import (
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 )
 
+// ignoreFile is the usual ignore file.
 const ignoreFile = ".dockerignore"
 
 // DefaultIgnore returns the patterns, in the syntax of a .dockerignore, that apply to a
@@ -69,15 +72,15 @@ type rules struct {
 	exclude []string
 	// always are the files that are packed even if the ignore file names them.
 	always []string
-	// virtualenvs leaves out virtual environments.
-	virtualenvs bool
+	// silent leaves out virtual environments without a warning, as the default rules say.
+	silent bool
 }
 
-// readRules reads the ignore file that belongs to the Dockerfile:
-// <dockerfile>.dockerignore, else .dockerignore, else the default patterns. Files override
-// those of root.
-func readRules(root *os.Root, dockerfile string, files map[string][]byte) (*rules, error) {
-	for _, name := range []string{dockerfile + ignoreFile, ignoreFile} {
+// readRules reads the ignore file that belongs to the Dockerfile, the first of
+// dockerfile.IgnoreFiles, else the default patterns. Files override those of root.
+func readRules(root *os.Root, name string, files map[string][]byte) (*rules, error) {
+	built := name
+	for _, name := range dockerfile.IgnoreFiles(built) {
 		content, given := files[name]
 		var err error
 		if !given {
@@ -96,10 +99,10 @@ func readRules(root *os.Root, dockerfile string, files map[string][]byte) (*rule
 		if err != nil {
 			return nil, &FileError{Path: name, Err: err}
 		}
-		return newRules(patterns, dockerfile, name), nil
+		return newRules(patterns, built, name), nil
 	}
-	r := newRules(DefaultIgnore(), dockerfile)
-	r.virtualenvs = true
+	r := newRules(DefaultIgnore(), built)
+	r.silent = true
 	return r, nil
 }
 
@@ -145,13 +148,23 @@ func checkPatterns(patterns []string) error {
 	return nil
 }
 
-// virtualenv reports whether the directory is a Python virtual environment that the default
-// rules leave out.
-func (r *rules) virtualenv(parent *os.Root, name, rel string) bool {
-	if !r.virtualenvs || slices.ContainsFunc(r.always, func(file string) bool { return strings.HasPrefix(file, rel+"/") }) {
-		return false
+// wanted reports whether a path that is left out by itself is wanted: it holds a file that is
+// always packed, or the ignore file names it or something below it after a "!".
+func (r *rules) wanted(rel string) bool {
+	if slices.ContainsFunc(r.always, func(file string) bool { return strings.HasPrefix(file, rel+"/") }) {
+		return true
 	}
-	_, err := parent.Lstat(filepath.Join(name, "pyvenv.cfg"))
+	return slices.ContainsFunc(r.exclude, func(pattern string) bool {
+		named, ok := strings.CutPrefix(pattern, "!")
+		named = strings.Trim(named, "/")
+		return ok && (named == rel || strings.HasPrefix(named, rel+"/"))
+	})
+}
+
+// isVirtualenv reports whether a directory, or what a link leads to, is a Python virtual
+// environment. Its programs name the Python of the machine that it was made on.
+func isVirtualenv(dir, rel string) bool {
+	_, err := os.Stat(filepath.Join(dir, filepath.FromSlash(rel), "pyvenv.cfg"))
 	return err == nil
 }
 

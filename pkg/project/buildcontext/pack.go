@@ -50,8 +50,8 @@ type Options struct {
 	Progress func(files int, bytes int64)
 }
 
-// Pack writes the directory into a new archive. The ignore rules are those of Docker:
-// <Dockerfile>.dockerignore, else .dockerignore, else DefaultIgnore.
+// Pack writes the directory into a new archive. The ignore rules are those of Docker and
+// podman: the first of dockerfile.IgnoreFiles, else DefaultIgnore.
 //
 // The bytes depend only on names, contents, link targets and the owner's execute bits: entries
 // are sorted, owners are the same for all, modes are 0755 or 0644. The date of a file is that
@@ -63,7 +63,9 @@ type Options struct {
 //
 // Memory grows with the number of entries of a single directory, not with the size of files.
 // Symbolic links are kept and never followed; an absolute link that points inside the context
-// is made relative. The archive's Warnings name files that should probably stay out.
+// is made relative. Virtual environments, sockets, pipes and devices are left out. The
+// archive's Warnings name what was left out, links that lead outside, and files that should
+// probably stay out.
 //
 // The walk continues after an entry that cannot be packed, and Pack returns all of them in a
 // *ContextError. When ctx is done Pack returns its error.
@@ -271,9 +273,6 @@ func (p *packer) directory(ctx context.Context, root *os.Root, rel string, visit
 		}
 		name := entry.Name()
 		below := path.Join(rel, name)
-		if entry.IsDir() && p.rules.virtualenv(root, name, below) {
-			continue
-		}
 		p.parent = root
 		// The filter only accepts its own type.
 		stat := &fsutil.DirEntryInfo{Stat: &types.Stat{Path: filepath.FromSlash(below), Mode: uint32(entry.Type())}}
@@ -325,14 +324,17 @@ func (p *packer) pack(ctx context.Context, native string, entry fs.DirEntry) err
 		return nil
 	case given, !kind.IsDir() && p.isParent(rel):
 		err = ErrConflict
+	case p.leaveOut(rel, kind):
+		if kind.IsDir() {
+			return fs.SkipDir
+		}
+		return nil
 	case kind.IsDir():
 		return p.folder(rel)
 	case kind.IsRegular():
 		err = p.regular(ctx, name, rel)
-	case kind&fs.ModeSymlink != 0:
-		err = p.link(name, rel)
 	default:
-		err = ErrSpecial
+		err = p.link(name, rel)
 	}
 	var ours *archiveError
 	switch {
@@ -347,6 +349,32 @@ func (p *packer) pack(ctx context.Context, native string, entry fs.DirEntry) err
 		p.problems.add(rel, err)
 	}
 	return nil
+}
+
+// leaveOut reports whether an entry is left out, with a warning: a virtual environment, or
+// what is no file, directory or link.
+func (p *packer) leaveOut(rel string, kind fs.FileMode) bool {
+	what := ""
+	switch {
+	case kind.IsRegular():
+		return false
+	case kind.IsDir(), kind&fs.ModeSymlink != 0:
+		if p.rules.wanted(rel) || !isVirtualenv(p.bases[0], rel) {
+			return false
+		}
+		if p.rules.silent && kind.IsDir() {
+			return true
+		}
+		what = "a virtual environment of this machine"
+	case kind&fs.ModeSocket != 0:
+		what = "a socket"
+	case kind&fs.ModeNamedPipe != 0:
+		what = "a named pipe"
+	default:
+		what = "a device"
+	}
+	p.warnings.add(&p.warnings.others, Warning{Path: rel, Kind: LeftOut, Reason: what})
+	return true
 }
 
 func (p *packer) regular(ctx context.Context, name, rel string) error {
@@ -478,21 +506,19 @@ func (p *packer) link(name, rel string) error {
 	if err != nil {
 		return err
 	}
-	inside, err := p.target(rel, target)
-	if err != nil {
-		return err
+	packed, inside := p.target(rel, target)
+	if !inside {
+		p.warnings.add(&p.warnings.others, Warning{Path: rel, Kind: Outside, Reason: target})
 	}
-	return p.header(tar.Header{Typeflag: tar.TypeSymlink, Name: rel, Linkname: inside, Mode: 0o777})
+	return p.header(tar.Header{Typeflag: tar.TypeSymlink, Name: rel, Linkname: packed, Mode: 0o777})
 }
 
-// target returns the target of the link rel in the archive.
-func (p *packer) target(rel, target string) (string, error) {
+// target returns the target of the link rel in the archive, and whether it is inside of the
+// context.
+func (p *packer) target(rel, target string) (packed string, inside bool) {
 	if !filepath.IsAbs(target) {
 		slashed := filepath.ToSlash(target)
-		if climbs(strings.Count(rel, "/"), slashed) {
-			return "", fmt.Errorf("%w: %s", ErrOutside, target)
-		}
-		return slashed, nil
+		return slashed, !climbs(strings.Count(rel, "/"), slashed)
 	}
 	for _, base := range p.bases {
 		inside, err := filepath.Rel(base, target)
@@ -501,11 +527,11 @@ func (p *packer) target(rel, target string) (string, error) {
 		}
 		relative, err := filepath.Rel(filepath.FromSlash(path.Dir(rel)), inside)
 		if err != nil {
-			return "", err
+			continue
 		}
-		return filepath.ToSlash(relative), nil
+		return filepath.ToSlash(relative), true
 	}
-	return "", fmt.Errorf("%w: %s", ErrOutside, target)
+	return filepath.ToSlash(target), false
 }
 
 // climbs reports whether a relative target leaves the context on its way from a directory that

@@ -349,7 +349,7 @@ func TestPackLeavesOut(t *testing.T) {
 		"with an ignore file only what it says": {
 			ignore: "# comment\n\n*.log\n",
 			files:  []string{".git/HEAD", "venv/pyvenv.cfg", "a.log", "sub/a.log"},
-			want:   []string{".git/HEAD", "venv/pyvenv.cfg", "sub/a.log", ".dockerignore"},
+			want:   []string{".git/HEAD", "sub/a.log", ".dockerignore"},
 		},
 		"an empty ignore file leaves nothing out": {
 			ignore: "\n",
@@ -559,15 +559,20 @@ func TestPackLinksThatLeave(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "context")
 			target := strings.ReplaceAll(test.target, "CONTEXT", dir)
 			tree{test.name: {link: target}, ignoreFile: {content: test.ignore}}.write(t, dir)
-			archive, err := Pack(t.Context(), dir, Options{})
+			archive := mustPack(t, dir, Options{})
+			got, _ := unpack(t, archive)
 			if test.ignore != "" {
-				must(t, err)
-				must(t, archive.Close())
+				if len(archive.Warnings) != 0 {
+					t.Errorf("warnings are %v", archive.Warnings)
+				}
 				return
 			}
-			wantFileError(t, err, test.name, ErrOutside)
-			if !strings.Contains(err.Error(), target) {
-				t.Errorf("%q does not name the target", err)
+			if got[test.name].link != target {
+				t.Errorf("the link is %+v, want it as it is", got[test.name])
+			}
+			if want := (Warning{Path: test.name, Kind: Outside, Reason: target}); len(archive.Warnings) != 1 || archive.Warnings[0] != want ||
+				!strings.Contains(want.String(), "to "+target+": the image gets the link") {
+				t.Errorf("warnings are %v", archive.Warnings)
 			}
 		})
 	}
@@ -588,11 +593,51 @@ func TestPackSpecialFiles(t *testing.T) {
 	listener, err := net.Listen("unix", "run/app.sock")
 	must(t, err)
 	defer func() { _ = listener.Close() }()
-	_, err = Pack(t.Context(), dir, Options{})
-	wantFileError(t, err, "run/app.sock", ErrSpecial)
+	archive := mustPack(t, dir, Options{})
+	if got, _ := unpack(t, archive); len(got) != 1 || len(archive.Warnings) != 1 || archive.Warnings[0].String() != "left out: run/app.sock is a socket" {
+		t.Errorf("packed are %v, warnings %v", got, archive.Warnings)
+	}
 
 	must(t, os.WriteFile(ignoreFile, []byte("run/*.sock"), 0o600))
-	mustPack(t, dir, Options{})
+	if archive := mustPack(t, dir, Options{}); len(archive.Warnings) != 0 {
+		t.Errorf("warnings are %v", archive.Warnings)
+	}
+}
+
+func TestPackVirtualenvs(t *testing.T) {
+	elsewhere := t.TempDir()
+	tree{"pyvenv.cfg": {content: "home = /usr/bin\n"}}.write(t, elsewhere)
+	for name, test := range map[string]struct {
+		ignore string
+		packed bool
+		warns  []string
+	}{
+		"an ignore file that does not name it": {ignore: "*.log\n", warns: []string{"left out: .venv is a virtual environment of this machine", "left out: env is a virtual environment of this machine"}},
+		"one that does":                        {ignore: ".venv\nenv\n"},
+		"one that wants it":                    {ignore: "*.log\n!.venv\n!env\n", packed: true, warns: []string{"env is a link out of the build context"}},
+		"the default rules":                    {warns: []string{"left out: env is a virtual environment of this machine"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			tree{"main.py": {}, ".venv/pyvenv.cfg": {content: "x"}, ".venv/lib/x.py": {content: "x"}, "env": {link: elsewhere}}.write(t, dir)
+			if test.ignore != "" {
+				tree{ignoreFile: {content: test.ignore}}.write(t, dir)
+			}
+			archive := mustPack(t, dir, Options{})
+			got, _ := unpack(t, archive)
+			if _, packed := got[".venv/lib/x.py"]; packed != test.packed || got["env"].link != "" != test.packed {
+				t.Errorf("packed are %v", got)
+			}
+			if len(archive.Warnings) != len(test.warns) {
+				t.Fatalf("warnings are %v", archive.Warnings)
+			}
+			for i, want := range test.warns {
+				if !strings.HasPrefix(archive.Warnings[i].String(), want) {
+					t.Errorf("the warning is %s, want %s", archive.Warnings[i], want)
+				}
+			}
+		})
+	}
 }
 
 func TestPackChangedFiles(t *testing.T) {
@@ -713,13 +758,13 @@ func TestPackBadInput(t *testing.T) {
 
 func TestFileErrorQuotesOddNames(t *testing.T) {
 	for name, want := range map[string]string{
-		"a b/é.py":       "a b/é.py: not",
-		"new\nline":      `"new\nline": not`,
-		"\x1b[31mred":    `"\x1b[31mred": not`,
-		"bad\xff":        `"bad\xff": not`,
-		`back\slash"quo`: `"back\\slash\"quo": not`,
+		"a b/é.py":       "a b/é.py: changed",
+		"new\nline":      `"new\nline": changed`,
+		"\x1b[31mred":    `"\x1b[31mred": changed`,
+		"bad\xff":        `"bad\xff": changed`,
+		`back\slash"quo`: `"back\\slash\"quo": changed`,
 	} {
-		if got := (&FileError{Path: name, Err: ErrSpecial}).Error(); !strings.HasPrefix(got, want) {
+		if got := (&FileError{Path: name, Err: ErrChanged}).Error(); !strings.HasPrefix(got, want) {
 			t.Errorf("error is %s, want %s", got, want)
 		}
 	}

@@ -15,19 +15,20 @@ func TestPackReportsAllProblems(t *testing.T) {
 	dir := t.TempDir()
 	made := tree{
 		"Dockerfile": {content: "FROM scratch\n"}, "large": {content: strings.Repeat("x", 3*chunk)},
-		"a/out": {link: "../../x"}, "b/out": {link: "/etc/passwd"}, "ignored/out": {link: "/etc"}, "z/in": {link: "../a"},
+		"a/out": {content: "x"}, "b/out": {link: "/etc/passwd"}, "ignored/out": {content: "x"}, "z/in": {link: "../a"},
 		ignoreFile: {content: "ignored\n"},
 	}
 	made.write(t, dir)
 	calls := 0
-	_, err := Pack(t.Context(), dir, Options{Progress: func(int, int64) { calls++ }})
+	given := below("a/out", "b/out", "ignored/out")
+	_, err := Pack(t.Context(), dir, Options{Files: given, Progress: func(int, int64) { calls++ }})
 	wantProblems(t, err, "a/out", "b/out")
-	if !errors.Is(err, ErrOutside) {
+	if !errors.Is(err, ErrConflict) {
 		t.Errorf("error is %v", err)
 	}
 	want := "pack " + dir + ": 2 entries of the build context cannot be packed:\n" +
-		"  a/out: symbolic link points outside the build context: ../../x\n" +
-		"  b/out: symbolic link points outside the build context: /etc/passwd"
+		"  a/out: conflicts with a generated file of the same path\n" +
+		"  b/out: conflicts with a generated file of the same path"
 	if err.Error() != want {
 		t.Errorf("error is\n%v\nwant\n%s", err, want)
 	}
@@ -36,6 +37,15 @@ func TestPackReportsAllProblems(t *testing.T) {
 	if calls > 4 {
 		t.Errorf("progress was called %d times", calls)
 	}
+}
+
+// below returns a given file below each name, so that a file of that name is a problem.
+func below(names ...string) map[string][]byte {
+	given := map[string][]byte{}
+	for _, name := range names {
+		given[name+"/x"] = nil
+	}
+	return given
 }
 
 func TestPackLimitsProblems(t *testing.T) {
@@ -48,7 +58,7 @@ func TestPackLimitsProblems(t *testing.T) {
 	}
 	temporary := t.TempDir()
 	t.Setenv("TMPDIR", temporary)
-	_, err := Pack(t.Context(), dir, Options{})
+	_, err := Pack(t.Context(), dir, Options{Files: below(want...)})
 	if more := wantProblems(t, err, want[:problemLimit]...); more != 5 || !strings.Contains(err.Error(), "25 entries") || !strings.HasSuffix(err.Error(), "\n  and 5 more") {
 		t.Errorf("%d more in %v", more, err)
 	}
@@ -60,8 +70,8 @@ func TestPackLimitsProblems(t *testing.T) {
 func TestOneProblemIsOneLine(t *testing.T) {
 	dir := t.TempDir()
 	tree{"out\n": {link: "/etc"}}.write(t, dir)
-	_, err := Pack(t.Context(), dir, Options{})
-	if want := "pack " + dir + `: "out\n": symbolic link points outside the build context: /etc`; err == nil || err.Error() != want {
+	_, err := Pack(t.Context(), dir, Options{Files: below("out\n")})
+	if want := "pack " + dir + `: "out\n": conflicts with a generated file of the same path`; err == nil || err.Error() != want {
 		t.Errorf("error is %v, want %s", err, want)
 	}
 }
@@ -70,14 +80,14 @@ func TestPackContinuesAfterChangedFile(t *testing.T) {
 	dir := t.TempDir()
 	tree{"a": {content: "a"}, "b": {content: strings.Repeat("x", 3*chunk)}, "c": {link: "/etc"}}.write(t, dir)
 	changed := false
-	_, err := Pack(t.Context(), dir, Options{Progress: func(_ int, bytes int64) {
+	_, err := Pack(t.Context(), dir, Options{Files: below("c"), Progress: func(_ int, bytes int64) {
 		if bytes > 1 && !changed {
 			changed = true
 			must(t, os.Truncate(filepath.Join(dir, "b"), 10))
 		}
 	}})
 	wantProblems(t, err, "b", "c")
-	if !errors.Is(err, ErrChanged) || !errors.Is(err, ErrOutside) {
+	if !errors.Is(err, ErrChanged) || !errors.Is(err, ErrConflict) {
 		t.Errorf("error is %v", err)
 	}
 }

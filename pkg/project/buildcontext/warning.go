@@ -21,6 +21,10 @@ const (
 	Secret WarningKind = "Secret"
 	// Large is a file or a whole context that takes long to upload.
 	Large WarningKind = "Large"
+	// LeftOut is an entry that is not packed, as docker leaves it out or no image can use it.
+	LeftOut WarningKind = "LeftOut"
+	// Outside is a symbolic link that leads out of the context. It is packed as it is.
+	Outside WarningKind = "Outside"
 )
 
 const (
@@ -33,14 +37,14 @@ const (
 	warningLimit = 100
 )
 
-// Warning is a packed file that should probably stay out.
+// Warning is a packed file that should probably stay out, or one that was left out.
 type Warning struct {
 	// Path is relative to the directory, with slashes; "." is the whole context.
 	Path string
 	Kind WarningKind
 	// Size is in bytes.
 	Size int64
-	// Reason is what the file looks like, as a short phrase.
+	// Reason is what the file is or looks like, as a short phrase; of a link its target.
 	Reason string
 }
 
@@ -50,6 +54,10 @@ func (w Warning) String() string {
 	switch {
 	case w.Kind == Secret:
 		return quoted(w.Path) + " looks like a secret (" + w.Reason + ")"
+	case w.Kind == LeftOut:
+		return "left out: " + quoted(w.Path) + " is " + w.Reason
+	case w.Kind == Outside:
+		return quoted(w.Path) + " is a link out of the build context, to " + quoted(w.Reason) + ": the image gets the link, not the file"
 	case w.Path == ".":
 		return "the build context has " + humanize.IBytes(uint64(max(w.Size, 0)))
 	}
@@ -59,8 +67,8 @@ func (w Warning) String() string {
 // warnings collects warnings while files are packed. Each kind has its own limit, so that
 // many large files do not hide a key.
 type warnings struct {
-	secrets, large []Warning
-	more           int
+	secrets, others, large []Warning
+	more                   int
 }
 
 // file adds the warnings of a packed file. content is the secret that its text looks like.
@@ -90,12 +98,13 @@ func (w *warnings) add(list *[]Warning, warning Warning) {
 func (w *warnings) all(size int64) (list []Warning, more int) {
 	byPath := func(a, b Warning) int { return strings.Compare(a.Path, b.Path) }
 	slices.SortFunc(w.secrets, byPath)
+	slices.SortFunc(w.others, byPath)
 	slices.SortFunc(w.large, byPath)
 	if size >= largeContext {
 		whole := Warning{Path: ".", Kind: Large, Size: size, Reason: "large build context"}
 		w.large = slices.Insert(w.large, 0, whole)
 	}
-	list = slices.Concat(w.secrets, w.large)
+	list = slices.Concat(w.secrets, w.others, w.large)
 	kept := min(len(list), warningLimit)
 	return list[:kept:kept], w.more + len(list) - kept
 }
