@@ -13,8 +13,8 @@ import (
 // order of precedence: that of docker, then that of podman.
 func DefaultNames() []string { return []string{"Dockerfile", "dockerfile", "Containerfile"} }
 
-// defaultName returns the first of DefaultNames that dir has, or the first of them.
-func defaultName(dir string) string {
+// DefaultName returns the first of DefaultNames that dir has, or the first of them.
+func DefaultName(dir string) string {
 	for _, name := range DefaultNames() {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
 			return name

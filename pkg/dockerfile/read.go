@@ -22,13 +22,42 @@ var (
 // *ParseError.
 func Read(dir, name string) (*Dockerfile, error) {
 	if name == "" {
-		name = defaultName(dir)
+		name = DefaultName(dir)
 	}
 	file, err := inside(dir, name)
 	if err != nil {
 		return nil, err
 	}
+	content, err := read(dir, file)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(file, content)
+}
+
+// ReadAs reads a Dockerfile that is anywhere on this machine, which has another path in the
+// build context. Errors hold ErrNotFound or a *ParseError.
+func ReadAs(name, path string) (*Dockerfile, error) {
+	target, err := filepath.EvalSymlinks(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the Dockerfile: %w", err)
+	}
+	content, err := read(filepath.Dir(target), filepath.Base(target))
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, content)
+}
+
+// read returns the content of a file in a directory.
+func read(dir, file string) ([]byte, error) {
 	root, err := os.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s: %w", ErrNotFound, filepath.Join(dir, file), err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the directory: %w", err)
 	}
@@ -45,7 +74,7 @@ func Read(dir, name string) (*Dockerfile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the Dockerfile: %w", err)
 	}
-	return Parse(file, content)
+	return content, nil
 }
 
 // inside returns the path of the Dockerfile in the directory, with slashes.

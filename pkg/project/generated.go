@@ -40,8 +40,8 @@ func (p *Project) generate() error {
 	return nil
 }
 
-// Ignore returns the ignore file of a generated Dockerfile, nil for the folder's own.
-func (p *Project) Ignore() []byte { return p.Files[Dockerfile+ignoreFile] }
+// Ignore returns the ignore file of a Dockerfile that is one of Files, nil for another one.
+func (p *Project) Ignore() []byte { return p.Files[p.Dockerfile.Value.Path+ignoreFile] }
 
 // ignore returns the folder's own ignore file, with exceptions for what the generated
 // Dockerfile installs. Without one it generates one.

@@ -17,8 +17,12 @@ import (
 type Options struct {
 	// Name is --name.
 	Name string
-	// Dockerfile is --file: a path relative to the folder, or absolute.
+	// Dockerfile is --file: a path relative to the folder, or absolute. It may be outside of
+	// the build context.
 	Dockerfile string
+	// Context is --context, the directory that is the build context instead of the folder. It
+	// is for a Dockerfile of the user's.
+	Context string
 	// Variant is --variant. It generates a Dockerfile even if the folder has one.
 	Variant generate.Variant
 	// Entrypoint is --entrypoint, module:attribute. It is for a generated Dockerfile.
@@ -93,6 +97,9 @@ func (o *Options) Check() error {
 		if o.Dockerfile != "" {
 			return optionErrorf("--variant generates a Dockerfile and --file names one: use one of them")
 		}
+	}
+	if o.Variant != "" && o.Context != "" {
+		return optionErrorf("--variant generates a Dockerfile, which builds the folder alone, and --context names another directory: use one of them")
 	}
 	if o.Replicas != nil && *o.Replicas < 0 {
 		return optionErrorf("--replicas %d is negative", *o.Replicas)

@@ -33,10 +33,15 @@ type Project struct {
 	// Name is the name of the app. The default may not be valid: see CheckName.
 	Name Value[string]
 
+	// Context is the absolute path of the directory that is the build context: Dir unless
+	// Options.Context names another one.
+	Context string
 	// Dockerfile is what is built. Its origin is of kind Default if it is generated.
 	Dockerfile Value[*dockerfile.Dockerfile]
-	// Files are the files of the build context that are not in the folder: a generated
-	// Dockerfile and its ignore file.
+	// File is the path of the Dockerfile on this machine; empty for a generated one.
+	File string
+	// Files are the files of the build context that are not in the directory: a generated
+	// Dockerfile, or one from outside of the context, and its ignore file.
 	Files map[string][]byte
 	// Target is the stage that is built, not set for the last one. Stage is that stage.
 	Target Value[string]
@@ -80,7 +85,7 @@ type Project struct {
 }
 
 // Generated reports whether the Dockerfile is generated.
-func (p *Project) Generated() bool { return p.Files != nil }
+func (p *Project) Generated() bool { return p.Detected != nil && p.Files != nil }
 
 // CheckName returns an *appname.Error if the name cannot be that of an app.
 func (p *Project) CheckName() error { return appname.Validate(p.Name.Value) }

@@ -42,6 +42,9 @@ func Resolve(dir string, options Options) (*Project, error) {
 			return nil, err
 		}
 	}
+	if err := p.resolveContext(options.Context); err != nil {
+		return nil, err
+	}
 	if err := p.resolveImage(&options); err != nil {
 		if errors.Is(err, detect.ErrNoProject) || errors.Is(err, generate.ErrNoApp) {
 			err = fmt.Errorf("%s: %w", p.Dir, err)
@@ -121,6 +124,9 @@ func (p *Project) resolveImage(options *Options) error {
 	if own && (options.Entrypoint != "" || options.Python != "") {
 		return optionErrorf("--entrypoint and --python are for a generated Dockerfile, and %s has its own: pass --variant to generate one in its place", p.Dir)
 	}
+	if !own && p.Context != p.Dir {
+		return optionErrorf("--context %s: %s has no Dockerfile, and a generated one builds the folder alone: name a Dockerfile with --file", options.Context, p.Dir)
+	}
 	if !own {
 		if err := p.detect(options); err != nil {
 			return err
@@ -135,7 +141,7 @@ func (p *Project) resolveImage(options *Options) error {
 		}
 	}
 	if options.Dockerfile == "" && options.Variant == "" && p.Settings.Build.Dockerfile == "" {
-		p.warnings = append(p.warnings, notUsed(p.Dir, p.Dockerfile.Value.Path, own)...)
+		p.warnings = append(p.warnings, notUsed(p.Dir, filepath.Base(p.File), own)...)
 	}
 	if err := p.resolveBuildArgs(options); err != nil {
 		return err
@@ -157,7 +163,7 @@ func (p *Project) ownDockerfile(options *Options) (bool, error) {
 		return false, nil
 	}
 	named := first(flag("file", options.Dockerfile), setting(p.Settings, "build.dockerfile", p.Settings.Build.Dockerfile))
-	parsed, err := dockerfile.Read(p.Dir, named.Value)
+	parsed, err := p.readDockerfile(named.Value)
 	switch {
 	case err == nil:
 		p.Dockerfile = Value[*dockerfile.Dockerfile]{parsed, first(named, Value[string]{Origin: Origin{Detected, parsed.Path}}).Origin}

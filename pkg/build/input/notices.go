@@ -1,8 +1,8 @@
 package input
 
 import (
-	"cmp"
 	"context"
+	"path/filepath"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
@@ -23,7 +23,7 @@ func Notices(ctx context.Context, found *project.Project) []event.Event {
 	}
 	dockerfile := found.Dockerfile.Value.Path
 	report, err := lint.Run(ctx, lint.Options{
-		Dir: found.Dir, Dockerfile: dockerfile, Content: found.Files[dockerfile], Ignore: found.Ignore(), Target: found.Target.Value,
+		Dir: found.Context, Dockerfile: dockerfile, Content: found.Files[dockerfile], Ignore: found.Ignore(), Target: found.Target.Value,
 	})
 	if err != nil {
 		return notices // the build fails with the error in the Dockerfile
@@ -37,11 +37,18 @@ func Notices(ctx context.Context, found *project.Project) []event.Event {
 // lintCommand returns the command that prints the findings of what is built.
 func lintCommand(found *project.Project) string {
 	args := []string{"kubectl", "pyflow", "lint", found.Dir}
-	dockerfile, target := found.Dockerfile.Value.Path, found.Target.Value
+	target := found.Target.Value
+	if found.Context != found.Dir {
+		args = append(args, "--context", found.Context)
+	}
 	if found.Detected != nil {
 		args = append(args, "--variant", string(found.Variant.Value))
-	} else if dockerfile != cmp.Or(found.Settings.Build.Dockerfile, project.Dockerfile) {
-		args = append(args, "-f", dockerfile)
+	} else if found.Dockerfile.Origin.Kind == project.Flag {
+		file := found.File
+		if relative, err := filepath.Rel(found.Dir, file); err == nil && filepath.IsLocal(relative) {
+			file = relative
+		}
+		args = append(args, "-f", file)
 	}
 	if target != found.Settings.Build.Target {
 		args = append(args, "--target", target)

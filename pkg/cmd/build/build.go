@@ -31,6 +31,7 @@ type Flags struct {
 
 	Name       string
 	Dockerfile string
+	Context    string
 	Target     string
 	BuildArgs  []string
 	Secrets    []string
@@ -108,6 +109,9 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
   # Another folder, under another name, in another namespace
   kubectl pyflow build services/api --name api -n team-a
 
+  # A service of a monorepo, whose Dockerfile copies from the whole repository
+  kubectl pyflow build services/api --context .
+
   # Pass a build argument, and a secret for RUN --mount=type=secret,id=pip
   kubectl pyflow build --build-arg PYTHON_VERSION=3.13 --build-secret id=pip,src=pip.conf
 
@@ -146,6 +150,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	flags.changed = f.Changed
 	f.StringVar(&flags.Name, "name", "", "Name of the app (default: the name of the folder or repository)")
 	f.StringVarP(&flags.Dockerfile, "file", "f", "", "Dockerfile, relative to the folder (default: Dockerfile, or a generated one for a Python project without it)")
+	f.StringVar(&flags.Context, "context", "", "Directory to send as the build context, for a Dockerfile of DIR that copies from outside of DIR (default: DIR)")
 	f.StringVar(&flags.Entrypoint, "entrypoint", "", "Web application of a generated Dockerfile, as MODULE:ATTRIBUTE (default: detected)")
 	f.StringVar(&flags.Python, "python", "", "Python of a generated Dockerfile, such as 3.13 (default: the newest that the project supports)")
 	f.StringVar(&flags.Variant, "variant", "", "Generate a Dockerfile of this kind, even if the folder has one: "+variant.Choice())
@@ -176,6 +181,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	f.StringVar(&flags.NodeSelector, "node-selector", "", "Labels of the nodes that may run the build, as KEY=VALUE,…")
 	flags.Add(cmd)
 	_ = cmd.MarkFlagDirname("manifests")
+	_ = cmd.MarkFlagDirname("context")
 	_ = cmd.RegisterFlagCompletionFunc("target", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return flags.stages(args), cobra.ShellCompDirectiveNoFileComp
 	})
@@ -196,7 +202,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 // none.
 func (f *Flags) dockerfile(args []string) *dockerfile.Dockerfile {
 	found, err := project.Resolve(directory(args), project.Options{
-		Dockerfile: f.Dockerfile, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python, NoDeploy: true, DropUnknownArgs: true,
+		Dockerfile: f.Dockerfile, Context: f.Context, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python, NoDeploy: true, DropUnknownArgs: true,
 	})
 	if err != nil {
 		return nil

@@ -43,7 +43,7 @@ func (f *Flags) show(args []string, streams genericiooptions.IOStreams) error {
 // toProject parses the flags for the folder and its deployment.
 func (f *Flags) toProject() (project.Options, error) {
 	o := project.Options{
-		Name: f.Name, Dockerfile: f.Dockerfile, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python, Port: int(f.Port),
+		Name: f.Name, Dockerfile: f.Dockerfile, Context: f.Context, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python, Port: int(f.Port),
 		Target: f.Target, BuildArgs: f.BuildArgs, Secrets: input.SecretIDs(f.Secrets), Test: f.Test, NoTest: f.NoTest, Manifests: f.Manifests, NoDeploy: f.NoDeploy,
 	}
 	if f.NoDeploy && f.Manifests != "" {
@@ -107,7 +107,7 @@ func (f *Flags) readFolder(o *Options, dir string, options project.Options) erro
 	o.Found = found
 	o.App, o.Dockerfile, o.Target, o.BuildArgs = found.Name.Value, found.Dockerfile.Value.Path, found.Target.Value, found.Args()
 	o.Secrets, o.Needs = input.WithSettings(o.Secrets, found.SecretSources), found.Secrets
-	o.Folder = &build.Folder{Dir: found.Dir, Dockerfile: found.Dockerfile.Value, Files: found.Files}
+	o.Folder = &build.Folder{Dir: found.Context, Dockerfile: found.Dockerfile.Value, Files: found.Files}
 	o.Resources = pipelinerun.Resources{
 		CPU: found.CPU.Value, Memory: found.Memory.Value, Storage: found.Storage.Value, NodeSelector: project.Values(found.NodeSelector),
 	}

@@ -32,6 +32,7 @@ var ErrFindings = errors.New("there are findings")
 // Flags are the values of the command line.
 type Flags struct {
 	File    string
+	Context string
 	Target  string
 	Variant string
 	Output  string
@@ -87,6 +88,7 @@ The exit code is 1 if there are errors, and with --strict also if there are warn
 	}
 	f := cmd.Flags()
 	f.StringVarP(&flags.File, "file", "f", "", "Path of the Dockerfile, relative to DIR (default: Dockerfile)")
+	f.StringVar(&flags.Context, "context", "", "Directory that is the build context, as for build (default: DIR)")
 	f.StringVar(&flags.Target, "target", "", "Stage that is built (default: the last one)")
 	f.StringVar(&flags.Variant, "variant", "", "Check the generated Dockerfile of this kind: "+variant.Choice())
 	f.StringVarP(&flags.Output, "output", "o", "", "Output format: text, json, sarif or github (default: text)")
@@ -116,6 +118,8 @@ func formats() []string { return []string{textFormat, "json", "sarif", "github"}
 type Options struct {
 	Streams genericiooptions.IOStreams
 	Lint    lint.Options
+	// Context is the directory that is the build context; empty means Lint.Dir.
+	Context string
 	// Variant generates the Dockerfile that is checked; it may be empty.
 	Variant generate.Variant
 	// Output is one of formats.
@@ -126,6 +130,9 @@ type Options struct {
 	Explain string
 	// Color colors the text.
 	Color bool
+
+	// elsewhere is where files are on this machine that are not in the build context.
+	elsewhere map[string]string
 }
 
 // ToOptions checks the flags.
@@ -133,6 +140,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 	o := &Options{
 		Streams: streams, Output: f.Output, Strict: f.Strict, Rules: f.Rules, Explain: f.Explain,
 		Lint:    lint.Options{Dir: ".", Dockerfile: f.File, Target: f.Target},
+		Context: f.Context,
 		Variant: generate.Variant(f.Variant),
 		Color:   display.IsTerminal(streams.Out) && os.Getenv("NO_COLOR") == "",
 	}
@@ -194,6 +202,9 @@ func (o *Options) Run(ctx context.Context) error {
 // current directory, so that terminals and editors open it.
 func (o *Options) shown(path string) string {
 	name := filepath.Join(o.Lint.Dir, filepath.FromSlash(path))
+	if file := o.elsewhere[path]; file != "" {
+		name = file
+	}
 	if !filepath.IsAbs(name) {
 		return name
 	}
@@ -214,7 +225,7 @@ func (o *Options) check(ctx context.Context) (*lint.Report, error) {
 		return nil, fmt.Errorf("open the directory: %s is a file: name the directory, and the Dockerfile with --file", options.Dir)
 	}
 	found, err := project.Resolve(options.Dir, project.Options{
-		Dockerfile: options.Dockerfile, Target: options.Target, Variant: o.Variant, NoDeploy: true, DropUnknownArgs: true,
+		Dockerfile: options.Dockerfile, Context: o.Context, Target: options.Target, Variant: o.Variant, NoDeploy: true, DropUnknownArgs: true,
 	})
 	var invalid *dockerfile.ParseError
 	switch {
@@ -224,7 +235,13 @@ func (o *Options) check(ctx context.Context) (*lint.Report, error) {
 		return nil, err
 	default:
 		options.Dockerfile, options.Target = found.Dockerfile.Value.Path, found.Target.Value
-		options.Content, options.Ignore = found.Files[project.Dockerfile], found.Ignore()
+		options.Content, options.Ignore = found.Files[options.Dockerfile], found.Ignore()
+		if o.Context != "" {
+			o.Lint.Dir, options.Dir = found.Context, found.Context
+		}
+		if options.Content != nil && found.File != "" {
+			o.elsewhere = map[string]string{options.Dockerfile: found.File}
+		}
 	}
 	options.Extra = lint.Extra{Rules: engineRules(), Check: engineCheck(options.Dir)}
 	return lint.Run(ctx, options)
