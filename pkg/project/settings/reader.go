@@ -30,7 +30,7 @@ const (
 	entrypointPattern = `^` + dotted + `:` + dotted + `$`
 	pythonPattern     = `^3\.(0|[1-9][0-9]?)$`
 	argumentPattern   = `^[A-Za-z_][A-Za-z0-9_]*$`
-	secretPattern     = `^[A-Za-z0-9_][A-Za-z0-9_.-]*$`
+	idPattern         = `^[A-Za-z0-9_][A-Za-z0-9_.-]*$`
 
 	// dotted are Python identifiers with points between them. Every character outside
 	// ASCII counts as a letter, as not every regular expression engine knows letters.
@@ -341,7 +341,7 @@ func (r *reader) checkBuild() {
 		return matches(key, argumentPattern, "the name of an argument")
 	})
 	r.pairs("build.secrets", r.Build.Secrets, func(id, value string) error {
-		if err := matches(id, secretPattern, "the ID of a secret"); err != nil {
+		if err := matches(id, idPattern, "the ID of a secret"); err != nil {
 			return err
 		}
 		_, err := ParseSecretSource(id, value)
