@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -17,61 +19,79 @@ import (
 // pods that have ended or are being deleted.
 func ImageUsers(ctx context.Context, client kubernetes.Interface, prefixes ...string) ([]string, error) {
 	var users []string
-	uses := func(object *metav1.ObjectMeta, kind string, pod corev1.PodSpec) {
-		if metav1.GetControllerOf(object) == nil && slices.ContainsFunc(slices.Concat(pod.InitContainers, pod.Containers), func(container corev1.Container) bool {
-			return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(container.Image, prefix) })
-		}) {
-			users = append(users, kind+"/"+object.Name+" in namespace "+object.Namespace)
+	for _, kind := range runningKinds(client) {
+		found, err := kind.list(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", kind.plural, err)
 		}
-	}
-	everywhere := metav1.NamespaceAll
-	deployments, err := client.AppsV1().Deployments(everywhere).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list deployments: %w", err)
-	}
-	for i := range deployments.Items {
-		uses(&deployments.Items[i].ObjectMeta, "deployment.apps", deployments.Items[i].Spec.Template.Spec)
-	}
-	statefulSets, err := client.AppsV1().StatefulSets(everywhere).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list stateful sets: %w", err)
-	}
-	for i := range statefulSets.Items {
-		uses(&statefulSets.Items[i].ObjectMeta, "statefulset.apps", statefulSets.Items[i].Spec.Template.Spec)
-	}
-	daemonSets, err := client.AppsV1().DaemonSets(everywhere).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list daemon sets: %w", err)
-	}
-	for i := range daemonSets.Items {
-		uses(&daemonSets.Items[i].ObjectMeta, "daemonset.apps", daemonSets.Items[i].Spec.Template.Spec)
-	}
-	cronJobs, err := client.BatchV1().CronJobs(everywhere).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list cron jobs: %w", err)
-	}
-	for i := range cronJobs.Items {
-		uses(&cronJobs.Items[i].ObjectMeta, "cronjob.batch", cronJobs.Items[i].Spec.JobTemplate.Spec.Template.Spec)
-	}
-	jobs, err := client.BatchV1().Jobs(everywhere).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list jobs: %w", err)
-	}
-	for i := range jobs.Items {
-		if jobs.Items[i].Status.CompletionTime == nil {
-			uses(&jobs.Items[i].ObjectMeta, "job.batch", jobs.Items[i].Spec.Template.Spec)
+		for _, one := range found {
+			if metav1.GetControllerOf(one.object) == nil && one.uses(prefixes) {
+				users = append(users, kind.name+"/"+one.object.Name+" in namespace "+one.object.Namespace)
+			}
 		}
-	}
-	pods, err := client.CoreV1().Pods(everywhere).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list pods: %w", err)
-	}
-	for i := range pods.Items {
-		phase := pods.Items[i].Status.Phase
-		if phase == corev1.PodSucceeded || phase == corev1.PodFailed || pods.Items[i].DeletionTimestamp != nil {
-			continue
-		}
-		uses(&pods.Items[i].ObjectMeta, "pod", pods.Items[i].Spec)
 	}
 	return users, nil
+}
+
+// running is an object that runs pods, or is one.
+type running struct {
+	object *metav1.ObjectMeta
+	pod    corev1.PodSpec
+	// ended reports that its pods run no more.
+	ended bool
+}
+
+// uses reports whether a container has an image that starts with one of the prefixes.
+func (r running) uses(prefixes []string) bool {
+	return !r.ended && slices.ContainsFunc(slices.Concat(r.pod.InitContainers, r.pod.Containers), func(container corev1.Container) bool {
+		return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(container.Image, prefix) })
+	})
+}
+
+// runningKind lists the objects of one kind in all namespaces.
+type runningKind struct {
+	plural, name string
+	list         func(context.Context) ([]running, error)
+}
+
+// runningKinds returns the kinds of objects that run pods.
+func runningKinds(client kubernetes.Interface) []runningKind {
+	apps, batch, everywhere := client.AppsV1(), client.BatchV1(), metav1.NamespaceAll
+	return []runningKind{
+		{"deployments", "deployment.apps", listed(apps.Deployments(everywhere).List, func(l *appsv1.DeploymentList) []appsv1.Deployment { return l.Items }, func(d *appsv1.Deployment) running {
+			return running{&d.ObjectMeta, d.Spec.Template.Spec, false}
+		})},
+		{"stateful sets", "statefulset.apps", listed(apps.StatefulSets(everywhere).List, func(l *appsv1.StatefulSetList) []appsv1.StatefulSet { return l.Items }, func(s *appsv1.StatefulSet) running {
+			return running{&s.ObjectMeta, s.Spec.Template.Spec, false}
+		})},
+		{"daemon sets", "daemonset.apps", listed(apps.DaemonSets(everywhere).List, func(l *appsv1.DaemonSetList) []appsv1.DaemonSet { return l.Items }, func(s *appsv1.DaemonSet) running {
+			return running{&s.ObjectMeta, s.Spec.Template.Spec, false}
+		})},
+		{"cron jobs", "cronjob.batch", listed(batch.CronJobs(everywhere).List, func(l *batchv1.CronJobList) []batchv1.CronJob { return l.Items }, func(j *batchv1.CronJob) running {
+			return running{&j.ObjectMeta, j.Spec.JobTemplate.Spec.Template.Spec, false}
+		})},
+		{"jobs", "job.batch", listed(batch.Jobs(everywhere).List, func(l *batchv1.JobList) []batchv1.Job { return l.Items }, func(j *batchv1.Job) running {
+			return running{&j.ObjectMeta, j.Spec.Template.Spec, j.Status.CompletionTime != nil}
+		})},
+		{"pods", "pod", listed(client.CoreV1().Pods(everywhere).List, func(l *corev1.PodList) []corev1.Pod { return l.Items }, func(p *corev1.Pod) running {
+			ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed || p.DeletionTimestamp != nil
+			return running{&p.ObjectMeta, p.Spec, ended}
+		})},
+	}
+}
+
+// listed returns a function that lists the objects of one kind, each read by read.
+func listed[L, T any](list func(context.Context, metav1.ListOptions) (*L, error), items func(*L) []T, read func(*T) running) func(context.Context) ([]running, error) {
+	return func(ctx context.Context) ([]running, error) {
+		found, err := list(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, err
+		}
+		objects := items(found)
+		all := make([]running, len(objects))
+		for i := range objects {
+			all[i] = read(&objects[i])
+		}
+		return all, nil
+	}
 }

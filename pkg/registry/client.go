@@ -463,24 +463,30 @@ func explain(ctx context.Context, act string, err error) error {
 	switch {
 	case full(err):
 		kind = ErrFull
-	case errors.As(err, &answer) && answer.StatusCode == http.StatusUnauthorized:
-		kind = ErrUnauthorized
-	case errors.As(err, &answer) && answer.StatusCode == http.StatusForbidden:
-		kind = ErrDenied
-	case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound:
-		kind = ErrNotFound
+	case errors.As(err, &answer) && kindOf(answer.StatusCode) != nil:
+		kind = kindOf(answer.StatusCode)
 	case errors.As(err, &verification):
 		kind, err = ErrCertificate, verification
 	case errors.Is(err, ErrUnreachable) && errors.As(err, &operation):
 		kind, err = ErrUnreachable, operation
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return fmt.Errorf("%s: %w", act, ErrNoTLS)
-	case errors.As(err, &answer) && (answer.StatusCode == http.StatusBadGateway || answer.StatusCode == http.StatusServiceUnavailable || answer.StatusCode == http.StatusGatewayTimeout):
-		kind = ErrUnavailable
 	default:
 		return fmt.Errorf("%s: %w", act, err)
 	}
 	return fmt.Errorf("%s: %w: %w", act, kind, err)
+}
+
+// kindOf returns the error that an HTTP status of a registry stands for; nil for any other.
+func kindOf(status int) error {
+	return map[int]error{
+		http.StatusUnauthorized:       ErrUnauthorized,
+		http.StatusForbidden:          ErrDenied,
+		http.StatusNotFound:           ErrNotFound,
+		http.StatusBadGateway:         ErrUnavailable,
+		http.StatusServiceUnavailable: ErrUnavailable,
+		http.StatusGatewayTimeout:     ErrUnavailable,
+	}[status]
 }
 
 // countedLayer reports how much of a layer was read, and whether it was opened at all.

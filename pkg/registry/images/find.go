@@ -56,6 +56,17 @@ func (n Name) String() string {
 	return n.App
 }
 
+// matches reports whether a manifest of the app is the named image, or one of the app's.
+func (n Name) matches(manifest *Manifest) bool {
+	switch {
+	case n.Tag != "":
+		return slices.Contains(manifest.Tags, n.Tag)
+	case n.Digest != "":
+		return strings.HasPrefix(manifest.Digest, n.Digest)
+	}
+	return manifest.isImage()
+}
+
 // UnknownError reports an image that does not exist, and names existing ones.
 type UnknownError struct {
 	Name      Name
@@ -107,17 +118,10 @@ func Find(repositories []*Repository, namespace string, name Name) (*Repository,
 			continue
 		}
 		for _, manifest := range repository.Manifests {
-			if len(manifest.Tags) > 0 && manifest.subject() == "" && name.App != "" {
+			if name.App != "" && manifest.isImage() {
 				unknown.Tags = append(unknown.Tags, manifest.Tags...)
 			}
-			matches := len(manifest.Tags) > 0 && manifest.subject() == ""
-			switch {
-			case name.Tag != "":
-				matches = slices.Contains(manifest.Tags, name.Tag)
-			case name.Digest != "":
-				matches = strings.HasPrefix(manifest.Digest, name.Digest)
-			}
-			if matches {
+			if name.matches(manifest) {
 				found = append(found, candidate{repository, manifest})
 			}
 		}

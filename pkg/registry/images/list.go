@@ -95,7 +95,7 @@ func NewList(config manifests.RegistryConfig, repositories []*Repository, usage 
 		}
 		for _, manifest := range repository.Manifests {
 			// The children of an index are a part of it, and a signature is not an image.
-			if len(manifest.Tags) == 0 || manifest.subject() != "" {
+			if !manifest.isImage() {
 				continue
 			}
 			image := Image{

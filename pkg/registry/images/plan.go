@@ -87,39 +87,45 @@ func depth(m *Manifest) int {
 }
 
 // stays returns the digests of a repository that are not deleted.
-func (r *Repository) stays(usage *Usage, rules Rules) map[string]bool { //nolint:gocognit // a row of reasons to keep an image
+func (r *Repository) stays(usage *Usage, rules Rules) map[string]bool {
 	stays := map[string]bool{}
-	if r.Kind == Other || (rules.Namespace != "" && rules.Namespace != r.Namespace) {
-		for _, manifest := range r.Manifests {
-			stays[manifest.Digest] = true
-		}
-		return stays
-	}
-	subjects := map[string]string{}
+	untouched := r.Kind == Other || (rules.Namespace != "" && rules.Namespace != r.Namespace)
+	building := usage.building(r)
 	newest := 0
 	for _, manifest := range r.Manifests {
-		if subject := manifest.subject(); subject != "" {
-			subjects[manifest.Digest] = subject
-		}
-		stay := usage.Of(r, manifest)
-		if len(manifest.Tags) > 0 && subjects[manifest.Digest] == "" {
+		stay := untouched || usage.Of(r, manifest)
+		if manifest.isImage() {
 			newest++
-			switch r.Kind {
-			case Images:
-				stay = stay || newest <= rules.Keep
-			case Contexts:
-				stay = stay || newest <= rules.Keep || rules.Now.Sub(manifest.Created) < contextGrace
-			case Comparisons:
-				stay = stay || rules.Now.Sub(manifest.Created) < comparisonGrace
-			case Tests:
-				stay = stay || usage.building(r)
-			case Cache:
-				stay = stay || usage.building(r) || (!rules.Cache && rules.Now.Sub(manifest.Created) < cacheTTL)
-			}
+			stay = stay || rules.keep(r.Kind, rules.Now.Sub(manifest.Created), newest, building)
 		}
 		stays[manifest.Digest] = stay
 	}
-	// What belongs to a manifest that stays also stays. Repeats until nothing is added.
+	if !untouched {
+		r.addRelated(stays, usage)
+	}
+	return stays
+}
+
+// keep reports whether a manifest with a tag stays although nothing uses it. nth counts from
+// the newest one of its repository.
+func (rules Rules) keep(kind Kind, age time.Duration, nth int, building bool) bool {
+	switch kind {
+	case Images:
+		return nth <= rules.Keep
+	case Contexts:
+		return nth <= rules.Keep || age < contextGrace
+	case Comparisons:
+		return age < comparisonGrace
+	case Tests:
+		return building
+	case Cache:
+		return building || (!rules.Cache && age < cacheTTL)
+	}
+	return false
+}
+
+// addRelated adds what belongs to a manifest that stays. It repeats until nothing is added.
+func (r *Repository) addRelated(stays map[string]bool, usage *Usage) {
 	for changed := true; changed; {
 		changed = false
 		stay := func(digest string) {
@@ -127,7 +133,7 @@ func (r *Repository) stays(usage *Usage, rules Rules) map[string]bool { //nolint
 			stays[digest] = true
 		}
 		for _, manifest := range r.Manifests {
-			if subject, ok := subjects[manifest.Digest]; ok && stays[subject] {
+			if stays[manifest.subject()] {
 				stay(manifest.Digest)
 			}
 			for _, child := range r.children(manifest) {
@@ -141,8 +147,10 @@ func (r *Repository) stays(usage *Usage, rules Rules) map[string]bool { //nolint
 			}
 		}
 	}
-	return stays
 }
+
+// isImage reports whether a manifest has a tag and describes no other one.
+func (m *Manifest) isImage() bool { return len(m.Tags) > 0 && m.subject() == "" }
 
 // subject returns the digest of the manifest that this one describes: from its own field, or
 // from the tag that cosign uses, and that registries without a referrers list require.
