@@ -15,67 +15,75 @@ import (
 // Its ignore file keeps it out of images.
 const outsideFolder = ".pyflow"
 
-// resolveContext decides the directory that is the build context. It is relative to the
-// current directory, as that of docker build is.
-func (p *Project) resolveContext(given string) error {
-	p.Context = p.Dir
+// contextOf returns the absolute path of the build context of a folder. What is given is
+// relative to the current directory, as it is for docker build.
+func contextOf(dir, given string) (string, error) {
 	if given == "" {
-		return nil
+		return dir, nil
 	}
 	info, err := os.Stat(given)
 	if err == nil && !info.IsDir() {
 		err = errors.New("it is not a directory")
 	}
+	context := ""
 	if err == nil {
-		p.Context, err = filepath.Abs(given)
+		context, err = filepath.Abs(given)
 	}
 	if err != nil {
-		return optionErrorf("--context %s: %w", given, err)
+		return "", optionErrorf("--context %s: %w", given, err)
 	}
-	return nil
+	return context, nil
 }
 
-// readDockerfile reads the folder's Dockerfile: a path relative to the folder, or absolute. One
-// that is outside of the build context becomes one of Files, with an ignore file.
-func (p *Project) readDockerfile(name string) (*dockerfile.Dockerfile, error) {
+// ownFile is a Dockerfile of the user's.
+type ownFile struct {
+	*dockerfile.Dockerfile
+	// file is its path on this machine.
+	file string
+	// files and warning are set if it is outside of the build context.
+	files   map[string][]byte
+	warning string
+}
+
+// readDockerfile reads the Dockerfile of a folder: a path relative to the folder, or absolute;
+// empty is that of a default name. One that is outside of the build context becomes one of the
+// files that travel beside it, with an ignore file.
+func readDockerfile(dir, context, name string) (ownFile, error) {
 	if name == "" {
-		name = dockerfile.DefaultName(p.Dir)
+		name = dockerfile.DefaultName(dir)
 	}
 	full := filepath.FromSlash(name)
 	if !filepath.IsAbs(full) {
-		full = filepath.Join(p.Dir, full)
+		full = filepath.Join(dir, full)
 	}
-	parsed, err := dockerfile.Read(p.Context, full)
-	if err == nil {
-		p.File = full
-	}
+	parsed, err := dockerfile.Read(context, full)
 	if !errors.Is(err, dockerfile.ErrOutside) {
-		return parsed, err
+		return ownFile{Dockerfile: parsed, file: full}, err
 	}
 	inContext := path.Join(outsideFolder, filepath.Base(full))
 	if parsed, err = dockerfile.ReadAs(full, inContext); err != nil {
-		return nil, err
+		return ownFile{}, err
 	}
-	ignore, err := p.ignoreOutside(full)
+	ignore, err := ignoreOutside(context, full)
 	if err != nil {
-		return nil, fmt.Errorf("read the ignore file of %s: %w", full, err)
+		return ownFile{}, fmt.Errorf("read the ignore file of %s: %w", full, err)
 	}
-	p.File = full
-	p.Files = map[string][]byte{inContext: parsed.Content, inContext + ignoreFile: ignore}
-	p.warnings = append(p.warnings, fmt.Sprintf("%s is outside of the build context %s: it travels as %s", full, p.Context, inContext))
-	return parsed, nil
+	return ownFile{
+		Dockerfile: parsed, file: full, files: map[string][]byte{inContext: parsed.Content, inContext + ignoreFile: ignore},
+		warning: fmt.Sprintf("%s is outside of the build context %s: it travels as %s", full, context, inContext),
+	}, nil
 }
 
 // ignoreOutside returns the ignore file of a Dockerfile that is outside of the build context:
 // the one beside it, else that of the context, else the default. It excludes the folder of the
 // Dockerfile.
-func (p *Project) ignoreOutside(file string) ([]byte, error) {
+func ignoreOutside(context, file string) ([]byte, error) {
 	names := dockerfile.IgnoreFiles(filepath.Base(file))
 	beside, general := names[:len(names)/2], names[len(names)/2:]
 	for _, group := range []struct {
 		dir   string
 		names []string
-	}{{filepath.Dir(file), beside}, {p.Context, general}} {
+	}{{filepath.Dir(file), beside}, {context, general}} {
 		for _, name := range group.names {
 			content, err := os.ReadFile(filepath.Join(group.dir, name))
 			if err == nil {

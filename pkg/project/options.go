@@ -135,5 +135,8 @@ func (o *Options) Deployment() (*Deployment, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
+	if o.Context != "" {
+		return nil, optionErrorf("--context is for a folder: of a repository, --path names the folder that is built")
+	}
 	return newDeployment(o, &settings.Settings{})
 }

@@ -42,7 +42,7 @@ func Resolve(dir string, options Options) (*Project, error) {
 			return nil, err
 		}
 	}
-	if err := p.resolveContext(options.Context); err != nil {
+	if p.Context, err = contextOf(p.Dir, options.Context); err != nil {
 		return nil, err
 	}
 	if err := p.resolveImage(&options); err != nil {
@@ -163,10 +163,14 @@ func (p *Project) ownDockerfile(options *Options) (bool, error) {
 		return false, nil
 	}
 	named := first(flag("file", options.Dockerfile), setting(p.Settings, "build.dockerfile", p.Settings.Build.Dockerfile))
-	parsed, err := p.readDockerfile(named.Value)
+	found, err := readDockerfile(p.Dir, p.Context, named.Value)
 	switch {
 	case err == nil:
-		p.Dockerfile = Value[*dockerfile.Dockerfile]{parsed, first(named, Value[string]{Origin: Origin{Detected, parsed.Path}}).Origin}
+		p.File, p.Files = found.file, found.files
+		if found.warning != "" {
+			p.warnings = append(p.warnings, found.warning)
+		}
+		p.Dockerfile = Value[*dockerfile.Dockerfile]{found.Dockerfile, first(named, Value[string]{Origin: Origin{Detected, found.Path}}).Origin}
 		return true, nil
 	case !named.IsSet() && errors.Is(err, dockerfile.ErrNotFound):
 		return false, nil

@@ -59,12 +59,10 @@ type Flags struct {
 	NoDeploy  bool
 
 	// Test is the test command as a shell would read it.
-	Test   string
-	NoTest bool
-
+	Test                 string
+	NoTest               bool
 	CPU, Memory, Storage string
 	NodeSelector         string
-
 	// changed reports whether a flag was given.
 	changed func(name string) bool
 }
@@ -108,9 +106,6 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 
   # Another folder, under another name, in another namespace
   kubectl pyflow build services/api --name api -n team-a
-
-  # A service of a monorepo, whose Dockerfile copies from the whole repository
-  kubectl pyflow build services/api --context .
 
   # Pass a build argument, and a secret for RUN --mount=type=secret,id=pip
   kubectl pyflow build --build-arg PYTHON_VERSION=3.13 --build-secret id=pip,src=pip.conf

@@ -108,9 +108,8 @@ func (f *Flags) readFolder(o *Options, dir string, options project.Options) erro
 	o.App, o.Dockerfile, o.Target, o.BuildArgs = found.Name.Value, found.Dockerfile.Value.Path, found.Target.Value, found.Args()
 	o.Secrets, o.Needs = input.WithSettings(o.Secrets, found.SecretSources), found.Secrets
 	o.Folder = &build.Folder{Dir: found.Context, Dockerfile: found.Dockerfile.Value, Files: found.Files}
-	o.Resources = pipelinerun.Resources{
-		CPU: found.CPU.Value, Memory: found.Memory.Value, Storage: found.Storage.Value, NodeSelector: project.Values(found.NodeSelector),
-	}
+	o.Resources = pipelinerun.Resources{CPU: found.CPU.Value, Memory: found.Memory.Value, Storage: found.Storage.Value}
+	o.Resources.NodeSelector = project.Values(found.NodeSelector)
 	if found.TestStage != "" || found.Test.IsSet() {
 		o.Test = &pipelinerun.Test{Stage: found.TestStage, Command: found.Test.Value}
 	}
@@ -127,7 +126,6 @@ func toRelease(d *project.Deployment) *release.Options {
 	}
 	return &release.Options{
 		Replicas: d.Replicas.Value, Expose: d.Expose.Value, Env: project.Values(d.Env), Probes: d.Probes(),
-		Requests: project.Values(d.Requests), Limits: project.Values(d.Limits),
-		User: d.User.Value, UserOfImage: !d.User.IsSet(),
+		Requests: project.Values(d.Requests), Limits: project.Values(d.Limits), User: d.User.Value, UserOfImage: !d.User.IsSet(),
 	}
 }

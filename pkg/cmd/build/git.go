@@ -19,9 +19,6 @@ func (f *Flags) readGit(o *Options, args []string, options project.Options) erro
 	if len(args) > 0 {
 		return option.Usagef("--git builds a repository, and %s is a folder: name one of them", args[0])
 	}
-	if f.Context != "" {
-		return option.Usagef("--context is for a folder: of a repository, --path names the folder that is built")
-	}
 	name, err := input.RepositoryName(f.Git)
 	if errors.Is(err, input.ErrCredentials) {
 		return option.Usagef("--git: %w: put them into a Secret and name it with --git-secret", err)
