@@ -194,6 +194,9 @@ func Prepare(ctx context.Context, env *Environment, options Options) (*Prepared,
 		p.name = options.Scratch.Run
 	}
 	namespace := env.Clients.Namespace
+	if err := p.addTest(); err != nil {
+		return nil, err
+	}
 	if err := p.conform(); err != nil {
 		return nil, err
 	}
@@ -222,6 +225,27 @@ func Prepare(ctx context.Context, env *Environment, options Options) (*Prepared,
 		}
 	}
 	return p, nil
+}
+
+// addTest adds to the Dockerfile of the folder what runs the test of a stage: the Dockerfile
+// that travels has one stage more than the one in the folder.
+func (p *Prepared) addTest() error {
+	folder, test := p.options.Folder, p.options.Test
+	if folder == nil || test == nil || test.Stage == "" {
+		return nil
+	}
+	dir := installed.Engine().Capabilities(installed.Version()).TestDir
+	tested, image, err := folder.Dockerfile.WithTest(p.options.Target, dockerfile.Test{Stage: test.Stage, Command: test.Command},
+		// The user of the image may not be allowed to write where the code is.
+		fmt.Sprintf(`PYTEST_ADDOPTS="${PYTEST_ADDOPTS} --junitxml=%s/junit.xml -o cache_dir=%s/cache"`, dir, dir),
+		"PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1")
+	if err != nil {
+		return err
+	}
+	with := *folder
+	with.Dockerfile = tested
+	p.options.Folder, p.options.Target = &with, image
+	return nil
 }
 
 // spec returns all of the run that is known before its source.
@@ -277,9 +301,16 @@ func (p *Prepared) phases(info pipelinerun.Info, uploads bool) []event.Phase {
 	}
 	phases = append(phases, event.Queue)
 	if !info.DeployOnly {
-		phases = append(phases, event.Fetch, event.Build, event.Push)
+		phases = append(phases, event.Fetch, event.Build)
 	}
-	if info.Test != nil {
+	inBuild := info.Test != nil && info.Test.Stage != ""
+	if inBuild {
+		phases = append(phases, event.Test)
+	}
+	if !info.DeployOnly {
+		phases = append(phases, event.Push)
+	}
+	if info.Test != nil && !inBuild {
 		phases = append(phases, event.Test)
 	}
 	if info.Deploys {

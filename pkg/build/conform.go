@@ -12,6 +12,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 )
 
 // travelDir is where a rewritten Dockerfile is in the build context. The engine leaves it out
@@ -69,9 +70,9 @@ func (p *Prepared) conform() error {
 		return err
 	}
 	defer context.close()
-	targets := []string{p.options.Target}
-	if p.options.Test != nil && p.options.Test.Stage != "" {
-		targets = append(targets, p.options.Test.Stage)
+	targets, tested := []string{p.options.Target}, p.options.Test != nil && p.options.Test.Stage != ""
+	if tested {
+		targets = append(targets, dockerfile.TestRun)
 	}
 	args := slices.Concat(p.env.Config.BuildArgs, p.options.BuildArgs)
 	found, err := installed.Engine().Check(installed.Version(), engine.Source{
@@ -86,7 +87,7 @@ func (p *Prepared) conform() error {
 	p.options.Notices = append(p.options.Notices, conformNotices(found)...)
 	p.conformed, p.text = found.Dockerfile, found.Text
 	p.options.Target, p.extra = found.Target, found.Args
-	if !found.Rewritten {
+	if !found.Rewritten && !tested {
 		return nil
 	}
 	travels := *folder

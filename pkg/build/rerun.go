@@ -74,6 +74,6 @@ func (p *Prepared) repeat(ctx context.Context, recorder *track.Recorder) (*Run, 
 	run.Result = event.Result{Commit: p.commit.ID, Dirty: p.commit.Dirty}
 	run.repository = p.env.Config.Registry.NodeRepository(p.env.Clients.Namespace, info.App)
 	run.before = p.before.Digest
-	recorder.Created(object.Name)
+	recorder.Created(object.Name, p.usual(ctx, object))
 	return run, nil
 }

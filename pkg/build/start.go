@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
@@ -178,6 +180,16 @@ func (p *Prepared) upload(ctx context.Context, recorder *track.Recorder, archive
 	return result.ref.Reference, nil
 }
 
+// usual returns how long the last runs took that did what this one does; zero if that is not
+// known, which is no reason to fail.
+func (p *Prepared) usual(ctx context.Context, run *tektonv1.PipelineRun) time.Duration {
+	usual, err := pipelinerun.Usual(ctx, p.env.Clients.Tekton, run)
+	if err != nil {
+		return 0
+	}
+	return usual
+}
+
 // create creates the run of spec.
 func (p *Prepared) create(ctx context.Context, recorder *track.Recorder, spec pipelinerun.Spec, run *Run) (*Run, error) {
 	var err error
@@ -193,6 +205,6 @@ func (p *Prepared) create(ctx context.Context, recorder *track.Recorder, spec pi
 	if err != nil {
 		return nil, err
 	}
-	recorder.Created(run.Object.Name)
+	recorder.Created(run.Object.Name, p.usual(ctx, run.Object))
 	return run, nil
 }

@@ -2,6 +2,7 @@ package dockerfile
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -57,5 +58,55 @@ func TestNeeded(t *testing.T) {
 		if got := dockerfile.Needed(target); !slices.Equal(got, want) {
 			t.Errorf("%q needs %v, want %v", target, got, want)
 		}
+	}
+}
+
+func TestWithTest(t *testing.T) {
+	pytest := Test{Stage: "test", Command: []string{"sh", "-c", `echo "<$A>" && pytest`}}
+	for name, test := range map[string]struct {
+		dockerfile, target string
+		test               Test
+		image, want        string
+		fails              string
+	}{
+		"the last stage has no name": {
+			"FROM a AS run\nFROM run AS test\nCMD x\nFROM \\\n  run \n", "", pytest, "pyflow-image",
+			"FROM a AS run\nFROM run AS test\nCMD x\nFROM \\\n  run AS pyflow-image\n\nFROM test AS pyflow-test\nENV A=1 B=2\nARG PYFLOW_TEST_RUN\n" +
+				`RUN ["sh","-c","echo \"<$A>\" && pytest"]` + "\n", "",
+		},
+		"it has one, and no line break": {
+			"FROM a AS run\r\nFROM run AS test\r\nRUN pytest", "run", Test{Stage: "test"}, "run",
+			"FROM a AS run\r\nFROM run AS test\r\nRUN pytest\n\nFROM test AS pyflow-test\n", "",
+		},
+		"by its number": {
+			"FROM a\r\nFROM b AS test\n", "0", Test{Stage: "test"}, "pyflow-image",
+			"FROM a AS pyflow-image\r\nFROM b AS test\n\nFROM test AS pyflow-test\n", "",
+		},
+		"the last line continues":   {"FROM a AS run\nFROM run AS test\nRUN pytest \\\n", "run", pytest, "", "", "its last line continues"},
+		"there is such a stage":     {"FROM a AS run\nFROM run AS test\nFROM b AS pyflow-test\n", "run", pytest, "", "", "rename it"},
+		"there is no stage to test": {"FROM a AS run\n", "run", pytest, "", "", "has no stage"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			parsed, err := Parse("Dockerfile", []byte(test.dockerfile))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, image, err := parsed.WithTest(test.target, test.test, "A=1", "B=2")
+			if test.fails != "" {
+				if err == nil || !strings.Contains(err.Error(), test.fails) {
+					t.Fatalf("error is %v, want %q", err, test.fails)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if image != test.image || string(got.Content) != test.want {
+				t.Errorf("image %q of\n%q, want %q of\n%q", image, got.Content, test.image, test.want)
+			}
+			if number := got.target(image); got.Stages[number].Line != parsed.Stages[parsed.target(test.target)].Line {
+				t.Errorf("the stage of the image has moved to line %d", got.Stages[number].Line)
+			}
+		})
 	}
 }

@@ -32,13 +32,11 @@ const (
 	FetchTask = "fetch"
 	// BuildTask is the Pipelines' task that builds and pushes the image.
 	BuildTask = "build"
-	// BuildTestTask is the Pipelines' task that builds the Dockerfile's stage that is
-	// tested.
-	BuildTestTask = "build-test"
-	// TestTask is the Pipelines' task that runs the test command in the image, and
-	// TestStageTask the one that runs it in the stage that BuildTestTask has built.
-	TestTask      = "test"
-	TestStageTask = "test-stage"
+	// TestTask is the Pipelines' task that runs the test command in the image.
+	TestTask = "test"
+	// TestedBuildTask is the Task that builds an image whose Dockerfile tests it, and
+	// prints the results.
+	TestedBuildTask = "pyflow-build-tested"
 	// InspectTask is the Task that lists what an image is made of.
 	InspectTask = "pyflow-inspect"
 	// DeployTask is the Pipelines' task that deploys the image.

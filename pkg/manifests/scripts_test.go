@@ -72,12 +72,19 @@ func written(t *testing.T, elements ...string) string {
 	return string(content)
 }
 
+// writeFiles writes files, and links for contents like ->target.
 func writeFiles(t *testing.T, dir string, files map[string]string) {
 	t.Helper()
 	for name, content := range files {
 		file := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
+		}
+		if target, ok := strings.CutPrefix(content, "->"); ok {
+			if err := os.Symlink(target, file); err != nil {
+				t.Fatal(err)
+			}
+			continue
 		}
 		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
@@ -151,7 +158,7 @@ func TestPipelinesWithAndWithoutTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tests := []string{BuildTestTask, TestTask, TestStageTask}
+	tests := []string{TestTask}
 	for plain, tested := range map[string]string{PipelineName: TestedPipelineName, GitPipelineName: GitTestedPipelineName} {
 		want := find(platform.Pipeline, "Pipeline", plain).Object["spec"].(map[string]any)
 		got := find(platform.Pipeline, "Pipeline", tested).DeepCopy().Object["spec"].(map[string]any)
@@ -163,7 +170,7 @@ func TestPipelinesWithAndWithoutTests(t *testing.T) {
 			return slices.Contains(tests, task["name"].(string))
 		})
 		keep("params", func(param map[string]any) bool {
-			return slices.Contains([]string{"test", "test-command", "test-engine-args"}, param["name"].(string))
+			return slices.Contains([]string{"test", "test-command", "build-task"}, param["name"].(string))
 		})
 		keep("results", func(result map[string]any) bool {
 			return slices.ContainsFunc(tests, func(task string) bool {
@@ -178,6 +185,7 @@ func TestPipelinesWithAndWithoutTests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		without = bytes.Replace(without, []byte("$(params.build-task)"), []byte("pyflow-build"), 1)
 		if !bytes.Equal(wanted, without) {
 			t.Errorf("%s differs from %s by more than the tests:\n%s\n---\n%s", tested, plain, without, wanted)
 		}
@@ -193,13 +201,14 @@ func TestReportEndsAsTheTest(t *testing.T) {
 		out      string
 		tested   string
 	}{
-		"passed":                 {"0", map[string]string{"junit.xml": "<testsuite/>"}, 0, "<testsuite/>\n", "true"},
-		"without results":        {"0", nil, 0, "", "true"},
-		"failed":                 {"3", map[string]string{"junit.xml": "<testsuite/>"}, 3, "<testsuite/>\n", ""},
-		"failed, claims success": {"1", map[string]string{"TESTED": "true"}, 1, "", ""},
-		"ended by a signal":      {"-1", nil, 1, "", ""},
-		"no exit code":           {"", map[string]string{"TESTED": "true"}, 1, "", ""},
-		"results that are large": {"0", map[string]string{"junit.xml": strings.Repeat("x", 5<<20)}, 0, strings.Repeat("x", 4<<20) + "\n", "true"},
+		"passed":                  {"0", map[string]string{"junit.xml": "<testsuite/>"}, 0, "<testsuite/>\n", "true"},
+		"without results":         {"0", nil, 0, "", "true"},
+		"failed":                  {"3", map[string]string{"junit.xml": "<testsuite/>"}, 3, "<testsuite/>\n", ""},
+		"failed, claims success":  {"1", map[string]string{"TESTED": "true"}, 1, "", ""},
+		"ended by a signal":       {"-1", nil, 1, "", ""},
+		"no exit code":            {"", map[string]string{"TESTED": "true"}, 1, "", ""},
+		"a link in place of them": {"0", map[string]string{"secret": "password", "junit.xml": "->secret"}, 0, "", "true"},
+		"results that are large":  {"0", map[string]string{"junit.xml": strings.Repeat("x", 5<<20)}, 0, strings.Repeat("x", 4<<20) + "\n", "true"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -88,7 +88,51 @@ func TestTestStage(t *testing.T) {
 	})
 	ns.Build(t, dir, "--no-deploy").Failed(t, "the tests failed: Dockerfile:4: RUN python", "AssertionError")
 	run := ns.RunsOf(t, "staged")[0]
-	if outcome := pipelinerun.Verdict(&run); outcome.Digest == "" || outcome.Tested {
+	if outcome := pipelinerun.Verdict(&run); outcome.Digest != "" || outcome.Tested {
 		t.Errorf("a run that was red says %+v", outcome)
 	}
+}
+
+// TestTestStageWithACommand tests while the image is built: green and red, with results, and
+// again if nothing has changed.
+func TestTestStageWithACommand(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	dir := env.Project(t, "gated", map[string]string{
+		"Dockerfile": "FROM python:3.13-slim AS run\nWORKDIR /app\nCOPY main.py .\nUSER 10001\nENV PYTHONPATH=/app\n" +
+			"FROM run AS test\nCOPY checks checks\nCMD [\"python\", \"checks/run.py\"]\nFROM run\nCMD [\"python\", \"main.py\"]\n",
+		"main.py": testServer, "checks/run.py": strings.Replace(testProgram, `open("beside", "w").close()`, "", 1),
+	})
+	results := filepath.Join(t.TempDir(), "results.xml")
+	green := ns.Build(t, dir, "--no-deploy", "--junit", results, "-o", "json").Succeeded(t)
+	printed := env.Events(t, green)
+	result := printed[len(printed)-1].Result
+	if result.Tests == nil || *result.Tests != (event.Tests{Total: 2, DurationSeconds: 0.5}) || result.Digest == "" {
+		t.Errorf("the result is %+v\n%s", result, green)
+	}
+	last := 0
+	for _, e := range printed {
+		if e.Type != event.InstructionStarted {
+			continue
+		}
+		if e.Instruction.Number != last+1 {
+			t.Errorf("instruction %d follows %d", e.Instruction.Number, last)
+		}
+		if last = e.Instruction.Number; e.Instruction.Total != 11 {
+			t.Errorf("%d instructions are counted", e.Instruction.Total)
+		}
+	}
+	if last != 11 {
+		t.Errorf("the last instruction is %d", last)
+	}
+	env.Check(t, os.WriteFile(filepath.Join(dir, "main.py"), []byte(strings.Replace(testServer, "good", "bad", 1)), 0o600))
+	ns.Build(t, dir, "--no-deploy", "--junit", results).Failed(t, "1 of 2 tests failed: checks.word", "[test] the word is bad", "test: exit code 3")
+	if content, err := os.ReadFile(results); err != nil || !strings.Contains(string(content), `message="red"`) {
+		t.Errorf("the results are %q, %v", content, err)
+	}
+	run := ns.RunsOf(t, "gated")[0]
+	if outcome := pipelinerun.Verdict(&run); outcome.Digest != "" || outcome.Tested {
+		t.Errorf("a run that was red says %+v", outcome)
+	}
+	ns.Pyflow(t, "rerun", run.Name).Failed(t, "1 of 2 tests failed: checks.word")
 }

@@ -43,6 +43,9 @@ type Params struct {
 	BuildArgs []string
 	// Target is the stage of the Dockerfile to build; empty means the last one.
 	Target string
+	// Tested is a further stage to build, whose instructions test the image: there is no
+	// image unless they succeed. Target has to be the name of a stage then.
+	Tested string
 	// NoCache runs every instruction, and caches no layer.
 	NoCache bool
 	// SecretIDs name the secrets for RUN --mount=type=secret.
@@ -54,8 +57,8 @@ type Params struct {
 }
 
 // Line is one line of the log of the build step. At most one of Stage, Base, Lacks,
-// Cached and Pushing is set. A line with a Level and none of them may be the text of an
-// instruction, which the engine writes before it runs the instruction.
+// Cached, Pushing and Exit is set. A line with a Level and none of them may be the text of
+// an instruction, which the engine writes before it runs the instruction.
 type Line struct {
 	// Level is the engine's word for the severity of its line: info, warning, error,
 	// fatal. It is empty for the output of a command.
@@ -64,8 +67,13 @@ type Line struct {
 	Message string
 	// Chatter marks a line about the engine's work that says nothing about the build.
 	Chatter bool
-	// Stage is the base image of the Dockerfile's stage that starts here.
-	Stage string
+	// Activity is what the engine does from here on besides the instruction, as a short
+	// phrase. Background reports that it does not hold up the next instruction, only the
+	// end of the stage.
+	Activity   string
+	Background bool
+	// Stage is the stage of the Dockerfile that starts here; nil if none does.
+	Stage *Stage
 	// Base is the base image that is being pulled.
 	Base string
 	// Lacks is the mirror that does not have the base image.
@@ -75,6 +83,17 @@ type Line struct {
 	// Pushing is the reference of the image that is being pushed: the image itself, or
 	// a layer for the cache.
 	Pushing string
+	// Exit is the exit code of the command that failed, if the engine ends because of it;
+	// 0 otherwise. One that a signal ended has 128 and the number of the signal.
+	Exit int32
+}
+
+// Stage is a stage of the Dockerfile that the engine starts to build.
+type Stage struct {
+	// Number is the number of the stage, from 0. Base is that of the earlier stage whose
+	// image it starts from; -1 if that is an image of a registry. The engine builds the
+	// stages between Base and Number with it.
+	Number, Base int
 }
 
 // Diagnosis is why a build failed.
@@ -100,4 +119,7 @@ type Capabilities struct {
 	Author string
 	// Root reports that the build step has to run as root.
 	Root bool
+	// TestDir is a directory that every instruction can write to and that is part of no
+	// image. The Task reads the results of tests there, in the file junit.xml.
+	TestDir string
 }

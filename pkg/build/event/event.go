@@ -45,16 +45,23 @@ const (
 	// PhaseStarted starts a phase: Phase. Only one phase runs at a time.
 	PhaseStarted Type = "StageStarted"
 	// PhaseUpdated is progress of the current phase: Phase, and Transfer or Message
-	// (a short phrase). There may be many per second.
+	// (a short phrase; an empty one ends what the last one said). There may be many per
+	// second.
 	PhaseUpdated Type = "StageUpdated"
 	// PhaseEnded ends the phase: Phase, State, DurationSeconds, Message (its result as
 	// a short phrase).
 	PhaseEnded Type = "StageEnded"
 	// InstructionStarted names the instruction of the Dockerfile that runs: Phase,
-	// Source, Instruction. It is sent again when the instruction turns out to be cached.
+	// Source, Instruction.
 	InstructionStarted Type = "InstructionStarted"
+	// InstructionEnded ends it: Phase, Source, Instruction, DurationSeconds, which is the
+	// cluster's and includes the snapshot of its files.
+	InstructionEnded Type = "InstructionEnded"
 	// Log is a line that a step or a pod wrote: Phase, Source, Message. Chatter marks a
-	// line about the work of the build engine that says nothing about the build.
+	// line about the work of the build engine that says nothing about the build. Folded
+	// marks a line of a program that installs packages, which is of interest only if the
+	// build fails; Sum marks a line that nothing has written and that stands for folded
+	// ones.
 	Log Type = "Log"
 	// Waiting is why the build makes no progress: Phase, Reason, Message, and Advice
 	// if there is any. Terminal marks a problem that waiting cannot solve. It is sent
@@ -62,8 +69,8 @@ const (
 	Waiting Type = "Waiting"
 	// Notice is other information: Message, and the Reason Warning for a warning.
 	Notice Type = "Notice"
-	// RunCreated marks the creation of the run in the cluster. From here on the build
-	// continues whatever happens to this program.
+	// RunCreated marks the creation of the run in the cluster: UsualSeconds. From here on
+	// the build continues whatever happens to this program.
 	RunCreated Type = "RunCreated"
 	// Finished is the last event: State, Result, and Failure unless the build
 	// succeeded or was superseded.
@@ -98,13 +105,18 @@ type Event struct {
 	Phase  Phase   `json:"stage,omitempty"`
 	Phases []Phase `json:"stages,omitempty"`
 	State  State   `json:"state,omitempty"`
-	// DurationSeconds is measured on this machine.
-	DurationSeconds float64      `json:"durationSeconds,omitempty"`
-	Transfer        *Transfer    `json:"transfer,omitempty"`
-	Instruction     *Instruction `json:"instruction,omitempty"`
+	// DurationSeconds is measured on this machine, unless the Type says otherwise.
+	DurationSeconds float64 `json:"durationSeconds,omitempty"`
+	// UsualSeconds is how long the last runs of the app took that did the same; zero if
+	// there are none.
+	UsualSeconds float64      `json:"usualSeconds,omitempty"`
+	Transfer     *Transfer    `json:"transfer,omitempty"`
+	Instruction  *Instruction `json:"instruction,omitempty"`
 	// Source is the step or the pod that wrote a line.
 	Source  string `json:"source,omitempty"`
 	Chatter bool   `json:"chatter,omitempty"`
+	Folded  bool   `json:"folded,omitempty"`
+	Sum     bool   `json:"sum,omitempty"`
 	// Reason is one word of Kubernetes' or Tekton's: Unschedulable, ErrImagePull.
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
@@ -133,13 +145,18 @@ type Transfer struct {
 
 // Instruction is one instruction of the Dockerfile.
 type Instruction struct {
-	// Number counts from 1 to Total, over all stages of the Dockerfile.
+	// Number counts from 1 to Total, in the order in which they run, over the stages that
+	// are built.
 	Number int `json:"number"`
 	Total  int `json:"total"`
-	// Line is where the instruction starts in the file, from 1.
+	// Line is where the instruction starts in the file, from 1; 0 for the command of a test
+	// stage, which is no instruction of the file.
 	Line int `json:"line"`
 	// Text is the instruction with its continued lines joined.
 	Text string `json:"text"`
+	// Image is the base image of a FROM, with its variables replaced; empty for other
+	// instructions and for a FROM that names a stage.
+	Image string `json:"image,omitempty"`
 	// Dockerfile is the path of the file in the source, if it is known.
 	Dockerfile string `json:"dockerfile,omitempty"`
 	// Cached reports that the layer came from the cache.

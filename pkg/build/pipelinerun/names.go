@@ -19,7 +19,7 @@ const (
 	paramEngineArgs  = "engine-args"
 	paramTest        = "test"
 	paramTestCommand = "test-command"
-	paramTestArgs    = "test-engine-args"
+	paramBuildTask   = "build-task"
 	paramDeploy      = "deploy"
 	paramDigest      = "digest"
 	paramDeployTask  = "deploy-task"
@@ -27,47 +27,38 @@ const (
 	paramSequence = "sequence"
 
 	// The values of paramTest.
-	testCommand      = "command"
-	testStage        = "stage"
-	testStageCommand = "stage-command"
+	testCommand = "command"
+	testStage   = "stage"
 
 	workspaceRegistry  = "registry"
 	workspaceManifests = "manifests"
 	workspaceGit       = "git"
 	workspaceSecrets   = "secrets"
 
-	resultDigest      = "IMAGE_DIGEST"
-	resultURL         = "IMAGE_URL"
-	resultCommit      = "COMMIT"
-	resultTested      = "TESTED"
-	resultStageTested = "STAGE_TESTED"
-	resultTestURL     = "TEST_IMAGE_URL"
+	resultDigest = "IMAGE_DIGEST"
+	resultURL    = "IMAGE_URL"
+	resultCommit = "COMMIT"
+	resultTested = "TESTED"
 
 	// FetchTask brings the source of a repository into the registry.
 	FetchTask = manifests.FetchTask
 	// BuildTask builds and pushes the image.
 	BuildTask = manifests.BuildTask
-	// BuildTestTask builds the stage of the Dockerfile that is tested.
-	BuildTestTask = manifests.BuildTestTask
-	// TestTask runs the test command in the image, TestStageTask in the stage that
-	// BuildTestTask has built.
-	TestTask      = manifests.TestTask
-	TestStageTask = manifests.TestStageTask
+	// TestTask runs the test command in the image.
+	TestTask = manifests.TestTask
 	// DeployTask applies the manifests.
 	DeployTask = manifests.DeployTask
 
 	// FetchStep brings the source into the pod of BuildTask.
 	FetchStep = "fetch"
-	// BuildStep is the build engine, in BuildTask and BuildTestTask.
+	// BuildStep is the build engine.
 	BuildStep = "build"
 	// TestStep is the test command.
 	TestStep = "test"
-	// ReportStep prints the JUnit results after TestStep and exits with its code.
+	// ReportStep prints the JUnit results after TestStep, or after BuildStep if that
+	// tests, and exits with its code.
 	ReportStep = "report"
 )
-
-// TestSuffix is what the repository of an app's test images has after the app's own.
-const TestSuffix = "/test"
 
 func pipelines() []string {
 	return []string{

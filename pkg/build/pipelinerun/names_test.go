@@ -50,10 +50,10 @@ func TestNames(t *testing.T) {
 	for kind, want := range map[string][]string{
 		"params": {
 			paramName, paramSource, paramContextPath, paramURL, paramRevision, paramPath, paramRegistry, paramImage, paramNodeImage,
-			paramTag, paramDockerfile, paramEngineArgs, paramTest, paramTestCommand, paramTestArgs, paramDeploy, paramDigest, paramDeployTask, paramSequence,
+			paramTag, paramDockerfile, paramEngineArgs, paramTest, paramTestCommand, paramBuildTask, paramDeploy, paramDigest, paramDeployTask, paramSequence,
 		},
-		"tasks":      {FetchTask, BuildTask, BuildTestTask, TestTask, TestStageTask, DeployTask},
-		"results":    {resultDigest, resultURL, resultCommit, resultTested, resultStageTested, resultTestURL},
+		"tasks":      {FetchTask, BuildTask, TestTask, DeployTask},
+		"results":    {resultDigest, resultURL, resultCommit, resultTested},
 		"workspaces": {workspaceRegistry, workspaceManifests, workspaceGit, workspaceSecrets},
 	} {
 		slices.Sort(want)

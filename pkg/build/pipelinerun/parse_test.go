@@ -39,10 +39,11 @@ func TestParse(t *testing.T) {
 			info.Dirty, info.Timeout = true, 20*time.Minute
 		}))},
 		"git": {fromGit(), info(manifests.GitPipelineName, git)},
-		"a command in a stage": {tested(), info(manifests.GitTestedPipelineName, func(info *pipelinerun.Info) {
-			git(info)
+		"a command in a stage": {tested(), info(manifests.TestedPipelineName, folder(func(info *pipelinerun.Info) {
+			info.Dockerfile, info.DockerfileText = "docker/prod.Dockerfile", "FROM python:3.13-slim\n"
+			info.Dirty, info.Timeout = true, 20*time.Minute
 			info.Test = tested().Test
-		})},
+		}))},
 		"a command in the image": {testedBeside(), info(manifests.TestedPipelineName, folder(func(info *pipelinerun.Info) {
 			info.Test = testedBeside().Test
 		}))},

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
@@ -168,10 +169,13 @@ func (b Build) values() map[string][]byte {
 
 func (b Build) dockerfile() string { return cmp.Or(b.Dockerfile, "Dockerfile") }
 
-// engineArgs returns the arguments with which the engine builds a stage.
-func (b Build) engineArgs(target string) []string {
+// engineArgs returns the arguments with which the engine builds the image, and its test.
+func (b Build) engineArgs() []string {
 	params := b.Params
-	params.Target, params.SecretIDs = target, nil
+	params.SecretIDs = nil
+	if b.Test != nil && b.Test.Stage != "" {
+		params.Tested = dockerfile.TestRun
+	}
 	for _, secret := range b.Secrets {
 		params.SecretIDs = append(params.SecretIDs, secret.ID)
 	}
@@ -187,7 +191,7 @@ func (b Build) params() tektonv1.Params {
 		param(paramNodeImage, b.NodeRepository),
 		param(paramTag, cmp.Or(b.Tag, b.Name)),
 		param(paramDockerfile, b.dockerfile()),
-		array(paramEngineArgs, b.engineArgs(b.Target)))
+		array(paramEngineArgs, b.engineArgs()))
 	params = append(params, b.testParams()...)
 	if b.NoDeploy {
 		return append(params, param(paramDeploy, "false"))
@@ -211,19 +215,12 @@ func (b Build) testParams() tektonv1.Params {
 	if b.Test == nil {
 		return nil
 	}
-	how := testCommand
-	switch {
-	case b.Test.Stage != "" && len(b.Test.Command) > 0:
-		how = testStageCommand
-	case b.Test.Stage != "":
-		how = testStage
+	params := tektonv1.Params{param(paramTest, testCommand)}
+	if b.Test.Stage != "" {
+		params = tektonv1.Params{param(paramTest, testStage), param(paramBuildTask, manifests.TestedBuildTask)}
 	}
-	params := tektonv1.Params{param(paramTest, how)}
 	if len(b.Test.Command) > 0 {
 		params = append(params, array(paramTestCommand, b.Test.Command))
-	}
-	if b.Test.Stage != "" {
-		params = append(params, array(paramTestArgs, b.engineArgs(b.Test.Stage)))
 	}
 	return params
 }
@@ -314,26 +311,14 @@ func (r Resources) list() corev1.ResourceList {
 	return list
 }
 
-// testTaskRuns returns the specs of the tasks that test, in the Pipeline's order. They
-// have the resources of the build and run on the same nodes.
+// testTaskRuns returns the spec of the task that tests the image. It has the resources of
+// the build and runs on the same nodes.
 func (b Build) testTaskRuns(build tektonv1.PipelineTaskRunSpec) []tektonv1.PipelineTaskRunSpec {
-	if b.Test == nil {
+	if b.Test == nil || b.Test.Stage != "" {
 		return nil
-	}
-	var specs []tektonv1.PipelineTaskRunSpec
-	if b.Test.Stage != "" {
-		stage := *build.DeepCopy()
-		stage.PipelineTaskName = BuildTestTask
-		specs = append(specs, stage)
-	}
-	if len(b.Test.Command) == 0 {
-		return specs
 	}
 	test := *build.DeepCopy()
 	test.PipelineTaskName = TestTask
-	if b.Test.Stage != "" {
-		test.PipelineTaskName = TestStageTask
-	}
 	noLinks := false
 	test.PodTemplate = &pod.PodTemplate{
 		AutomountServiceAccountToken: build.PodTemplate.AutomountServiceAccountToken,
@@ -345,7 +330,7 @@ func (b Build) testTaskRuns(build tektonv1.PipelineTaskRunSpec) []tektonv1.Pipel
 	for i := range test.StepSpecs {
 		test.StepSpecs[i].Name = TestStep
 	}
-	return append(specs, test)
+	return []tektonv1.PipelineTaskRunSpec{test}
 }
 
 func param(name, value string) tektonv1.Param {

@@ -108,14 +108,15 @@ type Git struct {
 	Secret string
 }
 
-// Test is how an image is tested, in a pod of its own. At least one field is set.
+// Test is how an image is tested. At least one field is set.
 type Test struct {
 	// Command is the program and its arguments, run without a shell. It passes if it
 	// exits with 0. Without it the instructions of Stage are the test.
 	Command []string
-	// Stage is the stage of the Dockerfile with what the tests need. The command runs
-	// in its working directory. Without Stage it runs in the image, in a copy of the
-	// source.
+	// Stage is the stage of the Dockerfile with what the tests need. The engine builds it
+	// with the image, and the stage dockerfile.TestRun on top of it, which runs the
+	// command. Without Stage the command runs in the image, in a copy of the source, in a
+	// pod of its own.
 	Stage string
 }
 

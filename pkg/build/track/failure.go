@@ -8,7 +8,6 @@ import (
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
@@ -35,16 +34,19 @@ func (t *Tracker) Verdict(run *tektonv1.PipelineRun) error {
 	case outcome.Canceled:
 		return &CanceledError{Run: run.Name}
 	case t.steps.failed == nil:
-		return t.withoutStep("run "+run.Name, outcome)
+		return explanation{t}.withoutStep("run "+run.Name, outcome)
 	}
 	if by := t.supersededBy(); by != "" {
 		return &SupersededError{By: by}
 	}
-	return t.stepFailure("run "+run.Name, outcome)
+	return explanation{t}.stepFailure("run "+run.Name, outcome)
 }
 
+// explanation explains a failure by what its tracker knows.
+type explanation struct{ *Tracker }
+
 // withoutStep explains a failure in which no step failed.
-func (t *Tracker) withoutStep(name string, outcome pipelinerun.Outcome) *event.Failure {
+func (t explanation) withoutStep(name string, outcome pipelinerun.Outcome) *event.Failure {
 	failure := &event.Failure{Phase: t.Phase(), Reason: outcome.Reason, Message: name + " failed: " + outcome.Message}
 	if waiting := t.steps.waiting; waiting != nil {
 		failure.Reason, failure.Advice = waiting.Reason, waiting.Advice
@@ -58,7 +60,7 @@ func (t *Tracker) withoutStep(name string, outcome pipelinerun.Outcome) *event.F
 }
 
 // stepFailure explains a failure by the step that failed.
-func (t *Tracker) stepFailure(name string, outcome pipelinerun.Outcome) *event.Failure {
+func (t explanation) stepFailure(name string, outcome pipelinerun.Outcome) *event.Failure {
 	failed, timedOut := t.steps.failed, outcome.Reason == tektonv1.PipelineRunReasonTimedOut.String()
 	failure := &event.Failure{
 		Phase: t.Phase(), Reason: failed.Reason, Advice: failed.Advice,
@@ -71,21 +73,25 @@ func (t *Tracker) stepFailure(name string, outcome pipelinerun.Outcome) *event.F
 		failure.Advice = cmp.Or(failure.Advice, task.Advice)
 	}
 	switch {
-	case isTest(failed.Task) && failed.Step == pipelinerun.TestStep:
+	case failed.Task == pipelinerun.TestTask && failed.Step == pipelinerun.TestStep:
 		t.explainTests(failure, name)
 		return failure
 	case isEngine(failed.Task, failed.Step) && t.full:
 		failure.Cause = registry.ErrFull
-		failure.Message = fmt.Sprintf("%s failed: step %s: %v", inTests(name, failed), failed.Step, registry.ErrFull)
+		failure.Message = fmt.Sprintf("%s failed: step %s: %v", name, failed.Step, registry.ErrFull)
+		return failure
+	case isEngine(failed.Task, failed.Step) && t.stages.runsTest() && !timedOut:
+		failure.Step, failure.ExitCode = pipelinerun.TestStep, cmp.Or(t.steps.exit, failure.ExitCode)
+		t.explainTests(failure, name)
 		return failure
 	case isEngine(failed.Task, failed.Step):
 		if index, ok := t.stages.failed(); ok {
-			t.explainInstruction(failure, inTests(name, failed), index, timedOut)
+			t.explainInstruction(failure, t.inTests(name), index, timedOut)
 			return failure
 		}
 		if diagnosis := t.stages.diagnosis; diagnosis != nil {
 			failure.Advice = diagnosis.Advice
-			failure.Message = fmt.Sprintf("%s failed: step %s: %s", inTests(name, failed), failed.Step, diagnosis.Message)
+			failure.Message = fmt.Sprintf("%s failed: step %s: %s", t.inTests(name), failed.Step, diagnosis.Message)
 			return failure
 		}
 		// The Dockerfile of a repository is not known, the words of its commands are.
@@ -97,31 +103,32 @@ func (t *Tracker) stepFailure(name string, outcome pipelinerun.Outcome) *event.F
 }
 
 // inTests adds to the name of a run that the build of its tests failed.
-func inTests(name string, failed *follow.Event) string {
-	if failed.Task == pipelinerun.BuildTestTask {
+func (t explanation) inTests(name string) string {
+	if t.stages.testing() {
 		return name + " failed: the tests"
 	}
 	return name
 }
 
 // explainInstruction explains a failure by an instruction of the Dockerfile.
-func (t *Tracker) explainInstruction(failure *event.Failure, name string, index int, timedOut bool) {
+func (t explanation) explainInstruction(failure *event.Failure, name string, index int, timedOut bool) {
 	parsed := t.stages.parsed
 	failure.Dockerfile = parsed.Path
 	failure.Instruction = t.stages.describe(index)
 	failure.Excerpt = parsed.Excerpt(parsed.Instructions[index])
 	failed := t.steps.failed
 	reason := fmt.Sprintf("%s, exit code %d", failed.Reason, failed.ExitCode)
-	if failed.Reason == "Error" {
-		reason = fmt.Sprintf("exit code %d", failed.ExitCode)
+	if failed.Reason == stepError {
+		failure.ExitCode = cmp.Or(t.steps.exit, failure.ExitCode)
+		reason = fmt.Sprintf("exit code %d", failure.ExitCode)
 	}
 	if timedOut {
 		reason = "it took too long"
 	}
 	failure.Advice = cmp.Or(failure.Advice, adviceForCommand(t.steps.last))
-	if failed.Task == pipelinerun.BuildTestTask {
+	if t.stages.testing() {
 		failure.Advice = cmp.Or(failure.Advice,
-			adviceForTests(strings.Fields(failure.Instruction.Text), t.tests.stage, failed.ExitCode, t.steps.last))
+			adviceForTests(strings.Fields(failure.Instruction.Text), t.tests.stage, failure.ExitCode, t.steps.last))
 	}
 	if diagnosis := t.stages.diagnosis; diagnosis != nil {
 		reason, failure.Advice = diagnosis.Message, diagnosis.Advice
@@ -130,10 +137,10 @@ func (t *Tracker) explainInstruction(failure *event.Failure, name string, index 
 }
 
 // explainTests names the tests that failed, or says why there were none.
-func (t *Tracker) explainTests(failure *event.Failure, name string) {
+func (t explanation) explainTests(failure *event.Failure, name string) {
 	reason := fmt.Sprintf("exit code %d", failure.ExitCode)
 	switch failure.Reason {
-	case "Error", "Continued":
+	case stepError, continued:
 		failure.Reason = testsFailed
 	default:
 		reason = failure.Reason + ", " + reason
@@ -155,7 +162,7 @@ func (t *Tracker) explainTests(failure *event.Failure, name string) {
 
 // lastLine is the last line of the step that deploys; the last line of a build can be
 // anything.
-func (t *Tracker) lastLine(task string) string {
+func (t explanation) lastLine(task string) string {
 	if len(t.steps.last) == 0 || task != pipelinerun.DeployTask {
 		return ""
 	}

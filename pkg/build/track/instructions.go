@@ -12,24 +12,26 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 )
 
-// instructions follows the build engine through the Dockerfile. The engine writes each
-// instruction before it runs it.
+// instructions follows the build engine through the Dockerfile. The engine names each stage
+// and writes each instruction before it runs it.
 type instructions struct {
 	// parsed is the Dockerfile; without it there are no instructions.
 	parsed *dockerfile.Dockerfile
-	// target is the stage that is built; empty means the last one.
+	// target is the stage that becomes the image; empty means the last one.
 	target string
 
-	// at is the number of the current instruction, from 1; 0 before the first.
-	at int
+	// chain are the indexes of the instructions of the stage that runs, with those of the
+	// stages that the engine builds with it; at is the current one in it.
+	chain []int
+	at    int
+	// done is the number of instructions of the stages before.
+	done int
 	// cached are the instructions of the stage that come from the cache.
 	cached map[string]bool
 	// base is the base image that was requested last, lacks the mirror that does not
 	// have it.
 	base, lacks string
-	// building reports that a stage of the Dockerfile has started.
-	building  bool
-	diagnosis *engine.Diagnosis
+	diagnosis   *engine.Diagnosis
 	// ran has the indexes of the instructions so far, and whether they were cached.
 	ran map[int]bool
 }
@@ -42,11 +44,6 @@ func (s *instructions) read(line engine.Line) *event.Instruction {
 		if line.Base != s.base {
 			s.base, s.lacks = line.Base, ""
 		}
-		if s.at > 0 {
-			return nil
-		}
-		// The engine pulls the image before the stage starts, which can take a while.
-		return s.next(s.from(line.Base))
 	case line.Lacks != "":
 		s.lacks = line.Lacks
 	case line.Cached != "":
@@ -54,57 +51,65 @@ func (s *instructions) read(line engine.Line) *event.Instruction {
 			s.cached = map[string]bool{}
 		}
 		s.cached[line.Cached] = true
-	case line.Stage != "":
-		known := !s.building && s.at > 0 && s.stage(s.parsed.Instructions[s.at-1]).Base == line.Stage
-		s.building, s.cached = true, nil
-		if !known {
-			return s.next(s.from(line.Stage))
-		}
+	case line.Stage != nil:
+		return s.begin(*line.Stage)
 	case line.Pushing == "":
-		return s.next(func(instruction dockerfile.Instruction) bool { return instruction.Text == line.Message })
+		return s.next(line.Message)
 	}
 	return nil
 }
 
-// diagnose takes the reason with which the engine ends.
-func (s *instructions) diagnose(diagnosis engine.Diagnosis) {
-	if diagnosis.Pull && s.lacks != "" {
-		diagnosis.Message = "the mirror " + s.lacks + " has no such base image, and " + diagnosis.Message
-	}
-	if s.diagnosis != nil && s.diagnosis.Crash {
-		return // what follows is the stack
-	}
-	s.diagnosis = &diagnosis
-}
-
-// from matches the FROM of a base image.
-func (s *instructions) from(base string) func(dockerfile.Instruction) bool {
-	return func(instruction dockerfile.Instruction) bool {
-		return isFrom(instruction) && s.stage(instruction).Base == base
-	}
-}
-
-// next moves to the next instruction that matches and returns it, or nil.
-func (s *instructions) next(matches func(dockerfile.Instruction) bool) *event.Instruction {
-	if s.parsed == nil {
+// begin starts a stage and returns its FROM.
+func (s *instructions) begin(stage engine.Stage) *event.Instruction {
+	s.done += s.counted(s.chain)
+	s.chain, s.at, s.cached = nil, 0, nil
+	if s.parsed == nil || stage.Number < 0 || stage.Number >= len(s.parsed.Stages) || !s.needed()[stage.Number] {
 		return nil
 	}
-	all, needed := s.parsed.Instructions, s.needed()
-	for i := range all {
-		// From the instruction after the current one, and around.
-		if index := (s.at + i) % len(all); needed(all[index]) && matches(all[index]) {
-			s.at = index + 1
-			started := s.describe(index)
-			s.count(index, started.Cached)
-			return started
+	for _, part := range s.parsed.Stages[stage.Number].Lineage() {
+		if part.Number > stage.Base {
+			s.chain = append(s.chain, s.of(part.Number)...)
 		}
+	}
+	if len(s.chain) == 0 || !s.counts(s.chain[0]) {
+		return nil
+	}
+	return s.describe(s.chain[0])
+}
+
+// of returns the indexes of the instructions of a stage.
+func (s *instructions) of(stage int) []int {
+	var indexes []int
+	for i := range s.parsed.Instructions {
+		if s.parsed.Instructions[i].Stage == stage {
+			indexes = append(indexes, i)
+		}
+	}
+	return indexes
+}
+
+// next moves to the next instruction of the stage that reads like text and returns it. It
+// never goes back: what the engine writes otherwise may read like an instruction.
+func (s *instructions) next(text string) *event.Instruction {
+	for i := s.at + 1; i < len(s.chain); i++ {
+		index := s.chain[i]
+		if s.parsed.Instructions[index].Text != text {
+			continue
+		}
+		s.at = i
+		started := s.describe(index)
+		s.count(index, started.Cached)
+		if !s.counts(index) {
+			return nil
+		}
+		return started
 	}
 	return nil
 }
 
 // count remembers an instruction of which a layer can be cached.
 func (s *instructions) count(index int, cached bool) {
-	if isFrom(s.parsed.Instructions[index]) {
+	if s.inTest(index) {
 		return
 	}
 	if s.ran == nil {
@@ -127,21 +132,85 @@ func (s *instructions) phrase() string {
 	return fmt.Sprintf("Built image (%d of %s cached)", cached, display.Count(len(s.ran), "step"))
 }
 
-// needed reports of an instruction whether the engine runs it: it leaves out the stages
-// that the target does not need.
-func (s *instructions) needed() func(dockerfile.Instruction) bool {
-	stages := s.parsed.Needed(s.target)
-	return func(instruction dockerfile.Instruction) bool {
-		return instruction.Stage < 0 || stages[instruction.Stage]
+// counts reports whether an instruction is one of those that are counted: all that the user
+// has written, and the test command. The build adds the rest of the stage of the test.
+func (s *instructions) counts(index int) bool {
+	instruction := s.parsed.Instructions[index]
+	if instruction.Stage < 0 {
+		return false
 	}
+	return s.parsed.Stages[instruction.Stage].Name != dockerfile.TestRun || instruction.Name == "RUN"
 }
 
+// counted returns how many of the instructions count.
+func (s *instructions) counted(indexes []int) int {
+	number := 0
+	for _, index := range indexes {
+		if s.counts(index) {
+			number++
+		}
+	}
+	return number
+}
+
+// total returns how many instructions are built.
+func (s *instructions) total() int {
+	number := 0
+	for stage, needed := range s.needed() {
+		if needed {
+			number += s.counted(s.of(stage))
+		}
+	}
+	return number
+}
+
+// needed reports of each stage whether the engine builds it, for the image or its test.
+func (s *instructions) needed() []bool {
+	needed := s.parsed.Needed(s.target)
+	if _, err := s.parsed.Target(dockerfile.TestRun); err != nil {
+		return needed
+	}
+	for stage, also := range s.parsed.Needed(dockerfile.TestRun) {
+		needed[stage] = needed[stage] || also
+	}
+	return needed
+}
+
+// atEnd reports whether the stage that runs has no further instruction.
+func (s *instructions) atEnd() bool { return s.at+1 >= len(s.chain) }
+
+// testing reports whether the stage that runs is the one of the test.
+func (s *instructions) testing() bool {
+	return len(s.chain) > 0 && s.inTest(s.chain[len(s.chain)-1])
+}
+
+// inTest reports whether an instruction is of the stage that the build adds for the test.
+func (s *instructions) inTest(index int) bool {
+	instruction := s.parsed.Instructions[index]
+	return instruction.Stage >= 0 && s.parsed.Stages[instruction.Stage].Name == dockerfile.TestRun
+}
+
+// runsTest reports whether the test command runs.
+func (s *instructions) runsTest() bool {
+	return s.at < len(s.chain) && s.inTest(s.chain[s.at]) && s.counts(s.chain[s.at])
+}
+
+// describe returns an instruction as it runs. Number counts in the order in which they run.
 func (s *instructions) describe(index int) *event.Instruction {
 	instruction := s.parsed.Instructions[index]
-	return &event.Instruction{
-		Dockerfile: s.parsed.Path, Number: index + 1, Total: len(s.parsed.Instructions),
+	described := &event.Instruction{
+		Dockerfile: s.parsed.Path, Number: s.done + s.counted(s.chain[:min(s.at+1, len(s.chain))]), Total: s.total(),
 		Line: instruction.Line, Text: instruction.Shown(), Cached: s.cached[instruction.Text],
 	}
+	if isFrom(instruction) {
+		if stage := s.stage(instruction); stage.Parent == nil && stage.Known {
+			described.Image = stage.Base
+		}
+	}
+	if s.inTest(index) {
+		described.Line = 0
+	}
+	return described
 }
 
 func (s *instructions) stage(instruction dockerfile.Instruction) dockerfile.Stage {
@@ -164,7 +233,7 @@ func (s *instructions) failed() (index int, ok bool) {
 	if s.diagnosis != nil {
 		needed := s.needed()
 		index := slices.IndexFunc(s.parsed.Instructions, func(instruction dockerfile.Instruction) bool {
-			return needed(instruction) && s.blames(instruction)
+			return instruction.Stage >= 0 && needed[instruction.Stage] && s.blames(instruction)
 		})
 		if index >= 0 {
 			return index, true
@@ -173,7 +242,21 @@ func (s *instructions) failed() (index int, ok bool) {
 			return 0, false
 		}
 	}
-	return s.at - 1, s.building && s.at > 0
+	if s.at >= len(s.chain) {
+		return 0, false
+	}
+	return s.chain[s.at], true
+}
+
+// diagnose takes the reason with which the engine ends.
+func (s *instructions) diagnose(diagnosis engine.Diagnosis) {
+	if diagnosis.Pull && s.lacks != "" {
+		diagnosis.Message = "the mirror " + s.lacks + " has no such base image, and " + diagnosis.Message
+	}
+	if s.diagnosis != nil && s.diagnosis.Crash {
+		return // what follows is the stack
+	}
+	s.diagnosis = &diagnosis
 }
 
 // blames reports whether the diagnosis is about an instruction. The engine looks for

@@ -64,10 +64,11 @@ func (r *Recorder) Plan(phases ...event.Phase) {
 	r.Emit(event.Event{Type: event.Planned, Phases: phases})
 }
 
-// Created records that the run has been created.
-func (r *Recorder) Created(name string) {
+// Created records that the run has been created. usual is how long such a run takes; zero if
+// that is not known.
+func (r *Recorder) Created(name string, usual time.Duration) {
 	r.run = name
-	r.Emit(event.Event{Type: event.RunCreated})
+	r.Emit(event.Event{Type: event.RunCreated, UsualSeconds: usual.Seconds()})
 }
 
 // Begin starts a phase. It ends the current one as succeeded.

@@ -1,8 +1,12 @@
 package track
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
 	"time"
+
+	"github.com/charmbracelet/x/ansi"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
@@ -24,27 +28,24 @@ type tests struct {
 	command []string
 	stage   string
 	xml     []byte
+	// said is what the tests wrote about their result, until the results are known.
+	said string
 	// results are nil until they are known.
 	results *junit.Results
 }
 
-// isTest reports whether a task runs the test command.
-func isTest(task string) bool {
-	return task == pipelinerun.TestTask || task == pipelinerun.TestStageTask
-}
-
 // isReport reports whether an event is about the step that prints the test results.
-func isReport(e follow.Event) bool { return isTest(e.Task) && e.Step == pipelinerun.ReportStep }
+func isReport(e follow.Event) bool {
+	return (e.Task == pipelinerun.TestTask || e.Task == pipelinerun.BuildTask) && e.Step == pipelinerun.ReportStep
+}
 
 // isEngine reports whether a step is the build engine.
 func isEngine(task, step string) bool {
-	return (task == pipelinerun.BuildTask || task == pipelinerun.BuildTestTask) && step == pipelinerun.BuildStep
+	return task == pipelinerun.BuildTask && step == pipelinerun.BuildStep
 }
 
-// last reports whether the tests have passed when a task has succeeded.
-func (t *tests) last(task string) bool {
-	return isTest(task) || task == pipelinerun.BuildTestTask && len(t.command) == 0
-}
+// summary is the last line of pytest: 2 passed, 1 skipped in 0.31s.
+var summary = regexp.MustCompile(`^=*\s*((?:\d+ [a-z]+, )*\d+ passed(?:, \d+ [a-z]+)*) in ([\d.]+)s\b`)
 
 // add adds a line of the results.
 func (t *tests) add(line string) {
@@ -71,10 +72,17 @@ func (t *tests) sums() *event.Tests {
 	}
 }
 
+// hear reads a line that the tests wrote.
+func (t *tests) hear(line string) {
+	if match := summary.FindStringSubmatch(ansi.Strip(line)); match != nil {
+		t.said = "Tests passed: " + match[1] + " in " + match[2] + "s"
+	}
+}
+
 // passed is the result of tests that passed.
 func (t *tests) passed() string {
 	if t.results == nil {
-		return "Tests passed"
+		return cmp.Or(t.said, "Tests passed")
 	}
 	text := fmt.Sprintf("Tests passed: %d passed", t.results.Passed())
 	if t.results.Skipped > 0 {

@@ -2,7 +2,9 @@ package track
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +15,10 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 )
 
-const tested = "FROM a AS run\nCOPY x /\nFROM run AS test\nRUN pytest\nFROM run\nCMD x\n"
+const tested = "FROM a AS run\nCOPY x /\nFROM run AS test\nRUN pytest\nFROM run AS image\nCMD x\n\nFROM test AS pyflow-test\n"
+
+// withTest is a Dockerfile as dockerfile.WithTest makes it.
+const withTest = "FROM a AS run\nCOPY x /\nFROM run AS test\nCOPY t /\nFROM run AS pyflow-image\nCMD x\n\nFROM test AS pyflow-test\nENV PYTEST_ADDOPTS=x\nRUN [\"pytest\",\"-q\"]\n"
 
 const green = `<testsuite time="2.1"><testcase name="a"/><testcase name="b"><skipped/></testcase></testsuite>`
 
@@ -30,8 +35,13 @@ func testTask(task string, code int32, results string, lines ...string) []follow
 	if code != 0 {
 		reason = "Continued"
 	}
-	events = append(events, follow.Event{Kind: follow.StepEnded, Task: task, Step: "test", ExitCode: code, Reason: reason},
-		follow.Event{Kind: follow.StepStarted, Task: task, Step: "report"})
+	events = append(events, follow.Event{Kind: follow.StepEnded, Task: task, Step: "test", ExitCode: code, Reason: reason})
+	return append(events, report(task, code, results)...)
+}
+
+// report are the events of the step that prints results and exits with code.
+func report(task string, code int32, results string) []follow.Event {
+	events := []follow.Event{{Kind: follow.StepStarted, Task: task, Step: "report"}}
 	for line := range strings.SplitSeq(results, "\n") {
 		events = append(events, follow.Event{Kind: follow.Log, Task: task, Step: "report", Text: line})
 	}
@@ -41,36 +51,60 @@ func testTask(task string, code int32, results string, lines ...string) []follow
 }
 
 func TestTestsThatPass(t *testing.T) {
-	r := record(t, tested, &pipelinerun.Test{Command: []string{"pytest"}, Stage: "test"})
-	r.Begin(event.Push)
-	events := []follow.Event{
-		{Kind: follow.TaskEnded, Task: "build", Succeeded: true},
-		{Kind: follow.TaskStarted, Task: "build-test"},
-		{Kind: follow.StepStarted, Task: "build-test", Step: "build"},
-		{Kind: follow.Log, Task: "build-test", Step: "build", Text: `time="x" level=info msg="COPY x /"`},
-		{Kind: follow.Log, Task: "build-test", Step: "build", Text: `time="x" level=info msg="RUN pytest"`},
-		{Kind: follow.Log, Task: "build-test", Step: "build", Text: `time="x" level=info msg="Pushing image to registry/team/app/test:app-x"`},
-		{Kind: follow.StepEnded, Task: "build-test", Step: "build"},
-		{Kind: follow.TaskEnded, Task: "build-test", Succeeded: true},
-	}
-	skipped := follow.Event{Kind: follow.Log, Task: "test-stage", Step: "fetch", Text: "2026/01/01 INFO " + skippedStep}
-	events = append(append(events, skipped), testTask("test-stage", 0, green, ".s")...)
-	events = append(events, follow.Event{Kind: follow.TaskStarted, Task: "deploy"})
-	for _, e := range events {
+	r := record(t, withTest, &pipelinerun.Test{Command: []string{"pytest", "-q"}, Stage: "test"})
+	r.run.Target, r.stages.target = "pyflow-image", "pyflow-image"
+	r.Begin(event.Build)
+	for _, e := range slices.Concat([]follow.Event{
+		{Kind: follow.StepStarted, Task: "build", Step: "build"},
+		engineSays("Building stage 'a' [idx: '0', base-idx: '-1']"),
+		engineSays("COPY x /"),
+		engineSays("Building stage 'run' [idx: '2', base-idx: '0']"),
+		engineSays("CMD x"),
+		engineSays("Building stage 'run' [idx: '3', base-idx: '0']"),
+		engineSays("COPY t /"),
+		engineSays("ENV PYTEST_ADDOPTS=x"),
+		engineSays(`RUN ["pytest","-q"]`),
+		{Kind: follow.Log, Task: "build", Step: "build", Text: "1 passed, 1 skipped in 2.10s"},
+		engineSays("Taking snapshot of full filesystem..."),
+		engineSays("Pushing image to registry/team/app:app-x"),
+		{Kind: follow.StepEnded, Task: "build", Step: "build"},
+	}, report("build", 0, green)) {
 		r.Handle(e)
 	}
+	r.Handle(follow.Event{Kind: follow.TaskStarted, Task: "deploy"})
 	r.expect(t,
-		"StageStarted push",
-		"StageEnded push Succeeded Pushed the image",
+		"StageStarted build",
+		"InstructionStarted build 1/7 line 1 FROM a AS run a",
+		"Log build build: Building stage 'a' [idx: '0', base-idx: '-1'] (chatter)",
+		"InstructionEnded build 1/7 line 1 FROM a AS run a",
+		"InstructionStarted build 2/7 line 2 COPY x /",
+		"Log build build: COPY x / (chatter)",
+		"InstructionEnded build 2/7 line 2 COPY x /",
+		"InstructionStarted build 3/7 line 5 FROM run AS pyflow-image",
+		"Log build build: Building stage 'run' [idx: '2', base-idx: '0'] (chatter)",
+		"InstructionEnded build 3/7 line 5 FROM run AS pyflow-image",
+		"InstructionStarted build 4/7 line 6 CMD x",
+		"Log build build: CMD x (chatter)",
+		"InstructionEnded build 4/7 line 6 CMD x",
+		"StageEnded build Succeeded Built image",
 		"StageStarted test",
-		"InstructionStarted test 2/6 line 2 COPY x /",
-		"Log test build: COPY x / (chatter)",
-		"InstructionStarted test 4/6 line 4 RUN pytest",
-		"Log test build: RUN pytest (chatter)",
-		"Log test build: Pushing image to registry/team/app/test:app-x (chatter)",
-		"Log test fetch: 2026/01/01 INFO "+skippedStep+" (chatter)",
-		"Log test test: .s",
-		"StageEnded test Succeeded Tests passed: 1 passed, 1 skipped in 2.1s",
+		"InstructionStarted test 5/7 line 3 FROM run AS test",
+		"Log test build: Building stage 'run' [idx: '3', base-idx: '0'] (chatter)",
+		"InstructionEnded test 5/7 line 3 FROM run AS test",
+		"InstructionStarted test 6/7 line 4 COPY t /",
+		"Log test build: COPY t / (chatter)",
+		"Log test build: ENV PYTEST_ADDOPTS=x (chatter)",
+		"InstructionEnded test 6/7 line 4 COPY t /",
+		"InstructionStarted test 7/7 line 0 pytest -q",
+		`Log test test: RUN ["pytest","-q"] (chatter)`,
+		"Log test test: 1 passed, 1 skipped in 2.10s",
+		"StageUpdated test taking a snapshot of the files",
+		"Log test test: Taking snapshot of full filesystem... (chatter)",
+		"InstructionEnded test 7/7 line 0 pytest -q",
+		"StageEnded test Succeeded Tests passed: 1 passed, 1 skipped in 2.10s",
+		"StageStarted push",
+		"Log push test: Pushing image to registry/team/app:app-x (chatter)",
+		"StageEnded push Succeeded Pushed the image",
 		"StageStarted deliver",
 	)
 	if err := r.Finish(t.Context(), event.Result{Tests: r.Tests()}, nil); err != nil {
@@ -88,10 +122,24 @@ func TestTestsThatPass(t *testing.T) {
 // A stage that the image is not made of has no instructions in its build, though a
 // later one starts from the same base.
 func TestInstructionsOfTheTestAreLeftOut(t *testing.T) {
-	r := record(t, tested, nil)
+	r := record(t, "FROM a AS run\nCOPY x /\nFROM run AS test\nRUN pytest\nFROM run\nCMD x\n", nil)
 	r.Begin(event.Build)
-	r.Handle(engineSays("Building stage 'run' [idx: '2', base-idx: '0']"))
-	r.expect(t, "StageStarted build", "InstructionStarted build 5/6 line 5 FROM run", "Log build build: Building stage 'run' [idx: '2', base-idx: '0'] (chatter)")
+	r.Handle(engineSays("Building stage 'a' [idx: '2', base-idx: '-1']"))
+	r.Handle(engineSays("COPY x /"))
+	r.Handle(engineSays("RUN pytest"))
+	r.Handle(engineSays("CMD x"))
+	// A word of a command that reads like an instruction before it.
+	r.Handle(engineSays("COPY x /"))
+	want := []string{"1/4 line 1", "2/4 line 2", "4/4 line 6"}
+	var got []string
+	for _, e := range r.events {
+		if i := e.Instruction; i != nil && e.Type == event.InstructionStarted {
+			got = append(got, fmt.Sprintf("%d/%d line %d", i.Number, i.Total, i.Line))
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 func TestTestsThatFail(t *testing.T) {
@@ -101,14 +149,28 @@ func TestTestsThatFail(t *testing.T) {
 	inStage := pipelinerun.Test{Command: []string{"pytest", "-q"}, Stage: "test"}
 	build := func(lines ...string) []follow.Event {
 		events := []follow.Event{
-			{Kind: follow.StepStarted, Task: "build-test", Step: "build"},
-			{Kind: follow.Log, Task: "build-test", Step: "build", Text: `time="x" level=info msg="Building stage 'run' [idx: '1', base-idx: '0']"`},
-			{Kind: follow.Log, Task: "build-test", Step: "build", Text: `time="x" level=info msg="RUN pytest"`},
+			{Kind: follow.StepStarted, Task: "build", Step: "build"},
+			engineSays("Building stage 'run' [idx: '3', base-idx: '0']"),
+			engineSays("RUN pytest"),
 		}
 		for _, line := range lines {
-			events = append(events, follow.Event{Kind: follow.Log, Task: "build-test", Step: "build", Text: line})
+			events = append(events, follow.Event{Kind: follow.Log, Task: "build", Step: "build", Text: line})
 		}
-		return append(events, follow.Event{Kind: follow.StepEnded, Task: "build-test", Step: "build", ExitCode: 1, Reason: "Error"})
+		return append(events, follow.Event{Kind: follow.StepEnded, Task: "build", Step: "build", ExitCode: 1, Reason: "Continued"})
+	}
+	const exits = "error building image: error building stage: failed to execute command: waiting for process to exit: exit status "
+	inBuild := func(results string, lines ...string) []follow.Event {
+		events := []follow.Event{
+			{Kind: follow.StepStarted, Task: "build", Step: "build"},
+			engineSays("Building stage 'run' [idx: '3', base-idx: '0']"),
+			engineSays("COPY t /"),
+			engineSays(`RUN ["pytest","-q"]`),
+		}
+		for _, line := range lines {
+			events = append(events, follow.Event{Kind: follow.Log, Task: "build", Step: "build", Text: line})
+		}
+		events = append(events, follow.Event{Kind: follow.StepEnded, Task: "build", Step: "build", ExitCode: 1, Reason: "Continued"})
+		return append(events, report("build", 1, results)...)
 	}
 	for name, test := range map[string]struct {
 		test    pipelinerun.Test
@@ -118,6 +180,13 @@ func TestTestsThatFail(t *testing.T) {
 		failed  int
 		last    string
 	}{
+		"in the build": {
+			inStage, inBuild(red, "5 failed", exits+"1"), "run app-x failed: 5 of 6 tests failed: t.a, t.b, t.c and 2 more", "", 5, "5 failed",
+		},
+		"in the build, no pytest": {
+			inStage, inBuild("", `error building image: error building stage: failed to execute command: starting command: exec: "pytest": executable file not found in $PATH`),
+			"run app-x failed: the tests failed: pytest -q: exit code 1", "the stage test has no pytest: install it there", 0, "executable file",
+		},
 		"with results": {inImage, testTask("test", 1, red, "5 failed"), "run app-x failed: 5 of 6 tests failed: t.a, t.b, t.c and 2 more", "", 5, "5 failed"},
 		"without":      {inImage, testTask("test", 3, "", "boom"), "run app-x failed: the tests failed: pytest -q: exit code 3", "", 0, "boom"},
 		"results cut off": {
@@ -128,7 +197,7 @@ func TestTestsThatFail(t *testing.T) {
 			"run app-x failed: the tests failed: pytest -q: exit code 1", "the image has no pytest: give the Dockerfile a stage test", 0, "executable file",
 		},
 		"no tests": {
-			inStage, testTask("test-stage", 5, `<testsuite/>`, "no tests ran"), "run app-x failed: the tests failed: pytest -q: exit code 5",
+			inStage, inBuild(`<testsuite/>`, "no tests ran", exits+"5"), "run app-x failed: the tests failed: pytest -q: exit code 5",
 			"pytest found no tests: check the path, that the stage test copies the tests", 0, "no tests ran",
 		},
 		"in the report only": {
@@ -143,11 +212,15 @@ func TestTestsThatFail(t *testing.T) {
 			"run app-x failed: the tests failed: pytest -q: exit code 2", "", 0, "x",
 		},
 		"an instruction": {
-			pipelinerun.Test{Stage: "test"}, build("1 failed"), "run app-x failed: the tests failed: Dockerfile:4: RUN pytest: exit code 1", "", 0, "1 failed",
+			pipelinerun.Test{Stage: "test"}, build("1 failed", exits+"1"), "run app-x failed: the tests failed: Dockerfile:4: RUN pytest: exit code 1", "", 0, "1 failed",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := record(t, tested, &test.test)
+			text := tested
+			if len(test.test.Command) > 0 {
+				text = withTest
+			}
+			r := record(t, text, &test.test)
 			r.Begin(event.Test)
 			for _, e := range test.events {
 				r.Handle(e)

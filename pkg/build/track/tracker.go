@@ -17,6 +17,13 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
+// The reasons of Tekton for a step that ended with another code than 0: the task ends with
+// it, or goes on.
+const (
+	stepError = "Error"
+	continued = "Continued"
+)
+
 // logLines is how many of the last lines a failure repeats.
 const logLines = 20
 
@@ -28,7 +35,13 @@ type Tracker struct {
 
 	steps  steps
 	stages instructions
-	tests  tests
+	// running is the instruction that runs, from since on; nil if none does.
+	running *event.Instruction
+	since   time.Time
+	// activity is what the current phase was said to do last.
+	activity string
+	installs installs
+	tests    tests
 	// full reports that the registry had no space for what was pushed.
 	full bool
 }
@@ -40,6 +53,10 @@ type steps struct {
 	waiting      *follow.Event
 	// last are the last lines of the current step.
 	last []string
+	// folded reports that the line that is read is one that a sum stands for.
+	folded bool
+	// exit is the exit code of the command because of which the engine ended.
+	exit int32
 	// fetched is the Dockerfile of a repository.
 	fetched strings.Builder
 	// reason is why the source could not be fetched, in the step's words.
@@ -117,7 +134,7 @@ func (t *Tracker) taskStarted(e follow.Event) {
 	case t.Phase() == event.Queue:
 	case e.Task == pipelinerun.DeployTask:
 		t.next(event.Deploy)
-	case e.Task == pipelinerun.BuildTestTask || isTest(e.Task):
+	case e.Task == pipelinerun.TestTask:
 		t.next(event.Test)
 	}
 }
@@ -126,7 +143,7 @@ func (t *Tracker) taskEnded(e follow.Event) {
 	switch {
 	case !e.Succeeded && t.steps.task == nil:
 		t.steps.task = &e
-	case e.Succeeded && (e.Task == pipelinerun.BuildTask || t.tests.last(e.Task)):
+	case e.Succeeded && (e.Task == pipelinerun.BuildTask || e.Task == pipelinerun.TestTask):
 		t.Done()
 	}
 }
@@ -141,10 +158,7 @@ func (t *Tracker) stepStarted(e follow.Event) {
 		t.next(event.Fetch)
 	case e.Task == pipelinerun.BuildTask:
 		t.next(event.Build)
-	case e.Task == pipelinerun.BuildTestTask:
-		t.stages, t.full = instructions{parsed: t.stages.parsed, target: t.tests.stage}, false
-		t.next(event.Test)
-	case isTest(e.Task):
+	case e.Task == pipelinerun.TestTask:
 		t.next(event.Test)
 	case e.Task == pipelinerun.DeployTask:
 		t.next(event.Deploy)
@@ -152,8 +166,14 @@ func (t *Tracker) stepStarted(e follow.Event) {
 }
 
 func (t *Tracker) stepEnded(e follow.Event) {
+	if isEngine(e.Task, e.Step) {
+		t.endInstruction()
+	}
 	if e.ExitCode != 0 && t.steps.failed == nil {
 		failed := e
+		if isEngine(e.Task, e.Step) && failed.Reason == continued {
+			failed.Reason = stepError // the report that follows ends the task
+		}
 		if isReport(e) {
 			failed.Step = pipelinerun.TestStep // the report exits as the tests did
 		}
@@ -172,18 +192,45 @@ func (t *Tracker) next(phase event.Phase) {
 	if t.Phase() == phase {
 		return
 	}
+	t.endInstruction()
 	t.Done()
 	t.Begin(phase)
+	t.activity = ""
+}
+
+// does says what the current phase does from here on; empty is nothing else than before.
+func (t *Tracker) does(activity string) {
+	if activity != t.activity {
+		t.activity = activity
+		t.Update(activity)
+	}
+}
+
+// endInstruction ends the instruction that runs, if one does.
+func (t *Tracker) endInstruction() {
+	if t.running == nil {
+		return
+	}
+	ended := event.Event{Type: event.InstructionEnded, Phase: t.Phase(), Source: pipelinerun.BuildStep, Instruction: t.running}
+	if !t.since.IsZero() && t.at.After(t.since) {
+		ended.DurationSeconds = t.at.Sub(t.since).Seconds()
+	}
+	t.running = nil
+	t.Emit(ended)
 }
 
 func (t *Tracker) log(e follow.Event) {
-	message, hide := e.Text, false
+	message, hide, source := e.Text, false, e.Step
+	t.steps.folded = false
 	switch {
 	case isReport(e):
 		t.tests.add(e.Text)
 		return
 	case isEngine(e.Task, e.Step):
 		message, hide = t.engineLine(e)
+		if t.stages.runsTest() {
+			source = pipelinerun.TestStep
+		}
 	case e.Task == pipelinerun.FetchTask, e.Task == pipelinerun.DeployTask:
 		line := pipelinerun.ParseFetchLine(e.Text)
 		switch {
@@ -197,14 +244,14 @@ func (t *Tracker) log(e follow.Event) {
 			t.steps.reason = line.Message
 		}
 		message = line.Message
-	case isTest(e.Task):
+	case e.Task == pipelinerun.TestTask:
 		hide = strings.HasSuffix(e.Text, skippedStep)
 	}
 	if !hide {
 		t.steps.last = append(t.steps.last, message)
 		t.steps.last = t.steps.last[max(0, len(t.steps.last)-logLines):]
 	}
-	t.Emit(event.Event{Type: event.Log, Phase: t.Phase(), Source: e.Step, Message: message, Raw: e.Text, Chatter: hide})
+	t.Emit(event.Event{Type: event.Log, Phase: t.Phase(), Source: source, Message: message, Raw: e.Text, Chatter: hide, Folded: t.steps.folded})
 }
 
 // engineLine reads a line of the build engine and returns its message, and whether
@@ -218,19 +265,61 @@ func (t *Tracker) engineLine(e follow.Event) (message string, hide bool) {
 		}
 	}
 	if line.Level == "" {
-		if diagnosis, ok := t.engine.Diagnose(line.Message); ok {
-			t.stages.diagnose(diagnosis)
-		}
-		return line.Message, false
+		return line.Message, t.commandLine(line)
 	}
-	if line.Pushing != "" && e.Task == pipelinerun.BuildTask && !strings.HasPrefix(line.Pushing, t.run.Repository+engine.CacheSuffix+":") {
+	if line.Pushing != "" && !strings.HasPrefix(line.Pushing, t.run.Repository+engine.CacheSuffix+":") {
 		t.next(event.Push)
 	}
 	instruction := t.stages.read(line)
-	if instruction != nil {
-		t.Emit(event.Event{Type: event.InstructionStarted, Phase: t.Phase(), Source: e.Step, Instruction: instruction})
+	if line.Stage != nil && t.stages.testing() {
+		t.next(event.Test)
 	}
-	return line.Message, line.Chatter || instruction != nil
+	switch {
+	case instruction != nil:
+		t.startInstruction(e, instruction)
+	case line.Activity != "" && (!line.Background || t.stages.atEnd()):
+		t.does(line.Activity)
+	}
+	// Without the Dockerfile, the engine's words for an instruction are all there is.
+	return line.Message, line.Chatter || line.Level == "info" && t.stages.parsed != nil
+}
+
+// startInstruction starts an instruction of the Dockerfile, which ends the one before.
+func (t *Tracker) startInstruction(e follow.Event, instruction *event.Instruction) {
+	if t.stages.runsTest() {
+		instruction.Text = strings.Join(t.tests.command, " ")
+		t.steps.last = nil
+	}
+	t.installs = newInstalls(instruction.Text)
+	t.endInstruction()
+	t.running, t.since = instruction, e.Time
+	t.Emit(event.Event{Type: event.InstructionStarted, Phase: t.Phase(), Source: e.Step, Instruction: instruction})
+	t.does("")
+}
+
+// commandLine reads a line that a command of the Dockerfile wrote, or with which the engine
+// ends, and returns whether people need not see it.
+func (t *Tracker) commandLine(line engine.Line) (hide bool) {
+	if diagnosis, ok := t.engine.Diagnose(line.Message); ok {
+		t.stages.diagnose(diagnosis)
+	}
+	if line.Exit != 0 {
+		t.steps.exit = line.Exit
+		return true
+	}
+	if t.stages.runsTest() {
+		t.tests.hear(line.Message)
+		return false
+	}
+	folded, activity, sum := t.installs.read(line.Message)
+	t.steps.folded = folded
+	if activity != "" {
+		t.does(activity)
+	}
+	if sum != "" {
+		t.Emit(event.Event{Type: event.Log, Phase: t.Phase(), Source: pipelinerun.BuildStep, Message: sum, Sum: true})
+	}
+	return false
 }
 
 // readDockerfile reads the Dockerfile that the fetch step has printed.

@@ -58,12 +58,21 @@ func (r *recorded) short() []string {
 		words := []string{string(e.Type), string(e.Phase), string(e.State), e.Reason, source, e.Message, e.Advice}
 		if i := e.Instruction; i != nil {
 			words = append(words, fmt.Sprintf("%d/%d line %d %s", i.Number, i.Total, i.Line, i.Text))
+			if i.Image != "" {
+				words = append(words, i.Image)
+			}
 			if i.Cached {
 				words = append(words, "cached")
 			}
 		}
 		if e.Chatter {
 			words = append(words, "(chatter)")
+		}
+		if e.Folded {
+			words = append(words, "(folded)")
+		}
+		if e.Sum {
+			words = append(words, "(sum)")
 		}
 		lines = append(lines, strings.Join(slices.DeleteFunc(words, func(word string) bool { return word == "" }), " "))
 	}
@@ -105,7 +114,7 @@ func run(name string, status corev1.ConditionStatus, message string) *tektonv1.P
 
 func TestARunThatSucceeds(t *testing.T) {
 	r := record(t, twoStages, nil)
-	r.Created("app-x")
+	r.Created("app-x", 0)
 	r.Begin(event.Queue)
 	for _, e := range []follow.Event{
 		{Kind: follow.TaskStarted, Task: "build"},
@@ -116,9 +125,14 @@ func TestARunThatSucceeds(t *testing.T) {
 		engineSays("Retrieving image manifest python:3.13-slim"),
 		engineSays("Building stage 'python:3.13-slim' [idx: '0', base-idx: '-1']"),
 		engineSays("Using caching version of cmd: COPY requirements.txt /tmp/"),
+		engineSays("Unpacking rootfs as cmd RUN pip install   -r /tmp/requirements.txt requires it."),
 		engineSays("COPY requirements.txt /tmp/"),
 		engineSays("RUN pip install   -r /tmp/requirements.txt"),
 		{Kind: follow.Log, Task: "build", Step: "build", Text: "Collecting fastapi"},
+		{Kind: follow.Log, Task: "build", Step: "build", Text: "a word of the package"},
+		{Kind: follow.Log, Task: "build", Step: "build", Text: "Successfully installed fastapi-0.115.0 starlette-0.45.0"},
+		engineSays("Taking snapshot of full filesystem..."),
+		engineSays("Pushing layer registry/team/app/cache:abc to cache now"),
 		engineSays("Pushing image to registry/team/app/cache:abc"),
 		engineSays("Building stage 'python:3.13-slim' [idx: '1', base-idx: '-1']"),
 		engineSays("COPY --from=build /opt /opt"),
@@ -142,22 +156,42 @@ func TestARunThatSucceeds(t *testing.T) {
 		"StageStarted fetch",
 		"StageEnded fetch Succeeded Fetched the source",
 		"StageStarted build",
-		"InstructionStarted build 2/7 line 2 FROM python:$V-slim AS build",
+		"StageUpdated build looking up python:3.13-slim",
 		"Log build build: Retrieving image manifest python:3.13-slim (chatter)",
+		"InstructionStarted build 1/6 line 2 FROM python:$V-slim AS build python:3.13-slim",
+		"StageUpdated build",
 		"Log build build: Building stage 'python:3.13-slim' [idx: '0', base-idx: '-1'] (chatter)",
 		"Log build build: Using caching version of cmd: COPY requirements.txt /tmp/ (chatter)",
-		"InstructionStarted build 3/7 line 3 COPY requirements.txt /tmp/ cached",
+		"StageUpdated build unpacking the base image",
+		"Log build build: Unpacking rootfs as cmd RUN pip install   -r /tmp/requirements.txt requires it. (chatter)",
+		"InstructionEnded build 1/6 line 2 FROM python:$V-slim AS build python:3.13-slim",
+		"InstructionStarted build 2/6 line 3 COPY requirements.txt /tmp/ cached",
+		"StageUpdated build",
 		"Log build build: COPY requirements.txt /tmp/ (chatter)",
-		"InstructionStarted build 4/7 line 4 RUN pip install   -r /tmp/requirements.txt",
+		"InstructionEnded build 2/6 line 3 COPY requirements.txt /tmp/ cached",
+		"InstructionStarted build 3/6 line 4 RUN pip install   -r /tmp/requirements.txt",
 		"Log build build: RUN pip install   -r /tmp/requirements.txt (chatter)",
-		"Log build build: Collecting fastapi",
+		"StageUpdated build pip: looking up fastapi",
+		"Log build build: Collecting fastapi (folded)",
+		"Log build build: a word of the package",
+		"Log build build: pip: 2 packages installed (sum)",
+		"Log build build: Successfully installed fastapi-0.115.0 starlette-0.45.0 (folded)",
+		"StageUpdated build taking a snapshot of the files",
+		"Log build build: Taking snapshot of full filesystem... (chatter)",
+		"StageUpdated build pushing the layer to the cache",
+		"Log build build: Pushing layer registry/team/app/cache:abc to cache now (chatter)",
 		"Log build build: Pushing image to registry/team/app/cache:abc (chatter)",
-		"InstructionStarted build 5/7 line 6 FROM python:$V-slim",
+		"InstructionEnded build 3/6 line 4 RUN pip install   -r /tmp/requirements.txt",
+		"InstructionStarted build 4/6 line 6 FROM python:$V-slim python:3.13-slim",
+		"StageUpdated build",
 		"Log build build: Building stage 'python:3.13-slim' [idx: '1', base-idx: '-1'] (chatter)",
-		"InstructionStarted build 6/7 line 7 COPY --from=build /opt /opt",
+		"InstructionEnded build 4/6 line 6 FROM python:$V-slim python:3.13-slim",
+		"InstructionStarted build 5/6 line 7 COPY --from=build /opt /opt",
 		"Log build build: COPY --from=build /opt /opt (chatter)",
-		"InstructionStarted build 7/7 line 8 COPY src /app",
+		"InstructionEnded build 5/6 line 7 COPY --from=build /opt /opt",
+		"InstructionStarted build 6/6 line 8 COPY src /app",
 		"Log build build: COPY src /app (chatter)",
+		"InstructionEnded build 6/6 line 8 COPY src /app",
 		"StageEnded build Succeeded Built image (1 of 4 steps cached)",
 		"StageStarted push",
 		"Log push build: Pushing image to registry/team/app:app-x (chatter)",
@@ -186,7 +220,7 @@ func TestARunThatSucceeds(t *testing.T) {
 // The Dockerfile of a repository is known by the step that fetches it.
 func TestARunFromARepository(t *testing.T) {
 	r := record(t, "", nil)
-	r.Created("app-x")
+	r.Created("app-x", 0)
 	r.Begin(event.Queue)
 	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "fetch", Step: "clone"})
 	for _, line := range []string{"FROM scratch", "COPY . /"} {
@@ -196,9 +230,12 @@ func TestARunFromARepository(t *testing.T) {
 	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "fetch", Step: "push"})
 	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "build", Step: "fetch"})
 	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "build", Step: "build"})
+	r.Handle(engineSays("Building stage 'scratch' [idx: '0', base-idx: '-1']"))
 	r.Handle(engineSays("COPY . /"))
 	r.expect(t, "RunCreated", "StageStarted queue", "StageEnded queue Succeeded", "StageStarted fetch",
 		"StageEnded fetch Succeeded Fetched the source", "StageStarted build",
+		"InstructionStarted build 1/2 line 1 FROM scratch scratch", "Log build build: Building stage 'scratch' [idx: '0', base-idx: '-1'] (chatter)",
+		"InstructionEnded build 1/2 line 1 FROM scratch scratch",
 		"InstructionStarted build 2/2 line 2 COPY . /", "Log build build: COPY . / (chatter)")
 }
 
@@ -228,7 +265,7 @@ func TestFailures(t *testing.T) {
 				line("error building image: error building stage: failed to execute command: exit status 7")),
 			message: "run app-x failed: Dockerfile:4: RUN pip install -r /tmp/requirements.txt: exit code 7",
 			line:    4, excerpt: []string{"RUN pip install \\", "  -r /tmp/requirements.txt"},
-			log: []string{"no such package", "error building image: error building stage: failed to execute command: exit status 7"},
+			log: []string{"no such package"},
 		},
 		"out of memory": {
 			events: append(build(begins, engineSays("COPY requirements.txt /tmp/"))[:4],
@@ -300,7 +337,7 @@ func TestFailures(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			r := record(t, twoStages, nil)
-			r.Created("app-x")
+			r.Created("app-x", 0)
 			r.Begin(event.Queue)
 			for _, e := range test.events {
 				r.Handle(e)
@@ -325,7 +362,7 @@ func TestFailures(t *testing.T) {
 
 func TestSuperseded(t *testing.T) {
 	r := record(t, "", nil)
-	r.Created("app-x")
+	r.Created("app-x", 0)
 	r.Begin(event.Queue)
 	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "deploy", Step: "apply"})
 	r.Handle(follow.Event{Kind: follow.Log, Task: "deploy", Step: "apply", Text: `Error from server (Invalid): services "app" is forbidden: ValidatingAdmissionPolicy 'pyflow-delivery' with binding 'pyflow-delivery' denied request: run app-y, which started later, ` + manifests.Superseded})
@@ -393,7 +430,7 @@ func TestFinish(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := record(t, "", nil)
-			r.Created("app-x")
+			r.Created("app-x", 0)
 			r.Begin(event.Queue)
 			ctx := test.ctx
 			if ctx == nil {

@@ -93,7 +93,7 @@ func testRun(name string, exitCode int32) (objects stored, run *tektonv1.Pipelin
 	}
 	objects[name+"-build-pod/step-fetch"] = []string{"fetched"}
 	objects[name+"-build-pod/step-build"] = []string{
-		engineLine("info", "RUN echo"), "from the RUN", engineLine("info", "Taking snapshot of files..."), engineLine("warning", "old"),
+		engineLine("info", "Building stage 'scratch' [idx: '0', base-idx: '-1']"), engineLine("info", "RUN echo"), "from the RUN", engineLine("info", "Taking snapshot of files..."), engineLine("warning", "old"),
 		engineLine("info", "Pushing image to registry/web/cache:0123"), engineLine("info", "CMD x"),
 		engineLine("info", "Pushing image to registry/web:x"), engineLine("warning", "slow push"),
 	}
@@ -180,7 +180,7 @@ func TestDockerfile(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Stage = event.Build
-	if err := o.Run(t.Context()); err != nil || out() != "Dockerfile:3: RUN echo\nfrom the RUN\nold\nDockerfile:4: CMD x\n" {
+	if err := o.Run(t.Context()); err != nil || out() != "Dockerfile:1: FROM scratch\nDockerfile:3: RUN echo\nfrom the RUN\nold\nDockerfile:4: CMD x\n" {
 		t.Errorf("got %v\n%s", err, out())
 	}
 }

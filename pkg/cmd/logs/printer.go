@@ -45,10 +45,16 @@ func (p *printer) show(e event.Event) {
 	switch e.Type {
 	case event.InstructionStarted:
 		if !p.all { // all has the engine's own words
-			e.Message = fmt.Sprintf("%s:%d: %s", e.Instruction.Dockerfile, e.Instruction.Line, e.Instruction.Text)
+			e.Message = e.Instruction.Text
+			if e.Instruction.Line > 0 {
+				e.Message = fmt.Sprintf("%s:%d: %s", e.Instruction.Dockerfile, e.Instruction.Line, e.Instruction.Text)
+			}
 			p.line(e)
 		}
 	case event.Log:
+		if e.Sum { // its lines are here
+			return
+		}
 		if p.all {
 			e.Message, e.Chatter = e.Raw, false
 		}
@@ -67,7 +73,7 @@ func (p *printer) show(e event.Event) {
 		fmt.Fprintln(p.errOut, display.OneLine(e.Message))
 	case event.PhaseUpdated, event.PhaseEnded:
 		p.progress(e)
-	case event.Planned, event.PhaseStarted, event.RunCreated, event.Finished:
+	case event.Planned, event.PhaseStarted, event.RunCreated, event.InstructionEnded, event.Finished:
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
@@ -26,6 +27,18 @@ type plain struct {
 	*results
 	errOut io.Writer
 	now    func() time.Time
+	// mu guards what follows: a timer of its own shows that the build is at work.
+	mu sync.Mutex
+	// stop ends the timer.
+	stop func()
+	// lineAt is when a line was written last; running is the phase, since its start, at its
+	// instruction and doing what happens in it, since doingSince.
+	lineAt     time.Time
+	running    event.Phase
+	since      time.Time
+	at         *event.Instruction
+	doing      string
+	doingSince time.Time
 
 	// shownAt is when the progress of the running phase was last shown, percent and
 	// message what was shown.
@@ -39,13 +52,91 @@ type plain struct {
 }
 
 func newPlain(results *results, errOut io.Writer, now func() time.Time) *plain {
-	return &plain{results: results, errOut: errOut, now: now, shown: newRing(plainTail)}
+	return &plain{results: results, errOut: errOut, now: now, shown: newRing(plainTail), stop: func() {}}
+}
+
+// watch writes a line whenever nothing else was written for a while, until the view closes.
+func (v *plain) watch() *plain {
+	done := make(chan struct{})
+	v.stop = sync.OnceFunc(func() { close(done) })
+	go func() {
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				v.remind()
+			}
+		}
+	}()
+	return v
+}
+
+// Close ends the view.
+func (v *plain) Close() error {
+	v.stop()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.results.Close()
+}
+
+// remind says what the build does if it has said nothing for plainEvery.
+func (v *plain) remind() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.running == "" || v.now().Sub(v.lineAt) < plainEvery {
+		return
+	}
+	_, doing, _ := words(v.running)
+	text, since := doing, v.since
+	if v.at != nil {
+		text += fmt.Sprintf(" %d/%d", v.at.Number, v.at.Total)
+		since = v.doingSince
+	}
+	if v.doing != "" {
+		text += ": " + display.OneLine(v.doing)
+		since = v.doingSince
+	}
+	v.line("  " + text + ", " + ticking(v.now().Sub(since)))
+}
+
+// follow remembers what the build does.
+func (v *plain) follow(e event.Event) {
+	switch e.Type {
+	case event.PhaseStarted:
+		v.running, v.since, v.at, v.doing = e.Phase, v.now(), nil, ""
+	case event.PhaseUpdated:
+		if v.doing != e.Message {
+			v.doing, v.doingSince = e.Message, v.now()
+		}
+	case event.InstructionStarted:
+		v.at, v.doing, v.doingSince = e.Instruction, "", v.now()
+	case event.PhaseEnded, event.Finished:
+		v.running = ""
+	case event.Planned, event.InstructionEnded, event.Log, event.Waiting, event.Notice, event.RunCreated:
+	}
 }
 
 func (v *plain) Show(e event.Event) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.follow(e)
+	v.show(e)
+	if e.Type == event.Finished {
+		v.stop()
+	}
+}
+
+func (v *plain) show(e event.Event) {
 	switch e.Type {
 	case event.RunCreated:
-		v.line("Run " + e.Run)
+		text := "Run " + e.Run
+		if e.UsualSeconds > 0 {
+			text += ", which usually takes " + ticking(time.Duration(e.UsualSeconds*float64(time.Second)))
+		}
+		v.line(text)
 	case event.PhaseStarted:
 		v.shownAt, v.percent, v.message, v.waiting, v.instruction = v.now(), 0, "", "", ""
 	case event.PhaseUpdated:
@@ -54,9 +145,13 @@ func (v *plain) Show(e event.Event) {
 		v.line(fmt.Sprintf("%s %s  %s", endMark(e.State), ended(e.Phase, e.State, e.Message), duration(e.DurationSeconds)))
 	case event.InstructionStarted:
 		v.instructed(e.Instruction)
+	case event.InstructionEnded:
+		if e.Instruction != nil && e.DurationSeconds >= slowSeconds {
+			v.line("  " + place("", e.Instruction) + " took " + duration(e.DurationSeconds))
+		}
 	case event.Log:
 		v.waiting = ""
-		if !e.Chatter {
+		if !e.Chatter && !e.Folded {
 			v.log(e.Source, e.Message)
 		}
 	case event.Waiting:
@@ -70,6 +165,7 @@ func (v *plain) Show(e event.Event) {
 }
 
 func (v *plain) line(text string) {
+	v.lineAt = v.now()
 	fmt.Fprintln(v.errOut, text)
 }
 
@@ -95,6 +191,8 @@ func (v *plain) updated(e event.Event) {
 			return
 		}
 		v.line("  " + doing + ": " + transferred(e.Transfer))
+	case v.at != nil:
+		return // remind says it
 	default:
 		if e.Message == v.message || since < plainEvery {
 			return
@@ -110,7 +208,7 @@ func (v *plain) instructed(instruction *event.Instruction) {
 		return
 	}
 	v.waiting = ""
-	text := place("", instruction) + ": " + display.OneLine(instruction.Text)
+	text := fmt.Sprintf("%d/%d %s: %s", instruction.Number, instruction.Total, place("", instruction), written(instruction))
 	if instruction.Cached {
 		text += " (cached)"
 	}

@@ -1,6 +1,7 @@
 package buildview
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,6 +29,10 @@ const (
 	minBar = 8
 	maxBar = 24
 	aside  = 11
+	// slowRows is how many instructions the record has of a phase: the slowest of those
+	// that took slowSeconds.
+	slowRows    = 3
+	slowSeconds = 1
 	// narrow is the width below which details are left out.
 	narrow = 60
 )
@@ -37,7 +42,9 @@ type screen struct {
 	now func() time.Time
 
 	app, namespace, run string
-	stages              []stage
+	// usual is how long the last runs of the app took; zero if that is not known.
+	usual  time.Duration
+	stages []stage
 	// current is the phase that runs, or the last that ran, or -1.
 	current int
 	log     ring
@@ -58,6 +65,16 @@ type stage struct {
 
 	transfer    *event.Transfer
 	instruction *event.Instruction
+	// since is when the instruction, or what message says, began.
+	since time.Time
+	// slow are the instructions that took long.
+	slow []took
+}
+
+// took is an instruction with its time.
+type took struct {
+	instruction event.Instruction
+	seconds     float64
 }
 
 func (s *stage) running() bool { return s.state == "" && !s.started.IsZero() }
@@ -74,6 +91,9 @@ func (s *screen) apply(e event.Event) {
 	if e.Run != "" {
 		s.run = e.Run
 	}
+	if e.UsualSeconds > 0 {
+		s.usual = time.Duration(e.UsualSeconds * float64(time.Second))
+	}
 	switch e.Type {
 	case event.Planned:
 		s.plan(e.Phases)
@@ -83,6 +103,9 @@ func (s *screen) apply(e event.Event) {
 		s.stage(e.Phase).started = s.now()
 	case event.PhaseUpdated:
 		stage := s.stage(e.Phase)
+		if e.Message != stage.message {
+			stage.since = s.now()
+		}
 		stage.transfer, stage.message = e.Transfer, e.Message
 	case event.PhaseEnded:
 		s.waiting = nil
@@ -90,10 +113,13 @@ func (s *screen) apply(e event.Event) {
 		stage.state, stage.seconds, stage.message = e.State, e.DurationSeconds, e.Message
 	case event.InstructionStarted:
 		s.waiting = nil
-		s.stage(e.Phase).instruction = e.Instruction
+		stage := s.stage(e.Phase)
+		stage.instruction, stage.message, stage.since = e.Instruction, "", s.now()
+	case event.InstructionEnded:
+		s.stage(e.Phase).remember(e.Instruction, e.DurationSeconds)
 	case event.Log:
 		s.waiting = nil
-		if text := lastState(e.Message); !e.Chatter && strings.TrimSpace(text) != "" {
+		if text := lastState(e.Message); !e.Chatter && !e.Folded && strings.TrimSpace(text) != "" {
 			s.log.add(logged{e.Source, text})
 		}
 	case event.Waiting:
@@ -166,6 +192,7 @@ func (s *screen) frame(width, height int, spinner string) []string {
 		return got
 	}
 	stages := take(min(len(s.stages), 1))
+	now := take(len(s.doing()))
 	wait := s.wait(width)
 	wait = wait[:take(len(wait))]
 	log := s.log.last(logRows)
@@ -193,6 +220,9 @@ func (s *screen) frame(width, height int, spinner string) []string {
 	first := s.firstOf(stages)
 	for i := range stages {
 		lines = append(lines, s.line(&s.stages[first+i], width, spinner))
+		if first+i == s.current && now > 0 {
+			lines = append(lines, s.doing()...)
+		}
 	}
 	lines = append(lines, s.notices[len(s.notices)-notices:]...)
 	if gap > 0 {
@@ -224,6 +254,11 @@ func (s *screen) header(width int) string {
 	}
 	if run == "" {
 		return text
+	}
+	if s.usual > 0 && s.finished == nil {
+		if more := text + faint(", run "+run+", usually "+ticking(s.usual)); ansi.StringWidth(more) <= width {
+			return more
+		}
 	}
 	if whole := text + faint(", run "+run); ansi.StringWidth(whole) <= width {
 		return whole
@@ -262,6 +297,46 @@ func row(mark, phrase, took string, room int) string {
 	return mark + " " + phrase + strings.Repeat(" ", max(gap, 1)) + took
 }
 
+// doing returns the line below a running stage that has an instruction: what the engine does
+// for it, and since when.
+func (s *screen) doing() []string {
+	if s.current < 0 {
+		return nil
+	}
+	stage := &s.stages[s.current]
+	if !stage.running() || stage.instruction == nil {
+		return nil
+	}
+	what := "running"
+	if stage.message != "" {
+		what = display.OneLine(stage.message)
+	}
+	return []string{faint("  " + what + ", " + ticking(s.now().Sub(stage.since)))}
+}
+
+// remember keeps an instruction that took long.
+func (s *stage) remember(instruction *event.Instruction, seconds float64) {
+	if instruction == nil || instruction.Line == 0 || seconds < slowSeconds {
+		return
+	}
+	s.slow = append(s.slow, took{*instruction, seconds})
+	slices.SortStableFunc(s.slow, func(a, b took) int { return cmp.Compare(b.seconds, a.seconds) })
+	s.slow = s.slow[:min(len(s.slow), slowRows)]
+}
+
+// slowest returns the instructions of a stage that took long, in their order.
+func (s *screen) slowest(stage *stage, width int) []string {
+	slow := slices.Clone(stage.slow)
+	slices.SortStableFunc(slow, func(a, b took) int { return cmp.Compare(a.instruction.Number, b.instruction.Number) })
+	room := max(width-aside, 1)
+	var lines []string
+	for _, one := range slow {
+		text := faint(fmt.Sprintf("line %d  %s", one.instruction.Line, written(&one.instruction)))
+		lines = append(lines, row(" ", " "+text, faint(duration(one.seconds)), room))
+	}
+	return lines
+}
+
 // ticking returns a running time, without tenths.
 func ticking(took time.Duration) string {
 	if took < time.Minute {
@@ -287,13 +362,13 @@ func (s *screen) live(stage *stage, doing string, room int) string {
 func instruction(at *event.Instruction, doing string, room int) string {
 	head := fmt.Sprintf("%s %d/%d  ", doing, at.Number, at.Total)
 	end := ""
-	if room+aside >= narrow {
+	if room+aside >= narrow && at.Line > 0 {
 		end = fmt.Sprintf("  line %d", at.Line)
 	}
 	if at.Cached {
 		end += "  cached"
 	}
-	text := ansi.Truncate(display.OneLine(at.Text), max(room-len(head)-len(end), 1), "…")
+	text := ansi.Truncate(written(at), max(room-len(head)-len(end), 1), "…")
 	return head + colored(ansi.Cyan, text) + faint(end)
 }
 
@@ -385,6 +460,7 @@ func (s *screen) record(width int) []string {
 			continue
 		}
 		lines = append(lines, s.line(stage, width, ""))
+		lines = append(lines, s.slowest(stage, width)...)
 	}
 	if len(skipped) > 0 && s.finished != nil && s.finished.State != event.Succeeded {
 		lines = append(lines, faint("· not done: "+strings.Join(skipped, ", ")))

@@ -75,7 +75,7 @@ func New(mode Mode, out, errOut io.Writer) (View, error) {
 		return &quiet{results}, nil
 	case Plain:
 	}
-	return newPlain(results, errOut, time.Now), nil
+	return newPlain(results, errOut, time.Now).watch(), nil
 }
 
 // Check checks that a view of the mode is possible. Its error wraps ErrUnknownMode or

@@ -59,6 +59,18 @@ func ended(stage event.Phase, state event.State, message string) string {
 	return done + ": " + message
 }
 
+// written returns an instruction for people: a FROM with its image in place of variables.
+func written(at *event.Instruction) string {
+	if at.Image == "" {
+		return display.OneLine(at.Text)
+	}
+	text := "FROM " + at.Image
+	if fields := strings.Fields(at.Text); len(fields) > 2 && strings.EqualFold(fields[len(fields)-2], "as") {
+		text += " AS " + fields[len(fields)-1]
+	}
+	return display.OneLine(text)
+}
+
 func endMark(state event.State) string {
 	switch state {
 	case event.Succeeded:

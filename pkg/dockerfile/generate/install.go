@@ -267,7 +267,12 @@ func setuptoolsScript() []string {
 
 // pipInstall returns the command that installs into the venv.
 func (p *plan) pipInstall(dependencies detect.Dependencies, more ...string) string {
-	return "python -m pip --python " + interpreter + " install" + p.pipFlags(dependencies) + each("\n", []string{strings.Join(more, " ")})
+	return pipInto(venv, p.pipFlags(dependencies), more...)
+}
+
+// pipInto returns the command that installs into a venv, with the flags of pipFlags.
+func pipInto(where, flags string, more ...string) string {
+	return "python -m pip --python " + where + "/bin/python install" + flags + each("\n", []string{strings.Join(more, " ")})
 }
 
 // freeze returns the command that writes down the versions that are installed. pip takes

@@ -29,7 +29,10 @@ func runStage(p *plan) string {
 	w.line("    PYTHONPATH=%s \\", p.pythonPath())
 	w.line("    PYTHONDONTWRITEBYTECODE=1 \\")
 	w.line("    PYTHONUNBUFFERED=1")
-	copyVenv(w, p, "build")
+	w.line("COPY --from=build %s %s", venv, venv)
+	if p.variant == Distroless {
+		w.line("COPY --from=build %s %s", overlay, venv)
+	}
 	if p.codeApart() {
 		w.note("The code comes last: a change of it is this one small layer.")
 		w.line("COPY --from=code %s %s", appDir, appDir)
@@ -53,12 +56,4 @@ func runStage(p *plan) string {
 	}
 	w.exec("CMD", p.serve()...)
 	return w.String()
-}
-
-// copyVenv copies the venv of a stage.
-func copyVenv(w *writer, p *plan, stage string) {
-	w.line("COPY --from=%s %s %s", stage, venv, venv)
-	if p.variant == Distroless {
-		w.line("COPY --from=build %s %s", overlay, venv)
-	}
 }

@@ -4,12 +4,16 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 )
 
-// testBuildStage writes the stage that adds the tools of the tests to the venv.
+// testVenv has what the tests need and the app does not; its Python sees the app's venv as
+// well.
+const testVenv = "/opt/test"
+
+// testBuildStage writes the stage that installs what the tests need beside the venv.
 func testBuildStage(p *plan) string {
 	w := &writer{}
 	dev := p.project.Dev
 	from := p.source(dev, nil)
-	w.note("The venv again, with what the tests need. Only the target `test` takes this stage and the next.")
+	w.note("What the tests need in a venv of its own, which sees the one of the app: the layer of the tests is small. Only the target `test` takes this stage and the next.")
 	w.line("FROM build AS test-build")
 	w.pipArguments()
 	var commands []string
@@ -38,8 +42,12 @@ func testBuildStage(p *plan) string {
 		wanted = append(wanted, "-r "+testFile)
 	}
 	set := detect.Dependencies{Hashed: hashed}
+	commands = append(commands,
+		"python -m venv --without-pip "+testVenv,
+		`echo "import site; site.addsitedir('$(echo `+venv+`/lib/python*/site-packages)')"`+"\n"+
+			`> "$(echo `+testVenv+`/lib/python*/site-packages)/app.pth"`)
 	if hashed {
-		commands = append(commands, p.pipInstall(set, wanted...))
+		commands = append(commands, pipInto(testVenv, p.pipFlags(set), wanted...))
 		wanted = nil
 	}
 	if !p.hasPytest() {
@@ -49,7 +57,7 @@ func testBuildStage(p *plan) string {
 		w.note("The tests run with the versions of the app: a tool of the tests does not change them.")
 		commands = append(commands,
 			p.freeze(),
-			p.pipInstall(detect.Dependencies{}, append(wanted, "-c "+constraints)...))
+			pipInto(testVenv, p.pipFlags(detect.Dependencies{}), append(wanted, "-c "+constraints)...))
 	}
 	commands = reach.before(w, commands...)
 	reach.note(w)
@@ -62,12 +70,17 @@ func testStage(p *plan) string {
 	w := &writer{}
 	w.note("The image that is deployed, with the tests: the same user, the same settings.")
 	w.line("FROM run AS test")
-	copyVenv(w, p, "test-build")
+	w.line("COPY --from=test-build %s %s", testVenv, testVenv)
+	if p.variant == Distroless {
+		w.line("COPY --from=build %s %s", overlay, testVenv)
+	}
 	w.copy(appDir+"/", ".")
 	w.note("The user cannot write beside the code.")
-	w.line("ENV PYTEST_ADDOPTS=\"-p no:cacheprovider\" \\")
+	w.line("ENV PATH=%s/bin:$PATH \\", testVenv)
+	w.line("    PYTEST_ADDOPTS=\"-p no:cacheprovider\" \\")
 	w.line("    COVERAGE_FILE=/tmp/.coverage")
 	if p.variant == Distroless {
+		w.exec("ENTRYPOINT", testVenv+"/bin/python", "-m")
 		w.exec("CMD", testCommand()[2:]...)
 		return w.String()
 	}

@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
@@ -45,7 +44,7 @@ const (
 const (
 	contextsSuffix = "/source"
 	cacheSuffix    = "/cache"
-	testsSuffix    = pipelinerun.TestSuffix
+	testsSuffix    = "/test"
 )
 
 // comparisonPrefix starts the part of a path after the app's repository that names a

@@ -14,6 +14,8 @@ const (
 	retries = "3"
 	// cacheTTL is Kaniko's default for --cache-ttl.
 	cacheTTL = 14 * 24 * time.Hour
+	// testDir is where the Task pyflow-build-tested mounts a volume for test results.
+	testDir = "/kaniko/tests"
 )
 
 // Engine is Kaniko.
@@ -26,7 +28,7 @@ func (Engine) Name() string { return "Kaniko" }
 
 // Capabilities returns the same for every version that setup has installed so far.
 func (Engine) Capabilities(string) engine.Capabilities {
-	return engine.Capabilities{CacheTTL: cacheTTL, Author: "kaniko", Root: true}
+	return engine.Capabilities{CacheTTL: cacheTTL, Author: "kaniko", Root: true, TestDir: testDir}
 }
 
 // Args returns the flags of /kaniko/executor that depend on the build.
@@ -48,6 +50,10 @@ func (Engine) Args(params engine.Params) []string {
 	}
 	if params.Target != "" {
 		args = append(args, "--target="+params.Target)
+	}
+	if params.Tested != "" {
+		// Kaniko pushes the first of several targets.
+		args = append(args, "--target="+params.Tested)
 	}
 	for _, id := range params.SecretIDs {
 		args = append(args, "--secret=id="+id+",src="+secretDir+id)

@@ -1,6 +1,7 @@
 package kaniko
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
@@ -10,28 +11,45 @@ func TestParseLine(t *testing.T) {
 	for text, want := range map[string]engine.Line{
 		`time="2026-01-02T03:04:05Z" level=info msg="RUN echo \"a\\tb\""`: {Level: "info", Message: `RUN echo "a\tb"`},
 		`time="2026-01-02T03:04:05Z" level=warning msg=short`:             {Level: "warning", Message: "short"},
-		`time="2026-01-02T03:04:05Z" level=info msg=`:                     {Level: "info", Message: ""},
-		`time="x" level=info msg="Taking snapshot of files..."`:           {Level: "info", Message: "Taking snapshot of files...", Chatter: true},
-		`time="x" level=error msg="Taking snapshot of files..."`:          {Level: "error", Message: "Taking snapshot of files..."},
+		`time="2026-01-02T03:04:05Z" level=info msg=`:                     {Level: "info", Message: "", Chatter: true},
+		`time="x" level=info msg="Taking snapshot of files..."`:           {Level: "info", Message: "Taking snapshot of files...", Chatter: true, Activity: "taking a snapshot of the files"},
+		`time="x" level=error msg="Taking snapshot of files..."`:          {Level: "error", Message: "Taking snapshot of files...", Activity: "taking a snapshot of the files"},
 		`Taking snapshot of files...`:                                     {Message: "Taking snapshot of files..."},
 		`Collecting fastapi==0.115.0`:                                     {Message: "Collecting fastapi==0.115.0"},
 		`prefix time="x" level=info msg="not the engine's"`:               {Message: `prefix time="x" level=info msg="not the engine's"`},
 		"": {},
-		`time="x" level=info msg="Building stage 'python:3.13-slim' [idx: '0', base-idx: '-1']"`: {
-			Level: "info", Message: "Building stage 'python:3.13-slim' [idx: '0', base-idx: '-1']", Chatter: true, Stage: "python:3.13-slim",
-		},
 		`time="x" level=info msg="Retrieving image manifest python:3"`: {
-			Level: "info", Message: "Retrieving image manifest python:3", Chatter: true, Base: "python:3",
+			Level: "info", Message: "Retrieving image manifest python:3", Chatter: true, Base: "python:3", Activity: "looking up python:3",
 		},
 		`time="x" level=info msg="Using caching version of cmd: COPY a b"`: {
 			Level: "info", Message: "Using caching version of cmd: COPY a b", Chatter: true, Cached: "COPY a b",
 		},
+		`time="x" level=info msg="Unpacking rootfs as cmd RUN pip install x requires it."`: {
+			Level: "info", Message: "Unpacking rootfs as cmd RUN pip install x requires it.", Chatter: true, Activity: "unpacking the base image",
+		},
+		`time="x" level=info msg="Saving file opt/venv for later use"`: {
+			Level: "info", Message: "Saving file opt/venv for later use", Chatter: true, Activity: "keeping /opt/venv for a later stage",
+		},
 		`time="x" level=warning msg="Failed to retrieve image a:1 from remapped registry m:5000: GET http://m:5000/v2/: MANIFEST_UNKNOWN: x. Will try"`: {
 			Level: "warning", Message: "Failed to retrieve image a:1 from remapped registry m:5000: GET http://m:5000/v2/: MANIFEST_UNKNOWN: x. Will try", Lacks: "m:5000",
 		},
-		`time="x" level=info msg="Pushing image to r/a:b"`: {Level: "info", Message: "Pushing image to r/a:b", Chatter: true, Pushing: "r/a:b"},
+		`time="x" level=info msg="Pushing image to r/a:b"`: {
+			Level: "info", Message: "Pushing image to r/a:b", Chatter: true, Pushing: "r/a:b",
+		},
+		`time="x" level=info msg="Pushing layer r/a/cache:0 to cache now"`: {
+			Level: "info", Message: "Pushing layer r/a/cache:0 to cache now", Chatter: true, Activity: "pushing the layer to the cache", Background: true,
+		},
+		`error building image: error building stage: failed to execute command: waiting for process to exit: exit status 4`: {
+			Message: "error building image: error building stage: failed to execute command: waiting for process to exit: exit status 4", Exit: 4,
+		},
+		`error building image: error building stage: failed to execute command: waiting for process to exit: signal: killed`: {
+			Message: "error building image: error building stage: failed to execute command: waiting for process to exit: signal: killed", Exit: 137,
+		},
+		`error building image: error building stage: failed to get filesystem from image: exit status 4`: {
+			Message: "error building image: error building stage: failed to get filesystem from image: exit status 4",
+		},
 	} {
-		if got := (Engine{}).ParseLine(text); got != want {
+		if got := (Engine{}).ParseLine(text); !reflect.DeepEqual(got, want) {
 			t.Errorf("ParseLine(%q) = %+v, want %+v", text, got, want)
 		}
 	}
@@ -95,5 +113,12 @@ func TestDiagnose(t *testing.T) {
 		if got, ok := (Engine{}).Diagnose(text); ok {
 			t.Errorf("Diagnose(%q) = %+v", text, got)
 		}
+	}
+}
+
+func TestParseStage(t *testing.T) {
+	line := (Engine{}).ParseLine(`time="x" level=info msg="Building stage 'python:3.13-slim' [idx: '3', base-idx: '-1']"`)
+	if line.Stage == nil || *line.Stage != (engine.Stage{Number: 3, Base: -1}) || !line.Chatter {
+		t.Errorf("got %+v", line)
 	}
 }

@@ -99,25 +99,30 @@ EXPOSE 8000
 ENTRYPOINT ["/opt/venv/bin/python", "-m"]
 CMD ["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "8000", "--timeout-graceful-shutdown", "20"]
 
-# The venv again, with what the tests need. Only the target `test` takes this stage and the
-# next.
+# What the tests need in a venv of its own, which sees the one of the app: the layer of the
+# tests is small. Only the target `test` takes this stage and the next.
 FROM build AS test-build
 ARG PIP_INDEX_URL
 ARG PIP_TRUSTED_HOST
 # The tests run with the versions of the app: a tool of the tests does not change them.
-RUN python -m pip --python /opt/venv/bin/python freeze --exclude-editable > /tmp/constraints.txt \
- && python -m pip --python /opt/venv/bin/python install \
+RUN python -m venv --without-pip /opt/test \
+ && echo "import site; site.addsitedir('$(echo /opt/venv/lib/python*/site-packages)')" \
+      > "$(echo /opt/test/lib/python*/site-packages)/app.pth" \
+ && python -m pip --python /opt/venv/bin/python freeze --exclude-editable > /tmp/constraints.txt \
+ && python -m pip --python /opt/test/bin/python install \
       --no-cache-dir --no-compile --disable-pip-version-check \
       pytest==9.2.0 -c /tmp/constraints.txt
 
 # The image that is deployed, with the tests: the same user, the same settings.
 FROM run AS test
-COPY --from=test-build /opt/venv /opt/venv
-COPY --from=build /opt/distroless /opt/venv
+COPY --from=test-build /opt/test /opt/test
+COPY --from=build /opt/distroless /opt/test
 COPY . /app/
 # The user cannot write beside the code.
-ENV PYTEST_ADDOPTS="-p no:cacheprovider" \
+ENV PATH=/opt/test/bin:$PATH \
+    PYTEST_ADDOPTS="-p no:cacheprovider" \
     COVERAGE_FILE=/tmp/.coverage
+ENTRYPOINT ["/opt/test/bin/python", "-m"]
 CMD ["pytest"]
 
 # The image that is deployed is `run`, as it was tested. It is last, so that a build without
