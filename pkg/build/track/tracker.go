@@ -329,13 +329,13 @@ func (t *Tracker) readDockerfile() {
 	}
 	if parsed, err := dockerfile.Parse("Dockerfile", []byte(t.steps.fetched.String())); err == nil {
 		t.stages.parsed = parsed
-		t.warnUnchecked(parsed)
+		warnUnchecked(t, parsed)
 	}
 }
 
 // warnUnchecked says what the engine builds differently of a Dockerfile that was not there
 // before the build, to be checked and rewritten.
-func (t *Tracker) warnUnchecked(parsed *dockerfile.Dockerfile) {
+func warnUnchecked(t *Tracker, parsed *dockerfile.Dockerfile) {
 	found, err := t.engine.Check(manifests.Engine(), engine.Source{Dockerfile: parsed, Targets: []string{t.run.Target}})
 	if err != nil {
 		return

@@ -11,11 +11,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
@@ -243,9 +245,12 @@ func (o *Options) check(ctx context.Context) (*lint.Report, error) {
 			o.elsewhere = map[string]string{options.Dockerfile: found.File}
 		}
 	}
-	options.Extra = lint.Extra{Rules: engineRules(), Check: engineCheck(options.Dir)}
+	options.Extra = lint.Extra{Rules: installed.LintRules(), Check: installed.LintCheck(options.Dir)}
 	return lint.Run(ctx, options)
 }
+
+// allRules returns the rules of lint and those of the build engine.
+func allRules() []lint.Rule { return slices.Concat(lint.Rules(), installed.LintRules()) }
 
 // list prints the rules.
 func (o *Options) list() error {
@@ -278,8 +283,8 @@ func (o *Options) explain() error {
 			return err
 		}
 	}
-	if row, ok := engineRow(o.Explain); ok {
-		_, err := fmt.Fprintf(o.Streams.Out, "# %s\n\n%s: %s. %s: %s.\n\n%s\n\nSee %s\n", row.ID, row.Instruction, row.Feature, row.Support, row.Reason, row.Remedy, supportPage)
+	if row, ok := installed.Row(o.Explain); ok {
+		_, err := fmt.Fprintf(o.Streams.Out, "# %s\n\n%s: %s. %s: %s.\n\n%s\n\nSee %s\n", row.ID, row.Instruction, row.Feature, row.Support, row.Reason, row.Remedy, installed.SupportPage)
 		return err
 	}
 	return fmt.Errorf("no rule %q: kubectl pyflow lint --rules lists the rules", o.Explain)
