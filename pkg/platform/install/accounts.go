@@ -8,12 +8,14 @@ import (
 	"slices"
 	"time"
 
+	tekton "github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
@@ -56,7 +58,7 @@ func (i *Installer) checkCredentials(ctx context.Context, state *State) error {
 	err := i.reloadAccounts(ctx, state)
 	for _, namespace := range []string{manifests.SystemNamespace, i.Plan.namespace} {
 		if err == nil {
-			err = i.ping(ctx, i.Plan.secrets.Users[namespace], func(err error) bool { return err == nil })
+			err = ping(ctx, i.Clients, i.Plan, i.Plan.secrets.Users[namespace], func(err error) bool { return err == nil })
 		}
 	}
 	done("Registry accepts the credentials of namespace "+i.Plan.namespace, err)
@@ -80,9 +82,9 @@ func (i *Installer) reloadAccounts(ctx context.Context, state *State) error {
 	return nil
 }
 
-// ping asks the registry until accept accepts its answer.
-func (i *Installer) ping(ctx context.Context, user credentials.User, accept func(error) bool) error {
-	client, err := platform.Registry(i.Clients, i.Plan.config.Registry, user, i.Plan.secrets.CACertificate)
+// ping asks the registry of a plan until accept accepts its answer.
+func ping(ctx context.Context, clients *kube.Clients, plan *Plan, user credentials.User, accept func(error) bool) error {
+	client, err := platform.Registry(clients, plan.config.Registry, user, plan.secrets.CACertificate)
 	if err != nil {
 		return err
 	}
@@ -105,7 +107,7 @@ func (i *Installer) dropFormerCredentials(ctx context.Context, state *State) err
 		return nil
 	}
 	done := i.Progress.Start("Waiting for builds that use the old passwords")
-	err := i.waitForBuilds(ctx)
+	err := waitForBuilds(ctx, i.Clients.Tekton, i.Progress, i.Plan.config.Namespaces)
 	done("No build uses the old passwords", err)
 	if err != nil {
 		i.Progress.Print("  warning: the old passwords are still valid; run setup again after the builds have ended to revoke them")
@@ -123,19 +125,19 @@ func (i *Installer) dropFormerCredentials(ctx context.Context, state *State) err
 		done("Old passwords revoked", err)
 		return err
 	}
-	err = i.ping(ctx, i.Plan.secrets.replaced, func(err error) bool { return errors.Is(err, registry.ErrUnauthorized) })
+	err = ping(ctx, i.Clients, i.Plan, i.Plan.secrets.replaced, func(err error) bool { return errors.Is(err, registry.ErrUnauthorized) })
 	done("Registry refuses the old passwords", err)
 	return err
 }
 
-// waitForBuilds returns when every run that is running now has ended. Later runs
+// waitForBuilds returns when every run of the namespaces that is running now has ended. Later runs
 // start with the new credentials.
-func (i *Installer) waitForBuilds(ctx context.Context) error {
+func waitForBuilds(ctx context.Context, client tekton.Interface, progress platform.Progress, namespaces []string) error {
 	var before map[types.UID]bool
 	return wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
 		running := map[types.UID]bool{}
-		for _, namespace := range i.Plan.config.Namespaces {
-			runs, err := i.Clients.Tekton.TektonV1().PipelineRuns(namespace).List(ctx, metav1.ListOptions{
+		for _, namespace := range namespaces {
+			runs, err := client.TektonV1().PipelineRuns(namespace).List(ctx, metav1.ListOptions{
 				LabelSelector: manifests.LabelManagedBy + "=" + manifests.FieldManager,
 			})
 			if err != nil {
@@ -144,7 +146,7 @@ func (i *Installer) waitForBuilds(ctx context.Context) error {
 			for _, run := range runs.Items {
 				if !run.IsDone() && (before == nil || before[run.UID]) {
 					running[run.UID] = true
-					i.Progress.Update("Waiting for run " + run.Name + " in namespace " + namespace + ", which uses the old password")
+					progress.Update("Waiting for run " + run.Name + " in namespace " + namespace + ", which uses the old password")
 				}
 			}
 		}

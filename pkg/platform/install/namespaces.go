@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/kubernetes"
 )
 
 // applyNamespaces applies the access of all namespaces on record. It skips a namespace
@@ -36,7 +37,7 @@ func (i *Installer) applyExisting(ctx context.Context, state *State) (skipped []
 			state.Changes = append(state.Changes, changes...)
 			return skipped, nil
 		}
-		gone, checked := i.deletedNamespaces(ctx, objects)
+		gone, checked := deletedNamespaces(ctx, i.Clients.Kube, objects)
 		if checked != nil || len(gone) == 0 || slices.Contains(gone, i.Plan.namespace) {
 			return skipped, err
 		}
@@ -48,7 +49,7 @@ func (i *Installer) applyExisting(ctx context.Context, state *State) (skipped []
 }
 
 // deletedNamespaces returns the namespaces of objects that do not exist or are being deleted.
-func (i *Installer) deletedNamespaces(ctx context.Context, objects []*unstructured.Unstructured) ([]string, error) {
+func deletedNamespaces(ctx context.Context, kube kubernetes.Interface, objects []*unstructured.Unstructured) ([]string, error) {
 	var gone []string
 	seen := map[string]bool{"": true}
 	for _, object := range objects {
@@ -57,7 +58,7 @@ func (i *Installer) deletedNamespaces(ctx context.Context, objects []*unstructur
 			continue
 		}
 		seen[name] = true
-		namespace, err := i.Clients.Kube.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+		namespace, err := kube.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(err):
 			gone = append(gone, name)
