@@ -41,5 +41,5 @@ func (s *Stage) RunAs() (RunAs, bool) {
 // takes 31 of them.
 func number(text string, known bool) (int64, bool) {
 	value, err := strconv.ParseUint(text, 10, 31)
-	return int64(value), known && err == nil //nolint:gosec // of 31 bits
+	return int64(value), known && err == nil
 }

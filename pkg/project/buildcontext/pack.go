@@ -31,8 +31,8 @@ import (
 
 const chunk = 256 << 10
 
-// fixedDate is the date of directories and links, and the earliest of files.
-var fixedDate = time.Date(1980, time.February, 1, 0, 0, 0, 0, time.UTC)
+// fixedDate returns the date of directories and links, and the earliest of files.
+func fixedDate() time.Time { return time.Date(1980, time.February, 1, 0, 0, 0, 0, time.UTC) }
 
 // Options configure Pack. The zero value is usable.
 type Options struct {
@@ -448,7 +448,7 @@ func (p *packer) date(ctx context.Context, file io.ReadSeeker) (time.Time, error
 // which cannot hold a time before 1980 or an odd second. A future date would be a warning or
 // an error for others.
 func dateOf(content [sha256.Size]byte) time.Time {
-	return fixedDate.Add(2 * time.Second * time.Duration(binary.BigEndian.Uint32(content[:])>>3))
+	return fixedDate().Add(2 * time.Second * time.Duration(binary.BigEndian.Uint32(content[:])>>3))
 }
 
 // fileMode returns the mode of a file, and does not move its offset.
@@ -558,7 +558,7 @@ func (p *packer) header(h tar.Header) error {
 		return nil
 	}
 	if h.ModTime.IsZero() {
-		h.ModTime = fixedDate
+		h.ModTime = fixedDate()
 	}
 	// USTAR, with PAX records where a name needs them and nowhere else.
 	h.Format = tar.FormatPAX
