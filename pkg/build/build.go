@@ -44,6 +44,9 @@ func Connect(ctx context.Context, clients *kube.Clients, permissions []access.Pe
 	if err != nil {
 		return nil, err
 	}
+	if err := platform.CheckContract(config); err != nil {
+		return nil, err
+	}
 	if err := access.Check(ctx, clients.Kube, append(permissions, platform.RegistryPermissions(config.Registry)...)); err != nil {
 		return nil, err
 	}

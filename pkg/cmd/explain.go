@@ -143,6 +143,12 @@ func platformHints() []hint {
 		with(func(missing *platform.NamespaceNotSetUpError) string {
 			return "a cluster administrator sets it up: " + pyflow("setup", "--namespace", missing.Namespace)
 		}),
+		with(func(contract *platform.ContractError) string {
+			if contract.Older() {
+				return "a cluster administrator upgrades it: kubectl pyflow setup"
+			}
+			return "install the newer version of the plugin: kubectl krew upgrade pyflow"
+		}),
 		as[*platform.IncompatibleTektonError]("upgrade Tekton Pipelines to " + platform.MinTekton + " or newer with the cluster resolver, or use another cluster"),
 		as[*access.MissingError]("ask a cluster administrator for these permissions, or to run the command"),
 		is(teardown.ErrNotInteractive, "check what would be deleted with --dry-run, then pass --yes"),

@@ -42,6 +42,8 @@ func TestExplain(t *testing.T) {
 		"no context":         {&kube.NoContextError{Contexts: []string{"dev", "prod"}}, "dev, prod"},
 		"web page":           {&url.Error{Op: "Get", Err: &kube.NotAPIServerError{URL: "https://example.com"}}, "https://example.com may be"},
 		"server fails":       {apierrors.NewServiceUnavailable("etcd"), "503 (ServiceUnavailable)"},
+		"older platform":     {&platform.ContractError{Plugin: 1}, "kubectl pyflow setup"},
+		"newer platform":     {&platform.ContractError{Platform: 2, Plugin: 1}, "krew upgrade"},
 		"tekton":             {&platform.IncompatibleTektonError{}, "upgrade Tekton"},
 		"permissions":        {&access.MissingError{}, "ask a cluster administrator"},
 		"no terminal":        {teardown.ErrNotInteractive, "--yes"},

@@ -7,10 +7,18 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// Contract numbers what a plugin relies on in the Tasks and Pipelines that setup installs: their
+// parameters, their results, and how the build engine is switched. Raise it with every change
+// without which a build would fail or make another image. Plugins and platforms work together
+// if it is the same.
+const Contract = 1
+
 // Config is what setup remembers in the cluster and every later command reads.
 type Config struct {
 	// Version is the plugin version that ran setup last.
 	Version string `json:"version"`
+	// Contract is the Contract of that plugin; 0 if it had none yet.
+	Contract int `json:"contract,omitempty"`
 	// Removed reports that teardown uninstalled the platform and kept the stored
 	// images: nothing is set up, and the rest of Config is what the next setup needs
 	// to use them again.

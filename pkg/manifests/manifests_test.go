@@ -2,7 +2,9 @@ package manifests
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -120,6 +122,26 @@ func TestRender(t *testing.T) {
 			golden(t, name, encode(t, test.part(platform)))
 		})
 	}
+}
+
+// TestContract reminds of Contract when a Task or a Pipeline changes.
+func TestContract(t *testing.T) {
+	platform, err := Render(fixed("default"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tasks := slices.DeleteFunc(platform.Objects(), func(object *unstructured.Unstructured) bool {
+		return object.GetKind() != "Task" && object.GetKind() != "Pipeline"
+	})
+	if len(tasks) == 0 {
+		t.Fatal("there are no Tasks and Pipelines")
+	}
+	got := fmt.Sprintf("%d %x\n", Contract, sha256.Sum256(encode(t, tasks)))
+	want, err := os.ReadFile(filepath.Join("testdata", "contract"))
+	if err == nil && got != string(want) && !*update {
+		t.Error("a Task or a Pipeline has changed: raise Contract if a build of this plugin fails, or makes another image, with what an older plugin installed; then go test ./pkg/manifests -update")
+	}
+	golden(t, "contract", []byte(got))
 }
 
 func TestRenderIsPure(t *testing.T) {

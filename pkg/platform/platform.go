@@ -33,6 +33,30 @@ func (e *NamespaceNotSetUpError) Error() string {
 	return fmt.Sprintf("pyflow is not set up in namespace %s", e.Namespace)
 }
 
+// ContractError reports that the platform was set up by a plugin whose builds work differently.
+type ContractError struct {
+	// Platform and Plugin are the contracts of both.
+	Platform, Plugin int
+}
+
+func (e *ContractError) Error() string {
+	if e.Older() {
+		return "an older version of the plugin set the cluster up, and its builds would make other images"
+	}
+	return "a newer version of the plugin set the cluster up, and builds of this one would make other images"
+}
+
+// Older reports that the platform is the older one.
+func (e *ContractError) Older() bool { return e.Platform < e.Plugin }
+
+// CheckContract returns a *ContractError if builds of this plugin do not work on the platform.
+func CheckContract(config *manifests.Config) error {
+	if config.Contract == manifests.Contract {
+		return nil
+	}
+	return &ContractError{Platform: config.Contract, Plugin: manifests.Contract}
+}
+
 // Config returns the configuration that setup stored, or ErrNotSetUp. The settings
 // that teardown leaves do not count.
 func Config(ctx context.Context, client kubernetes.Interface) (*manifests.Config, error) {

@@ -98,6 +98,20 @@ func TestRemovedIsNotSetUp(t *testing.T) {
 	}
 }
 
+// TestCheckContract checks that builds need a platform of the same contract.
+func TestCheckContract(t *testing.T) {
+	for contract, older := range map[int]bool{manifests.Contract - 1: true, manifests.Contract + 1: false} {
+		var failure *ContractError
+		err := CheckContract(&manifests.Config{Contract: contract})
+		if !errors.As(err, &failure) || failure.Older() != older {
+			t.Errorf("contract %d: got %v", contract, err)
+		}
+	}
+	if err := CheckContract(&manifests.Config{Contract: manifests.Contract}); err != nil {
+		t.Errorf("the same contract: %v", err)
+	}
+}
+
 func TestInspectNeedsTheNamespace(t *testing.T) {
 	if _, err := Inspect(t.Context(), clientWith(), "missing"); err == nil || !strings.Contains(err.Error(), "missing") {
 		t.Errorf("got error %v, want one that names the namespace", err)

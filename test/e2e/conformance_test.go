@@ -102,11 +102,13 @@ func conforms(t *testing.T, ns *env.NS, c, before *conformance.Case, table *verd
 	if before != nil {
 		ns.Build(t, arguments(t, before, c.Name)...).Succeeded(t)
 	}
-	difference := differs(t, ns, c, args)
+	difference, built := differs(t, ns, c, args)
 	if c.Again && difference == "" {
-		difference = differs(t, ns, c, append(args, "--force"))
+		difference, built = differs(t, ns, c, append(args, "--force"))
 	}
 	switch {
+	case !built:
+		t.Error(difference)
 	case difference == "" && c.Deviates == "":
 		verdict = "ok"
 	case difference == "":
@@ -148,25 +150,25 @@ func containsAll(text string, words []string) bool {
 }
 
 // differs builds a case and returns in what its image is not the right one: what
-// BuildKit has with a minus, what we have with a plus.
-func differs(t *testing.T, ns *env.NS, c *conformance.Case, args []string) string {
+// BuildKit has with a minus, what we have with a plus. Without an image it returns why.
+func differs(t *testing.T, ns *env.NS, c *conformance.Case, args []string) (difference string, built bool) {
 	t.Helper()
 	r := ns.Build(t, args...)
 	if r.Code != 0 {
 		lines := strings.SplitAfter(r.Stderr, "\n")
-		return fmt.Sprintf("%s: exit code %d\n%s", r.Line, r.Code, strings.Join(lines[max(0, len(lines)-failureLines):], ""))
+		return fmt.Sprintf("%s: exit code %d\n%s", r.Line, r.Code, strings.Join(lines[max(0, len(lines)-failureLines):], "")), false
 	}
 	if !containsAll(r.Stderr, c.Notes) {
-		return fmt.Sprintf("the build does not say %q\n%s", c.Notes, r)
+		return fmt.Sprintf("the build does not say %q\n%s", c.Notes, r), true
 	}
 	image := registrytest.Image(t, ns, c.Name, env.DigestPattern.FindString(r.Stdout))
 	author := installed.Capabilities().Author
 	got, err := conformance.Lines(image, func(entry v1.History) bool { return entry.Author == author }, c.Only)
 	env.Check(t, err)
 	if slices.Equal(c.Want, got) {
-		return ""
+		return "", true
 	}
-	return "the image is not what BuildKit makes (-BuildKit +ours):\n" + lineDiff(c.Want, got)
+	return "the image is not what BuildKit makes (-BuildKit +ours):\n" + lineDiff(c.Want, got), true
 }
 
 // lineDiff lists the lines that only one of two lists has.

@@ -15,7 +15,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/session"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate/variant"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -145,7 +144,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	flags.changed = f.Changed
 	f.StringVar(&flags.Name, "name", "", "Name of the app (default: the name of the folder or repository)")
 	f.StringVarP(&flags.Dockerfile, "file", "f", "", "Dockerfile, relative to the folder (default: Dockerfile, or a generated one for a Python project without it)")
-	f.StringVar(&flags.Context, "context", "", "Directory to send as the build context, for a Dockerfile of DIR that copies from outside of DIR (default: DIR)")
+	f.StringVar(&flags.Context, "context", "", "Directory to send as the build context, for a Dockerfile of DIR that copies from outside of DIR (default: DIR); a name that is no directory is a context of the kubeconfig, as for kubectl")
 	f.StringVar(&flags.Entrypoint, "entrypoint", "", "Web application of a generated Dockerfile, as MODULE:ATTRIBUTE (default: detected)")
 	f.StringVar(&flags.Python, "python", "", "Python of a generated Dockerfile, such as 3.13 (default: the newest that the project supports)")
 	f.StringVar(&flags.Variant, "variant", "", "Generate a Dockerfile of this kind, even if the folder has one: "+variant.Choice())
@@ -178,10 +177,20 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	_ = cmd.MarkFlagDirname("manifests")
 	_ = cmd.MarkFlagDirname("context")
 	_ = cmd.RegisterFlagCompletionFunc("target", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return flags.stages(args), cobra.ShellCompDirectiveNoFileComp
+		var names []string
+		for _, stage := range flags.dockerfile(args).Stages {
+			if stage.Name != "" {
+				names = append(names, stage.Name)
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
 	})
 	_ = cmd.RegisterFlagCompletionFunc("build-arg", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return flags.arguments(args), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+		var names []string
+		for _, name := range flags.dockerfile(args).Args {
+			names = append(names, name+"=")
+		}
+		return names, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 	})
 	for flag, values := range map[string][]string{
 		"variant": variant.Names(),
@@ -193,40 +202,19 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	return cmd
 }
 
-// dockerfile returns the Dockerfile that would be built, for completions; nil if there is
-// none.
+// dockerfile returns the Dockerfile that would be built, for completions; an empty one if
+// there is none.
 func (f *Flags) dockerfile(args []string) *dockerfile.Dockerfile {
-	found, err := project.Resolve(directory(args), project.Options{
-		Dockerfile: f.Dockerfile, Context: f.Context, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python, NoDeploy: true, DropUnknownArgs: true,
-	})
+	options, err := f.toProject()
 	if err != nil {
-		return nil
+		return &dockerfile.Dockerfile{}
+	}
+	options.NoDeploy, options.DropUnknownArgs = true, true
+	found, err := project.Resolve(directory(args), options)
+	if err != nil {
+		return &dockerfile.Dockerfile{}
 	}
 	return found.Dockerfile.Value
-}
-
-// stages completes --target.
-func (f *Flags) stages(args []string) []string {
-	var names []string
-	if dockerfile := f.dockerfile(args); dockerfile != nil {
-		for _, stage := range dockerfile.Stages {
-			if stage.Name != "" {
-				names = append(names, stage.Name)
-			}
-		}
-	}
-	return names
-}
-
-// arguments completes --build-arg.
-func (f *Flags) arguments(args []string) []string {
-	var names []string
-	if dockerfile := f.dockerfile(args); dockerfile != nil {
-		for _, name := range dockerfile.Args {
-			names = append(names, name+"=")
-		}
-	}
-	return names
 }
 
 func directory(args []string) string {

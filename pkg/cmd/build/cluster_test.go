@@ -131,6 +131,7 @@ func newCluster(t *testing.T) *cluster {
 	t.Cleanup(c.server.Close)
 
 	config, err := yaml.Marshal(manifests.Config{
+		Contract:  manifests.Contract,
 		Registry:  manifests.RegistryConfig{External: true, Host: c.host(), NodeHost: "127.0.0.1:5180"},
 		BuildArgs: []string{"INDEX=of-setup"},
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/input"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/session"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
@@ -42,8 +43,12 @@ func (f *Flags) show(args []string, streams genericiooptions.IOStreams) error {
 
 // toProject parses the flags for the folder and its deployment.
 func (f *Flags) toProject() (project.Options, error) {
+	directory, err := session.BuildContext(f.config, f.Context)
+	if err != nil {
+		return project.Options{}, err
+	}
 	o := project.Options{
-		Name: f.Name, Dockerfile: f.Dockerfile, Context: f.Context, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python, Port: int(f.Port),
+		Name: f.Name, Dockerfile: f.Dockerfile, Context: directory, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python, Port: int(f.Port),
 		Target: f.Target, BuildArgs: f.BuildArgs, Secrets: input.SecretIDs(f.Secrets), Test: f.Test, NoTest: f.NoTest, Manifests: f.Manifests, NoDeploy: f.NoDeploy,
 	}
 	if f.NoDeploy && f.Manifests != "" {
@@ -52,7 +57,6 @@ func (f *Flags) toProject() (project.Options, error) {
 	if f.changed("replicas") {
 		o.Replicas = &f.Replicas
 	}
-	var err error
 	for _, flag := range []struct {
 		name  string
 		parse func() error

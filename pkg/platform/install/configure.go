@@ -93,7 +93,7 @@ func configure(request Request, cluster *platform.Cluster) (manifests.Config, er
 		config = *cluster.Config
 	}
 	before := config.Registry
-	config.Version, config.Removed = version.Version(), false
+	config.Version, config.Contract, config.Removed = version.Version(), manifests.Contract, false
 	registry, err := configureRegistry(request, before)
 	if err != nil {
 		return manifests.Config{}, err

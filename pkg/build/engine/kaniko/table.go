@@ -160,7 +160,7 @@ func copyRows() []row {
 		{"copy-from", "COPY", "--from a stage by name or number, or an image", as("")},
 		{"copy-from-directory", "COPY", "--from with a directory that belongs to a user", one(engine.Differs,
 			"the directory that it is copied to gets this owner, and with Docker root", "name the owner: --chown=USER:GROUP", nil)},
-		{"copy-from-special", "COPY", "--from with files that have set-user-ID or set-group-ID bits", one(engine.Differs,
+		{"copy-from-special", "COPY", "--from with files of another user than root that have set-user-ID or set-group-ID bits", one(engine.Differs,
 			"the engine leaves the bits out", "set them where the files are: RUN chmod u+s PATH", nil)},
 		{"copy-link", "COPY, ADD", "--link", as("files are the same")},
 		{"copy-parents", "COPY", "--parents", one(engine.Refused,
