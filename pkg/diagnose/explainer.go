@@ -84,6 +84,12 @@ func (e *Explainer) podEvents(ctx context.Context, pod *corev1.Pod, now time.Tim
 	}
 	p.Pod = pod.Name
 	if container, ok := NotReady(pod); ok && p.Reason == unhealthy {
+		if connectionRefused.MatchString(p.Message) {
+			p.Container, p.Logs = container.Container, true
+			if known, ok := refusedLocally(p, e.tail(ctx, p)); ok {
+				return answer{known, at}
+			}
+		}
 		// A program that starts is not ready yet.
 		if at.Sub(startedAt(pod, container.Container)) < startUp {
 			return answer{}

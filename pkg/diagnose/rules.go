@@ -519,6 +519,11 @@ var starting = []rule{
 		},
 	},
 	{
+		reasons: []string{onlyLocal},
+		limit:   within(0),
+		remedy:  always(`listen on 0.0.0.0: uvicorn.run(app, host="0.0.0.0"), app.run(host="0.0.0.0"), or --host 0.0.0.0 in CMD`),
+	},
+	{
 		reasons: []string{unhealthy},
 		words:   regexp.MustCompile(`^(Readiness|Liveness|Startup) probe`),
 		remedy: func(p Problem, match []string) string {

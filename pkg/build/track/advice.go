@@ -8,39 +8,6 @@ import (
 	"strings"
 )
 
-// commandAdvice maps what the programs of a RUN write most often to what to do.
-//
-//nolint:gochecknoglobals // compiled regular expressions
-var commandAdvice = []struct {
-	words  *regexp.Regexp
-	advice string
-}{
-	{regexp.MustCompile(`CERTIFICATE_VERIFY_FAILED|certificate verify failed|unable to get local issuer certificate`), "if your company has its own CA: kubectl pyflow setup --build-ca FILE"},
-	{regexp.MustCompile(`401 Error, Credentials not correct for|HTTP error 401 while getting|401 Client Error: Unauthorized|^User for \S+:`), "the package index asks for a login, or rejects it: check the value of the build secret; kubectl pyflow build --show-dockerfile lists the secrets that the project's files ask for, --build-secret passes one"},
-	{regexp.MustCompile(`could not read (?:Username|Password) for '?(https?://[^/'@]+)|Authentication failed for '?(https?://[^/'@]+)`), "git has no valid login for $1$2: write git+https://$${NAME}@… in the requirement, and pass --build-secret id=NAME,env=NAME; or pass --build-secret id=netrc,src=FILE"},
-	{regexp.MustCompile(`Host key verification failed|No \S+ host key is known for`), "the key of git's host is not in known_hosts: pass --build-secret id=known_hosts,src=FILE, as ssh-keyscan writes it"},
-	{regexp.MustCompile(`Permission denied \(publickey|Load key "[^"]*": `), "git's host rejects the key: check the build secret ssh-privatekey, and that the key may read the repository"},
-	{regexp.MustCompile(`Temporary failure in name resolution|Could not resolve host|Name or service not known|Failed to establish a new connection|Network is unreachable|Temporary failure resolving`), "the build cannot reach the network: set a proxy or a package index with kubectl pyflow setup --build-env HTTPS_PROXY=… or PIP_INDEX_URL=…"},
-	{regexp.MustCompile(`No matching distribution found for (\S+)`), "check the name and the version of $1, that it supports this Python, and that the package index has it"},
-	{regexp.MustCompile(`THESE PACKAGES DO NOT MATCH THE HASHES`), "the lock does not fit what the package index has: lock the requirements again"},
-	{regexp.MustCompile(`Unable to locate package (\S+)`), "check the name of $1, and call apt-get update in the same RUN"},
-	{regexp.MustCompile(`command '?\S*(?:gcc|cc)'? failed|(?:gcc|cc): (?:command )?not found|unable to execute '\S*gcc'`), "the package has no wheel for this Python and needs a compiler: take a version that has one, or install build-essential in this stage"},
-	{regexp.MustCompile(`No space left on device`), "give the build more disk space with --storage"},
-}
-
-// adviceForCommand returns what to do about a command that failed, by the last lines that
-// it wrote; empty if none of them is known.
-func adviceForCommand(lines []string) string {
-	for _, row := range commandAdvice {
-		for _, line := range lines {
-			if match := row.words.FindStringSubmatchIndex(line); match != nil {
-				return string(row.words.ExpandString(nil, row.advice, line, match))
-			}
-		}
-	}
-	return ""
-}
-
 // What Tekton, a shell and Python write about a program that does not exist.
 var (
 	noProgram = regexp.MustCompile(`exec: "([^"]+)": executable file not found|exec (\S+): no such file or directory|(?:^|: )([\w./-]+): (?:command )?not found$|No module named '?([\w.]+)'?$`)

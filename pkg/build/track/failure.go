@@ -9,6 +9,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
@@ -95,7 +96,8 @@ func (t explanation) stepFailure(name string, outcome pipelinerun.Outcome) *even
 			return failure
 		}
 		// The Dockerfile of a repository is not known, the words of its commands are.
-		failure.Advice = cmp.Or(failure.Advice, adviceForCommand(t.steps.last))
+		_, remedy := diagnose.ParseCommand(t.steps.last, t.steps.exit)
+		failure.Advice = cmp.Or(failure.Advice, remedy)
 	}
 	failure.Message = fmt.Sprintf("%s failed: task %s, step %s: %s", name, failed.Task, failed.Step,
 		cmp.Or(t.steps.reason, failed.Text, t.lastLine(failed.Task), fmt.Sprintf("%s, exit code %d", failed.Reason, failed.ExitCode)))
@@ -125,7 +127,13 @@ func (t explanation) explainInstruction(failure *event.Failure, name string, ind
 	if timedOut {
 		reason = "it took too long"
 	}
-	failure.Advice = cmp.Or(failure.Advice, adviceForCommand(t.steps.last))
+	if failed.Reason == stepError && !timedOut {
+		cause, remedy := diagnose.ParseCommand(t.steps.last, failure.ExitCode)
+		failure.Advice = cmp.Or(failure.Advice, remedy)
+		if cause != "" {
+			reason += ": " + cause
+		}
+	}
 	if t.stages.testing() {
 		failure.Advice = cmp.Or(failure.Advice,
 			adviceForTests(strings.Fields(failure.Instruction.Text), t.tests.stage, failure.ExitCode, t.steps.last))
@@ -155,9 +163,12 @@ func (t explanation) explainTests(failure *event.Failure, name string) {
 			failure.Message += fmt.Sprintf(" and %d more", more)
 		}
 	}
-	failure.Advice = cmp.Or(failure.Advice,
-		adviceForTests(t.tests.command, t.tests.stage, failure.ExitCode, t.steps.last),
-		adviceForCommand(t.steps.last))
+	cause, remedy := diagnose.ParseCollection(t.steps.last)
+	if cause != "" {
+		failure.Message += ": " + cause
+	}
+	_, more := diagnose.ParseCommand(t.steps.last, failure.ExitCode)
+	failure.Advice = cmp.Or(failure.Advice, remedy, adviceForTests(t.tests.command, t.tests.stage, failure.ExitCode, t.steps.last), more)
 }
 
 // lastLine is the last line of the step that deploys; the last line of a build can be
