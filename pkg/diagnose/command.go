@@ -40,7 +40,7 @@ var failures = []struct {
 	{regexp.MustCompile(`No matching distribution found for (\S+)`), "", "check the name and the version of $1, that it supports this Python, and that the package index has it"},
 	{regexp.MustCompile(`THESE PACKAGES DO NOT MATCH THE HASHES`), "a package has another hash than the lock", "the lock does not fit what the package index has: lock the requirements again"},
 	{regexp.MustCompile(`pg_config executable not found|fatal error: libpq-fe\.h: `), "libpq is not installed", "install libpq-dev and a compiler in this stage, or use psycopg[binary], which has its library inside"},
-	{regexp.MustCompile(`mysql_config: not found|Can not find valid pkg-config name|fatal error: mysql\.h: `), "the client library of MySQL is not installed", "install default-libmysqlclient-dev, pkg-config and a compiler in this stage"},
+	{regexp.MustCompile(`mysql_config: not found|find valid pkg-config name|fatal error: mysql\.h: `), "the client library of MySQL is not installed", "install default-libmysqlclient-dev, pkg-config and a compiler in this stage"},
 	{regexp.MustCompile(`fatal error: (Python\.h): No such file`), "$1 is missing", "install the headers of Python in this stage: python3-dev, or an official python image, which has them"},
 	{regexp.MustCompile(`fatal error: ((?:ffi|openssl/\w+|libxml/\w+|zlib|jpeglib|lber|ldap|sasl/\w+|sql)\.h): No such file`), "the header $1 is missing", "install the Debian package with $1 in this stage: libffi-dev, libssl-dev, libxml2-dev, zlib1g-dev, libjpeg-dev, libldap2-dev, libsasl2-dev or unixodbc-dev"},
 	{regexp.MustCompile(`fatal error: (\S+\.h(?:pp)?): No such file`), "the header $1 is missing", "install the Debian package with $1 in this stage; its name ends in -dev"},
