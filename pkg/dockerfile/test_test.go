@@ -75,11 +75,15 @@ func TestWithTest(t *testing.T) {
 				`RUN ["sh","-c","echo \"<$A>\" && pytest"]` + "\n", "",
 		},
 		"it has one, and no line break": {
-			"FROM a AS run\r\nFROM run AS test\r\nRUN pytest", "run", Test{Stage: "test"}, "run",
+			"FROM a AS run\r\nFROM run AS test\r\nRUN pytest", "run",
+			Test{Stage: "test"},
+			"run",
 			"FROM a AS run\r\nFROM run AS test\r\nRUN pytest\n\nFROM test AS pyflow-test\n", "",
 		},
 		"by its number": {
-			"FROM a\r\nFROM b AS test\n", "0", Test{Stage: "test"}, "pyflow-image",
+			"FROM a\r\nFROM b AS test\n", "0",
+			Test{Stage: "test"},
+			"pyflow-image",
 			"FROM a AS pyflow-image\r\nFROM b AS test\n\nFROM test AS pyflow-test\n", "",
 		},
 		"the last line continues":   {"FROM a AS run\nFROM run AS test\nRUN pytest \\\n", "run", pytest, "", "", "its last line continues"},

@@ -37,6 +37,9 @@ const (
 	// TestedBuildTask is the Task that builds an image whose Dockerfile tests it, and
 	// prints the results.
 	TestedBuildTask = "pyflow-build-tested"
+	// TestRunArg is the build argument of TestedBuildTask that differs in every run. The
+	// stage of package dockerfile that tests declares it.
+	TestRunArg = "PYFLOW_TEST_RUN"
 	// InspectTask is the Task that lists what an image is made of.
 	InspectTask = "pyflow-inspect"
 	// DeployTask is the Pipelines' task that deploys the image.

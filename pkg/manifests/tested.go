@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 )
 
 const (
@@ -37,7 +35,7 @@ func (r *renderer) testedBuild(build, test *unstructured.Unstructured) *unstruct
 	}
 	engine["onError"] = "continue"
 	args, _ := engine["args"].([]any)
-	engine["args"] = append(args, "--build-arg="+dockerfile.TestRunArg+"=$(params.tag)")
+	engine["args"] = append(args, "--build-arg="+TestRunArg+"=$(params.tag)")
 	mount(engine, buildTestDir)
 	mount(report, reportDir)
 	env, _ := report["env"].([]any)

@@ -14,7 +14,7 @@ import (
 
 func TestUsual(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	took := func(name string, created int, seconds int, status corev1.ConditionStatus, spec pipelinerun.Spec) *tektonv1.PipelineRun {
+	took := func(name string, created, seconds int, status corev1.ConditionStatus, spec pipelinerun.Spec) *tektonv1.PipelineRun {
 		run := pipelinerun.New(spec)
 		run.Name = name
 		run.CreationTimestamp = metav1.NewTime(start.Add(time.Duration(created) * time.Hour))

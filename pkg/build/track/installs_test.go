@@ -49,12 +49,14 @@ func TestInstalls(t *testing.T) {
 		"an error": {
 			"RUN pip install nosuch",
 			[]string{"ERROR: Could not find a version that satisfies the requirement nosuch (from versions: none)", "  error: subprocess-exited-with-error"},
-			[]string{"ERROR: Could not find a version that satisfies the requirement nosuch (from versions: none)", "  error: subprocess-exited-with-error"}, nil,
+			[]string{"ERROR: Could not find a version that satisfies the requirement nosuch (from versions: none)", "  error: subprocess-exited-with-error"},
+			nil,
 		},
 		"another program": {
 			"RUN python manage.py collectstatic && ./pipeline.sh",
 			[]string{"Collecting static files", "Installed 3 packages in a row"},
-			[]string{"Collecting static files", "Installed 3 packages in a row"}, nil,
+			[]string{"Collecting static files", "Installed 3 packages in a row"},
+			nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -20,7 +20,8 @@ func BuildContext(config *genericclioptions.ConfigFlags, given string) (director
 	}
 	// No context is called like a path.
 	path := filepath.IsAbs(given) || strings.HasPrefix(given, ".")
-	if info, err := os.Stat(given); !path && (err != nil || !info.IsDir()) {
+	info, statErr := os.Stat(given)
+	if !path && (statErr != nil || !info.IsDir()) {
 		config.Context = &given
 		return "", nil
 	}
