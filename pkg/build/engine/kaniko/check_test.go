@@ -145,6 +145,7 @@ func TestNotes(t *testing.T) {
 		"FROM a\nUSER app\nWORKDIR /usr/app\nCOPY . .\n":                          "copy-directory-owner",
 		"FROM a\nUSER app\nCOPY a.txt /home/app/\nCOPY --chown=app:app dir /x/\n": "",
 		"FROM a\nCOPY . /app/\n":                                                  "",
+		"FROM --platform=linux/amd64 a\n":                                         "from-platform-amd64",
 		"FROM a\nUSER 1001\nRUN x\n":                                              "run-user",
 		"FROM a\nUSER app:team\nRUN x\n":                                          "run-user-group",
 		"FROM a\nRUN --mount=type=cache,target=/x y\n":                            "run-mount-cache",

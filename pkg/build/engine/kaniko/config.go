@@ -255,15 +255,28 @@ func hasEscapes(p *pass) bool {
 	})
 }
 
+const commonPlatformName = "linux/amd64"
+
 // platforms refuses stages for another platform than that of the cluster's nodes.
 func platforms(p *pass) {
 	for _, stage := range p.needed() {
 		at := fromOf(p, stage)
 		for _, value := range p.flags(at, "platform") {
-			if strings.Contains(value, "BUILDPLATFORM") || strings.Contains(value, "TARGETPLATFORM") || value == "linux/amd64" || value == "linux" {
+			if strings.Contains(value, "BUILDPLATFORM") || strings.Contains(value, "TARGETPLATFORM") || value == commonPlatformName || value == "linux" {
 				continue
 			}
 			p.refuse(at, "every stage is built for the platform of the node, and %s ignores --platform", Engine{}.Name())
+		}
+	}
+}
+
+// commonPlatform says that --platform=linux/amd64 does not choose the platform. Most nodes have
+// it, so it is not refused.
+func commonPlatform(p *pass) {
+	for _, stage := range p.needed() {
+		at := fromOf(p, stage)
+		if slices.Contains(p.flags(at, "platform"), commonPlatformName) {
+			p.note(at, "it is built for the platform of the node: %s ignores --platform; on a cluster with other nodes, add --node-selector kubernetes.io/arch=amd64", Engine{}.Name())
 		}
 	}
 }

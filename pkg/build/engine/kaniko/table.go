@@ -64,7 +64,9 @@ func fromRows() []row {
 		{"from-image", "FROM", "an image by tag or digest, scratch, an earlier stage", as("")},
 		{"from-platform", "FROM", "--platform with a platform other than that of the build", one(engine.Refused,
 			"the image is built for the platform of the node, and the engine ignores the flag", "remove --platform, and choose the node with --node-selector kubernetes.io/arch=…", platforms)},
-		{"from-platform-build", "FROM", "--platform=$BUILDPLATFORM, $TARGETPLATFORM or linux/amd64", as("every stage is built for the platform of the node")},
+		{"from-platform-build", "FROM", "--platform=$BUILDPLATFORM or $TARGETPLATFORM", as("every stage is built for the platform of the node")},
+		{"from-platform-amd64", "FROM", "--platform=linux/amd64", one(engine.Differs,
+			"the engine ignores the flag: the image is built for the platform of the node, which may be another one", "choose the node with --node-selector kubernetes.io/arch=amd64", commonPlatform)},
 		{"from-platform-arg", "FROM", "TARGETARCH and its like in the name of the image", one(engine.Refused,
 			"the engine knows them in stages only", "give the value, such as --build-arg TARGETARCH=amd64, and declare it with ARG before FROM", platformBases)},
 	}
