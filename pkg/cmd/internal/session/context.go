@@ -20,8 +20,7 @@ func BuildContext(config *genericclioptions.ConfigFlags, given string) (director
 	}
 	// No context is called like a path.
 	path := filepath.IsAbs(given) || strings.HasPrefix(given, ".")
-	info, statErr := os.Stat(given)
-	if !path && (statErr != nil || !info.IsDir()) {
+	if !path && !isDirectory(given) {
 		config.Context = &given
 		return "", nil
 	}
@@ -31,4 +30,9 @@ func BuildContext(config *genericclioptions.ConfigFlags, given string) (director
 		return "", option.Usagef("--context %[1]s is a directory, and a context of the kubeconfig: write ./%[1]s for the directory, or select the context with kubectl config use-context", given)
 	}
 	return given, nil
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
