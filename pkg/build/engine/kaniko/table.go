@@ -142,7 +142,7 @@ func mountRows() []row {
 		{"run-mount-tmpfs", "RUN", "--mount=type=tmpfs", one(engine.Rewritten,
 			"it is written as a cache mount that nothing else uses, which is as empty; size does not count", "", mountRow(instructions.MountTypeTmpfs, tmpfsMount))},
 		{"run-mount-ssh", "RUN", "--mount=type=ssh", one(engine.Refused,
-			"builds in the cluster have no SSH agent", "mount a key or a token: --mount=type=secret,id=KEY,target=/root/.ssh/id_ed25519, and build with --build-secret KEY=FILE", mountRow(instructions.MountTypeSSH, sshMount))},
+			"builds in the cluster have no SSH agent", "mount a key or a token: --mount=type=secret,id=KEY,target=/root/.ssh/id_ed25519, and build with --build-secret id=KEY,src=FILE", mountRow(instructions.MountTypeSSH, sshMount))},
 	}
 }
 
