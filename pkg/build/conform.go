@@ -1,9 +1,9 @@
 package build
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -13,6 +13,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 )
 
 // travelDir is where a rewritten Dockerfile is in the build context. The engine leaves it out
@@ -90,14 +91,16 @@ func (p *Prepared) conform() error {
 	if !found.Rewritten && !tested {
 		return nil
 	}
+	ignore, _, err := buildcontext.ReadIgnore(context.root, folder.Dockerfile.Path, folder.Files)
+	if err != nil {
+		return err
+	}
 	travels := *folder
 	travels.Files = map[string][]byte{}
-	for name, content := range folder.Files {
-		travels.Files[name] = content
-	}
+	maps.Copy(travels.Files, folder.Files)
 	p.options.Dockerfile = travelDir + folder.Dockerfile.Path
 	travels.Files[p.options.Dockerfile] = found.Text
-	travels.Files[p.options.Dockerfile+ignoreSuffix] = slices.Concat(context.ignored(folder.Dockerfile.Path), []byte("\n"+travelDir+"\n"), found.Ignore)
+	travels.Files[p.options.Dockerfile+ignoreSuffix] = slices.Concat(ignore, []byte("\n"+travelDir+"\n"), found.Ignore)
 	p.options.Folder = &travels
 	return nil
 }
@@ -161,20 +164,6 @@ func (c *folderContext) ReadLink(name string) (string, error) {
 
 // Lstat describes a file without following links.
 func (c *folderContext) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(c.fs, name) }
-
-// ignored returns the ignore file of a Dockerfile; nil without one.
-func (c *folderContext) ignored(name string) []byte {
-	for _, candidate := range []string{name + ignoreSuffix, ignoreSuffix} {
-		if content, ok := c.files[candidate]; ok {
-			return content
-		}
-		content, err := c.root.ReadFile(candidate)
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
-			return content
-		}
-	}
-	return nil
-}
 
 // written returns the path of the Dockerfile as the user knows it.
 func written(name string) string { return path.Clean(strings.TrimPrefix(name, travelDir)) }

@@ -27,6 +27,31 @@ func conformed(t *testing.T, dir, text string, files map[string][]byte) (*Prepar
 	return p, p.conform()
 }
 
+// TestConformIgnores checks that the ignore file of a Dockerfile counts for the rewritten one:
+// that of podman, too, and without any the default patterns.
+func TestConformIgnores(t *testing.T) {
+	for name, want := range map[string]string{".containerignore": "*.log", "docker/Dockerfile.dockerignore": "*.log", "": "**/.git"} {
+		dir := t.TempDir()
+		if name != "" {
+			path := filepath.Join(dir, filepath.FromSlash(name))
+			if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte("*.log"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p, err := conformed(t, dir, "FROM a\nRUN <<EOF\nx\nEOF\n", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(string(p.options.Folder.Files[p.options.Dockerfile+ignoreSuffix]), "\n")
+		if lines[0] != want {
+			t.Errorf("%q: the ignore file that travels starts with %q, want %q", name, lines[0], want)
+		}
+	}
+}
+
 // TestConform checks that a rewritten Dockerfile travels beside the user's, and that the
 // engine leaves it out of the image.
 func TestConform(t *testing.T) {

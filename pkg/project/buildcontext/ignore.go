@@ -76,34 +76,44 @@ type rules struct {
 	silent bool
 }
 
-// readRules reads the ignore file that belongs to the Dockerfile, the first of
-// dockerfile.IgnoreFiles, else the default patterns. Files override those of root.
-func readRules(root *os.Root, name string, files map[string][]byte) (*rules, error) {
-	built := name
-	for _, name := range dockerfile.IgnoreFiles(built) {
+// ReadIgnore returns the text of the ignore file that belongs to a Dockerfile, and its path:
+// the first of dockerfile.IgnoreFiles. Files override those of root. Without one it returns
+// the default patterns, a line each, and no path. An error is a *FileError.
+func ReadIgnore(root *os.Root, dockerfilePath string, files map[string][]byte) (text []byte, file string, err error) {
+	for _, name := range dockerfile.IgnoreFiles(dockerfilePath) {
 		content, given := files[name]
-		var err error
 		if !given {
 			content, err = root.ReadFile(filepath.FromSlash(name))
 		}
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		switch {
+		case given || err == nil:
+			return content, name, nil
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, "", &FileError{Path: name, Err: cause(err)}
 		}
-		if err != nil {
-			return nil, &FileError{Path: name, Err: cause(err)}
-		}
-		patterns, err := ignorefile.ReadAll(bytes.NewReader(content))
-		if err == nil {
-			err = checkPatterns(patterns)
-		}
-		if err != nil {
-			return nil, &FileError{Path: name, Err: err}
-		}
-		return newRules(patterns, built, name), nil
 	}
-	r := newRules(DefaultIgnore(), built)
-	r.silent = true
-	return r, nil
+	return []byte(strings.Join(DefaultIgnore(), "\n") + "\n"), "", nil
+}
+
+// readRules reads the ignore file that belongs to the Dockerfile, as ReadIgnore does.
+func readRules(root *os.Root, built string, files map[string][]byte) (*rules, error) {
+	content, name, err := ReadIgnore(root, built, files)
+	if err != nil {
+		return nil, err
+	}
+	patterns, err := ignorefile.ReadAll(bytes.NewReader(content))
+	if err == nil {
+		err = checkPatterns(patterns)
+	}
+	if err != nil {
+		return nil, &FileError{Path: name, Err: err}
+	}
+	if name == "" {
+		r := newRules(patterns, built)
+		r.silent = true
+		return r, nil
+	}
+	return newRules(patterns, built, name), nil
 }
 
 // newRules returns rules that always pack some files. Docker sends these beside the context,
