@@ -90,7 +90,7 @@ func (b *Bench) Measure(ctx context.Context, candidate Candidate) (Variant, erro
 	variant := Variant{Name: candidate.Name, Packages: []inspect.Package{}, Starts: []float64{}}
 	repository := "compare-" + b.ID + "/" + slug(candidate.Name)
 	path := b.Config.Registry.Path(b.Namespace, b.App) + "/" + repository
-	b.paths = append(b.paths, path, path+"/source", path+"/cache")
+	b.paths = append(b.paths, path, path+"/source", path+manifests.CacheSuffix())
 
 	digest, took, err := b.build(ctx, candidate, repository, "cold", nil)
 	if err != nil {

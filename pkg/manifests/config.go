@@ -13,6 +13,23 @@ import (
 // if it is the same.
 const Contract = 1
 
+// CacheSuffix is what the repository of an app's cached layers has after the image's own. A
+// layer that was built under another contract may have other files, so each has a cache of
+// its own.
+func CacheSuffix() string { return cacheSuffixOf(Contract) }
+
+// CacheSuffixes returns the suffixes of this contract and of those before it, whose layers are
+// stored until they are deleted.
+func CacheSuffixes() []string {
+	suffixes := []string{"/cache"} // before layers were kept apart
+	for contract := 1; contract <= Contract; contract++ {
+		suffixes = append(suffixes, cacheSuffixOf(contract))
+	}
+	return suffixes
+}
+
+func cacheSuffixOf(contract int) string { return fmt.Sprintf("/cache-%d", contract) }
+
 // Config is what setup remembers in the cluster and every later command reads.
 type Config struct {
 	// Version is the plugin version that ran setup last.

@@ -31,13 +31,10 @@ type Engine interface {
 	Check(version string, source Source) (Conformance, error)
 }
 
-// CacheSuffix is what the repository of cached layers has after the image's own.
-const CacheSuffix = "/cache"
-
 // Params is what an engine needs to know about one build.
 type Params struct {
 	// Repository is where pods push the image, without tag. Layers are cached in
-	// Repository with CacheSuffix.
+	// Repository with manifests.CacheSuffix.
 	Repository string
 	// BuildArgs are values for the Dockerfile's ARGs, KEY=VALUE, in order.
 	BuildArgs []string

@@ -267,7 +267,7 @@ func (t *Tracker) engineLine(e follow.Event) (message string, hide bool) {
 	if line.Level == "" {
 		return line.Message, t.commandLine(line)
 	}
-	if line.Pushing != "" && !strings.HasPrefix(line.Pushing, t.run.Repository+engine.CacheSuffix+":") {
+	if line.Pushing != "" && !isLayer(line.Pushing, t.run.Repository) {
 		t.next(event.Push)
 	}
 	instruction := t.stages.read(line)
@@ -282,6 +282,13 @@ func (t *Tracker) engineLine(e follow.Event) (message string, hide bool) {
 	}
 	// Without the Dockerfile, the engine's words for an instruction are all there is.
 	return line.Message, line.Chatter || line.Level == "info" && t.stages.parsed != nil
+}
+
+// isLayer reports whether what is pushed is a layer for the cache of the repository.
+func isLayer(reference, repository string) bool {
+	return slices.ContainsFunc(manifests.CacheSuffixes(), func(suffix string) bool {
+		return strings.HasPrefix(reference, repository+suffix+":")
+	})
 }
 
 // startInstruction starts an instruction of the Dockerfile, which ends the one before.

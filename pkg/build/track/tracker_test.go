@@ -481,7 +481,7 @@ func TestPushOfAnAppNamedCache(t *testing.T) {
 	r := record(t, "", nil)
 	r.run.Repository = "registry/team/cache"
 	r.Begin(event.Build)
-	r.Handle(engineSays("Pushing image to registry/team/cache/cache:0123"))
+	r.Handle(engineSays("Pushing image to registry/team/cache/cache-1:0123"))
 	if r.Phase() != event.Build {
 		t.Errorf("a layer begins the stage %s", r.Phase())
 	}

@@ -43,7 +43,6 @@ const (
 // The suffixes of an app's repository for the other kinds.
 const (
 	contextsSuffix = "/source"
-	cacheSuffix    = "/cache"
 	testsSuffix    = "/test"
 )
 
@@ -75,12 +74,15 @@ type Manifest struct {
 // AppRepositories returns the repositories that an app can have, without manifests.
 func AppRepositories(config manifests.RegistryConfig, namespace, app string) []*Repository {
 	path := config.Path(namespace, app)
-	return []*Repository{
+	repositories := []*Repository{
 		{Path: path, Kind: Images, Namespace: namespace, App: app},
 		{Path: path + contextsSuffix, Kind: Contexts, Namespace: namespace, App: app},
-		{Path: path + cacheSuffix, Kind: Cache, Namespace: namespace, App: app},
 		{Path: path + testsSuffix, Kind: Tests, Namespace: namespace, App: app},
 	}
+	for _, suffix := range manifests.CacheSuffixes() {
+		repositories = append(repositories, &Repository{Path: path + suffix, Kind: Cache, Namespace: namespace, App: app})
+	}
+	return repositories
 }
 
 // Catalog returns the repositories, without manifests, for the paths in the catalog of the

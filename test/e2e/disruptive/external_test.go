@@ -179,7 +179,7 @@ func TestExternalRegistry(t *testing.T) {
 	}
 	repositories, err := remote.Catalog(t.Context(), e.Registry, e.Options...)
 	env.Check(t, err)
-	for _, repository := range []string{repository, repository + "/source", repository + "/cache"} {
+	for _, repository := range []string{repository, repository + "/source", repository + manifests.CacheSuffix()} {
 		if !slices.Contains(repositories, repository) {
 			t.Errorf("the company's registry has no %s but %q", repository, repositories)
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
 const (
@@ -69,7 +70,7 @@ func cacheArgs(params engine.Params) []string {
 	}
 	return []string{
 		"--cache=true",
-		"--cache-repo=" + params.Repository + engine.CacheSuffix,
+		"--cache-repo=" + params.Repository + manifests.CacheSuffix(),
 		// Without it a multi-stage build repeats its first stage every time.
 		"--cache-copy-layers",
 	}

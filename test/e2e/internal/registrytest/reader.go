@@ -183,7 +183,7 @@ func LoginSecret(t *testing.T, ns *env.NS, name, host, user, password string) {
 func (r Reader) Holds(t *testing.T, ns *env.NS, app, text string) []string {
 	t.Helper()
 	var places []string
-	for _, repository := range []string{app, app + "/cache", app + "/source"} {
+	for _, repository := range []string{app, app + manifests.CacheSuffix(), app + "/source"} {
 		repository = ns.Name + "/" + repository
 		tags, err := remote.List(r.Registry.Repo(repository), r.Options...)
 		env.Check(t, err)
