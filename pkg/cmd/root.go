@@ -31,6 +31,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/setup"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/ui"
 	versionverb "github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/version"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
@@ -168,6 +169,7 @@ func groups(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStr
 			{status.NewCommand(flags, streams), "docs/cluster.md", terminal},
 			{runs.NewCommand(flags, streams), "docs/runs.md", cluster},
 			{logs.NewCommand(flags, streams), "docs/runs.md", cluster},
+			{ui.NewCommand(flags, streams, ui.Program{Run: Run, Explain: explain}), "docs/ui.md", []string{"KUBECONFIG", "BROWSER"}},
 			{images.NewCommand(flags, streams), "docs/images.md", terminal},
 			{lint.NewCommand(streams), "pkg/dockerfile/lint/pages/README.md", []string{"NO_COLOR", "TERM"}},
 			{gather.NewCommand(flags, streams), "docs/runs.md", terminal},

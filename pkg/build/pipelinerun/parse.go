@@ -23,6 +23,9 @@ type Info struct {
 	Deploys bool
 	// Source is the artifact with the build context, repository@digest; empty for git.
 	Source string
+	// Git is the folder of a repository that the run builds; nil for another source. Its
+	// Secret is not known.
+	Git *Git
 	// Repository is where the run pushes the image, NodeRepository the same repository
 	// as nodes pull it.
 	Repository, NodeRepository string
@@ -60,6 +63,9 @@ func Parse(run *tektonv1.PipelineRun) Info {
 		Dirty:          run.Annotations[manifests.AnnotationDirty] == "true",
 	}
 	info.DeployOnly = info.Pipeline == manifests.DeliverPipelineName
+	if url := text(run, paramURL); url != "" {
+		info.Git = &Git{URL: url, Revision: text(run, paramRevision), Path: text(run, paramPath)}
+	}
 	if text(run, paramTest) != "" {
 		info.Test = &Test{Command: list(run, paramTestCommand), Stage: run.Annotations[manifests.AnnotationTestStage]}
 	}
@@ -134,6 +140,16 @@ type Outcome struct {
 	// Tested reports that the image has passed the tests of the run, also if the run
 	// failed later; true for a run without tests that has an image.
 	Tested bool
+}
+
+// Trim removes from a run, in place, what Parse and Verdict do not read and what is long:
+// the texts of its Dockerfile and of its Pipeline, and who manages which field. What is
+// left serves a list, and cannot be written back.
+func Trim(run *tektonv1.PipelineRun) {
+	run.ManagedFields = nil
+	delete(run.Annotations, manifests.AnnotationDockerfile)
+	run.Status.PipelineSpec, run.Status.Provenance = nil, nil
+	run.Status.SkippedTasks, run.Status.SpanContext = nil, nil
 }
 
 // reasonCanceled is the Reason of a canceled run, spelled as everywhere in our output.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -37,6 +38,29 @@ const (
 type check struct {
 	part Part
 	read func(context.Context) ([]Part, error)
+}
+
+// parts reports the parts of the platform, always in the same order.
+func (c *collector) parts(ctx context.Context) ([]Part, error) {
+	checks := c.checks()
+	parts := make([][]Part, len(checks))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for i, check := range checks {
+		group.Go(func() error {
+			found, err := check.read(ctx)
+			missing, err := denied(err)
+			if missing != nil {
+				unknown := check.part
+				unknown.Unknown, unknown.Message = true, missing.Error()
+				found = []Part{unknown}
+			}
+			parts[i] = found
+			return err
+		})
+	}
+	err := group.Wait()
+	return slices.Concat(parts...), err
 }
 
 // checks returns the checks in the order of the report.

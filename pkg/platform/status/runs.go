@@ -72,7 +72,7 @@ func Runs(ctx context.Context, client versioned.Interface, options RunOptions) (
 				return
 			}
 			created[object.Namespace+"/"+object.Name] = object.CreationTimestamp
-			list.Items = append(list.Items, newRun(object, options.Now))
+			list.Items = append(list.Items, NewRun(object, options.Now))
 			if options.Limit > 0 && len(list.Items) > options.Limit {
 				// Keeps no more than Limit runs in memory while it reads the list.
 				slices.SortFunc(list.Items, newest)
@@ -95,8 +95,9 @@ func (c *collector) runs(ctx context.Context) ([]Run, error) {
 	return list.Items, err
 }
 
-// newRun returns the state of a run at a time. It is pure.
-func newRun(object *tektonv1.PipelineRun, now time.Time) Run {
+// NewRun returns the state of a run at a time. It is pure. It reads what pipelinerun.Trim
+// leaves of the run.
+func NewRun(object *tektonv1.PipelineRun, now time.Time) Run {
 	verdict, info := pipelinerun.Verdict(object), pipelinerun.Parse(object)
 	run := Run{
 		Name: object.Name, Namespace: object.Namespace, App: object.Labels[manifests.LabelApp],

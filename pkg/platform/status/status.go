@@ -193,30 +193,19 @@ const pageSize = 250
 // with platform.ErrNotSetUp if the platform is not installed, and with a
 // *kube.NamespaceNotFoundError if options.Namespace does not exist.
 func Collect(ctx context.Context, clients Clients, options Options) (*Status, error) {
-	config, err := platform.Config(ctx, clients.Kube)
+	c, err := newCollector(ctx, clients, options)
 	if err != nil {
-		return nil, fmt.Errorf("read the platform's configuration: %w", err)
-	}
-	c := &collector{Clients: clients, Options: options, config: config}
-	if !options.AllNamespaces {
-		c.scope = options.Namespace
-	}
-	if c.nodes, c.nodesKnown, err = listNodes(ctx, clients.Kube); err != nil {
 		return nil, err
 	}
 	status := &Status{
 		TypeMeta: metav1.TypeMeta{Kind: Kind, APIVersion: APIVersion},
 		Healthy:  true,
-		Platform: []Part{},
 		Runs:     []Run{},
 		Apps:     []App{},
 	}
-	checks := c.checks()
-	parts := make([][]Part, len(checks))
 	var deniedRuns, deniedApps error
 
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallel)
 	group.Go(func() (err error) {
 		status.Apps, err = c.apps(ctx)
 		deniedApps, err = denied(err)
@@ -227,23 +216,13 @@ func Collect(ctx context.Context, clients Clients, options Options) (*Status, er
 		deniedRuns, err = denied(err)
 		return err
 	})
-	for i, check := range checks {
-		group.Go(func() error {
-			found, err := check.read(ctx)
-			missing, err := denied(err)
-			if missing != nil {
-				unknown := check.part
-				unknown.Unknown, unknown.Message = true, missing.Error()
-				found = []Part{unknown}
-			}
-			parts[i] = found
-			return err
-		})
-	}
+	group.Go(func() (err error) {
+		status.Platform, err = c.parts(ctx)
+		return err
+	})
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	status.Platform = slices.Concat(parts...)
 	for _, missing := range []error{deniedRuns, deniedApps} {
 		if missing != nil {
 			status.Warnings = append(status.Warnings, missing.Error())
@@ -256,6 +235,38 @@ func Collect(ctx context.Context, clients Clients, options Options) (*Status, er
 		status.Healthy = status.Healthy && app.Healthy
 	}
 	return status, nil
+}
+
+// Apps returns the apps alone, with the errors of Collect and, without a permission, an
+// access.MissingError.
+func Apps(ctx context.Context, clients Clients, options Options) ([]App, error) {
+	c, err := newCollector(ctx, clients, options)
+	if err != nil {
+		return []App{}, err
+	}
+	return c.apps(ctx)
+}
+
+// Platform returns the parts of the platform alone, with the errors of Collect.
+func Platform(ctx context.Context, clients Clients, options Options) ([]Part, error) {
+	c, err := newCollector(ctx, clients, options)
+	if err != nil {
+		return []Part{}, err
+	}
+	return c.parts(ctx)
+}
+
+func newCollector(ctx context.Context, clients Clients, options Options) (*collector, error) {
+	config, err := platform.Config(ctx, clients.Kube)
+	if err != nil {
+		return nil, fmt.Errorf("read the platform's configuration: %w", err)
+	}
+	c := &collector{Clients: clients, Options: options, config: config}
+	if !options.AllNamespaces {
+		c.scope = options.Namespace
+	}
+	c.nodes, c.nodesKnown, err = listNodes(ctx, clients.Kube)
+	return c, err
 }
 
 // collector takes one snapshot.

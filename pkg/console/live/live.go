@@ -1,0 +1,247 @@
+// Package live keeps what the console shows up to date: the runs and apps of the cluster,
+// the progress and the log of one run, and the logs of an app's replicas. It watches, so
+// that an idle page costs no requests.
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tektoncd/pipeline/pkg/apis/pipeline"
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/pager"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
+)
+
+const (
+	// pageSize bounds what of a long list is in memory with all of its fields.
+	pageSize = 100
+	// settle is how long the objects of apps may change before they are read again: a
+	// rollout changes many at once.
+	settle = time.Second
+)
+
+// Cluster is what one scope of a cluster has: a namespace, or all of them. It watches from
+// New until its context ends. Its methods are safe for concurrent use.
+type Cluster struct {
+	clients   *kube.Clients
+	namespace string
+
+	runs  cache.SharedIndexInformer
+	state *watch.Signal
+	// apps, problems and read are guarded by state.
+	apps     []status.App
+	appsErr  error
+	appsRead time.Time
+	problems map[string]error
+
+	// objects signals changes of what apps are made of.
+	objects *watch.Signal
+	group   sync.WaitGroup
+
+	followers followers
+}
+
+// New starts to watch the runs and apps of a namespace, or of all if it is empty, until ctx
+// ends. It sends no request before it returns.
+func New(ctx context.Context, clients *kube.Clients, namespace string) (*Cluster, error) {
+	objects, err := metadata.NewForConfig(clients.Config)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	c := &Cluster{
+		clients: clients, namespace: namespace,
+		state: watch.New(), objects: watch.New(), problems: map[string]error{},
+	}
+	c.followers.init(ctx, clients)
+	c.runs = cache.NewSharedIndexInformer(listRuns(clients, namespace), &tektonv1.PipelineRun{}, 0, cache.Indexers{})
+	_ = c.runs.SetTransform(trimRun)
+	c.state.Watch(ctx, &c.group, c.runs, c.failed("runs"))
+	for kind, selector := range appKinds() {
+		informer := metadatainformer.NewFilteredMetadataInformer(objects, kind, namespace, 0, cache.Indexers{}, func(options *metav1.ListOptions) {
+			options.LabelSelector = selector
+		}).Informer()
+		_ = informer.SetTransform(trimMeta)
+		c.objects.Watch(ctx, &c.group, informer, c.failed(kind.Resource))
+	}
+	c.group.Go(func() { c.readApps(ctx) })
+	return c, nil
+}
+
+// Wait returns when everything that New started has ended, after its context has.
+func (c *Cluster) Wait() {
+	c.group.Wait()
+	c.followers.group.Wait()
+}
+
+// Namespace is the one that is watched; empty for all.
+func (c *Cluster) Namespace() string { return c.namespace }
+
+// Changed returns a channel that is closed when Runs or Apps may return something else. Get
+// it before them.
+func (c *Cluster) Changed() <-chan struct{} { return c.state.Changed() }
+
+// Runs returns the runs, newest first. ok is false until they have been read once, and err
+// is why they cannot be read, or are out of date.
+func (c *Cluster) Runs(now time.Time) (runs []status.Run, ok bool, err error) {
+	objects := watch.List[tektonv1.PipelineRun](c.runs)
+	slices.SortFunc(objects, func(a, b *tektonv1.PipelineRun) int { return pipelinerun.Newer(a, b) })
+	runs = make([]status.Run, len(objects))
+	for i, object := range objects {
+		runs[i] = status.NewRun(object, now)
+	}
+	return runs, c.runs.HasSynced(), c.problem("runs")
+}
+
+// Run returns the run of that name without the fields that a list does not show; nil if
+// there is none.
+func (c *Cluster) Run(namespace, name string) *tektonv1.PipelineRun {
+	return watch.Get[tektonv1.PipelineRun](c.runs, namespace+"/"+name)
+}
+
+// Apps returns the apps by namespace and name. ok is false until they have been read once,
+// and err is why they cannot be read.
+func (c *Cluster) Apps() (apps []status.App, ok bool, err error) {
+	c.state.Read(func() { apps, ok, err = c.apps, !c.appsRead.IsZero(), c.appsErr })
+	return apps, ok, err
+}
+
+// Unreachable returns why nothing can be read from the API server at the moment; nil if it
+// answers.
+func (c *Cluster) Unreachable() error {
+	if err := c.problem("runs"); err != nil && !apierrors.IsForbidden(err) && !apierrors.IsNotFound(err) {
+		return err
+	}
+	return nil
+}
+
+func (c *Cluster) problem(kind string) (err error) {
+	c.state.Read(func() { err = c.problems[kind] })
+	return err
+}
+
+// failed records why a kind cannot be watched.
+func (c *Cluster) failed(kind string) func(error) {
+	return func(err error) {
+		c.state.Update(func() { c.problems[kind] = err })
+	}
+}
+
+// readApps reads the apps again whenever their objects have changed.
+func (c *Cluster) readApps(ctx context.Context) {
+	for ctx.Err() == nil {
+		changed := c.objects.Changed()
+		apps, err := status.Apps(ctx, status.Clients{Kube: c.clients.Kube, Tekton: c.clients.Tekton}, status.Options{
+			Namespace: c.namespace, AllNamespaces: c.namespace == "", Now: time.Now(),
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		c.state.Update(func() {
+			if err == nil || c.apps == nil {
+				c.apps = apps
+			}
+			c.appsErr, c.appsRead = err, time.Now()
+		})
+		if wait(ctx, changed); ctx.Err() != nil {
+			return
+		}
+		sleep(ctx, settle)
+	}
+}
+
+func wait(ctx context.Context, signal <-chan struct{}) {
+	select {
+	case <-ctx.Done():
+	case <-signal:
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	ctx, stop := context.WithTimeout(ctx, d)
+	defer stop()
+	<-ctx.Done()
+}
+
+// appKinds are the kinds of objects that decide how an app is, each with its selector. The
+// pods of what a user wrote have no label of ours.
+func appKinds() map[schema.GroupVersionResource]string {
+	return map[schema.GroupVersionResource]string{
+		appsv1.SchemeGroupVersion.WithResource("deployments"):  manifests.LabelApp,
+		appsv1.SchemeGroupVersion.WithResource("statefulsets"): manifests.LabelApp,
+		appsv1.SchemeGroupVersion.WithResource("daemonsets"):   manifests.LabelApp,
+		corev1.SchemeGroupVersion.WithResource("pods"):         "!" + pipeline.TaskRunLabelKey,
+	}
+}
+
+// listRuns lists and watches the runs of builds. It drops what a list does not show page by
+// page: 2,000 runs with all of their fields are 50 MB.
+func listRuns(clients *kube.Clients, namespace string) *cache.ListWatch {
+	runs := clients.Tekton.TektonV1().PipelineRuns(namespace)
+	return &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			// A list from the server's cache ignores the size of a page.
+			options.LabelSelector, options.ResourceVersion, options.ResourceVersionMatch = manifests.LabelApp, "", ""
+			pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+				list, err := runs.List(ctx, options)
+				if err != nil {
+					return nil, err
+				}
+				for i := range list.Items {
+					_, _ = trimRun(&list.Items[i])
+				}
+				return list, nil
+			})
+			pages.PageSize, pages.PageBufferSize = pageSize, 0
+			list, _, err := pages.List(ctx, options)
+			return list, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (apiwatch.Interface, error) {
+			options.LabelSelector = manifests.LabelApp
+			return runs.Watch(ctx, options)
+		},
+	}
+}
+
+// trimRun removes from a run what status.NewRun does not read, in place.
+func trimRun(object any) (any, error) {
+	run, ok := object.(*tektonv1.PipelineRun)
+	if !ok {
+		return object, nil
+	}
+	pipelinerun.Trim(run)
+	return run, nil
+}
+
+// trimMeta keeps the name and the version of an object: its change is all that counts.
+func trimMeta(object any) (any, error) {
+	whole, ok := object.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return object, nil
+	}
+	return &metav1.PartialObjectMetadata{TypeMeta: whole.TypeMeta, ObjectMeta: metav1.ObjectMeta{
+		Namespace: whole.Namespace, Name: whole.Name, UID: whole.UID, ResourceVersion: whole.ResourceVersion,
+	}}, nil
+}
+
+// ErrGone reports a run that does not exist.
+var ErrGone = errors.New("it does not exist, or no longer")

@@ -1,0 +1,360 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
+)
+
+const (
+	// linger is how long a run is followed after its last viewer has gone: a reload of the
+	// page, or a look at another page, does not read the log again.
+	linger = 30 * time.Second
+	// maxLogBytes bounds the text of one log in memory. The oldest lines go first.
+	maxLogBytes = 32 << 20
+)
+
+// Phase is a part of a run.
+type Phase struct {
+	Name event.Phase
+	// State is empty before the phase and while it runs. Running tells these apart.
+	State   event.State
+	Running bool
+	// Started and Ended are the cluster's; zero if they are not known.
+	Started, Ended time.Time
+	// Message is the progress, then the result, as a short phrase.
+	Message string
+	// Instructions are those that have started, in their order.
+	Instructions []Instruction
+}
+
+// Instruction is an instruction of the Dockerfile.
+type Instruction struct {
+	event.Instruction
+	Running        bool
+	Failed         bool
+	Started, Ended time.Time
+}
+
+// Progress is how far a run is.
+type Progress struct {
+	// Run is the whole object; nil until it has been read.
+	Run    *tektonv1.PipelineRun
+	Phases []Phase
+	// Waiting is why the run makes no progress; its Message is empty if it does.
+	Waiting event.Event
+	// Notices are what was said about the run as a whole, in order.
+	Notices []event.Event
+	// Usual is how long such a run takes; zero if that is not known.
+	Usual time.Duration
+	// Finished is the last event; nil while the run is at work.
+	Finished *event.Event
+	// Err is why the run cannot be followed; errors.Is ErrGone for one that does not exist.
+	Err error
+}
+
+// Kind is what a line of a log is.
+type Kind uint8
+
+// The kinds of lines. A view hides Chatter and Folded until all lines are asked for.
+const (
+	Plain Kind = iota
+	// Chatter is about the work of the build engine, and Folded of a program that installs
+	// packages. Sum stands for folded lines.
+	Chatter
+	Folded
+	Sum
+)
+
+// Line is a line of a log.
+type Line struct {
+	// Source is the step or the pod that wrote it.
+	Source string
+	// Text is as it was written: not safe to print.
+	Text string
+	Kind Kind
+}
+
+// Log is a log that grows at its end. Lines keep their number, which counts from 0; the
+// oldest lines of a very long log are dropped. It is safe for concurrent use.
+type Log struct {
+	mu    sync.Mutex
+	lines []Line
+	first uint64
+	bytes int
+}
+
+// Append adds a line.
+func (l *Log) Append(line Line) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, line)
+	l.bytes += len(line.Text)
+	drop := 0
+	for l.bytes > maxLogBytes && drop < len(l.lines)-1 {
+		l.bytes -= len(l.lines[drop].Text)
+		drop++
+	}
+	if drop > 0 {
+		l.lines = slices.Delete(l.lines, 0, drop)
+		l.first += uint64(drop)
+	}
+}
+
+// From returns at most limit lines from a number on, and the number of the first of them:
+// that of the oldest line that is left if the wanted one was dropped.
+func (l *Log) From(number uint64, limit int) (first uint64, lines []Line) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	number = max(number, l.first)
+	if number >= l.first+uint64(len(l.lines)) {
+		return number, nil
+	}
+	lines = l.lines[number-l.first:]
+	return number, slices.Clone(lines[:min(len(lines), limit)])
+}
+
+// Follower follows one run: what build.Watch reports, in the form that a page shows.
+type Follower struct {
+	// ID tells one following of a run from the next. Numbers of lines are those of one ID.
+	ID string
+
+	signal   *watch.Signal
+	progress Progress
+	log      Log
+	stop     context.CancelFunc
+	viewers  int
+	expires  *time.Timer
+}
+
+// Changed returns a channel that is closed when Progress or Log have more.
+func (f *Follower) Changed() <-chan struct{} { return f.signal.Changed() }
+
+// Log is the run's log.
+func (f *Follower) Log() *Log { return &f.log }
+
+// Progress returns how far the run is.
+func (f *Follower) Progress() (p Progress) {
+	f.signal.Read(func() {
+		p = f.progress
+		p.Phases = slices.Clone(p.Phases)
+		for i := range p.Phases {
+			p.Phases[i].Instructions = slices.Clone(p.Phases[i].Instructions)
+		}
+		p.Notices = slices.Clone(p.Notices)
+	})
+	return p
+}
+
+// followers follow each run once, however many look at it.
+type followers struct {
+	ctx     context.Context
+	clients *kube.Clients
+	group   sync.WaitGroup
+
+	mu    sync.Mutex
+	byKey map[string]*Follower
+	count int
+}
+
+func (s *followers) init(ctx context.Context, clients *kube.Clients) {
+	s.ctx, s.clients, s.byKey = ctx, clients, map[string]*Follower{}
+}
+
+// Follow returns the follower of a run, which exists or not. The caller calls done when it
+// looks at it no longer.
+func (c *Cluster) Follow(namespace, name string) (f *Follower, done func()) {
+	s := &c.followers
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := namespace + "/" + name
+	f = s.byKey[key]
+	if f == nil {
+		ctx, stop := context.WithCancel(s.ctx)
+		s.count++
+		f = &Follower{ID: fmt.Sprint(s.count), signal: watch.New(), stop: stop}
+		s.byKey[key] = f
+		s.group.Go(func() { f.follow(ctx, s.clients, namespace, name) })
+	}
+	if f.expires != nil {
+		f.expires.Stop()
+	}
+	f.viewers++
+	return f, sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		f.viewers--
+		if f.viewers > 0 {
+			return
+		}
+		f.expires = time.AfterFunc(linger, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if f.viewers == 0 && s.byKey[key] == f {
+				f.stop()
+				delete(s.byKey, key)
+			}
+		})
+	})
+}
+
+// follow reports the run until its end, or until ctx ends.
+func (f *Follower) follow(ctx context.Context, clients *kube.Clients, namespace, name string) {
+	object, err := clients.Tekton.TektonV1().PipelineRuns(namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		err = ErrGone
+	}
+	if err != nil {
+		f.signal.Update(func() { f.progress.Err = err })
+		return
+	}
+	f.signal.Update(func() { f.progress.Run = object })
+	run := build.Existing(object)
+	recorder := track.NewRecorder(run.App(), namespace, f.handle)
+	result, err := build.Watch(ctx, follow.Clients{Tekton: clients.Tekton, Kube: clients.Kube}, run, recorder, build.WatchOptions{
+		// The rollout of a run that ended before may be that of a later run.
+		NoRollout: object.IsDone(),
+	})
+	if ctx.Err() != nil {
+		return
+	}
+	// The events end with the failure that the error is.
+	_ = recorder.Finish(ctx, result.Result, err)
+	var failure *event.Failure
+	f.signal.Update(func() {
+		f.progress.Run = result.Object
+		if err != nil && !errors.As(err, &failure) && !errors.As(err, new(*track.CanceledError)) && !errors.As(err, new(*track.SupersededError)) {
+			f.progress.Err = err
+		}
+	})
+}
+
+// handle takes one event into the progress and the log.
+func (f *Follower) handle(e event.Event) {
+	if e.Type == event.Log {
+		kind := Plain
+		switch {
+		case e.Chatter:
+			kind = Chatter
+		case e.Sum:
+			kind = Sum
+		case e.Folded:
+			kind = Folded
+		}
+		f.log.Append(Line{Source: e.Source, Text: e.Message, Kind: kind})
+		f.signal.Update(nil)
+		return
+	}
+	f.signal.Update(func() { f.progress.take(e) })
+}
+
+// take is pure but for p.
+func (p *Progress) take(e event.Event) {
+	switch e.Type {
+	case event.Planned:
+		p.plan(e.Phases)
+	case event.PhaseStarted:
+		p.Waiting = event.Event{}
+		phase := p.phase(e.Phase)
+		phase.Running, phase.Started = true, e.Time
+	case event.PhaseUpdated:
+		p.phase(e.Phase).Message = e.Message
+	case event.PhaseEnded:
+		p.Waiting = event.Event{}
+		p.phase(e.Phase).end(e)
+	case event.InstructionStarted, event.InstructionEnded:
+		if e.Instruction != nil {
+			p.phase(e.Phase).instruction(e)
+		}
+	case event.Waiting:
+		p.Waiting = e
+	case event.Notice:
+		p.Notices = append(p.Notices, e)
+	case event.RunCreated:
+		p.Usual = time.Duration(e.UsualSeconds * float64(time.Second))
+	case event.Finished:
+		p.Waiting = event.Event{}
+		p.Finished = &e
+	case event.Log:
+	}
+}
+
+// plan replaces the phases that have not started.
+func (p *Progress) plan(names []event.Phase) {
+	phases := make([]Phase, 0, len(names))
+	for _, name := range names {
+		i := slices.IndexFunc(p.Phases, func(phase Phase) bool { return phase.Name == name })
+		if i >= 0 {
+			phases = append(phases, p.Phases[i])
+			continue
+		}
+		phases = append(phases, Phase{Name: name})
+	}
+	p.Phases = phases
+}
+
+// phase returns the phase of that name, a new one if it was not planned. They are in the
+// order of event.Phases.
+func (p *Progress) phase(name event.Phase) *Phase {
+	order := event.Phases()
+	at := len(p.Phases)
+	for i := range p.Phases {
+		if p.Phases[i].Name == name {
+			return &p.Phases[i]
+		}
+		if at == len(p.Phases) && slices.Index(order, p.Phases[i].Name) > slices.Index(order, name) {
+			at = i
+		}
+	}
+	p.Phases = slices.Insert(p.Phases, at, Phase{Name: name})
+	return &p.Phases[at]
+}
+
+// end ends the phase, and the instruction that ran.
+func (p *Phase) end(e event.Event) {
+	p.Running, p.State, p.Ended = false, e.State, e.Time
+	if e.Message != "" {
+		p.Message = e.Message
+	}
+	for i := range p.Instructions {
+		if p.Instructions[i].Running {
+			p.Instructions[i].Running, p.Instructions[i].Ended = false, e.Time
+			p.Instructions[i].Failed = e.State == event.Failed
+		}
+	}
+}
+
+// instruction starts or ends an instruction.
+func (p *Phase) instruction(e event.Event) {
+	i := slices.IndexFunc(p.Instructions, func(known Instruction) bool {
+		return known.Number == e.Instruction.Number && known.Line == e.Instruction.Line
+	})
+	if i < 0 {
+		p.Instructions = append(p.Instructions, Instruction{Started: e.Time})
+		i = len(p.Instructions) - 1
+	}
+	known := &p.Instructions[i]
+	known.Instruction = *e.Instruction
+	known.Running = e.Type == event.InstructionStarted
+	if e.Type == event.InstructionEnded {
+		known.Ended = e.Time
+		// What ran is measured by the cluster.
+		if known.Started.IsZero() || e.DurationSeconds > 0 {
+			known.Started = e.Time.Add(-time.Duration(e.DurationSeconds * float64(time.Second)))
+		}
+	}
+}

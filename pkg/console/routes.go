@@ -1,0 +1,109 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"io/fs"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/view"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+)
+
+//go:embed static/*.html static/*.css static/*.js static/*.svg
+var static embed.FS
+
+// opener makes the page of a request. An error is shown in its place.
+type opener func(context.Context, *http.Request) (*page, error)
+
+// errNoView reports an address that has no view.
+var errNoView = errors.New("there is no such page")
+
+// views are the views by their paths. The browser shows the view /runs at /runs, and gets
+// it from /api/view/runs.
+func (s *Server) views() map[string]opener {
+	return map[string]opener{
+		"/{$}":                                   s.overview,
+		"/runs":                                  s.runs,
+		"/runs/{namespace}/{name}":               s.run,
+		"/runs/{namespace}/{name}/objects":       s.runObjects,
+		"/objects/{namespace}/{resource}/{name}": s.object,
+	}
+}
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	for path, open := range s.views() {
+		mux.HandleFunc("GET "+apiPrefix+"view"+path, func(w http.ResponseWriter, r *http.Request) {
+			s.stream(w, r, s.open(r, open))
+		})
+		mux.HandleFunc("GET "+path, s.shell)
+	}
+	mux.HandleFunc("GET "+apiPrefix+"view/", func(w http.ResponseWriter, r *http.Request) {
+		s.stream(w, r, s.open(r, func(context.Context, *http.Request) (*page, error) { return nil, errNoView }))
+	})
+	mux.HandleFunc("GET "+apiPrefix+"about", s.about)
+	mux.HandleFunc("POST "+apiPrefix+"actions/{action}", s.act)
+	mux.HandleFunc("POST "+apiPrefix+"commands/{action}", s.command)
+	files, _ := fs.Sub(static, "static")
+	mux.Handle("GET /static/", http.StripPrefix("/static/", http.FileServerFS(files)))
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, apiPrefix) {
+			http.NotFound(w, r)
+			return
+		}
+		// The frame shows that there is no such view.
+		w.WriteHeader(http.StatusNotFound)
+		s.shell(w, r)
+	})
+	return mux
+}
+
+// open opens a page, or one that shows why it cannot be opened.
+func (s *Server) open(r *http.Request, open opener) *page {
+	p, err := open(r.Context(), r)
+	if err != nil {
+		return &page{render: func(context.Context) (view.Page, error) { return view.Page{}, err }}
+	}
+	return p
+}
+
+// shell is the frame around every view. It holds nothing of the cluster.
+func (s *Server) shell(w http.ResponseWriter, r *http.Request) {
+	content, err := fs.ReadFile(static, "static/index.html")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+}
+
+// about says which cluster the console shows.
+func (s *Server) about(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, map[string]any{
+		"context": display.Sanitize(s.options.Context), "server": display.Sanitize(s.options.Server),
+		"namespace": s.options.Namespace, "version": s.options.Version,
+	})
+}
+
+// errorPage shows an error with what to do about it.
+func (s *Server) errorPage(err error) view.Page {
+	message, advice, _ := strings.Cut(s.options.Explain(err), "\nhint: ")
+	return view.Page{Title: "Error", Template: "error", Model: view.Problem{
+		Message: display.Sanitize(message), Advice: display.Sanitize(strings.ReplaceAll(advice, "\nhint: ", " ")),
+	}}
+}
+
+// problem is an error beside what a view shows; nil for no error.
+func (s *Server) problem(err error) *view.Problem {
+	if err == nil {
+		return nil
+	}
+	problem, _ := s.errorPage(err).Model.(view.Problem)
+	return &problem
+}

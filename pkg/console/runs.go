@@ -1,0 +1,212 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/live"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/view"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
+)
+
+// listSize is how many rows a page of a list has.
+const listSize = 50
+
+// overview shows the apps and the last runs.
+func (s *Server) overview(context.Context, *http.Request) (*page, error) {
+	return &page{changed: s.cluster.Changed, render: func(ctx context.Context) (view.Page, error) {
+		runs, runsReady, runsErr := s.cluster.Runs(time.Now())
+		apps, appsReady, appsErr := s.cluster.Apps()
+		model := view.Overview{
+			Runs: runs[:min(len(runs), 8)], RunsReady: runsReady, RunsProblem: s.problem(runsErr), AllRuns: len(runs),
+			Apps: view.SortApps(apps), AppsReady: appsReady, AppsProblem: s.problem(appsErr),
+			ManyNamespaces: s.cluster.Namespace() == "",
+			Build:          s.buildAction(ctx),
+		}
+		return view.Page{Title: "Overview", Section: "overview", Template: "overview", Model: model}, nil
+	}}, nil
+}
+
+// runs shows the list of runs.
+func (s *Server) runs(_ context.Context, r *http.Request) (*page, error) {
+	query := r.URL.Query()
+	return &page{changed: s.cluster.Changed, render: func(ctx context.Context) (view.Page, error) {
+		all, ready, err := s.cluster.Runs(time.Now())
+		model := view.Runs{
+			All: len(all), App: query.Get("app"), State: query.Get("state"), Text: query.Get("q"), States: view.RunStates(),
+			ManyNamespaces: s.cluster.Namespace() == "", Ready: ready, Problem: s.problem(err),
+			Build: s.buildAction(ctx),
+		}
+		found := slices.DeleteFunc(all, func(run status.Run) bool {
+			return model.App != "" && run.App != model.App || model.State != "" && string(run.State) != model.State || !mentions(run, model.Text)
+		})
+		model.Total = len(found)
+		model.Runs, model.Pager = view.Paginate(found, listSize, "/runs", query)
+		return view.Page{Title: "Runs", Section: "runs", Template: "runs", Model: model}, nil
+	}}, nil
+}
+
+// mentions reports whether a run has a text in its name, app, commit or digest.
+func mentions(run status.Run, text string) bool {
+	text = strings.ToLower(strings.TrimSpace(text))
+	return text == "" || slices.ContainsFunc([]string{run.Name, run.App, run.Commit, run.Digest, run.Reason}, func(field string) bool {
+		return strings.Contains(strings.ToLower(field), text)
+	})
+}
+
+// run shows one run with its log.
+func (s *Server) run(_ context.Context, r *http.Request) (*page, error) {
+	namespace, name := r.PathValue("namespace"), r.PathValue("name")
+	follower, done := s.cluster.Follow(namespace, name)
+	return &page{
+		changed: func() <-chan struct{} { return either(r.Context(), follower.Changed(), s.cluster.Changed()) },
+		log:     follower.Log(), logID: follower.ID, close: done,
+		render: func(ctx context.Context) (view.Page, error) {
+			progress := follower.Progress()
+			if progress.Run == nil && progress.Err != nil {
+				return view.Page{}, s.noRun(namespace, name, progress.Err)
+			}
+			if progress.Run == nil {
+				return view.Page{Title: name, Section: "runs", Template: "wait", Model: "Reading run " + name + "…"}, nil
+			}
+			return view.Page{Title: name, Section: "runs", Template: "run", Model: s.runModel(ctx, progress, namespace, name)}, nil
+		},
+	}, nil
+}
+
+func (s *Server) noRun(namespace, name string, err error) error {
+	if err != live.ErrGone { //nolint:errorlint // the follower returns it as it is
+		return err
+	}
+	runs, _, _ := s.cluster.Runs(time.Now())
+	missing := &pipelinerun.NotFoundError{Namespace: namespace, Name: name}
+	for _, run := range runs[:min(len(runs), 5)] {
+		missing.Runs = append(missing.Runs, run.Name)
+	}
+	return missing
+}
+
+func (s *Server) runModel(ctx context.Context, progress live.Progress, namespace, name string) view.Run {
+	now := time.Now()
+	object := progress.Run
+	// The list knows of an end before the log does.
+	if newer := s.cluster.Run(namespace, name); newer != nil && !object.IsDone() {
+		object = newer
+	}
+	info := pipelinerun.Parse(progress.Run)
+	model := view.Run{
+		Run: status.NewRun(object, now), Progress: progress, Rows: view.Timeline(progress, now),
+		Objects: view.Path("runs", namespace, name, "objects"), Log: namespace + "/" + name,
+		Source: sourceOf(info),
+	}
+	if progress.Finished != nil {
+		model.Failure = progress.Finished.Failure
+	}
+	if model.Digest != "" && model.App != "" {
+		model.Image = view.Path("registry", namespace, model.App, model.Digest)
+	}
+	if !object.IsDone() {
+		model.Actions = append(model.Actions, s.action(ctx, view.Action{
+			Name: "cancel", Label: "Cancel", Title: "Cancel run " + name + "?", Danger: true,
+			Text:   "Its pods are ended. It pushes and deploys nothing more; what it has deployed stays.",
+			Fields: fields("namespace", namespace, "name", name),
+		}, access.Permission{Verb: "patch", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace}))
+		return model
+	}
+	create := access.Permission{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace}
+	model.Actions = append(model.Actions, s.action(ctx, view.Action{
+		Name: "rerun", Label: "Rerun", Title: "Rerun " + name,
+		Text:   "Builds the same source again with the same settings, and deploys it in place of what runs now.",
+		Fields: fields("namespace", namespace, "name", name),
+	}, create))
+	return model
+}
+
+// sourceOf returns where a run has its source from, in a few words.
+func sourceOf(info pipelinerun.Info) string {
+	switch {
+	case info.Git == nil && info.Source != "":
+		return "a folder"
+	case info.Git == nil:
+		return "an image that existed"
+	case info.Git.Revision != "":
+		return info.Git.URL + " at " + info.Git.Revision
+	}
+	return info.Git.URL
+}
+
+// buildAction returns the action that builds a repository.
+func (s *Server) buildAction(ctx context.Context) view.Action {
+	namespace := s.options.Clients.Namespace
+	text := func(name, label, hint string) view.Input {
+		return view.Input{Name: name, Label: label, Hint: hint}
+	}
+	repository := text("git", "Repository", "By https or ssh, such as https://git.example.com/team/api.git")
+	repository.Required = true
+	arguments := text("build-arg", "Build arguments", "KEY=VALUE, one per line")
+	arguments.Kind = "lines"
+	noCache, noDeploy := text("no-cache", "Ignore the layer cache", ""), text("no-deploy", "Do not deploy", "")
+	noCache.Kind, noDeploy.Kind = "checkbox", "checkbox"
+	return s.action(ctx, view.Action{
+		Name: "build", Label: "Build a repository", Title: "Build a git repository",
+		Text: "The cluster fetches the repository, builds its Dockerfile, and deploys the image.",
+		Inputs: []view.Input{
+			repository,
+			{Name: "namespace", Label: "Namespace", Value: namespace, Required: true},
+			text("revision", "Branch, tag or commit", "Empty is the default branch"),
+			text("path", "Folder in the repository", ""),
+			text("name", "Name of the app", "Empty is the name of the repository"),
+			text("file", "Dockerfile", "Relative to the folder; empty is Dockerfile"),
+			text("target", "Stage", "Empty is the last one"),
+			text("git-secret", "Secret with the credentials", "For a private repository"),
+			arguments, noCache, noDeploy,
+		},
+	}, access.Permission{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace})
+}
+
+// action completes an action with its command and what the user lacks for it.
+func (s *Server) action(ctx context.Context, a view.Action, needs ...access.Permission) view.Action {
+	if a.ID == "" {
+		a.ID = "action-" + a.Name
+	}
+	values := url.Values{}
+	for _, field := range a.Fields {
+		values.Add(field.Name, field.Value)
+	}
+	for _, input := range a.Inputs {
+		values.Add(input.Name, input.Value)
+	}
+	if args, err := actions()[a.Name].args(values); err == nil {
+		a.Command = s.commandLine(args)
+	}
+	a.Denied = s.allowed.denied(ctx, needs...)
+	return a
+}
+
+func fields(pairs ...string) []view.Field {
+	var all []view.Field
+	for i := 0; i+1 < len(pairs); i += 2 {
+		all = append(all, view.Field{Name: pairs[i], Value: pairs[i+1]})
+	}
+	return all
+}
+
+// either returns a channel that is closed with the first of two, or when ctx ends.
+func either(ctx context.Context, a, b <-chan struct{}) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-ctx.Done():
+		case <-a:
+		case <-b:
+		}
+	}()
+	return done
+}
