@@ -9,9 +9,12 @@ import (
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
@@ -20,12 +23,21 @@ import (
 // source.
 var ErrSourceGone = errors.New("its source is no longer in the registry")
 
-// PrepareRerun checks that the registry still has what a run needs, and reads what the
-// cluster runs of the app. It changes nothing.
-func PrepareRerun(ctx context.Context, env *Environment, old *tektonv1.PipelineRun) (*Prepared, error) {
+// PrepareRerun prepares the repetition of a run, with changes. It checks that the changes go
+// with the run and that the registry still has what it needs, and reads what the cluster
+// runs of the app. It changes nothing. An error holds a *pipelinerun.ChangeError or an
+// *UnsupportedError if the run cannot have the changes.
+func PrepareRerun(ctx context.Context, env *Environment, old *tektonv1.PipelineRun, changes pipelinerun.Changes) (*Prepared, error) {
 	info := pipelinerun.Parse(old)
 	again, err := pipelinerun.Rerun(old, info.App+"-"+rand.String(5))
 	if err != nil {
+		return nil, err
+	}
+	buildArgs, err := pipelinerun.Change(again, old.Name, installed.Engine(), changes)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkBuildArgs(info, changes.BuildArgs, buildArgs); err != nil {
 		return nil, err
 	}
 	reference, path := info.Source, env.path(info.App)+"/source"
@@ -49,6 +61,46 @@ func PrepareRerun(ctx context.Context, env *Environment, old *tektonv1.PipelineR
 		return nil, err
 	}
 	return p, nil
+}
+
+// checkBuildArgs checks given build arguments against the Dockerfile that a run has built,
+// as a build of its folder does; all are those of the repetition. That of a repository is
+// not known.
+func checkBuildArgs(info pipelinerun.Info, given, all []string) error {
+	if len(given) == 0 || info.Git != nil {
+		return nil
+	}
+	refused := &pipelinerun.ChangeError{
+		Run: info.Name, Why: "cannot be repeated with other build arguments: its Dockerfile was rewritten for those that it had",
+		Remedy: "build the folder: kubectl pyflow build DIR --build-arg KEY=VALUE",
+	}
+	if strings.HasPrefix(info.Dockerfile, travelDir) {
+		return refused
+	}
+	if info.DockerfileText == "" {
+		refused.Why = "cannot be repeated with other build arguments: its Dockerfile is too long to be kept with it, so they cannot be checked"
+		return refused
+	}
+	parsed, err := dockerfile.Parse(info.Dockerfile, []byte(info.DockerfileText))
+	if err != nil {
+		return err
+	}
+	if err := parsed.CheckBuildArgs(given); err != nil {
+		return fmt.Errorf("run %s: %w", info.Name, err)
+	}
+	found, err := installed.Engine().Check(installed.Version(), engine.Source{
+		Dockerfile: parsed.WithBuildArgs(all), BuildArgs: all, Targets: []string{info.Target},
+	})
+	switch {
+	case err != nil:
+		return err
+	case len(found.Refusals) > 0:
+		return &UnsupportedError{Dockerfile: parsed.Path, Engine: installed.Engine().Name(), Refusals: found.Refusals}
+	case found.Rewritten:
+		refused.Why = "cannot be repeated with these build arguments: its Dockerfile would have to be rewritten for them"
+		return refused
+	}
+	return nil
 }
 
 // Tests reports whether the run will test the image.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -41,8 +42,8 @@ func actions() map[string]action {
 		}},
 		"rerun": {
 			args: func(form url.Values) ([]string, error) {
-				args, err := onRun("rerun", form)
-				return append(args, "--detach"), err
+				flags := flagsOf(form, []string{"memory", "cpu", "storage", "revision"}, []string{"no-cache"})
+				return onRun("rerun", form, append(flags, "--detach")...)
 			},
 			to: newRun,
 		},
@@ -50,13 +51,13 @@ func actions() map[string]action {
 	}
 }
 
-// onRun returns a command for one run.
-func onRun(verb string, form url.Values) ([]string, error) {
+// onRun returns a command for one run, with flags.
+func onRun(verb string, form url.Values, flags ...string) ([]string, error) {
 	name := form.Get("name")
 	if name == "" || form.Get("namespace") == "" {
 		return nil, errors.New("the run is not named")
 	}
-	return append([]string{verb}, operand(form, name)...), nil
+	return slices.Concat([]string{verb}, flags, operand(form, name)), nil
 }
 
 // operand returns the flag of the namespace and an operand, which is no flag whatever it is.
@@ -77,22 +78,31 @@ func buildArgs(form url.Values) ([]string, error) {
 		return nil, errors.New("name the repository")
 	}
 	args := []string{"build", "--namespace=" + form.Get("namespace")}
-	for _, flag := range []string{"git", "revision", "path", "file", "name", "target", "git-secret", "test"} {
+	args = append(args, flagsOf(form,
+		[]string{"git", "revision", "path", "file", "name", "target", "git-secret", "test"}, []string{"no-cache", "no-deploy", "force"})...)
+	return append(args, "--detach"), nil
+}
+
+// flagsOf returns the flags that a form has values for: texts, the build arguments, which
+// are lines, and checkboxes.
+func flagsOf(form url.Values, texts, checkboxes []string) []string {
+	var args []string
+	for _, flag := range texts {
 		if value := strings.TrimSpace(form.Get(flag)); value != "" {
 			args = append(args, "--"+flag+"="+value)
 		}
 	}
-	for _, line := range strings.Split(form.Get("build-arg"), "\n") {
+	for line := range strings.SplitSeq(form.Get("build-arg"), "\n") {
 		if line = strings.TrimSpace(line); line != "" {
 			args = append(args, "--build-arg="+line)
 		}
 	}
-	for _, flag := range []string{"no-cache", "no-deploy", "force"} {
+	for _, flag := range checkboxes {
 		if form.Get(flag) != "" {
 			args = append(args, "--"+flag)
 		}
 	}
-	return append(args, "--detach"), nil
+	return args
 }
 
 // newRun is the view of the run whose name a command has printed.

@@ -119,13 +119,32 @@ func (s *Server) runModel(ctx context.Context, progress live.Progress, namespace
 		}, access.Permission{Verb: "patch", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace}))
 		return model
 	}
-	create := access.Permission{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace}
-	model.Actions = append(model.Actions, s.action(ctx, view.Action{
-		Name: "rerun", Label: "Rerun", Title: "Rerun " + name,
-		Text:   "Builds the same source again with the same settings, and deploys it in place of what runs now.",
-		Fields: fields("namespace", namespace, "name", name),
-	}, create))
+	model.Actions = append(model.Actions, s.rerunAction(ctx, info))
 	return model
+}
+
+// rerunAction returns the action that repeats a run, with the settings that may differ.
+func (s *Server) rerunAction(ctx context.Context, info pipelinerun.Info) view.Action {
+	action := view.Action{
+		Name: "rerun", Label: "Rerun", Title: "Rerun " + info.Name,
+		Text:   "Builds the same source again and deploys it in place of what runs now. What is empty stays as the run had it.",
+		Fields: fields("namespace", info.Namespace, "name", info.Name),
+	}
+	if info.DeployOnly {
+		action.Text = "Deploys the same image again, in place of what runs now."
+	} else {
+		action.Inputs = []view.Input{
+			{Name: "memory", Label: "Memory of the build", Hint: "Such as 4Gi, if it ran out of memory"},
+			{Name: "cpu", Label: "CPU of the build", Hint: "Such as 2 or 500m"},
+			{Name: "storage", Label: "Disk space of the build", Hint: "Such as 10Gi"},
+			{Name: "build-arg", Label: "Build arguments", Hint: "KEY=VALUE, one per line: added, or in place of the run's", Kind: "lines"},
+			{Name: "no-cache", Label: "Ignore the layer cache", Kind: "checkbox"},
+		}
+	}
+	if info.Git != nil {
+		action.Inputs = slices.Insert(action.Inputs, 0, view.Input{Name: "revision", Label: "Branch, tag or commit", Hint: "Empty is the commit of the run"})
+	}
+	return s.action(ctx, action, access.Permission{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: info.Namespace})
 }
 
 // sourceOf returns where a run has its source from, in a few words.

@@ -15,6 +15,10 @@ type Engine interface {
 	// Args returns the arguments of one build. The Task has the arguments that are
 	// the same for every build.
 	Args(params Params) []string
+	// Change returns the arguments of an earlier build, which Args has returned, with a
+	// change; and the values for the Dockerfile's ARGs that are among them then, KEY=VALUE,
+	// in order. It leaves args alone.
+	Change(args []string, change Change) (changed, buildArgs []string)
 	// ParseLine reads one line of the log of the build step. A line of a command that
 	// the Dockerfile runs has no Level.
 	ParseLine(text string) Line
@@ -51,6 +55,15 @@ type Params struct {
 	Mirrors []manifests.Mirror
 	// Extra are the arguments of Conformance.Args.
 	Extra []string
+}
+
+// Change is what the repetition of a build does differently. The zero value changes nothing.
+type Change struct {
+	// NoCache is that of Params; false keeps what the build did.
+	NoCache bool
+	// BuildArgs are added, KEY=VALUE. Each takes the place of the earlier ones for its KEY;
+	// of two for one KEY the later wins.
+	BuildArgs []string
 }
 
 // Line is one line of the log of the build step. At most one of Stage, Base, Lacks,

@@ -11,7 +11,9 @@ import (
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -19,6 +21,8 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 	"knative.dev/pkg/apis"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
@@ -264,6 +268,83 @@ func TestRerunOfACommit(t *testing.T) {
 	run, err = pipelinerun.Rerun(old, "again")
 	if err != nil || revision(run) != "0123abc" {
 		t.Errorf("revision %q, %v", revision(run), err)
+	}
+}
+
+// TestChange compares a repetition with other settings with a run that has had them from the
+// start.
+func TestChange(t *testing.T) {
+	quantity := resource.MustParse
+	for name, test := range map[string]struct {
+		old     pipelinerun.Build
+		changes pipelinerun.Changes
+		want    func(*pipelinerun.Build)
+		keyless bool
+	}{
+		"nothing":  {old: full(), want: func(*pipelinerun.Build) {}},
+		"no cache": {full(), pipelinerun.Changes{Change: engine.Change{NoCache: true}}, func(b *pipelinerun.Build) { b.NoCache = true }, false},
+		"memory": {
+			fromGit(), pipelinerun.Changes{Memory: quantity("4Gi")}, func(b *pipelinerun.Build) { b.Resources.Memory = quantity("4Gi") }, false,
+		},
+		"resources of a build and its test": {
+			testedBeside(), pipelinerun.Changes{CPU: quantity("2"), Memory: quantity("4Gi"), Storage: quantity("9Gi")},
+			func(b *pipelinerun.Build) {
+				b.Resources = pipelinerun.Resources{CPU: quantity("2"), Memory: quantity("4Gi"), Storage: quantity("9Gi")}
+			}, false,
+		},
+		"revision": {fromGit(), pipelinerun.Changes{Revision: "main"}, func(b *pipelinerun.Build) { b.Git.Revision = "main" }, true},
+		"build argument": {
+			full(), pipelinerun.Changes{Change: engine.Change{BuildArgs: []string{"EMPTY=no"}}},
+			func(b *pipelinerun.Build) { b.BuildArgs = []string{b.BuildArgs[0], "EMPTY=no"} }, true,
+		},
+	} {
+		// Only these survive a repetition.
+		test.old.Labels, test.old.Annotations, test.old.Tag = nil, nil, ""
+		test.old.BuildKey = "0123"
+		old := pipelinerun.New(test.old)
+		old.Status.Results = []tektonv1.PipelineRunResult{{Name: "COMMIT", Value: *tektonv1.NewStructuredValues(test.old.Commit)}}
+		run, err := pipelinerun.Rerun(old, old.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pipelinerun.Change(run, old.Name, installed.Engine(), test.changes); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		test.want(&test.old)
+		if test.keyless {
+			test.old.BuildKey = ""
+		}
+		want := pipelinerun.New(test.old)
+		for _, of := range []*tektonv1.PipelineRun{run, want} {
+			for _, param := range of.Spec.Params {
+				slices.Sort(param.Value.ArrayVal)
+			}
+		}
+		if !equality.Semantic.DeepEqual(run, want) {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", name, run, want)
+		}
+	}
+}
+
+func TestChangeRefuses(t *testing.T) {
+	for name, test := range map[string]struct {
+		old     pipelinerun.Spec
+		changes pipelinerun.Changes
+		says    string
+	}{
+		"a delivery":             {deploy(), pipelinerun.Changes{Memory: resource.MustParse("4Gi")}, "run mountains-x7k2p builds nothing"},
+		"the revision of folder": {full(), pipelinerun.Changes{Revision: "main"}, "run mountains-x7k2p builds a folder"},
+	} {
+		run := pipelinerun.New(test.old)
+		before := run.DeepCopy()
+		_, err := pipelinerun.Change(run, run.Name, installed.Engine(), test.changes)
+		var refused *pipelinerun.ChangeError
+		if !errors.As(err, &refused) || !strings.Contains(err.Error(), test.says) || len(refused.Advice()) != 1 {
+			t.Errorf("%s: error is %v", name, err)
+		}
+		if !reflect.DeepEqual(run, before) {
+			t.Errorf("%s: the run has been changed", name)
+		}
 	}
 }
 

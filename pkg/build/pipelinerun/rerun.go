@@ -2,12 +2,16 @@ package pipelinerun
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
@@ -51,6 +55,99 @@ func Rerun(old *tektonv1.PipelineRun, name string) (*tektonv1.PipelineRun, error
 		}
 	}
 	return run, nil
+}
+
+// Changes are the settings in which a repetition differs from the run that it repeats. The
+// zero value changes nothing.
+type Changes struct {
+	engine.Change
+	// Revision is built in place of the commit: a branch, a tag or a full commit.
+	Revision string
+	// CPU, Memory and Storage are those of Resources. A zero quantity keeps what the run had.
+	CPU, Memory, Storage resource.Quantity
+}
+
+// isZero reports whether nothing is to be changed.
+func (c Changes) isZero() bool {
+	return !c.NoCache && len(c.BuildArgs) == 0 && c.Revision == "" && len(c.resources()) == 0
+}
+
+func (c Changes) resources() corev1.ResourceList {
+	return Resources{CPU: c.CPU, Memory: c.Memory, Storage: c.Storage}.list()
+}
+
+// ChangeError says why a run cannot be repeated with other settings.
+type ChangeError struct {
+	// Run is the run to repeat.
+	Run, Why string
+	// Remedy is what to do instead; empty if there is nothing.
+	Remedy string
+}
+
+func (e *ChangeError) Error() string { return fmt.Sprintf("run %s %s", e.Run, e.Why) }
+
+// Advice returns what to do instead.
+func (e *ChangeError) Advice() []string {
+	if e.Remedy == "" {
+		return nil
+	}
+	return []string{e.Remedy}
+}
+
+// Change gives a run of Rerun, which repeats the run old, other settings, and returns its
+// build arguments, KEY=VALUE. It fails with a ChangeError, and leaves the run alone then.
+// The run keeps its build key only if what it builds still is what the key stands for.
+func Change(run *tektonv1.PipelineRun, old string, builder engine.Engine, changes Changes) (buildArgs []string, err error) {
+	if changes.isZero() {
+		return nil, nil
+	}
+	info := Parse(run)
+	switch {
+	case info.DeployOnly:
+		return nil, &ChangeError{Run: old, Why: "builds nothing: it deploys an image that existed, so no setting of a build can change", Remedy: "repeat the run that built the image: kubectl pyflow runs " + info.App}
+	case changes.Revision != "" && info.Git == nil:
+		return nil, &ChangeError{Run: old, Why: "builds a folder, which has no revisions", Remedy: "leave --revision out, or build a repository: kubectl pyflow build --git URL"}
+	}
+	for i := range run.Spec.Params {
+		switch p := &run.Spec.Params[i]; p.Name {
+		case paramEngineArgs:
+			p.Value.ArrayVal, buildArgs = builder.Change(p.Value.ArrayVal, changes.Change)
+		case paramRevision:
+			if changes.Revision != "" {
+				p.Value = *tektonv1.NewStructuredValues(changes.Revision)
+			}
+		}
+	}
+	for i := range run.Spec.TaskRunSpecs {
+		task := &run.Spec.TaskRunSpecs[i]
+		if step := map[string]string{BuildTask: BuildStep, TestTask: TestStep}[task.PipelineTaskName]; step != "" {
+			setResources(task, step, changes.resources())
+		}
+	}
+	if len(changes.BuildArgs) > 0 || changes.Revision != "" {
+		delete(run.Labels, manifests.LabelBuildKey)
+	}
+	return buildArgs, nil
+}
+
+// setResources sets what a step requests and is limited to, and keeps the quantities that
+// are not among wanted.
+func setResources(task *tektonv1.PipelineTaskRunSpec, step string, wanted corev1.ResourceList) {
+	if len(wanted) == 0 {
+		return
+	}
+	at := slices.IndexFunc(task.StepSpecs, func(spec tektonv1.TaskRunStepSpec) bool { return spec.Name == step })
+	if at < 0 {
+		task.StepSpecs = append(task.StepSpecs, tektonv1.TaskRunStepSpec{Name: step})
+		at = len(task.StepSpecs) - 1
+	}
+	of := &task.StepSpecs[at].ComputeResources
+	for _, list := range []*corev1.ResourceList{&of.Requests, &of.Limits} {
+		if *list == nil {
+			*list = corev1.ResourceList{}
+		}
+		maps.Copy(*list, wanted)
+	}
 }
 
 func checkOurs(run *tektonv1.PipelineRun) error {

@@ -13,12 +13,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/session"
@@ -466,6 +468,66 @@ func TestRerun(t *testing.T) {
 			}
 			if sent := c.stored(); len(sent) != 0 {
 				t.Errorf("stored was %q", sent)
+			}
+		})
+	}
+}
+
+// TestRerunWithOtherSettings wants what a Dockerfile cannot have to fail before a run is
+// created.
+func TestRerunWithOtherSettings(t *testing.T) {
+	arg := func(args ...string) pipelinerun.Changes {
+		return pipelinerun.Changes{Change: engine.Change{BuildArgs: args}}
+	}
+	const rewritten = "FROM scratch\nARG PORTS=8000-8001\nEXPOSE $PORTS\nUSER 10001:10001\nCOPY main.py /\n"
+	for name, test := range map[string]struct {
+		dockerfile string
+		changes    pipelinerun.Changes
+		change     func(t *testing.T, c *cluster, digest string)
+		says       string
+	}{
+		"an argument":                {changes: arg("MODE=new")},
+		"no argument of that name":   {changes: arg("MOD=new"), says: "Dockerfile has no ARG MOD; it has MODE"},
+		"a Dockerfile that was made": {dockerfile: rewritten, changes: arg("PORTS=9000"), says: "was rewritten for those that it had"},
+		"one that would be": {
+			dockerfile: strings.Replace(rewritten, "8000-8001", "8000", 1), changes: arg("PORTS=8000-8001"), says: "would have to be rewritten",
+		},
+		"the revision of a folder":     {changes: pipelinerun.Changes{Revision: "main"}, says: "builds a folder"},
+		"the memory of a delivery":     {changes: pipelinerun.Changes{Memory: resource.MustParse("4Gi")}, change: deliverOnly, says: "builds nothing"},
+		"the memory of a build":        {changes: pipelinerun.Changes{Memory: resource.MustParse("4Gi")}},
+		"nothing, and a rewritten one": {dockerfile: rewritten},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := shopFolder(t)
+			if test.dockerfile != "" {
+				must(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(test.dockerfile), 0o600))
+			}
+			c, digest := built(t, dir, nil, false)
+			if test.change != nil {
+				test.change(t, c, digest)
+			}
+			before := len(c.runs(t))
+			streams, _, _, _ := genericiooptions.NewTestIOStreams()
+			flags := session.NewFlags()
+			flags.Detach = true
+			watching, err := flags.ToSession(streams)
+			must(t, err)
+			options := rerun.Options{Session: watching, Changes: test.changes}
+			options.Clients = c.clients()
+			err = options.Run(t.Context())
+			runs := c.runs(t)
+			if test.says != "" {
+				if err == nil || !strings.Contains(err.Error(), test.says) || len(runs) != before {
+					t.Errorf("error is %v, and there are %d runs", err, len(runs))
+				}
+				return
+			}
+			must(t, err)
+			args := parameter(&runs[len(runs)-1], "engine-args").ArrayVal
+			for _, arg := range test.changes.BuildArgs {
+				if !slices.Contains(args, "--build-arg="+arg) {
+					t.Errorf("arguments are %q", args)
+				}
 			}
 		})
 	}

@@ -2,6 +2,8 @@
 package kaniko
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
@@ -14,7 +16,8 @@ const (
 	// retries bounds how often Kaniko repeats a pull or a push that the network broke.
 	retries = "3"
 	// cacheTTL is Kaniko's default for --cache-ttl.
-	cacheTTL = 14 * 24 * time.Hour
+	cacheTTL     = 14 * 24 * time.Hour
+	buildArgFlag = "--build-arg="
 	// testDir is where the Task pyflow-build-tested mounts a volume for test results.
 	testDir = "/kaniko/tests"
 )
@@ -47,7 +50,7 @@ func (Engine) Args(params engine.Params) []string {
 	)
 	args = append(args, mirrorArgs(params)...)
 	for _, arg := range params.BuildArgs {
-		args = append(args, "--build-arg="+arg)
+		args = append(args, buildArgFlag+arg)
 	}
 	if params.Target != "" {
 		args = append(args, "--target="+params.Target)
@@ -60,6 +63,39 @@ func (Engine) Args(params engine.Params) []string {
 		args = append(args, "--secret=id="+id+",src="+secretDir+id)
 	}
 	return append(args, params.Extra...)
+}
+
+// Change returns args with a change.
+func (Engine) Change(args []string, change engine.Change) (changed, buildArgs []string) {
+	for _, arg := range args {
+		flag, _, _ := strings.Cut(arg, "=")
+		switch value, isBuildArg := strings.CutPrefix(arg, buildArgFlag); {
+		case change.NoCache && slices.Contains([]string{"--cache", "--cache-repo", "--cache-copy-layers"}, flag):
+		case isBuildArg && replaced(value, change.BuildArgs):
+		default:
+			changed = append(changed, arg)
+		}
+	}
+	if change.NoCache {
+		changed = append(cacheArgs(engine.Params{NoCache: true}), changed...)
+	}
+	for i, arg := range change.BuildArgs {
+		if !replaced(arg, change.BuildArgs[i+1:]) {
+			changed = append(changed, buildArgFlag+arg)
+		}
+	}
+	for _, arg := range changed {
+		if value, ok := strings.CutPrefix(arg, buildArgFlag); ok {
+			buildArgs = append(buildArgs, value)
+		}
+	}
+	return changed, buildArgs
+}
+
+// replaced reports whether later build arguments have the key of one.
+func replaced(arg string, later []string) bool {
+	key, _, _ := strings.Cut(arg, "=")
+	return slices.ContainsFunc(later, func(other string) bool { return strings.HasPrefix(other, key+"=") })
 }
 
 // cacheArgs returns the flags of the layer cache. Kaniko has one switch for reading and
