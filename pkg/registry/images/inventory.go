@@ -31,8 +31,6 @@ const (
 	Contexts Kind = "contexts"
 	// Cache holds Kaniko's layer cache of an app.
 	Cache Kind = "cache"
-	// Tests holds the images of the stage that the builds of an app test.
-	Tests Kind = "tests"
 	// Comparisons holds what a comparison of ways to build an app stored: images, build
 	// contexts and cached layers.
 	Comparisons Kind = "comparisons"
@@ -40,11 +38,8 @@ const (
 	Other Kind = "other"
 )
 
-// The suffixes of an app's repository for the other kinds.
-const (
-	contextsSuffix = "/source"
-	testsSuffix    = "/test"
-)
+// contextsSuffix is the suffix of an app's repository for its build contexts.
+const contextsSuffix = "/source"
 
 // comparisonPrefix starts the part of a path after the app's repository that names a
 // comparison. The name of a variant follows it.
@@ -77,7 +72,6 @@ func AppRepositories(config manifests.RegistryConfig, namespace, app string) []*
 	repositories := []*Repository{
 		{Path: path, Kind: Images, Namespace: namespace, App: app},
 		{Path: path + contextsSuffix, Kind: Contexts, Namespace: namespace, App: app},
-		{Path: path + testsSuffix, Kind: Tests, Namespace: namespace, App: app},
 	}
 	for _, suffix := range manifests.CacheSuffixes() {
 		repositories = append(repositories, &Repository{Path: path + suffix, Kind: Cache, Namespace: namespace, App: app})

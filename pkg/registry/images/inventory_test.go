@@ -154,7 +154,7 @@ func TestCatalog(t *testing.T) {
 		"team-a/shop/cache":                    {Kind: Cache, Namespace: "team-a", App: "shop"},
 		"team-a/shop/cache-1":                  {Kind: Cache, Namespace: "team-a", App: "shop"},
 		"team-a/shop/cache-0":                  {Kind: Other},
-		"team-a/shop/test":                     {Kind: Tests, Namespace: "team-a", App: "shop"},
+		"team-a/shop/test":                     {Kind: Other},
 		"team-a/source":                        {Kind: Images, Namespace: "team-a", App: "source"},
 		"team-a/shop/other":                    {Kind: Other},
 		"team-a/shop/compare-x7k2p":            {Kind: Other},
@@ -174,7 +174,7 @@ func TestCatalog(t *testing.T) {
 		}
 	}
 	external := AppRepositories(manifests.RegistryConfig{External: true, Host: "r.example.com", Prefix: "acme/pyflow"}, "team-a", "shop")
-	if len(external) != 5 || external[0].Path != "acme/pyflow/team-a/shop" || external[1].Path != "acme/pyflow/team-a/shop/source" {
+	if len(external) != 4 || external[0].Path != "acme/pyflow/team-a/shop" || external[1].Path != "acme/pyflow/team-a/shop/source" {
 		t.Errorf("repositories of an external registry are %+v", external)
 	}
 }

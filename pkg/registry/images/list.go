@@ -50,12 +50,10 @@ type Image struct {
 // Stored is what a namespace keeps in the registry. A blob that two parts share counts in both,
 // and once in TotalBytes.
 type Stored struct {
-	Namespace string `json:"namespace"`
-	Images    Amount `json:"images"`
-	Contexts  Amount `json:"contexts"`
-	Cache     Amount `json:"cache"`
-	// Tests are the images that were built for tests.
-	Tests      Amount `json:"tests,omitzero"`
+	Namespace  string `json:"namespace"`
+	Images     Amount `json:"images"`
+	Contexts   Amount `json:"contexts"`
+	Cache      Amount `json:"cache"`
 	TotalBytes int64  `json:"totalBytes"`
 }
 
@@ -125,7 +123,7 @@ func Sum(repositories []*Repository) []Stored {
 	for _, group := range byNamespace(repositories) {
 		s := Stored{Namespace: group[0].Namespace}
 		var all []*Manifest
-		for kind, amount := range map[Kind]*Amount{Images: &s.Images, Contexts: &s.Contexts, Cache: &s.Cache, Tests: &s.Tests} {
+		for kind, amount := range map[Kind]*Amount{Images: &s.Images, Contexts: &s.Contexts, Cache: &s.Cache} {
 			var manifests []*Manifest
 			for _, repository := range group {
 				if repository.Kind == kind {

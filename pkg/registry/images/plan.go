@@ -116,8 +116,6 @@ func (rules Rules) keep(kind Kind, age time.Duration, nth int, building bool) bo
 		return nth <= rules.Keep || age < contextGrace
 	case Comparisons:
 		return age < comparisonGrace
-	case Tests:
-		return building
 	case Cache:
 		return building || (!rules.Cache && age < cacheTTL)
 	}

@@ -198,21 +198,6 @@ func TestPlan(t *testing.T) {
 			Rules{Keep: 2},
 			"a", 10,
 		},
-		"what was tested, and no run of it is left": {
-			[]*Repository{repository(Tests, "team-a/shop/test", stored("a", 1*day, tag("a")), stored("b", 2*day, tag("b")))},
-			uses("team-a/shop/test:a"),
-			Rules{Keep: 5},
-			"b", 10,
-		},
-		"what a build tests": {
-			[]*Repository{
-				repository(Tests, "team-a/shop/test", stored("a", 1*day, tag("a"))),
-				repository(Tests, "team-b/shop/test", stored("b", 1*day, tag("b"))),
-			},
-			building,
-			Rules{},
-			"b", 10,
-		},
 		"the cache that Kaniko takes": {
 			[]*Repository{repository(Cache, "team-a/shop/cache", stored("young", 13*day, tag("y")), stored("old", 15*day, tag("o")), stored("unknown", -1, tag("u")))},
 			uses(),

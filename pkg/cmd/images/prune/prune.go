@@ -167,7 +167,7 @@ func summary(pruned *images.Pruned) string {
 	for _, kind := range []struct {
 		kind images.Kind
 		name string
-	}{{images.Contexts, "build context"}, {images.Cache, "cached layer"}, {images.Tests, "tested stage"}, {images.Comparisons, "image or layer of a comparison"}} {
+	}{{images.Contexts, "build context"}, {images.Cache, "cached layer"}, {images.Comparisons, "image or layer of a comparison"}} {
 		if n := pruned.Count(kind.kind); n > 0 {
 			parts = append(parts, display.Count(n, kind.name))
 		}
