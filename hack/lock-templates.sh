@@ -25,7 +25,8 @@ compile() {
 
 for template in "$ROOT"/pkg/project/scaffold/templates/*/; do
   cd "$template"
-  rm -f requirements.txt requirements-dev.txt
+  rm -f requirements*.txt
   compile pyproject.toml -o requirements.txt
-  compile --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+  compile --group test -c requirements.txt pyproject.toml -o requirements-test.txt
+  compile --group dev -c requirements-test.txt pyproject.toml -o requirements-dev.txt
 done

@@ -59,6 +59,8 @@ func testBuildStage(p *plan) string {
 			p.freeze(),
 			pipInto(testVenv, p.pipFlags(detect.Dependencies{}), append(wanted, "-c "+constraints)...))
 	}
+	// The user of the tests cannot write it, so they would compile pytest in every run.
+	commands = append(commands, compile(testVenv+"/lib"))
 	commands = reach.before(w, commands...)
 	reach.note(w)
 	w.runMounted(reach.mounts, commands...)

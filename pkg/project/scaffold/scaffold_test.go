@@ -33,12 +33,12 @@ func newService(t *testing.T, options Options) map[string]string {
 func TestNewFiles(t *testing.T) {
 	for template, want := range map[string][]string{
 		"fastapi": {
-			".gitignore", ".python-version", "README.md", "pyproject.toml", "requirements-dev.txt", "requirements.txt",
+			".gitignore", ".python-version", "README.md", "pyproject.toml", "requirements-dev.txt", "requirements-test.txt", "requirements.txt",
 			"src/a_shop/__init__.py", "src/a_shop/access.py", "src/a_shop/app.py", "src/a_shop/health.py", "src/a_shop/lifecycle.py",
 			"src/a_shop/logs.py", "src/a_shop/main.py", "src/a_shop/notes.py", "src/a_shop/settings.py",
 			"tests/conftest.py", "tests/test_health.py", "tests/test_home.py", "tests/test_lifecycle.py", "tests/test_logs.py", "tests/test_notes.py", "tests/test_settings.py",
 		},
-		"minimal": {".gitignore", ".python-version", "README.md", "main.py", "pyproject.toml", "requirements-dev.txt", "requirements.txt", "test_main.py"},
+		"minimal": {".gitignore", ".python-version", "README.md", "main.py", "pyproject.toml", "requirements-dev.txt", "requirements-test.txt", "requirements.txt", "test_main.py"},
 	} {
 		t.Run(template, func(t *testing.T) {
 			files, err := New(Options{Template: template, Name: "a-shop", Port: 8000, Python: "3.12"})
@@ -113,7 +113,7 @@ func TestTemplatesAreLocked(t *testing.T) {
 			Project struct {
 				Dependencies []string `toml:"dependencies"`
 			} `toml:"project"`
-			Groups map[string][]string `toml:"dependency-groups"`
+			Groups map[string][]any `toml:"dependency-groups"`
 		}
 		if err := toml.Decode(settings.File, []byte(files[settings.File]), &manifest); err != nil {
 			t.Fatal(err)
@@ -124,11 +124,22 @@ func TestTemplatesAreLocked(t *testing.T) {
 			}
 			return names
 		}
-		run, dev := locked("requirements.txt"), locked("requirements-dev.txt")
+		// Includes of other groups are left out.
+		group := func(name string) (requirements []string) {
+			for _, item := range manifest.Groups[name] {
+				if requirement, ok := item.(string); ok {
+					requirements = append(requirements, requirement)
+				}
+			}
+			return requirements
+		}
+		run, test, dev := locked("requirements.txt"), locked("requirements-test.txt"), locked("requirements-dev.txt")
 		for _, wanted := range []struct {
 			names  []string
 			locked [][]string
-		}{{manifest.Project.Dependencies, [][]string{run, dev}}, {manifest.Groups["dev"], [][]string{dev}}} {
+		}{
+			{manifest.Project.Dependencies, [][]string{run, test, dev}}, {group("test"), [][]string{test, dev}}, {group("dev"), [][]string{dev}},
+		} {
 			if len(wanted.names) == 0 {
 				t.Errorf("%s: the template asks for nothing", template)
 			}

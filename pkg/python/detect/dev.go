@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -14,14 +15,39 @@ type devDependencies struct {
 	notes
 }
 
-// devRequirementsFiles returns the names of requirements files for tests, the preferred
-// first.
+// devRequirementsFiles returns the names of requirements files for development, the
+// preferred first.
 func devRequirementsFiles() []string {
 	return []string{
 		"requirements-dev.txt", "dev-requirements.txt", "requirements_dev.txt", "requirements/dev.txt", "requirements/development.txt",
-		"requirements/local.txt", "requirements-test.txt", "test-requirements.txt", "requirements_test.txt", "requirements/test.txt", "requirements/tests.txt",
+		"requirements/local.txt",
+	}
+}
+
+// testRequirementsFiles returns the names of requirements files for tests only.
+func testRequirementsFiles() []string {
+	return []string{
+		"requirements-test.txt", "test-requirements.txt", "requirements_test.txt", "requirements/test.txt", "requirements/tests.txt",
 		"requirements-tests.txt",
 	}
+}
+
+// devRequirements returns the requirements file that the tests need, nil if there is none:
+// the one for development, but the one for tests if all of it is in that for development.
+// What is in the latter only is for developers, such as a linter.
+func devRequirements(t *tree) *packaging.Requirements {
+	_, dev := firstRequirements(t, devRequirementsFiles())
+	_, tests := firstRequirements(t, testRequirementsFiles())
+	if dev == nil || tests == nil {
+		return cmp.Or(dev, tests)
+	}
+	all := packaging.Names(dev.Direct())
+	for _, name := range packaging.Names(tests.Direct()) {
+		if !slices.Contains(all, name) {
+			return dev
+		}
+	}
+	return tests
 }
 
 // isDev reports whether a group or an extra is for tests, by its name.
@@ -34,7 +60,7 @@ func isDev(name string) bool {
 func readDev(t *tree, m *manifest, main *dependencies) (*devDependencies, error) {
 	d := &devDependencies{}
 	var direct []packaging.Requirement
-	_, requirements := firstRequirements(t, devRequirementsFiles())
+	requirements := devRequirements(t)
 	if main.Kind == UV || main.Kind == Poetry || main.Kind == Pipenv {
 		requirements = nil // a tool has them
 	}

@@ -539,3 +539,27 @@ requires-dist = [{ name = "stock", editable = "libs/stock" }]
 		})
 	}
 }
+
+// TestWhatTestsNeed has a file for tests and one for development.
+func TestWhatTestsNeed(t *testing.T) {
+	for name, test := range map[string]struct {
+		files []string
+		want  string
+	}{
+		"tests only":                  {[]string{"requirements-test.txt", "pytest\n"}, "requirements-test.txt: pytest"},
+		"development only":            {[]string{"requirements-dev.txt", "pytest\nruff\n"}, "requirements-dev.txt: pytest ruff"},
+		"development includes tests":  {[]string{"requirements-dev.txt", "-r requirements-test.txt\nruff\n", "requirements-test.txt", "pytest\n"}, "requirements-test.txt: pytest"},
+		"development repeats tests":   {[]string{"requirements/dev.txt", "Pytest==9\nhttpx\n", "requirements/test.txt", "pytest\n"}, "requirements/test.txt: pytest"},
+		"development lacks something": {[]string{"requirements-dev.txt", "ruff\nhttpx\n", "requirements-test.txt", "pytest\nhttpx\n"}, "requirements-dev.txt: httpx ruff"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found, err := readFiles(t, Options{}, append(test.files, "main.py", fastapi, "requirements.txt", "fastapi\nuvicorn\n")...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(found.Dev.Files, " ") + ": " + strings.Join(found.Dev.Names, " "); got != test.want {
+				t.Errorf("the tests need %s, want %s", got, test.want)
+			}
+		})
+	}
+}

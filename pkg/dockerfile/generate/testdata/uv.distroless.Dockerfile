@@ -89,7 +89,8 @@ RUN python -m venv --without-pip /opt/test \
       > "$(echo /opt/test/lib/python*/site-packages)/app.pth" \
  && python -m pip --python /opt/test/bin/python install --require-hashes --only-binary=:all: \
       --no-cache-dir --no-compile --disable-pip-version-check \
-      -r resolved-test.txt
+      -r resolved-test.txt \
+ && (python -I -m compileall -q --invalidation-mode unchecked-hash /opt/test/lib || true)
 
 # The image that is deployed, with the tests: the same user, the same settings.
 FROM run AS test
