@@ -57,7 +57,8 @@ func oneLine(text string) string {
 }
 
 // conform checks the Dockerfile of a folder before anything is uploaded, and makes a
-// rewritten one travel. The error is an *UnsupportedError.
+// rewritten one travel. The error is an *UnsupportedError, an *AbsentError, or about the
+// ignore file.
 func (p *Prepared) conform() error {
 	folder := p.options.Folder
 	if folder == nil {
@@ -84,6 +85,9 @@ func (p *Prepared) conform() error {
 	}
 	if len(found.Refusals) > 0 {
 		return &UnsupportedError{Dockerfile: folder.Dockerfile.Path, Engine: installed.Engine().Name(), Refusals: found.Refusals}
+	}
+	if err := p.checkSources(context, folder.Dockerfile.WithBuildArgs(args), targets); err != nil {
+		return err
 	}
 	p.options.Notices = append(p.options.Notices, conformNotices(found)...)
 	p.conformed, p.text = found.Dockerfile, found.Text

@@ -119,3 +119,34 @@ func TestGeneratedConforms(t *testing.T) {
 		}
 	}
 }
+
+// TestConformSources checks that what is copied of the build context is in it.
+func TestConformSources(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{".dockerignore": "# big\n*.lock\n", "uv.lock": "", "main.py": ""} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, test := range map[string]struct{ text, want string }{
+		"there":                {"FROM a\nCOPY main.py /app/\nCOPY . /all\n", ""},
+		"excluded":             {"FROM a\nCOPY main.py uv.lock /\n", "docker/Dockerfile copies what is not in the build context\n  docker/Dockerfile:2: COPY main.py uv.lock /: uv.lock: .dockerignore:2 \"*.lock\" leaves it out"},
+		"missing, by variable": {"FROM a\nARG D=src\nADD ${D}/x /\n", "docker/Dockerfile copies what is not in the build context\n  docker/Dockerfile:3: ADD ${D}/x /: the directory has no src/x"},
+		"unknown variable":     {"FROM a\nARG D\nCOPY ${D}/x /\n", ""},
+		"wildcard":             {"FROM a\nCOPY *.lock /\n", ""},
+		"of another stage":     {"FROM a AS x\nFROM a\nCOPY --from=x /y /\n", ""},
+		"not needed":           {"FROM a AS x\nCOPY y /\nFROM a\nRUN true\n", ""},
+		"remote":               {"FROM a\nADD https://example.com/x /\n", ""},
+		"a text":               {"FROM a\nCOPY <<EOF /x\ny\nEOF\n", ""},
+		"given":                {"FROM a\nCOPY made /x\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := conformed(t, dir, test.text, map[string][]byte{"made/file": nil})
+			var absent *AbsentError
+			if test.want == "" && err == nil || errors.As(err, &absent) && err.Error() == test.want {
+				return
+			}
+			t.Errorf("the error is %v, want %q", err, test.want)
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -181,6 +182,13 @@ func projectHints() []hint {
 			return "the files written so far are complete; run it again to write the rest"
 		}),
 		is(dockerfile.ErrNotFound, "add a Dockerfile to the directory, or name it with --file"),
+		with(func(absent *build.AbsentError) string {
+			first := absent.Sources[0]
+			if first.Why != (buildcontext.Absence{}) {
+				return fmt.Sprintf("include it: a line !%s at the end of %s", first.Path, cmp.Or(first.Why.File, ".dockerignore"))
+			}
+			return "check the path, which starts at the folder that is built; --context DIR sends another one"
+		}),
 		as[*buildcontext.ContextError]("exclude what the build does not need in .dockerignore, or fix it: the whole build context is uploaded"),
 	}
 }

@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
@@ -55,6 +56,8 @@ func TestExplain(t *testing.T) {
 		"logs are gone":      {logs.ErrLogsGone, "build again"},
 		"bundle is there":    {gather.ErrExists, "--force"},
 		"half of a service":  {&scaffold.WriteError{Written: []string{"main.py"}, Err: syscall.ENOSPC}, "run it again to write the rest"},
+		"left out of it":     {&build.AbsentError{Sources: []build.AbsentSource{{Path: "uv.lock", Why: buildcontext.Absence{Pattern: "*.lock", File: ".dockerignore", Line: 3}}}}, "a line !uv.lock at the end of .dockerignore"},
+		"not in it":          {&build.AbsentError{Sources: []build.AbsentSource{{Path: "uv.lock"}}}, "check the path"},
 		"context":            {&buildcontext.ContextError{Problems: []*buildcontext.FileError{{Path: "x", Err: fs.ErrPermission}}}, ".dockerignore"},
 		"full registry":      {registry.ErrFull, "images prune"},
 		"no registry there":  {fmt.Errorf("%w: %w", registry.ErrUnreachable, refused), "this machine, the nodes"},

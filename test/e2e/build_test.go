@@ -230,7 +230,7 @@ func TestBrokenBuilds(t *testing.T) {
 		},
 		"nofile": {
 			"FROM " + env.SmallBase + "\nRUN true\nCOPY absent.txt /\n", nil,
-			[]string{"Dockerfile:3: COPY absent.txt /: absent.txt is not in the build context", "hint: check the path"},
+			[]string{"Dockerfile:3: COPY absent.txt /: the directory has no absent.txt", "hint: check the path"},
 		},
 		"nomemory": {
 			"FROM python:3.13-slim\nRUN python -c 'x = [bytearray(1 << 24) for _ in range(200)]; print(\"sur\" + \"vived\")'\n",
