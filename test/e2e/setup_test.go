@@ -194,14 +194,13 @@ func TestBadRegistryFlags(t *testing.T) {
 		"e2e-lost": {lost, "writer", password}, "e2e-refused": {refused, "writer", password}, "e2e-unknown": {"registry.e2e-no-such-host.invalid", "writer", password},
 	} {
 		registrytest.LoginSecret(t, ns, name, secret.host, secret.user, secret.password)
+		deleteSecret(t, ns, name)
 	}
 	_, err = ns.Kube.CoreV1().Secrets(ns.Name).Create(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "e2e-opaque"}, StringData: map[string]string{"password": password},
 	}, metav1.CreateOptions{})
 	env.Check(t, err)
-	t.Cleanup(func() {
-		_ = ns.Kube.CoreV1().Secrets(ns.Name).Delete(context.WithoutCancel(t.Context()), "e2e-opaque", metav1.DeleteOptions{})
-	})
+	deleteSecret(t, ns, "e2e-opaque")
 	caFile, foreignFile := ca.File(t), foreign.File(t)
 	notPEM, keyFile := filepath.Join(t.TempDir(), "ca.der"), filepath.Join(t.TempDir(), "key.pem")
 	env.Check(t, os.WriteFile(notPEM, []byte{0x30, 0x82}, 0o600))
@@ -271,4 +270,12 @@ func TestBadRegistryFlags(t *testing.T) {
 		t.Error("the password was sent without TLS")
 	}
 	ns.Unchanged(t, before)
+}
+
+// deleteSecret deletes a Secret when the test ends.
+func deleteSecret(t *testing.T, ns *env.NS, name string) {
+	t.Helper()
+	t.Cleanup(func() {
+		_ = ns.Kube.CoreV1().Secrets(ns.Name).Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{})
+	})
 }

@@ -53,9 +53,9 @@ type Cluster struct {
 // Namespace.
 var shared *Cluster //nolint:gochecknoglobals // TestMain can hand nothing to the tests
 
-// Main connects to the cluster of $KUBECONFIG, installs the platform, prepares
-// namespaces for the tests, runs the tests and returns their exit code. Call it
-// from TestMain.
+// Main connects to the cluster of $KUBECONFIG, installs the platform, runs the tests
+// and returns their exit code. namespaces is how many the tests take. Call it from
+// TestMain.
 func Main(m *testing.M, namespaces int) int {
 	home, err := os.MkdirTemp("", "pyflow-e2e-")
 	if err != nil {
@@ -70,7 +70,7 @@ func Main(m *testing.M, namespaces int) int {
 	if err := shared.recordObjects(ctx); err != nil {
 		return failed(err)
 	}
-	if err := shared.pool.fill(ctx, shared, namespaces); err != nil {
+	if err := shared.pool.install(ctx, shared, namespaces); err != nil {
 		return failed(err)
 	}
 	return m.Run()

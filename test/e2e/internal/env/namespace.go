@@ -41,7 +41,7 @@ type NS struct {
 func Namespace(t *testing.T) *NS {
 	t.Helper()
 	c := Shared(t)
-	name := c.pool.take()
+	name := c.pool.take(t, c)
 	if name == "" {
 		name = c.EmptyNamespace(t)
 		c.pool.setup(t, c, name)
@@ -51,22 +51,13 @@ func Namespace(t *testing.T) *NS {
 	return &NS{Cluster: c, Name: name}
 }
 
-// KeptNamespace returns a namespace as Namespace does, which is deleted when all tests
-// have ended: when a prepared namespace is deleted, the next setup changes the platform.
+// KeptNamespace returns the one namespace that is deleted when all tests have ended, for
+// tests that run one after another and leave nothing in it: when a prepared namespace
+// is deleted, the next setup changes the platform.
 func KeptNamespace(t *testing.T) *NS {
 	t.Helper()
 	c := Shared(t)
-	name := c.pool.take()
-	if name == "" {
-		name = newName()
-		_, err := c.Kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-		Check(t, err)
-		c.pool.setup(t, c, name)
-	}
-	c.pool.mu.Lock()
-	defer c.pool.mu.Unlock()
-	c.pool.kept = append(c.pool.kept, name)
-	return &NS{Cluster: c, Name: name}
+	return &NS{Cluster: c, Name: c.pool.kept}
 }
 
 // Neighbors returns two namespaces as Namespace does, for one test of a run. The name
@@ -74,7 +65,7 @@ func KeptNamespace(t *testing.T) *NS {
 func Neighbors(t *testing.T) (a, b *NS) {
 	t.Helper()
 	c := Shared(t)
-	name := c.pool.takePair()
+	name := c.pool.takePair(t, c)
 	if name == "" {
 		t.Fatal("only one test can have neighbors")
 	}
@@ -109,45 +100,75 @@ func newName() string { return namespacePrefix + strings.ToLower(rand.Text()[:6]
 // pool holds namespaces that are ready for builds. To prepare one takes seconds;
 // to prepare many at once takes hardly longer.
 type pool struct {
+	// kept is the namespace of KeptNamespace.
+	kept string
+
+	// count is how many namespaces there will be besides. They are prepared when a
+	// test asks for one: tests that run before do setup for one namespace.
+	count int
+	// filled is done when they are prepared, or could not be, with err.
+	filled sync.Once
+	err    error
+
 	mu    sync.Mutex
 	names []string
 	pair  string
-	kept  []string
 
 	// setups serializes setup commands: two at once compete for one inventory.
 	setups sync.Mutex
 }
 
-// fill installs the platform and prepares count namespaces, or a few when the
-// command line selects tests.
-func (p *pool) fill(ctx context.Context, c *Cluster, count int) error {
+// install installs the platform for the namespace that is kept. count is the number of
+// namespaces that the tests will take; if the command line selects tests, it is a few.
+func (p *pool) install(ctx context.Context, c *Cluster, count int) error {
 	if selected := flag.Lookup("test.run"); selected != nil && selected.Value.String() != "" {
 		count = min(count, 2)
 	}
-	p.pair = newName()
-	p.names = []string{p.pair + neighborSuffix}
-	for range count {
-		p.names = append(p.names, newName())
+	p.count, p.kept = count, newName()
+	if err := c.create(ctx, p.kept); err != nil {
+		return err
 	}
-	for _, name := range append(slices.Clone(p.names), p.pair) {
+	return p.setUp(ctx, c, c.SetupFlags)
+}
+
+// fill prepares the namespaces, the first time that it is called. Later calls return the
+// same result.
+func (p *pool) fill(ctx context.Context, c *Cluster) error {
+	p.filled.Do(func() {
+		p.pair = newName()
+		for range p.count {
+			p.names = append(p.names, newName())
+		}
+		all := append([]string{p.pair, p.pair + neighborSuffix}, p.names...)
+		if p.err = c.create(ctx, all...); p.err != nil {
+			return
+		}
+		if p.err = c.addToConfig(ctx, all); p.err != nil {
+			return
+		}
+		p.setups.Lock()
+		defer p.setups.Unlock()
+		// Setup prepares the namespace of -n, and again all that it has on record.
+		p.err = p.setUp(ctx, c, nil)
+	})
+	return p.err
+}
+
+func (p *pool) setUp(ctx context.Context, c *Cluster, flags []string) error {
+	args := append([]string{"pyflow", "setup", "-n", p.kept}, flags...)
+	if out, err := c.Command(ctx, "kubectl", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("set up the cluster: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func (c *Cluster) create(ctx context.Context, names ...string) error {
+	for _, name := range names {
 		_, err := c.Kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
 		if err != nil {
 			return fmt.Errorf("create namespace %s: %w", name, err)
 		}
 	}
-	// Setup prepares the namespace of -n, and again all that it has on record.
-	for i, flags := range [][]string{c.SetupFlags, nil} {
-		args := append([]string{"pyflow", "setup", "-n", p.pair}, flags...)
-		if out, err := c.Command(ctx, "kubectl", args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("set up the cluster: %w\n%s", err, out)
-		}
-		if i == 0 {
-			if err := c.addToConfig(ctx, p.names); err != nil {
-				return err
-			}
-		}
-	}
-	p.names = p.names[1:]
 	return nil
 }
 
@@ -175,7 +196,10 @@ func (c *Cluster) addToConfig(ctx context.Context, names []string) error {
 	})
 }
 
-func (p *pool) take() string {
+// take returns a prepared namespace, or an empty string if all are taken.
+func (p *pool) take(t *testing.T, c *Cluster) string {
+	t.Helper()
+	Check(t, p.fill(t.Context(), c))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.names) == 0 {
@@ -193,7 +217,9 @@ func (p *pool) setup(t *testing.T, c *Cluster, name string) {
 	c.Pyflow(t, "setup", "-n", name).Succeeded(t)
 }
 
-func (p *pool) takePair() string {
+func (p *pool) takePair(t *testing.T, c *Cluster) string {
+	t.Helper()
+	Check(t, p.fill(t.Context(), c))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	name := p.pair
@@ -203,11 +229,10 @@ func (p *pool) takePair() string {
 
 // delete removes the namespaces that no test deleted.
 func (p *pool) delete(ctx context.Context, c *Cluster) {
-	p.names = append(p.names, p.kept...)
-	if pair := p.takePair(); pair != "" {
-		p.names = append(p.names, pair, pair+neighborSuffix)
+	if p.pair != "" {
+		p.names = append(p.names, p.pair, p.pair+neighborSuffix)
 	}
-	for name := p.take(); name != ""; name = p.take() {
+	for _, name := range append(p.names, p.kept) {
 		_ = c.Kube.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})
 	}
 }
