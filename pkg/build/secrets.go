@@ -1,7 +1,6 @@
 package build
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -83,7 +82,7 @@ func (p *Prepared) checkSecrets(ctx context.Context) ([]event.Event, error) {
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
-	notices := p.trimSecrets()
+	var notices []event.Event
 	if len(optional) > 0 {
 		notices = append(notices, event.Event{Message: "Not given, and optional: " + display.Count(len(optional), "secret") + ", " + named(optional) + "; to give it, pass " + strings.Join(flags(optional), " ")})
 	}
@@ -114,25 +113,6 @@ func (p *Prepared) checkSource(ctx context.Context, secret pipelinerun.BuildSecr
 		keys = "no keys"
 	}
 	return fmt.Errorf("build secret %s: the Secret %s has no key %s; it has %s", secret.ID, secret.Secret, secret.Key, keys)
-}
-
-// trimSecrets cuts the newline that editors and echo put behind a token, from secrets that a
-// generated Dockerfile gives to pip and git as variables: it would break an address.
-func (p *Prepared) trimSecrets() []event.Event {
-	var notices []event.Event
-	for _, need := range p.options.Needs {
-		i := slices.IndexFunc(p.options.Secrets, func(one pipelinerun.BuildSecret) bool { return one.ID == need.ID && one.Secret == "" })
-		if i < 0 || need.Variable == "" || !need.Generated {
-			continue
-		}
-		value := bytes.TrimRight(p.options.Secrets[i].Value, "\r\n")
-		if len(value) < len(p.options.Secrets[i].Value) {
-			p.options.Secrets = slices.Clone(p.options.Secrets)
-			p.options.Secrets[i].Value = value
-			notices = append(notices, event.Event{Message: "The newline at the end of the secret " + need.ID + " is left out: it is a part of an address"})
-		}
-	}
-	return notices
 }
 
 // unused returns a warning of the secrets that nothing mounts; the Dockerfile of a repository

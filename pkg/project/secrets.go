@@ -17,8 +17,6 @@ type Secret struct {
 	// Source is the place that asks for it: of a generated Dockerfile those in the project's
 	// files, else the line of the Dockerfile.
 	Source string
-	// Generated reports that the Dockerfile is generated.
-	Generated bool
 }
 
 // mountedSecrets returns the secrets that the stages mount that are built.
@@ -38,7 +36,7 @@ func mountedSecrets(p *Project) []Secret {
 		if source == "" {
 			source = fmt.Sprintf("%s:%d", parsed.Path, mount.Line)
 		}
-		secrets = append(secrets, Secret{mount, source, p.Generated()})
+		secrets = append(secrets, Secret{mount, source})
 	}
 	return secrets
 }

@@ -162,21 +162,3 @@ FROM needed
 		t.Errorf("the secret is %q: of an own Dockerfile it is not changed", values.Data["key"])
 	}
 }
-
-// A newline behind a token would break the address that it is a part of.
-func TestNewlineBehindAToken(t *testing.T) {
-	c := newCluster(t)
-	dir := private(t, "")
-	must(t, os.WriteFile(filepath.Join(dir, "requirements.txt"), []byte("--index-url https://${PIP_TOKEN}@packages.example.com/simple\nfastapi\nuvicorn\n"), 0o600))
-	t.Setenv("PYFLOW_TEST_TOKEN", "hunter2\n")
-	got := c.build(t, dir, func(f *Flags) { f.Secrets = []string{"id=PIP_TOKEN,env=PYFLOW_TEST_TOKEN"} })
-	must(t, got.err)
-	values, err := c.kube.CoreV1().Secrets("team").Get(t.Context(), c.runs(t)[0].Name+"-build-secrets", metav1.GetOptions{})
-	must(t, err)
-	said := slices.ContainsFunc(got.of(event.Notice), func(e event.Event) bool {
-		return strings.Contains(e.Message, "newline at the end of the secret PIP_TOKEN")
-	})
-	if string(values.Data["PIP_TOKEN"]) != "hunter2" || !said {
-		t.Errorf("the secret is %q, and notices are %+v", values.Data["PIP_TOKEN"], got.of(event.Notice))
-	}
-}

@@ -54,7 +54,7 @@ func reachOf(p *plan, sets ...detect.Dependencies) reach {
 			}
 		}
 	}
-	r := reach{mounts: slices.Concat(mounts(secrets), givenFiles(p))}
+	r := reach{mounts: slices.Concat(mounts(secrets), givenFiles(p)), exports: trimmed(secrets)}
 	r.indexes(all.Indexes, func(index packaging.Index) bool { return !hashed || logsIn(p, index) })
 	r.git(all)
 	return r
@@ -68,6 +68,20 @@ func logsIn(p *plan, index packaging.Index) bool {
 		}
 	}
 	return false
+}
+
+// trimmed returns the commands that cut the newline that editors and echo put behind a token:
+// it would break an address.
+func trimmed(secrets []detect.Secret) []string {
+	var names []string
+	for _, secret := range secrets {
+		if secret.Variable != "" {
+			names = unite(names, []string{secret.Variable})
+		}
+	}
+	return each1(names, func(name string) string {
+		return name + `="$(printf %s "$` + name + `" | tr -d '\r\n')"`
+	})
 }
 
 // mounts returns the flags of a RUN that takes secrets, each once, sorted.
@@ -144,11 +158,11 @@ func (r *reach) indexes(indexes []packaging.Index, replaces func(packaging.Index
 	}
 }
 
-// each1 returns what a function makes of every index.
-func each1(indexes []packaging.Index, text func(packaging.Index) string) []string {
-	found := make([]string, 0, len(indexes))
-	for _, index := range indexes {
-		found = append(found, text(index))
+// each1 returns what a function makes of every value.
+func each1[T any](values []T, text func(T) string) []string {
+	found := make([]string, 0, len(values))
+	for _, value := range values {
+		found = append(found, text(value))
 	}
 	return found
 }
@@ -160,7 +174,7 @@ func indexProgram() []string {
 		"from urllib.parse import quote",
 		"",
 		"def secret(name):",
-		`    return quote(os.environ.get(name, "").strip(), safe="")`,
+		`    return quote(os.environ.get(name, ""), safe="")`,
 		"",
 		"def address(url, user, password):",
 		`    login = user + (password and ":" + password)`,
@@ -226,6 +240,10 @@ func (r reach) before(w *writer, commands ...string) []string {
 // note writes a comment about the mounts.
 func (r reach) note(w *writer) {
 	if len(r.mounts) > 0 {
-		w.note("Secrets that this RUN alone gets, from --build-secret: neither a layer nor a cached one has them.")
+		text := "Secrets that this RUN alone gets, from --build-secret: neither a layer nor a cached one has them."
+		if slices.ContainsFunc(r.mounts, func(mount string) bool { return strings.Contains(mount, ",env=") }) {
+			text += " A newline at the end of a variable is cut."
+		}
+		w.note(text)
 	}
 }

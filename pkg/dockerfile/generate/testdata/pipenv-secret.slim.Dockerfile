@@ -23,7 +23,7 @@ import os, sys
 from urllib.parse import quote
 
 def secret(name):
-    return quote(os.environ.get(name, "").strip(), safe="")
+    return quote(os.environ.get(name, ""), safe="")
 
 def address(url, user, password):
     login = user + (password and ":" + password)
@@ -45,9 +45,10 @@ EOF
 # it is installed.
 #
 # Secrets that this RUN alone gets, from --build-secret: neither a layer nor a cached one
-# has them.
+# has them. A newline at the end of a variable is cut.
 RUN --mount=type=secret,id=CORP_TOKEN,env=CORP_TOKEN,required=true \
-    PIP_EXTRA_INDEX_URL="$(python indexes.py PIP_EXTRA_INDEX_URL) $PIP_EXTRA_INDEX_URL" && export PIP_EXTRA_INDEX_URL \
+    CORP_TOKEN="$(printf %s "$CORP_TOKEN" | tr -d '\r\n')" \
+ && PIP_EXTRA_INDEX_URL="$(python indexes.py PIP_EXTRA_INDEX_URL) $PIP_EXTRA_INDEX_URL" && export PIP_EXTRA_INDEX_URL \
  && python -m venv --without-pip /opt/venv \
  && /tmp/tools/bin/pipenv requirements --exclude-index --hash > resolved.txt \
  && python -m pip --python /opt/venv/bin/python install --require-hashes --only-binary=:all: \

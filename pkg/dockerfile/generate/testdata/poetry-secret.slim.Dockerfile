@@ -23,7 +23,7 @@ import os, sys
 from urllib.parse import quote
 
 def secret(name):
-    return quote(os.environ.get(name, "").strip(), safe="")
+    return quote(os.environ.get(name, ""), safe="")
 
 def address(url, user, password):
     login = user + (password and ":" + password)
@@ -45,9 +45,10 @@ EOF
 # it is installed.
 #
 # Secrets that this RUN alone gets, from --build-secret: neither a layer nor a cached one
-# has them.
+# has them. A newline at the end of a variable is cut.
 RUN --mount=type=secret,id=POETRY_HTTP_BASIC_CORP_PASSWORD,env=POETRY_HTTP_BASIC_CORP_PASSWORD,required=true \
-    PIP_INDEX_URL="$(python indexes.py PIP_INDEX_URL)" && export PIP_INDEX_URL \
+    POETRY_HTTP_BASIC_CORP_PASSWORD="$(printf %s "$POETRY_HTTP_BASIC_CORP_PASSWORD" | tr -d '\r\n')" \
+ && PIP_INDEX_URL="$(python indexes.py PIP_INDEX_URL)" && export PIP_INDEX_URL \
  && python -m venv --without-pip /opt/venv \
  && /tmp/tools/bin/poetry export --quiet --without-urls \
       --format requirements.txt --output resolved.txt \
@@ -94,7 +95,7 @@ import os, sys
 from urllib.parse import quote
 
 def secret(name):
-    return quote(os.environ.get(name, "").strip(), safe="")
+    return quote(os.environ.get(name, ""), safe="")
 
 def address(url, user, password):
     login = user + (password and ":" + password)
@@ -106,9 +107,10 @@ addresses = {
 print(*addresses[sys.argv[1]])
 EOF
 # Secrets that this RUN alone gets, from --build-secret: neither a layer nor a cached one
-# has them.
+# has them. A newline at the end of a variable is cut.
 RUN --mount=type=secret,id=POETRY_HTTP_BASIC_CORP_PASSWORD,env=POETRY_HTTP_BASIC_CORP_PASSWORD,required=true \
-    PIP_INDEX_URL="$(python indexes.py PIP_INDEX_URL)" && export PIP_INDEX_URL \
+    POETRY_HTTP_BASIC_CORP_PASSWORD="$(printf %s "$POETRY_HTTP_BASIC_CORP_PASSWORD" | tr -d '\r\n')" \
+ && PIP_INDEX_URL="$(python indexes.py PIP_INDEX_URL)" && export PIP_INDEX_URL \
  && python -m venv --without-pip /opt/test \
  && echo "import site; site.addsitedir('$(echo /opt/venv/lib/python*/site-packages)')" \
       > "$(echo /opt/test/lib/python*/site-packages)/app.pth" \

@@ -47,7 +47,7 @@ import os, sys
 from urllib.parse import quote
 
 def secret(name):
-    return quote(os.environ.get(name, "").strip(), safe="")
+    return quote(os.environ.get(name, ""), safe="")
 
 def address(url, user, password):
     login = user + (password and ":" + password)
@@ -66,9 +66,10 @@ EOF
 # build that changes it. Only the list is read here, so that code is not needed yet.
 #
 # Secrets that this RUN alone gets, from --build-secret: neither a layer nor a cached one
-# has them.
+# has them. A newline at the end of a variable is cut.
 RUN --mount=type=secret,id=PDM_TOKEN,env=PDM_TOKEN,required=true \
-    PIP_INDEX_URL="$(python indexes.py PIP_INDEX_URL)" && export PIP_INDEX_URL \
+    PDM_TOKEN="$(printf %s "$PDM_TOKEN" | tr -d '\r\n')" \
+ && PIP_INDEX_URL="$(python indexes.py PIP_INDEX_URL)" && export PIP_INDEX_URL \
  && export GIT_CONFIG_COUNT=1 \
       GIT_CONFIG_KEY_0=credential.https://git.example.com.helper \
       GIT_CONFIG_VALUE_0='!f() { printf "%s\n" "username=${PDM_TOKEN}" "password="; }; f' \

@@ -20,11 +20,12 @@ COPY requirements.txt ./
 # write it; unchecked-hash keeps it valid whatever a builder does to file times.
 #
 # Secrets that this RUN alone gets, from --build-secret: neither a layer nor a cached one
-# has them.
+# has them. A newline at the end of a variable is cut.
 RUN --mount=type=secret,id=GIT_TOKEN,env=GIT_TOKEN,required=true \
     --mount=type=secret,id=known_hosts,required=true \
     --mount=type=secret,id=ssh-privatekey,required=true \
-    export GIT_CONFIG_COUNT=2 \
+    GIT_TOKEN="$(printf %s "$GIT_TOKEN" | tr -d '\r\n')" \
+ && export GIT_CONFIG_COUNT=2 \
       GIT_CONFIG_KEY_0=credential.https://git.example.com.helper \
       GIT_CONFIG_VALUE_0='!f() { printf "%s\n" "username=oauth2" "password=${GIT_TOKEN}"; }; f' \
       GIT_CONFIG_KEY_1=credential.https://github.com.helper \

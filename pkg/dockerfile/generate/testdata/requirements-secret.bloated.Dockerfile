@@ -16,13 +16,15 @@ COPY . .
 # are in it, too; every container compiles the bytecode again, if the service can write it.
 #
 # Secrets that this RUN alone gets, from --build-secret: neither a layer nor a cached one
-# has them.
+# has them. A newline at the end of a variable is cut.
 RUN --mount=type=secret,id=PIP_TOKEN,env=PIP_TOKEN,required=true \
-    pip install -r requirements.txt
+    PIP_TOKEN="$(printf %s "$PIP_TOKEN" | tr -d '\r\n')" \
+ && pip install -r requirements.txt
 # Secrets that this RUN alone gets, from --build-secret: neither a layer nor a cached one
-# has them.
+# has them. A newline at the end of a variable is cut.
 RUN --mount=type=secret,id=PIP_TOKEN,env=PIP_TOKEN,required=true \
-    pip install -r requirements-dev.txt
+    PIP_TOKEN="$(printf %s "$PIP_TOKEN" | tr -d '\r\n')" \
+ && pip install -r requirements-dev.txt
 EXPOSE 8000
 # No USER: the service runs as root, which can change its code and tools, and has more of
 # the kernel to attack.

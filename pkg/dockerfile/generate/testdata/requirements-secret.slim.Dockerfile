@@ -16,9 +16,10 @@ COPY requirements.txt ./
 # write it; unchecked-hash keeps it valid whatever a builder does to file times.
 #
 # Secrets that this RUN alone gets, from --build-secret: neither a layer nor a cached one
-# has them.
+# has them. A newline at the end of a variable is cut.
 RUN --mount=type=secret,id=PIP_TOKEN,env=PIP_TOKEN,required=true \
-    python -m venv --without-pip /opt/venv \
+    PIP_TOKEN="$(printf %s "$PIP_TOKEN" | tr -d '\r\n')" \
+ && python -m venv --without-pip /opt/venv \
  && python -m pip --python /opt/venv/bin/python install \
       --no-cache-dir --no-compile --disable-pip-version-check \
       -r requirements.txt \
@@ -58,9 +59,10 @@ COPY requirements-dev.txt requirements.txt ./
 # The tests run with the versions of the app: a tool of the tests does not change them.
 #
 # Secrets that this RUN alone gets, from --build-secret: neither a layer nor a cached one
-# has them.
+# has them. A newline at the end of a variable is cut.
 RUN --mount=type=secret,id=PIP_TOKEN,env=PIP_TOKEN,required=true \
-    python -m venv --without-pip /opt/test \
+    PIP_TOKEN="$(printf %s "$PIP_TOKEN" | tr -d '\r\n')" \
+ && python -m venv --without-pip /opt/test \
  && echo "import site; site.addsitedir('$(echo /opt/venv/lib/python*/site-packages)')" \
       > "$(echo /opt/test/lib/python*/site-packages)/app.pth" \
  && python -m pip --python /opt/venv/bin/python freeze --exclude-editable > /tmp/constraints.txt \

@@ -23,7 +23,7 @@ import os, sys
 from urllib.parse import quote
 
 def secret(name):
-    return quote(os.environ.get(name, "").strip(), safe="")
+    return quote(os.environ.get(name, ""), safe="")
 
 def address(url, user, password):
     login = user + (password and ":" + password)
@@ -45,10 +45,12 @@ EOF
 # it is installed.
 #
 # Secrets that this RUN alone gets, from --build-secret: neither a layer nor a cached one
-# has them.
+# has them. A newline at the end of a variable is cut.
 RUN --mount=type=secret,id=UV_INDEX_CORP_PASSWORD,env=UV_INDEX_CORP_PASSWORD \
     --mount=type=secret,id=UV_INDEX_CORP_USERNAME,env=UV_INDEX_CORP_USERNAME \
-    PIP_EXTRA_INDEX_URL="$(python indexes.py PIP_EXTRA_INDEX_URL) $PIP_EXTRA_INDEX_URL" && export PIP_EXTRA_INDEX_URL \
+    UV_INDEX_CORP_PASSWORD="$(printf %s "$UV_INDEX_CORP_PASSWORD" | tr -d '\r\n')" \
+ && UV_INDEX_CORP_USERNAME="$(printf %s "$UV_INDEX_CORP_USERNAME" | tr -d '\r\n')" \
+ && PIP_EXTRA_INDEX_URL="$(python indexes.py PIP_EXTRA_INDEX_URL) $PIP_EXTRA_INDEX_URL" && export PIP_EXTRA_INDEX_URL \
  && python -m venv --without-pip /opt/venv \
  && /tmp/tools/bin/uv export --quiet --frozen --offline --no-python-downloads --no-default-groups --no-emit-project \
       --format requirements.txt --output-file resolved.txt \
@@ -95,7 +97,7 @@ import os, sys
 from urllib.parse import quote
 
 def secret(name):
-    return quote(os.environ.get(name, "").strip(), safe="")
+    return quote(os.environ.get(name, ""), safe="")
 
 def address(url, user, password):
     login = user + (password and ":" + password)
@@ -107,10 +109,12 @@ addresses = {
 print(*addresses[sys.argv[1]])
 EOF
 # Secrets that this RUN alone gets, from --build-secret: neither a layer nor a cached one
-# has them.
+# has them. A newline at the end of a variable is cut.
 RUN --mount=type=secret,id=UV_INDEX_CORP_PASSWORD,env=UV_INDEX_CORP_PASSWORD \
     --mount=type=secret,id=UV_INDEX_CORP_USERNAME,env=UV_INDEX_CORP_USERNAME \
-    PIP_EXTRA_INDEX_URL="$(python indexes.py PIP_EXTRA_INDEX_URL) $PIP_EXTRA_INDEX_URL" && export PIP_EXTRA_INDEX_URL \
+    UV_INDEX_CORP_PASSWORD="$(printf %s "$UV_INDEX_CORP_PASSWORD" | tr -d '\r\n')" \
+ && UV_INDEX_CORP_USERNAME="$(printf %s "$UV_INDEX_CORP_USERNAME" | tr -d '\r\n')" \
+ && PIP_EXTRA_INDEX_URL="$(python indexes.py PIP_EXTRA_INDEX_URL) $PIP_EXTRA_INDEX_URL" && export PIP_EXTRA_INDEX_URL \
  && python -m venv --without-pip /opt/test \
  && echo "import site; site.addsitedir('$(echo /opt/venv/lib/python*/site-packages)')" \
       > "$(echo /opt/test/lib/python*/site-packages)/app.pth" \
