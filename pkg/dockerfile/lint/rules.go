@@ -78,6 +78,7 @@ func ownRules() []Rule {
 		{ID: "dockerfile-invalid", Severity: Error, Summary: "The Dockerfile can be built"},
 		{ID: "dockerignore-missing", Severity: Warning, Summary: "A Dockerfile that copies the whole directory has a .dockerignore", check: missingIgnoreFile},
 		{ID: "ignore-unknown", Severity: Warning, Summary: "A comment that ignores a rule names one that exists"},
+		{ID: "indexes-unhashed", Severity: Warning, Summary: "Packages from several indexes have hashes", check: mixedIndexes},
 		{ID: "installer-piped-to-shell", Severity: Warning, Summary: "No shell runs a script straight from a download", check: pipedInstallers},
 		{ID: "listens-on-localhost", Severity: Warning, Summary: "The server listens on all addresses of its pod", check: localhostServers},
 		{ID: "pip-cache-kept", Severity: Warning, Summary: "Installing packages leaves no download cache in the image", check: keptCaches},

@@ -305,6 +305,29 @@ func TestRules(t *testing.T) {
 			{name: "a script of that name", dockerfile: slim + `CMD ["python", "run.py", "dev"]`},
 			{name: "migration", dockerfile: slim + `CMD ["python", "manage.py", "migrate"]`},
 		},
+		"indexes-unhashed": {
+			{name: "an option", dockerfile: slim + "RUN pip install --extra-index-url=https://pypi.example.com/simple a==1", want: []string{"2:35-66"}},
+			{name: "two words", dockerfile: slim + "RUN pip install --extra-index-url https://pypi.example.com/simple a==1", want: []string{"2:35-66"}},
+			{name: "the environment", dockerfile: slim + "ENV PIP_EXTRA_INDEX_URL=https://pypi.example.com/simple\nRUN pip install a==1", want: []string{"3:5-16"}},
+			{name: "the command", dockerfile: slim + "RUN PIP_EXTRA_INDEX_URL=https://pypi.example.com/simple pip install a==1", want: []string{"2:57-68"}},
+			{name: "a command before", dockerfile: slim + "RUN export PIP_EXTRA_INDEX_URL=https://pypi.example.com/simple && pip install a==1", want: []string{"2:67-78"}},
+			{
+				name: "a file", dockerfile: slim + "COPY requirements.txt .\nRUN pip install -r requirements.txt",
+				files: map[string]string{"requirements.txt": "# ours\n--extra-index-url https://pypi.example.com/simple\na==1\n"}, want: []string{"requirements.txt:2:1-50"},
+			},
+			{name: "uv", dockerfile: slim + "RUN uv pip install --index-strategy unsafe-best-match --index https://pypi.example.com/simple a==1", want: []string{"2:37-54"}},
+			{name: "uv's environment", dockerfile: slim + "ENV UV_INDEX_STRATEGY=unsafe-first-match\nRUN uv pip install a==1", want: []string{"3:5-19"}},
+			{name: "uv takes the first index", dockerfile: slim + "RUN uv pip install --extra-index-url https://pypi.example.com/simple a==1"},
+			{
+				name: "hashes", dockerfile: slim + "COPY requirements.txt .\nRUN pip install --extra-index-url https://pypi.example.com/simple -r requirements.txt",
+				files: map[string]string{"requirements.txt": "a==1" + hash + "\n"},
+			},
+			{name: "required hashes", dockerfile: slim + "RUN pip install --require-hashes --extra-index-url https://pypi.example.com/simple -r other.txt"},
+			{name: "none for this command", dockerfile: slim + "RUN PIP_EXTRA_INDEX_URL= pip install a==1"},
+			{name: "one index", dockerfile: slim + "RUN pip install --index-url https://pypi.example.com/simple a==1"},
+			{name: "no index", dockerfile: slim + "RUN pip install --no-index --extra-index-url https://pypi.example.com/simple --find-links /wheels a==1"},
+			{name: "a stage that is not needed", dockerfile: slim + " AS x\nRUN pip install --extra-index-url https://pypi.example.com/simple a==1\n" + slim},
+		},
 		"requirements-unhashed": {
 			{
 				name: "none", dockerfile: slim + "COPY requirements.txt .\nRUN pip install -r requirements.txt",
