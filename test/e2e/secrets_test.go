@@ -38,7 +38,8 @@ func privateIndex(t *testing.T, ns *env.NS, token string) (address string, let *
 }
 
 // TestPrivateIndex builds a project with a package of a private index: without its token the
-// build is refused before anything is sent, with it the service runs, and the token is nowhere.
+// build is refused before anything is sent, with it the service runs, and the token is nowhere. A
+// newline behind the token does no harm.
 func TestPrivateIndex(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
@@ -63,7 +64,7 @@ app = Starlette(routes=[Route("/", lambda request: PlainTextResponse(text))])
 	}
 	ns.Pyflow(t, "build", dir, "--show-dockerfile").Succeeded(t).Says(t, "secret: PIP_TOKEN (requirements.txt:1)")
 
-	_, url := ns.Start(t, []string{"PIP_TOKEN=" + token}, "build", dir, "--build-secret", "id=PIP_TOKEN").Ends(t).Released(t)
+	_, url := ns.Start(t, []string{"PIP_TOKEN=" + token + "\n"}, "build", dir, "--build-secret", "id=PIP_TOKEN").Ends(t).Released(t)
 	env.Serves(t, url, "hello from the company")
 	if let.Load() == 0 {
 		t.Error("pip did not log in to the index")
