@@ -3,6 +3,8 @@ package registry
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -130,6 +132,39 @@ func (c *Client) Manifest(ctx context.Context, repository, reference string) (*M
 	return manifest, nil
 }
 
+// Digest returns the digest of the manifest that has a tag, without reading the manifest.
+// Errors are those of Manifest.
+func (c *Client) Digest(ctx context.Context, repository, tag string) (string, error) {
+	target, err := c.reference(repository, tag)
+	if err != nil {
+		return "", err
+	}
+	var descriptor *v1.Descriptor
+	err = c.retry(ctx, func() (err error) {
+		descriptor, err = c.puller.Head(ctx, target)
+		return err
+	})
+	if err != nil {
+		return "", explain(ctx, "find manifest "+target.String(), err)
+	}
+	return descriptor.Digest.String(), nil
+}
+
+// ParseManifest reads a manifest as the registry stores it.
+func ParseManifest(raw []byte) (*Manifest, error) {
+	manifest, err := parseManifest(raw)
+	if err != nil {
+		return nil, err
+	}
+	var content struct {
+		MediaType string `json:"mediaType"`
+	}
+	_ = json.Unmarshal(raw, &content) // parseManifest has read it
+	sum := sha256.Sum256(raw)
+	manifest.Digest, manifest.MediaType = "sha256:"+hex.EncodeToString(sum[:]), content.MediaType
+	return manifest, nil
+}
+
 // parseManifest reads an image manifest or an index. OCI and Docker use the same field names.
 func parseManifest(raw []byte) (*Manifest, error) {
 	var content struct {
@@ -176,14 +211,20 @@ func (c *Client) Created(ctx context.Context, repository string, config Descript
 	if err != nil {
 		return time.Time{}, err
 	}
+	return CreatedAt(content), nil
+}
+
+// CreatedAt returns the time in an image's configuration; the zero time if it has none or is
+// not that of an image.
+func CreatedAt(config []byte) time.Time {
 	var image struct {
 		Created time.Time `json:"created"`
 	}
 	// Another kind of artifact may have any configuration.
-	if err := json.NewDecoder(bytes.NewReader(content)).Decode(&image); err != nil {
-		return time.Time{}, nil //nolint:nilerr // see above
+	if err := json.NewDecoder(bytes.NewReader(config)).Decode(&image); err != nil {
+		return time.Time{}
 	}
-	return image.Created, nil
+	return image.Created
 }
 
 // Config reads up to 8 MiB of an image's configuration, which is JSON.
@@ -231,6 +272,15 @@ func (c *Client) DeleteManifest(ctx context.Context, repository, digest string) 
 		return nil
 	}
 	return err
+}
+
+// DeleteTag deletes a tag, and leaves the manifest with its other tags. A tag that does not
+// exist is not an error. Distribution before version 3 refuses to delete a tag.
+func (c *Client) DeleteTag(ctx context.Context, repository, tag string) error {
+	if strings.Contains(tag, ":") {
+		return fmt.Errorf("registry: %s is not a tag", tag)
+	}
+	return c.DeleteManifest(ctx, repository, tag)
 }
 
 // PutManifest stores a manifest under its digest and under tags. The registry must have its

@@ -147,6 +147,25 @@ func TestManifest(t *testing.T) {
 		t.Errorf("index is %+v", multi)
 	}
 
+	// A tag is found without its manifest, and goes alone.
+	if digest, err := client.Digest(t.Context(), "team-a/shop", "shop-1"); err != nil || digest != got.Digest {
+		t.Errorf("the digest of the tag is %s, %v", digest, err)
+	}
+	if parsed, err := ParseManifest(got.Raw); err != nil || !reflect.DeepEqual(parsed, got) {
+		t.Errorf("parsed again it is %+v, %v", parsed, err)
+	}
+	must(t, client.DeleteTag(t.Context(), "team-a/shop", "shop-1"))
+	must(t, client.DeleteTag(t.Context(), "team-a/shop", "shop-1"))
+	if _, err := client.Digest(t.Context(), "team-a/shop", "shop-1"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("error is %v, want %v", err, ErrNotFound)
+	}
+	if _, err := client.Manifest(t.Context(), "team-a/shop", got.Digest); err != nil {
+		t.Errorf("the manifest went with its tag: %v", err)
+	}
+	if err := client.DeleteTag(t.Context(), "team-a/shop", got.Digest); err == nil {
+		t.Error("a digest is taken for a tag")
+	}
+
 	// Deletes the manifest with its signature, and restores it.
 	must(t, client.DeleteManifest(t.Context(), "team-a/shop", got.Digest))
 	if _, err := client.Manifest(t.Context(), "team-a/shop", got.Digest); !errors.Is(err, ErrNotFound) {

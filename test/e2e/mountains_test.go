@@ -52,6 +52,7 @@ func TestMountains(t *testing.T) {
 		{"the registry asks for credentials", registryAuth},
 		{"images", listed},
 		{"images inspect", inspected},
+		{"images delete", deleted},
 		{"a changed line", changedLine},
 		{"the password is nowhere", password},
 	} {
@@ -313,4 +314,47 @@ func inspected(t *testing.T, m mountains) {
 	if len(runs.Items) > 0 {
 		t.Errorf("%d runs stay", len(runs.Items))
 	}
+}
+
+// deleted wants a tag to go alone, an image with its last tag, and the image that runs to
+// stay.
+func deleted(t *testing.T, m mountains) {
+	user, ca := registrytest.Credentials(t, m.Cluster, m.Name)
+	front := registrytest.Front(t, m.Cluster, ca)
+	spare, _ := registrytest.NewImage(t, "spare")
+	for _, tag := range []string{"spare-1", "spare-2"} {
+		registrytest.Push(t, front, user, m.Name+"/mountains", tag, spare)
+	}
+	digest, err := spare.Digest()
+	env.Check(t, err)
+	tags := func() []string {
+		t.Helper()
+		var tags []string
+		for _, image := range m.ImageList(t).Items {
+			if image.Digest == digest.String() {
+				tags = append(tags, image.Tags...)
+			}
+		}
+		return tags
+	}
+	m.Pyflow(t, "images", "delete", "mountains@"+m.digest, "--yes").Hints(t, "--force", "is used by deployment.apps/mountains")
+	m.Pyflow(t, "images", "delete", "mountains:gone", "--yes").Hints(t, "its newest tags", "no image mountains:gone")
+	m.Pyflow(t, "images", "delete", "mountains:spare-1").Hints(t, "--yes", "stays with the tags spare-2", "no terminal to ask on")
+	m.Pyflow(t, "images", "delete", "mountains:spare-1", "--dry-run").Succeeded(t).Prints(t, `tag "mountains:spare-1" deleted (dry run)`)
+	if got := tags(); !slices.Equal(got, []string{"spare-1", "spare-2"}) {
+		t.Errorf("the tags are %q after a dry run", got)
+	}
+	if r := m.Pyflow(t, "images", "delete", "mountains:spare-1", "--yes", "-o", "name").Succeeded(t); r.Stdout != "mountains:spare-1\n" {
+		t.Errorf("stdout should be the tag\n%s", r)
+	}
+	if got := tags(); !slices.Equal(got, []string{"spare-2"}) {
+		t.Errorf("the tags are %q after one of them was deleted", got)
+	}
+	m.Pyflow(t, "images", "delete", "mountains:spare-2", "--yes").Succeeded(t).Prints(t, "mountains@"+digest.String())
+	if got := tags(); len(got) > 0 {
+		t.Errorf("the tags are %q after the last one was deleted", got)
+	}
+	front.Wants(t, "the manifest", user, http.StatusNotFound, registrytest.Request{Method: http.MethodGet, Target: "/v2/" + m.Name + "/mountains/manifests/" + digest.String()})
+	m.Pyflow(t, "images", "inspect", "mountains@"+digest.String()).Failed(t, "there is no image")
+	wantRelease(t, m)
 }

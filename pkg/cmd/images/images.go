@@ -1,4 +1,4 @@
-// Package images lists the images in the registry. Its subcommands inspect and prune them.
+// Package images lists the images in the registry. Its subcommands inspect, delete and prune them.
 package images
 
 import (
@@ -13,6 +13,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	imagesdelete "github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images/delete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images/inspect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images/prune"
@@ -48,7 +49,7 @@ func newCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.
 	flags := &Flags{config: config}
 	cmd := &cobra.Command{
 		Use:   "images [APP]",
-		Short: "List, inspect and prune images",
+		Short: "List, inspect, delete and prune images",
 		Long: `List the images of the apps in a namespace, with size, age and the workloads that run
 them. A tag is the name of the run that built the image. A workload that runs an image
 only after a rollback is marked "(previous)".
@@ -90,7 +91,7 @@ lists the apps of the runs and workloads in the namespace.
 	if list {
 		return cmd
 	}
-	cmd.AddCommand(newListCommand(config, streams), inspect.NewCommand(config, streams), prune.NewCommand(config, streams), platform.NewCommand(streams))
+	cmd.AddCommand(newListCommand(config, streams), inspect.NewCommand(config, streams), imagesdelete.NewCommand(config, streams), prune.NewCommand(config, streams), platform.NewCommand(streams))
 	return cmd
 }
 

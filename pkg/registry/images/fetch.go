@@ -29,12 +29,13 @@ type Scope struct {
 // registry stores if the user may read the credentials for all of it. Otherwise it
 // reads one namespace, with the credentials of that namespace, for the apps that the
 // cluster knows of. It never lists an external registry, which others use as well.
-// Waiting is called while Fetch waits for the registry.
+// Waiting is called while Fetch waits for the registry. Fetch reads through what wrap, if
+// there is one, makes of its client.
 //
 // Without a permission the error is an *access.MissingError. If a namespace has nothing,
 // it is that of platform.CheckNamespace.
-func Fetch(ctx context.Context, clients *kube.Clients, config *manifests.Config, scope Scope, waiting func(error)) ([]*Repository, error) {
-	f := fetcher{clients: clients, config: config, scope: scope, waiting: waiting}
+func Fetch(ctx context.Context, clients *kube.Clients, config *manifests.Config, scope Scope, waiting func(error), wrap ...Wrap) ([]*Repository, error) {
+	f := fetcher{clients: clients, config: config, scope: scope, waiting: waiting, wrap: wrap}
 	switch {
 	case config.Registry.External && scope.Namespace == "":
 		return f.known(ctx, config.Namespaces...)
@@ -56,6 +57,9 @@ func Fetch(ctx context.Context, clients *kube.Clients, config *manifests.Config,
 	defer client.Close()
 	return f.stored(ctx, client)
 }
+
+// Wrap returns the reader of a registry's content to use in place of its client.
+type Wrap func(*registry.Client) Reader
 
 // Open returns a client of the registry with the credentials that setup stored in
 // namespace. Those in manifests.SystemNamespace are for the whole registry. The caller
@@ -79,6 +83,7 @@ type fetcher struct {
 	config  *manifests.Config
 	scope   Scope
 	waiting func(error)
+	wrap    []Wrap
 }
 
 // stored reads the repositories in the registry's own catalog.
@@ -134,7 +139,11 @@ func (f fetcher) knownIn(ctx context.Context, namespace string) ([]*Repository, 
 }
 
 // read returns the repositories in scope, with their manifests.
-func (f fetcher) read(ctx context.Context, reader Reader, repositories []*Repository) ([]*Repository, error) {
+func (f fetcher) read(ctx context.Context, client *registry.Client, repositories []*Repository) ([]*Repository, error) {
+	var reader Reader = client
+	for _, wrap := range f.wrap {
+		reader = wrap(client)
+	}
 	repositories = slices.DeleteFunc(repositories, func(r *Repository) bool { return !f.scope.contains(r) })
 	return repositories, Read(ctx, reader, repositories)
 }

@@ -121,27 +121,57 @@ func NewList(config manifests.RegistryConfig, repositories []*Repository, usage 
 func Sum(repositories []*Repository) []Stored {
 	stored := []Stored{}
 	for _, group := range byNamespace(repositories) {
-		s := Stored{Namespace: group[0].Namespace}
-		var all []*Manifest
-		for kind, amount := range map[Kind]*Amount{Images: &s.Images, Contexts: &s.Contexts, Cache: &s.Cache} {
-			var manifests []*Manifest
-			for _, repository := range group {
-				if repository.Kind == kind {
-					manifests = append(manifests, repository.Manifests...)
-				}
-			}
-			amount.Bytes = total(blobs(manifests))
-			for _, manifest := range manifests {
-				if len(manifest.Tags) > 0 {
-					amount.Count++
-				}
-			}
-			all = append(all, manifests...)
-		}
-		s.TotalBytes = total(blobs(all))
+		s := SumAll(group)
+		s.Namespace = group[0].Namespace
 		stored = append(stored, s)
 	}
 	return stored
+}
+
+// AppStored is what an app keeps in the registry.
+type AppStored struct {
+	App string
+	Stored
+}
+
+// SumByApp returns what each app keeps in repositories, sorted by namespace and name. Of a
+// blob that two apps share, both have the whole size.
+func SumByApp(repositories []*Repository) []AppStored {
+	stored := []AppStored{}
+	for _, namespace := range byNamespace(repositories) {
+		for start, end := 0, 0; start < len(namespace); start = end {
+			for end = start; end < len(namespace) && namespace[end].App == namespace[start].App; {
+				end++
+			}
+			s := AppStored{App: namespace[start].App, Stored: SumAll(namespace[start:end])}
+			s.Namespace = namespace[start].Namespace
+			stored = append(stored, s)
+		}
+	}
+	return stored
+}
+
+// SumAll returns what repositories keep together. Its Namespace is empty.
+func SumAll(repositories []*Repository) Stored {
+	var s Stored
+	var all []*Manifest
+	for kind, amount := range map[Kind]*Amount{Images: &s.Images, Contexts: &s.Contexts, Cache: &s.Cache} {
+		var manifests []*Manifest
+		for _, repository := range repositories {
+			if repository.Kind == kind {
+				manifests = append(manifests, repository.Manifests...)
+			}
+		}
+		amount.Bytes = total(blobs(manifests))
+		for _, manifest := range manifests {
+			if len(manifest.Tags) > 0 {
+				amount.Count++
+			}
+		}
+		all = append(all, manifests...)
+	}
+	s.TotalBytes = total(blobs(all))
+	return s
 }
 
 func sorted(repositories []*Repository) []*Repository {

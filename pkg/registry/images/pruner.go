@@ -53,7 +53,7 @@ func Prune(ctx context.Context, clients *kube.Clients, options PruneOptions, pro
 	if config.Registry.External {
 		return nil, ErrExternal
 	}
-	if err := access.Check(ctx, clients.Kube, prunePermissions(config.Registry, options.DryRun)); err != nil {
+	if err := access.Check(ctx, clients.Kube, PrunePermissions(config.Registry, options.DryRun)); err != nil {
 		return nil, err
 	}
 	client, err := Open(ctx, clients, config, manifests.SystemNamespace)
@@ -77,8 +77,8 @@ func Prune(ctx context.Context, clients *kube.Clients, options PruneOptions, pro
 	return pruned, err
 }
 
-// prunePermissions returns the permissions that a prune needs.
-func prunePermissions(config manifests.RegistryConfig, dryRun bool) []access.Permission {
+// PrunePermissions returns the permissions that a prune needs, or a dry run of one.
+func PrunePermissions(config manifests.RegistryConfig, dryRun bool) []access.Permission {
 	permissions := slices.Concat([]access.Permission{adminPermission()}, platform.RegistryPermissions(config), RecordPermissions())
 	if !dryRun {
 		permissions = append(permissions, CollectorPermissions()...)

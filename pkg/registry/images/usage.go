@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -61,6 +62,11 @@ func (u *Usage) Users(repository *Repository, manifest *Manifest) []User {
 	for _, tag := range manifest.Tags {
 		all = append(all, u.tags[repository.Path+":"+tag]...)
 	}
+	return distinct(all)
+}
+
+// distinct returns users sorted and once each, without runs of Tekton.
+func distinct(all []User) []User {
 	current := map[User]bool{}
 	for _, user := range all {
 		now := !user.Previous
@@ -147,6 +153,21 @@ func Workloads(ctx context.Context, client dynamic.Interface, namespace string, 
 // returns an error for a kind that the user may not list.
 func FindUsage(ctx context.Context, client dynamic.Interface, repositories []*Repository) (*Usage, error) {
 	return find(ctx, client, "", slices.Concat(workloadKinds(), recordKinds()), repositories, false)
+}
+
+// FindReachableUsage finds what FindUsage finds, as far as the user may look: in all of the
+// cluster, or else in namespace. It names what the user may not list in Missing.
+func FindReachableUsage(ctx context.Context, client dynamic.Interface, namespace string, repositories []*Repository) (*Usage, error) {
+	usage, err := FindUsage(ctx, client, repositories)
+	var missing *access.MissingError
+	if !errors.As(err, &missing) {
+		return usage, err
+	}
+	usage, err = find(ctx, client, namespace, slices.Concat(workloadKinds(), recordKinds()), repositories, true)
+	if err == nil {
+		usage.Missing = append(slices.Clone(missing.Missing), usage.Missing...)
+	}
+	return usage, err
 }
 
 func find(ctx context.Context, client dynamic.Interface, namespace string, kinds []kind, repositories []*Repository, lenient bool) (*Usage, error) {

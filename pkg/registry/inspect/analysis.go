@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -87,10 +88,18 @@ func (a *Analysis) DeepCopyObject() runtime.Object {
 
 // Config holds the fields that are read from an image's configuration.
 type Config struct {
-	Architecture string `json:"architecture"`
-	OS           string `json:"os"`
+	Created      time.Time `json:"created"`
+	Architecture string    `json:"architecture"`
+	OS           string    `json:"os"`
 	Config       struct {
-		User string `json:"User"`
+		User         string              `json:"User"`
+		Env          []string            `json:"Env"`
+		Entrypoint   []string            `json:"Entrypoint"`
+		Cmd          []string            `json:"Cmd"`
+		WorkingDir   string              `json:"WorkingDir"`
+		ExposedPorts map[string]struct{} `json:"ExposedPorts"`
+		Labels       map[string]string   `json:"Labels"`
+		StopSignal   string              `json:"StopSignal"`
 	} `json:"config"`
 	History []struct {
 		Author     string `json:"author"`
@@ -136,27 +145,26 @@ func Analyze(image Image, listing *Listing, top int) (*Analysis, error) {
 	}
 	var t tree
 	seen := map[string]bool{}
-	for number, stored := range image.Manifest.Layers {
-		files := listed[stored.Digest]
+	a.Layers = Layers(image)
+	for number := range a.Layers {
+		layer := &a.Layers[number]
+		files := listed[layer.Digest]
 		if files == nil {
-			return nil, fmt.Errorf("%w: %w: %s", ErrListing, errLayer, stored.Digest)
+			return nil, fmt.Errorf("%w: %w: %s", ErrListing, errLayer, layer.Digest)
 		}
-		layer := Layer{Digest: stored.Digest, CompressedBytes: stored.Size}
 		for _, entry := range files.Entries {
 			if entry.Type != Directory {
 				layer.Files++
 			}
 			layer.UnpackedBytes += entry.Bytes
 		}
-		if !seen[stored.Digest] {
+		if !seen[layer.Digest] {
 			a.CompressedBytes += layer.CompressedBytes
 			a.UnpackedBytes += layer.UnpackedBytes
 		}
-		seen[stored.Digest] = true
-		a.Layers = append(a.Layers, layer)
+		seen[layer.Digest] = true
 		t.add(number, files)
 	}
-	attribute(a.Layers, image)
 	owners := newOwners(&t)
 	a.LargestFiles = []LargeFile{}
 	t.walk(func(name string, file *node) {
@@ -177,6 +185,23 @@ func Analyze(image Image, listing *Listing, top int) (*Analysis, error) {
 	a.Waste = findWaste(&t)
 	return a, nil
 }
+
+// Layers returns the layers of an image, the lowest first, with what is known without their
+// files: UnpackedBytes and Files are 0. It is pure.
+func Layers(image Image) []Layer {
+	layers := make([]Layer, len(image.Manifest.Layers))
+	for i, stored := range image.Manifest.Layers {
+		layers[i] = Layer{Digest: stored.Digest, CompressedBytes: stored.Size}
+	}
+	attribute(layers, image)
+	return layers
+}
+
+// IsRoot reports whether the user of the image is root.
+func (c *Config) IsRoot() bool { return isRoot(c.Config.User) }
+
+// Platform returns OS/ARCHITECTURE.
+func (c *Config) Platform() string { return c.OS + "/" + c.Architecture }
 
 // isRoot reports whether a USER, a name or number with or without a group, is root.
 func isRoot(user string) bool {

@@ -134,11 +134,21 @@ func recordedDockerfile(ctx context.Context, clients *kube.Clients, app, digest 
 	if newest == nil || err != nil {
 		return nil, "", err
 	}
-	// A Dockerfile that was built parses, but the annotation may have been edited.
-	info := pipelinerun.Parse(newest)
-	parsed, err := dockerfile.Parse(info.Dockerfile, []byte(info.DockerfileText))
-	if err != nil {
-		return nil, "", nil //nolint:nilerr // see above
+	file, target := Recorded(newest)
+	return file, target, nil
+}
+
+// Recorded returns the Dockerfile that a run keeps, and the stage that it built; nil if it
+// keeps none.
+func Recorded(run *tektonv1.PipelineRun) (file *dockerfile.Dockerfile, target string) {
+	info := pipelinerun.Parse(run)
+	if info.DockerfileText == "" {
+		return nil, ""
 	}
-	return parsed, info.Target, nil
+	// A Dockerfile that was built parses, but the annotation may have been edited.
+	file, err := dockerfile.Parse(info.Dockerfile, []byte(info.DockerfileText))
+	if err != nil {
+		return nil, ""
+	}
+	return file, info.Target
 }

@@ -25,8 +25,8 @@ func Read(ctx context.Context, reader Reader, repository, digest, platform strin
 	}
 	if manifest.Config.Digest != "" {
 		config, err := readConfig(ctx, reader, repository, manifest)
-		if err == nil && platform != "" && platform != config.platform() {
-			err = fmt.Errorf("the image is for %s, not for %s", config.platform(), platform)
+		if err == nil && platform != "" && platform != config.Platform() {
+			err = fmt.Errorf("the image is for %s, not for %s", config.Platform(), platform)
 		}
 		return manifest, config, err
 	}
@@ -49,8 +49,8 @@ func Read(ctx context.Context, reader Reader, repository, digest, platform strin
 		if config.OS == "" || config.OS == "unknown" {
 			continue
 		}
-		platforms = append(platforms, config.platform())
-		if platform == "" || platform == config.platform() {
+		platforms = append(platforms, config.Platform())
+		if platform == "" || platform == config.Platform() {
 			found, chosen = image, config
 		}
 	}
@@ -72,5 +72,3 @@ func readConfig(ctx context.Context, reader Reader, repository string, manifest 
 	}
 	return ParseConfig(raw)
 }
-
-func (c *Config) platform() string { return c.OS + "/" + c.Architecture }

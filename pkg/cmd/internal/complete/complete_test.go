@@ -54,3 +54,27 @@ func TestCandidates(t *testing.T) {
 		t.Errorf("an empty namespace: %q", got)
 	}
 }
+
+func TestImages(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	client := tektonfake.NewSimpleClientset()
+	for _, name := range []string{"web-a", "web-b"} {
+		run := &tektonv1.PipelineRun{ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: "demo", CreationTimestamp: metav1.NewTime(now.Add(-time.Minute)), Labels: map[string]string{manifests.LabelApp: "web"},
+		}}
+		if name == "web-b" {
+			run.Status.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: corev1.ConditionTrue, Reason: "Succeeded"})
+			run.Status.Results = []tektonv1.PipelineRunResult{{Name: "IMAGE_DIGEST", Value: *tektonv1.NewStructuredValues("sha256:0123456789abcdef")}}
+		}
+		if err := client.Tracker().Add(run); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := imagesOf(t.Context(), client, "demo", nil, now)
+	if len(got) != 1 || got[0] != "web:web-b\tsha256:0123456789ab, Succeeded, 60s ago" {
+		t.Errorf("got %q", got)
+	}
+	if got := imagesOf(t.Context(), client, "demo", []string{"web:web-b"}, now); len(got) != 0 {
+		t.Errorf("completes again %q", got)
+	}
+}
