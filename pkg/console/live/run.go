@@ -269,8 +269,7 @@ func (p *Progress) take(e event.Event) {
 		p.plan(e.Phases)
 	case event.PhaseStarted:
 		p.Waiting = event.Event{}
-		phase := p.phase(e.Phase)
-		phase.Running, phase.Started = true, e.Time
+		p.start(e.Phase, e.Time)
 	case event.PhaseUpdated:
 		p.phase(e.Phase).Message = e.Message
 	case event.PhaseEnded:
@@ -289,7 +288,26 @@ func (p *Progress) take(e event.Event) {
 	case event.Finished:
 		p.Waiting = event.Event{}
 		p.Finished = &e
+		if e.Failure != nil && e.Failure.Instruction != nil {
+			p.phase(e.Failure.Phase).fail(*e.Failure.Instruction)
+		}
 	case event.Log:
+	}
+}
+
+// start starts a phase. The events have the time of this machine for what the cluster has no
+// time for: the phase before ends no later than this one starts, and a run waits in the
+// queue from its creation on.
+func (p *Progress) start(name event.Phase, at time.Time) {
+	if name == event.Queue && p.Run != nil && p.Run.CreationTimestamp.Time.Before(at) {
+		at = p.Run.CreationTimestamp.Time
+	}
+	phase := p.phase(name)
+	phase.Running, phase.Started = true, at
+	for i := range p.Phases {
+		if before := &p.Phases[i]; before.Name != name && before.Started.Before(at) && before.Ended.After(at) {
+			before.Ended = at
+		}
 	}
 }
 
@@ -326,10 +344,7 @@ func (p *Progress) phase(name event.Phase) *Phase {
 
 // end ends the phase, and the instruction that ran.
 func (p *Phase) end(e event.Event) {
-	p.Running, p.State, p.Ended = false, e.State, e.Time
-	if e.Message != "" {
-		p.Message = e.Message
-	}
+	p.Running, p.State, p.Ended, p.Message = false, e.State, e.Time, e.Message
 	for i := range p.Instructions {
 		if p.Instructions[i].Running {
 			p.Instructions[i].Running, p.Instructions[i].Ended = false, e.Time
@@ -338,11 +353,23 @@ func (p *Phase) end(e event.Event) {
 	}
 }
 
+// index returns the place of an instruction; -1 if it has not started.
+func (p *Phase) index(wanted event.Instruction) int {
+	return slices.IndexFunc(p.Instructions, func(known Instruction) bool {
+		return known.Number == wanted.Number && known.Line == wanted.Line
+	})
+}
+
+// fail marks the instruction that failed.
+func (p *Phase) fail(failed event.Instruction) {
+	if i := p.index(failed); i >= 0 {
+		p.Instructions[i].Failed = true
+	}
+}
+
 // instruction starts or ends an instruction.
 func (p *Phase) instruction(e event.Event) {
-	i := slices.IndexFunc(p.Instructions, func(known Instruction) bool {
-		return known.Number == e.Instruction.Number && known.Line == e.Instruction.Line
-	})
+	i := p.index(*e.Instruction)
 	if i < 0 {
 		p.Instructions = append(p.Instructions, Instruction{Started: e.Time})
 		i = len(p.Instructions) - 1

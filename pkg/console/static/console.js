@@ -34,7 +34,8 @@ function show(view, first) {
   if (first) {
     main.replaceChildren(...body.childNodes);
   } else {
-    Idiomorph.morph(main, body, {
+    // A list of nodes: a single one would be put into the view with its own tag.
+    Idiomorph.morph(main, [...body.childNodes], {
       morphStyle: "innerHTML",
       ignoreActiveValue: true,
       callbacks: { beforeNodeMorphed: mayMorph },
@@ -177,7 +178,7 @@ await readToken();
 void open(true);
 try {
   const about = await (await api("/api/about")).json();
-  /** @type {HTMLElement} */ (document.getElementById("context")).textContent = about.context;
+  /** @type {HTMLElement} */ (document.getElementById("context")).textContent = about.context ? "context " + about.context + " ·" : "";
   /** @type {HTMLElement} */ (document.getElementById("namespace")).textContent = about.namespace ? "namespace " + about.namespace : "all namespaces";
 } catch {
   // The view says why.

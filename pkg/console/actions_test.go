@@ -1,0 +1,114 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What a form holds is a value of the command, whatever it is, and never a flag of its own.
+func TestCommands(t *testing.T) {
+	for name, test := range map[string]struct {
+		action string
+		form   url.Values
+		want   []string
+		wrong  bool
+	}{
+		"cancel":        {action: "cancel", form: url.Values{"namespace": {"shop"}, "name": {"web-1"}}, want: []string{"cancel", "--namespace=shop", "web-1"}},
+		"flag as name":  {action: "cancel", form: url.Values{"namespace": {"shop"}, "name": {"--all"}}, want: []string{"cancel", "--namespace=shop", "--", "--all"}},
+		"no name":       {action: "cancel", form: url.Values{"namespace": {"shop"}}, wrong: true},
+		"no repository": {action: "build", form: url.Values{"namespace": {"shop"}, "git": {" "}}, wrong: true},
+		"build": {
+			action: "build",
+			form:   url.Values{"namespace": {"shop"}, "git": {"https://git.example.com/a.git"}, "revision": {"main"}, "build-arg": {"A=1\n\n B=2 \n"}, "no-cache": {"true"}, "unknown": {"x"}},
+			want:   []string{"build", "--namespace=shop", "--git=https://git.example.com/a.git", "--revision=main", "--build-arg=A=1", "--build-arg=B=2", "--no-cache", "--detach"},
+		},
+		"flag as value": {action: "build", form: url.Values{"namespace": {"shop"}, "git": {"--kubeconfig=/x"}}, want: []string{"build", "--namespace=shop", "--git=--kubeconfig=/x", "--detach"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := actions()[test.action].args(test.form)
+			if (err != nil) != test.wrong {
+				t.Fatalf("the error is %v", err)
+			}
+			if err == nil && !slices.Equal(got, test.want) {
+				t.Errorf("got  %q\nwant %q", got, test.want)
+			}
+		})
+	}
+}
+
+// An action streams what its command says, and its end. It goes on after the tab has gone.
+func TestAct(t *testing.T) {
+	for name, test := range map[string]struct {
+		code        int
+		out, errOut string
+		want        []string
+	}{
+		"done":   {out: "web-2\n", errOut: "✓ Uploaded\n", want: []string{`event: progress` + "\n" + `data: {"text":"✓ Uploaded"}`, `event: done`, `"location":"/runs/shop/web-2"`}},
+		"failed": {code: 1, errOut: "warning: x\nerror: the run is gone\nit was deleted\nhint: build again\n", want: []string{`event: failed`, `"message":"the run is gone\nit was deleted"`, `"advice":"build again"`}},
+		"silent": {code: 1, want: []string{`event: failed`, "the command failed"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &Server{options: Options{Verb: func(ctx context.Context, args []string, out, errOut io.Writer) int {
+				if ctx.Err() != nil {
+					t.Error("the command ends with the tab")
+				}
+				if !slices.Equal(args, []string{"rerun", "--namespace=shop", "web-1", "--detach"}) {
+					t.Errorf("the command is %q", args)
+				}
+				_, _ = io.WriteString(out, test.out)
+				// Lines come in parts.
+				for part := range slices.Chunk([]byte(test.errOut), 7) {
+					_, _ = errOut.Write(part)
+				}
+				return test.code
+			}}}
+			ctx, stop := context.WithCancel(t.Context())
+			stop()
+			r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/api/actions/rerun", strings.NewReader("namespace=shop&name=web-1"))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.SetPathValue("action", "rerun")
+			w := httptest.NewRecorder()
+			s.act(w, r)
+			for _, want := range test.want {
+				if !strings.Contains(w.Body.String(), want) {
+					t.Errorf("no %s in\n%s", want, w.Body)
+				}
+			}
+		})
+	}
+}
+
+// A form that is too long, or an action that does not exist, runs nothing.
+func TestActRefuses(t *testing.T) {
+	s := &Server{options: Options{Verb: func(context.Context, []string, io.Writer, io.Writer) int {
+		t.Error("a command ran")
+		return 0
+	}}}
+	for name, test := range map[string]struct {
+		action string
+		body   []byte
+		want   int
+	}{
+		"unknown":  {"teardown", nil, http.StatusNotFound},
+		"too long": {"cancel", bytes.Repeat([]byte("a=1&"), maxForm), http.StatusBadRequest},
+		"no name":  {"cancel", nil, http.StatusUnprocessableEntity},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/actions/"+test.action, bytes.NewReader(test.body))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.SetPathValue("action", test.action)
+			w := httptest.NewRecorder()
+			s.act(w, r)
+			if w.Code != test.want {
+				t.Errorf("got %d %s", w.Code, w.Body)
+			}
+		})
+	}
+}
