@@ -66,6 +66,10 @@ test-example: build ## Test the example, and what init makes of its templates, i
 test-e2e: build ## Run the plugin end to end on the cluster of $KUBECONFIG, or on one that it starts; RUN selects tests
 	hack/with-cluster.sh hack/test-e2e.sh
 
+.PHONY: test-console
+test-console: build ## Run the tests of kubectl pyflow ui in a browser, as test-e2e does at its end; RUN selects tests
+	hack/with-cluster.sh hack/test-e2e.sh console
+
 .PHONY: conformance
 conformance: build ## Build every case of test/conformance on the cluster and compare the images with BuildKit's
 	PYFLOW_CONFORMANCE=all RUN='TestConformance$(if $(CASE),/case/$(CASE))' hack/with-cluster.sh hack/test-e2e.sh

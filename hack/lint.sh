@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs golangci-lint, which reports formatting as well, over the plugin's module
-# and that of hack/cluster.
+# and those of hack/cluster and test/e2e/console.
 #
 # usage: hack/lint.sh [--fix]
 #   --fix  format the code and do nothing else
@@ -14,7 +14,8 @@ lint=$(hack/tools/build.sh golangci-lint)/golangci-lint
 config=$ROOT/.golangci.yml
 if [[ ${1:-} == --fix ]]; then
   "$lint" fmt --config "$config" ./...
-  cd hack/cluster && exec "$lint" fmt --config "$config" ./...
+  (cd hack/cluster && "$lint" fmt --config "$config" ./...)
+  cd test/e2e/console && exec "$lint" fmt --config "$config" ./...
 fi
 
 failed=0
@@ -25,4 +26,6 @@ failed=0
 cd hack/cluster
 mapfile -t packages < <(go list -f '{{if lt (len .Deps) 1000}}{{.Dir}}{{end}}' ./... | grep .)
 "$lint" run --config "$config" "${packages[@]/#"$PWD"/.}" || failed=1
+cd ../../test/e2e/console
+"$lint" run --config "$config" ./... || failed=1
 exit "$failed"

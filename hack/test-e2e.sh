@@ -6,6 +6,7 @@
 # and the number of tested behaviors.
 #
 # usage: hack/test-e2e.sh [PACKAGE]...
+#        hack/test-e2e.sh console
 set -euo pipefail
 
 # shellcheck source=hack/lib.sh
@@ -41,6 +42,14 @@ tests() {
   go test -tags e2e -vet=off -count=1 -timeout 60m -parallel "${PARALLEL:-4}" -p 1 -v ${RUN:+-run "$RUN"} "$@" 2>&1
 }
 
+# console_tests runs the tests of the console in a browser, which are a module of their own.
+console_tests() {
+  command -v chromium >/dev/null || debian_packages chromium fonts-liberation
+  PYFLOW_AXE=$(hack/tools/web.sh)/axe-core/axe.min.js
+  export PYFLOW_AXE PYFLOW_PICTURES=${PYFLOW_PICTURES:-$ROOT/bin/pictures}
+  (cd test/e2e/console && tests .)
+}
+
 # report reads the output of go test, and prints the number of tests and the slowest
 # ones. It counts the parts of a test instead of the test itself.
 report() {
@@ -66,7 +75,18 @@ report() {
   ' "$@"
 }
 
-if (($# > 0)); then
+# first_cluster runs what shares a cluster with others.
+first_cluster() {
+  local failed=0
+  tests ./test/e2e || failed=1
+  console_tests || failed=1
+  return "$failed"
+}
+
+if [[ ${1:-} == console ]]; then
+  console_tests
+  exit
+elif (($# > 0)); then
   tests "$@"
   exit
 fi
@@ -79,13 +99,20 @@ if [[ -n ${PYFLOW_CLUSTER_TOOL:-} && -z ${RUN:-} && -z ${PYFLOW_CLUSTER:-} ]]; t
   second=$!
   set +m
   logs+=("$PYFLOW_E2E_DIR/second")
-  tests ./test/e2e | tee "$PYFLOW_E2E_DIR/first" || code=1
+  first_cluster | tee "$PYFLOW_E2E_DIR/first" || code=1
   log "the second cluster"
   tail --pid="$second" -n +1 -f "$PYFLOW_E2E_DIR/second" || true
   wait "$second" || code=1
   second=
-else
+elif [[ -n ${RUN:-} ]]; then
   tests ./test/e2e ./test/e2e/disruptive | tee "$PYFLOW_E2E_DIR/first" || code=1
+else
+  {
+    failed=0
+    first_cluster || failed=1
+    tests ./test/e2e/disruptive || failed=1
+    ((failed == 0))
+  } | tee "$PYFLOW_E2E_DIR/first" || code=1
 fi
 report "${logs[@]}"
 exit "$code"

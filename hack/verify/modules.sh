@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 complaints=$(mktemp)
 trap 'rm -f "$complaints"' EXIT
 failed=0
-for module in . hack/cluster; do
+for module in . hack/cluster test/e2e/console; do
   if ! diff=$(cd "$ROOT/$module" && go mod tidy -diff 2>"$complaints"); then
     if [[ -n $diff ]]; then
       printf '%s\nerror: %s/go.mod is not tidy: run go mod tidy there\n' "$diff" "$module" >&2

@@ -5,6 +5,7 @@ package display
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -46,11 +47,24 @@ func JoinMax(items []string, limit int) string {
 func QuoteCommand(args ...string) string {
 	quoted := make([]string, 0, len(args))
 	for _, arg := range args {
-		word, err := syntax.Quote(strings.ReplaceAll(arg, "\x00", ""), syntax.LangBash)
-		if err != nil {
-			word = fmt.Sprintf("%q", arg)
-		}
-		quoted = append(quoted, word)
+		// A flag keeps its name readable: only its value needs quotes.
+		flag := flagName.FindString(arg)
+		quoted = append(quoted, flag+quote(arg[len(flag):], flag != ""))
 	}
 	return strings.Join(quoted, " ")
+}
+
+// flagName matches the beginning of --flag=value, which no shell takes for anything else.
+var flagName = regexp.MustCompile(`^--[a-z][a-z0-9-]*=`)
+
+// quote quotes a text as a shell's word, or as the rest of one. The rest may be empty.
+func quote(text string, rest bool) string {
+	if rest && text == "" {
+		return ""
+	}
+	word, err := syntax.Quote(strings.ReplaceAll(text, "\x00", ""), syntax.LangBash)
+	if err != nil {
+		return fmt.Sprintf("%q", text)
+	}
+	return word
 }

@@ -92,6 +92,8 @@ func TestQuoteCommand(t *testing.T) {
 	}{
 		{[]string{"kubectl", "pyflow", "build", "."}, "kubectl pyflow build ."},
 		{[]string{"kubectl", "pyflow", "build", "mono repo"}, "kubectl pyflow build 'mono repo'"},
+		{[]string{"kubectl", "--namespace=shop", "--tag=a b", "--name=", "--env=A=$B"}, "kubectl --namespace=shop --tag='a b' --name= --env='A=$B'"},
+		{[]string{"A=b", "x=1"}, "'A=b' 'x=1'"},
 		{[]string{"echo", ""}, "echo ''"},
 		{[]string{"echo", "it's", "$HOME", "a;b"}, `echo "it's" '$HOME' 'a;b'`},
 		{[]string{"echo", "nul\x00byte"}, "echo nulbyte"},
@@ -108,7 +110,7 @@ func TestQuoteCommandInShell(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no bash")
 	}
-	for _, arg := range []string{"mono repo", "it's", `"`, "`id`", "$(id)", "a\nb", "\x1b[31m", "~", "-n", "größe", `back\slash`, "*", "{a,b}", "#", "!"} {
+	for _, arg := range []string{"mono repo", "it's", `"`, "`id`", "$(id)", "a\nb", "\x1b[31m", "~", "-n", "größe", `back\slash`, "*", "{a,b}", "#", "!", "--a=", "--a=$(id)", "--a=~", "--a='"} {
 		command := QuoteCommand("printf", "%s.", arg)
 		out, err := exec.Command(bash, "-c", command).Output()
 		if err != nil || string(out) != arg+"." {
