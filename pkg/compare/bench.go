@@ -1,10 +1,12 @@
 package compare
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -41,7 +43,10 @@ type Candidate struct {
 	// Dockerfile is the one to build, and Target its stage; empty is the last one.
 	Dockerfile *dockerfile.Dockerfile
 	Target     string
-	// Files are packed beside those of the folder.
+	// Context is the directory that is sent, and Within the path of the folder in it; both
+	// are empty if it is the folder.
+	Context, Within string
+	// Files are packed beside those of the context.
 	Files map[string][]byte
 	// BuildArgs are KEY=VALUE.
 	BuildArgs []string
@@ -154,7 +159,7 @@ func (b *Bench) change(candidate Candidate) (map[string][]byte, error) {
 	if files == nil {
 		files = map[string][]byte{}
 	}
-	files[b.Changed] = append(slices.Clip(content), changeMark...)
+	files[path.Join(candidate.Within, b.Changed)] = append(slices.Clip(content), changeMark...)
 	return files, nil
 }
 
@@ -177,7 +182,7 @@ func (b *Bench) build(ctx context.Context, candidate Candidate, repository, tag 
 	scratch := &build.Scratch{Run: "pyflow-compare-" + rand.String(8), Repository: repository, Tag: tag}
 	prepared, err := build.Prepare(ctx, b.Env, build.Options{
 		App:        b.App,
-		Folder:     &build.Folder{Dir: b.Dir, Dockerfile: candidate.Dockerfile, Files: files},
+		Folder:     &build.Folder{Dir: cmp.Or(candidate.Context, b.Dir), Dockerfile: candidate.Dockerfile, Files: files},
 		Dockerfile: candidate.Dockerfile.Path,
 		Target:     candidate.Target,
 		BuildArgs:  candidate.BuildArgs,

@@ -15,24 +15,31 @@ import (
 // Its ignore file keeps it out of images.
 const outsideFolder = ".pyflow"
 
-// contextOf returns the absolute path of the build context of a folder. What is given is
-// relative to the current directory, as it is for docker build.
-func contextOf(dir, given string) (string, error) {
-	if given == "" {
+// contextOf returns the absolute path of the build context of a folder. An option is relative
+// to the current directory, as it is for docker build, and a setting to the folder.
+func contextOf(dir string, given Value[string]) (string, error) {
+	if !given.IsSet() {
 		return dir, nil
 	}
-	info, err := os.Stat(given)
+	name := given.Value
+	if given.Origin.Kind == Setting {
+		name = filepath.Join(dir, filepath.FromSlash(name))
+	}
+	info, err := os.Stat(name)
 	if err == nil && !info.IsDir() {
 		err = errors.New("it is not a directory")
 	}
 	context := ""
 	if err == nil {
-		context, err = filepath.Abs(given)
+		context, err = filepath.Abs(name)
 	}
-	if err != nil {
-		return "", optionErrorf("--context %s: %w", given, err)
+	switch {
+	case err == nil:
+		return context, nil
+	case given.Origin.Kind == Setting:
+		return "", given.Origin.wrap("context", err)
 	}
-	return context, nil
+	return "", optionErrorf("--context %s: %w", given.Value, err)
 }
 
 // ownFile is a Dockerfile of the user's.

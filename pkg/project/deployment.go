@@ -16,8 +16,9 @@ import (
 type Deployment struct {
 	Replicas Value[int32]
 	Expose   Value[app.Expose]
-	// User is who the pods run as. It is not set if only the image can tell.
-	User Value[app.User]
+	// User is who the pods run as. It is not set if only the image can tell. OfImage is the
+	// image's own, as far as it is known.
+	User, OfImage Value[app.User]
 	// Env are the variables of the app. Their values may be secret.
 	Env map[string]Value[string]
 	// Requests and Limits are those of each pod.
@@ -44,6 +45,12 @@ func newDeployment(o *Options, table *settings.Settings) (*Deployment, error) {
 		Readiness: first(flag("probe", o.Probes.Readiness), setting(table, "probes.readiness", table.Probes.Readiness)),
 		Liveness:  first(flag("probe", o.Probes.Liveness), setting(table, "probes.liveness", table.Probes.Liveness)),
 	}
+	if set := table.Where("user"); set != "" {
+		// Read checked it.
+		user, _ := app.ParseUser(table.User)
+		d.User = setting(table, "user", user)
+	}
+	d.User = first(flag("user", o.User), d.User)
 	switch {
 	case o.Replicas != nil:
 		d.Replicas = Value[int32]{*o.Replicas, Origin{Flag, "--replicas"}}
@@ -51,6 +58,18 @@ func newDeployment(o *Options, table *settings.Settings) (*Deployment, error) {
 		d.Replicas = setting(table, "replicas", *table.Replicas)
 	}
 	return d, app.CheckResources(Values(d.Requests), Values(d.Limits))
+}
+
+// UserLine returns a line about a user that a flag or a setting decides; nothing for any other.
+func (d *Deployment) UserLine() string {
+	if d == nil || d.User.Origin.Kind != Flag && d.User.Origin.Kind != Setting {
+		return ""
+	}
+	line := fmt.Sprintf("The pods run as %s (%s)", d.User.Value, d.User.Origin)
+	if of := d.OfImage; of.Origin.Kind == Detected && of.Value != d.User.Value {
+		return line + fmt.Sprintf(", not as the image's %s (%s): files that it wrote for that user may not be readable", of.Value, of.Origin)
+	}
+	return line
 }
 
 // user decides who the pods run as: the last USER of what is built. It is not set if only the

@@ -20,8 +20,7 @@ type Options struct {
 	// Dockerfile is --file: a path relative to the folder, or absolute. It may be outside of
 	// the build context.
 	Dockerfile string
-	// Context is --context, the directory that is the build context instead of the folder. It
-	// is for a Dockerfile of the user's.
+	// Context is --context, the directory that is the build context instead of the folder.
 	Context string
 	// Variant is --variant. It generates a Dockerfile even if the folder has one.
 	Variant generate.Variant
@@ -51,6 +50,8 @@ type Options struct {
 	Replicas *int32
 	// Expose is --expose.
 	Expose app.Expose
+	// User is --user.
+	User app.User
 	// Env is --env.
 	Env map[string]string
 	// Requests and Limits are --requests and --limits.
@@ -98,9 +99,6 @@ func (o *Options) Check() error {
 			return optionErrorf("--variant generates a Dockerfile and --file names one: use one of them")
 		}
 	}
-	if o.Variant != "" && o.Context != "" {
-		return optionErrorf("--variant generates a Dockerfile, which builds the folder alone, and --context names another directory: use one of them")
-	}
 	if o.Replicas != nil && *o.Replicas < 0 {
 		return optionErrorf("--replicas %d is negative", *o.Replicas)
 	}
@@ -117,6 +115,7 @@ func (o *Options) CheckManifests(directory string) error {
 		{"port", o.Port != 0},
 		{"replicas", o.Replicas != nil},
 		{"expose", o.Expose != ""},
+		{"user", o.User != app.User{}},
 		{"env", len(o.Env) > 0},
 		{"requests", len(o.Requests) > 0},
 		{"limits", len(o.Limits) > 0},

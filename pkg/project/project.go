@@ -33,9 +33,13 @@ type Project struct {
 	// Name is the name of the app. The default may not be valid: see CheckName.
 	Name Value[string]
 
-	// Context is the absolute path of the directory that is the build context: Dir unless
-	// Options.Context names another one.
+	// Context is the absolute path of the directory that is the build context: Dir unless an
+	// option or a setting names another one, or a generated Dockerfile needs what is above Dir.
 	Context string
+	// context is where the option or the setting is, and within the path of Dir in the context
+	// of a generated Dockerfile, "." for Dir itself.
+	context Value[string]
+	within  string
 	// Dockerfile is what is built. Its origin is of kind Default if it is generated.
 	Dockerfile Value[*dockerfile.Dockerfile]
 	// File is the path of the Dockerfile on this machine; empty for a generated one.
@@ -126,6 +130,7 @@ func (p *Project) Explain() []Line {
 	for _, evidence := range p.Detected.Evidence {
 		lines = append(lines, Line{evidence.What, evidence.Value, p.originOf(evidence)})
 	}
+	lines = append(lines, p.travelling()...)
 	return append(lines, Line{"variant", string(p.Variant.Value), p.Variant.Origin})
 }
 
@@ -161,4 +166,19 @@ func (p *Project) Summary() string {
 		found = append(found, "dependencies of "+string(kind))
 	}
 	return fmt.Sprintf("No Dockerfile: made a %s one for %s", p.Variant.Value, strings.Join(found, ", "))
+}
+
+// Travels returns lines about a build context above the folder: what travels of it, and why.
+// It returns nothing for the folder itself and for the folder's own Dockerfile.
+func (p *Project) Travels() []Line {
+	lines := p.travelling()
+	if lines == nil {
+		return nil
+	}
+	for _, evidence := range p.Detected.Evidence {
+		if evidence.What == "context" {
+			lines = append(lines, Line{evidence.What, evidence.Value, p.originOf(evidence)})
+		}
+	}
+	return lines
 }

@@ -42,7 +42,8 @@ func Resolve(dir string, options Options) (*Project, error) {
 			return nil, err
 		}
 	}
-	if p.Context, err = contextOf(p.Dir, options.Context); err != nil {
+	p.within, p.context = ".", first(flag("context", options.Context), setting(p.Settings, "context", p.Settings.Context))
+	if p.Context, err = contextOf(p.Dir, p.context); err != nil {
 		return nil, err
 	}
 	if err := p.resolveImage(&options); err != nil {
@@ -124,9 +125,6 @@ func (p *Project) resolveImage(options *Options) error {
 	if own && (options.Entrypoint != "" || options.Python != "") {
 		return optionErrorf("--entrypoint and --python are for a generated Dockerfile, and %s has its own: pass --variant to generate one in its place", p.Dir)
 	}
-	if !own && p.Context != p.Dir {
-		return optionErrorf("--context %s: %s has no Dockerfile, and a generated one builds the folder alone: name a Dockerfile with --file", options.Context, p.Dir)
-	}
 	if !own {
 		if err := p.detect(options); err != nil {
 			return err
@@ -199,12 +197,23 @@ func (p *Project) detect(options *Options) error {
 	python := first(flag("python", options.Python), setting(p.Settings, "python", p.Settings.Python))
 	port := first(flag("port", options.Port), setting(p.Settings, "port", int(p.Settings.Port)))
 	var err error
+	above := ""
+	if p.context.IsSet() {
+		above = p.Context
+	}
 	p.Detected, err = detect.Read(p.Dir, detect.Options{
-		App: entrypoint.Value, AppSource: entrypoint.Origin.Where,
+		Above: above,
+		App:   entrypoint.Value, AppSource: entrypoint.Origin.Where,
 		Python: python.Value, PythonSource: python.Origin.Where,
 		Port: port.Value, PortSource: port.Origin.Where,
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, detect.ErrContext):
+		return p.context.Origin.wrap("context", err)
+	case err != nil:
+		return err
+	}
+	if err := p.resolveContext(); err != nil {
 		return err
 	}
 	p.warnings = append(p.warnings, droppedProcesses(p.Dir)...)
@@ -333,7 +342,11 @@ func (p *Project) resolveDeployment(options *Options) error {
 		return err
 	}
 	var warning string
-	if p.Deployment.User, warning = user(p.Dockerfile.Value, &p.Stage); warning != "" {
+	p.Deployment.OfImage, warning = user(p.Dockerfile.Value, &p.Stage)
+	if p.Deployment.User.IsSet() {
+		return nil
+	}
+	if p.Deployment.User = p.Deployment.OfImage; warning != "" {
 		p.warnings = append(p.warnings, warning)
 	}
 	return nil

@@ -18,6 +18,12 @@ func Notices(ctx context.Context, found *project.Project) []event.Event {
 	if found.Detected != nil {
 		notices = append(notices, event.Event{Message: found.Summary() + "; --show-dockerfile prints it, kubectl pyflow init keeps it"})
 	}
+	for _, line := range found.Travels() {
+		notices = append(notices, event.Event{Message: line.String()})
+	}
+	if line := found.Deployment.UserLine(); line != "" {
+		notices = append(notices, event.Event{Message: line})
+	}
 	for _, warning := range found.Warnings() {
 		notices = append(notices, event.Event{Reason: event.Warning, Message: warning})
 	}

@@ -51,6 +51,7 @@ type Flags struct {
 	Port      int32
 	Replicas  int32
 	Expose    string
+	User      string
 	Env       []string
 	Requests  string
 	Limits    string
@@ -144,7 +145,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	flags.changed = f.Changed
 	f.StringVar(&flags.Name, "name", "", "Name of the app (default: the name of the folder or repository)")
 	f.StringVarP(&flags.Dockerfile, "file", "f", "", "Dockerfile, relative to the folder (default: Dockerfile, or a generated one for a Python project without it)")
-	f.StringVar(&flags.Context, "context", "", "Directory to send as the build context, for a Dockerfile of DIR that copies from outside of DIR (default: DIR); a name that is no directory is a context of the kubeconfig, as for kubectl")
+	f.StringVar(&flags.Context, "context", "", "Directory to send as the build context (default: DIR; for a generated Dockerfile the nearest directory that has all that the project needs); a name that is no directory is a context of the kubeconfig, as for kubectl")
 	f.StringVar(&flags.Entrypoint, "entrypoint", "", "Web application of a generated Dockerfile, as MODULE:ATTRIBUTE (default: detected)")
 	f.StringVar(&flags.Python, "python", "", "Python of a generated Dockerfile, such as 3.13 (default: the newest that the project supports)")
 	f.StringVar(&flags.Variant, "variant", "", "Generate a Dockerfile of this kind, even if the folder has one: "+variant.Choice())
@@ -162,6 +163,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	f.Int32Var(&flags.Port, "port", 0, fmt.Sprintf("Port the service listens on, without a kustomize directory (default: the EXPOSE of the Dockerfile, or %d)", project.DefaultPort))
 	f.Int32Var(&flags.Replicas, "replicas", flags.Replicas, "Number of replicas, without a kustomize directory")
 	f.StringVar(&flags.Expose, "expose", "", "Type of the Service, without a kustomize directory: NodePort, ClusterIP, LoadBalancer or None (default: NodePort)")
+	f.StringVar(&flags.User, "user", "", "User that the pods run as, as UID or UID:GID, without a kustomize directory (default: the USER of the image)")
 	f.StringArrayVar(&flags.Env, "env", nil, "Environment variable of the app, as KEY=VALUE, without a kustomize directory; repeatable")
 	f.StringVar(&flags.Requests, "requests", "", "Resource requests of a replica, without a kustomize directory, such as cpu=50m,memory=128Mi")
 	f.StringVar(&flags.Limits, "limits", "", "Resource limits of a replica, without a kustomize directory, such as memory=512Mi")

@@ -67,6 +67,12 @@ func (f *Flags) toProject() (project.Options, error) {
 			}
 			return err
 		}},
+		{"user", func() error {
+			if f.User != "" {
+				o.User, err = app.ParseUser(f.User)
+			}
+			return err
+		}},
 		{"env", func() error { o.Env, err = app.ParseEnv(f.Env); return err }},
 		{"requests", func() error { o.Requests, err = app.ParseResources(f.Requests); return err }},
 		{"limits", func() error { o.Limits, err = app.ParseResources(f.Limits); return err }},

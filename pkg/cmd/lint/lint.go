@@ -238,7 +238,7 @@ func (o *Options) check(ctx context.Context) (*lint.Report, error) {
 	default:
 		options.Dockerfile, options.Target = found.Dockerfile.Value.Path, found.Target.Value
 		options.Content, options.Ignore = found.Files[options.Dockerfile], found.Ignore()
-		if o.Context != "" {
+		if found.Context != found.Dir {
 			o.Lint.Dir, options.Dir = found.Context, found.Context
 		}
 		if options.Content != nil && found.File != "" {

@@ -1,6 +1,7 @@
 package generate
 
 import (
+	"path"
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
@@ -9,7 +10,7 @@ import (
 // bloated writes the baseline: one stage that has everything, and the stage of the tests.
 func bloated(p *plan) []string {
 	all := []string{
-		heading(p.name + ", as it is often done. It works; the comments say what it costs, and what the variant slim does instead."),
+		heading(p),
 		bloatedStage(p),
 	}
 	if p.test {
@@ -20,7 +21,7 @@ func bloated(p *plan) []string {
 
 // bloatedStage writes the one stage.
 func bloatedStage(p *plan) string {
-	w := &writer{}
+	w := p.writer()
 	w.note("The full image has compilers, headers, git and ImageMagick, which no service runs. Every node pulls them, every scanner reports them, and an intruder can use them. Slim has them in a stage that is thrown away, if they are needed at all.")
 	from := "FROM python:" + p.project.Python
 	if p.test {
@@ -34,7 +35,10 @@ func bloatedStage(p *plan) string {
 	}
 	w.line("WORKDIR %s", appDir)
 	w.note("Everything is copied first: a change of any file, even of a comment, discards the cached layers that follow, and each build installs each dependency again. Slim copies only the lock before it installs.")
-	w.copy(".", ".")
+	w.line("COPY . .")
+	if p.within != "." {
+		workIn(w, p.within)
+	}
 	bloatedInstall(w, p)
 	w.line("EXPOSE %d", p.port)
 	w.note("No USER: the service runs as root, which can change its code and tools, and has more of the kernel to attack.")
@@ -45,7 +49,7 @@ func bloatedStage(p *plan) string {
 
 // bloatedTest writes the stage that runs the tests.
 func bloatedTest(p *plan) string {
-	w := &writer{}
+	w := p.writer()
 	w.line("FROM run AS test")
 	if !p.hasPytest() {
 		w.pipArguments()
@@ -73,6 +77,9 @@ func bloatedInstall(w *writer, p *plan) {
 		if i == 0 && len(sets) == 1 && len(dev.Files) > 0 {
 			from = p.source(dependencies, &dev)
 		}
+		if set.Dir != "" {
+			workIn(w, path.Join(p.within, set.Dir))
+		}
 		reach := reachOf(p, set)
 		if len(sets) == 1 {
 			reach = reachOf(p, set, dev)
@@ -96,6 +103,9 @@ func bloatedInstall(w *writer, p *plan) {
 			reach.note(w)
 			w.runMounted(reach.mounts, commands...)
 		}
+		if set.Dir != "" {
+			workIn(w, p.within)
+		}
 	}
 	if len(project.Extra) > 0 {
 		w.runMounted(givenFiles(p), "pip install "+strings.Join(quoteAll(project.Extra), " "))
@@ -104,7 +114,16 @@ func bloatedInstall(w *writer, p *plan) {
 		w.runMounted(givenFiles(p), "pip install --no-deps .")
 	}
 	if root := p.project.Root; root != "" && root != "." {
-		w.line("ENV PYTHONPATH=%s", p.sourcePath())
+		w.line("ENV PYTHONPATH=%s", path.Join(appDir, p.within, root))
+	}
+}
+
+// workIn makes a directory of the build context the working directory.
+func workIn(w *writer, dir string) {
+	if dir == "." {
+		w.line("WORKDIR %s", appDir)
+	} else {
+		w.line("WORKDIR %s", path.Join(appDir, dir))
 	}
 }
 

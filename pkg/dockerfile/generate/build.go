@@ -8,7 +8,7 @@ import (
 
 // buildStage writes the stage that installs the dependencies into a venv.
 func buildStage(p *plan) string {
-	w := &writer{}
+	w := p.writer()
 	if p.variant == Distroless {
 		w.note("The Debian release of the last image: what is compiled here meets the same C library there.")
 	}
@@ -25,13 +25,13 @@ func buildStage(p *plan) string {
 	reach := reachOf(p, dependencies)
 	if dependencies.Kind != detect.None {
 		installTools(p, w, from)
-		w.line("WORKDIR %s", workplace)
+		w.line("WORKDIR %s", p.workDir(dependencies))
 		w.note("Only the files that list the dependencies: a change of code leaves this stage, the slow one, cached.")
 		copied := dependencies
 		if test != nil {
 			copied.Local = unite(copied.Local, p.project.Dev.Local)
 		}
-		prepare(w, copied, from)
+		prepare(p, w, copied, from)
 	}
 	first := reach.before(w)
 	w.note("One RUN, because Kaniko takes a snapshot after each. The image's own pip fills the venv, which needs none itself. Bytecode is compiled here, because the running service cannot write it; unchecked-hash keeps it valid whatever a builder does to file times.")

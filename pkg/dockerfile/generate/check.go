@@ -49,7 +49,7 @@ func (p *plan) check() error {
 	if project.Dependencies.Kind == detect.Pipenv && !project.Dependencies.Locked {
 		return fmt.Errorf("a Pipfile without Pipfile.lock %w: run `pipenv lock`", ErrInvalid)
 	}
-	paths := slices.Concat(project.Code, project.Dependencies.Files, project.Dev.Files, project.Dependencies.Local, project.Dev.Local, []string{cmp.Or(project.Root, ".")})
+	paths := slices.Concat([]string{p.within}, project.Code, project.Dependencies.Files, project.Dev.Files, project.Dependencies.Local, project.Dev.Local, []string{cmp.Or(project.Root, ".")})
 	ids, addresses, logins := accessTexts(project.Dependencies.Access, project.Dev.Access)
 	for _, check := range []struct {
 		what, rule string
@@ -58,7 +58,7 @@ func (p *plan) check() error {
 	}{
 		{"Debian package", "names have lower case letters, digits, + - .", debianPackage, slices.Concat(project.Libraries.Build, project.Libraries.Run)},
 		{"requirement", "write name==version", requirement, project.Extra},
-		{"dependency group", "names have letters, digits, - _ .", groupName, slices.Concat(project.Dependencies.Groups, project.Dev.Groups, project.Dependencies.Extras, project.Dev.Extras)},
+		{"dependency group", "names have letters, digits, - _ .", groupName, slices.Concat(members(project), project.Dependencies.Groups, project.Dev.Groups, project.Dependencies.Extras, project.Dev.Extras)},
 		{"secret", "IDs have letters, digits, - _ .", secretID, ids},
 		{"index", "write an address of http or https", address, addresses},
 		{"login", "write letters, digits, - _ . ~ + or ${NAME}", loginText, logins},
@@ -71,14 +71,25 @@ func (p *plan) check() error {
 		}
 	}
 	for _, file := range paths {
-		if !fs.ValidPath(path.Clean(file)) {
-			return fmt.Errorf("path %q %w: the build gets nothing from outside of its directory", file, ErrInvalid)
+		if file != p.within && !fs.ValidPath(path.Join(p.within, file)) || path.IsAbs(file) {
+			return fmt.Errorf("path %q %w: the build gets nothing from outside of its context", file, ErrInvalid)
 		}
 	}
 	if p.variant == Distroless {
 		return p.checkDistroless()
 	}
 	return nil
+}
+
+// members returns the names that the project has in a workspace.
+func members(project *detect.Project) []string {
+	var names []string
+	for _, name := range []string{project.Dependencies.Member, project.Dev.Member} {
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // accessTexts returns what is written into a Dockerfile to reach packages that are not public.

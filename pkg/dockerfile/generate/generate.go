@@ -5,6 +5,7 @@ package generate
 import (
 	"cmp"
 	"errors"
+	"path"
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate/variant"
@@ -29,6 +30,9 @@ type Options struct {
 	Secrets []string
 	// Name is what the first line calls the service; empty is the project's name.
 	Name string
+	// Within is the path of the project's directory in the build context; empty if it is the
+	// context.
+	Within string
 }
 
 // Variant is a way to make an image of the same service.
@@ -71,7 +75,7 @@ func Dockerfile(options Options) ([]byte, error) {
 	}
 	project := unhashed(options.Project)
 	p := &plan{
-		project: project, variant: chosen, test: options.Test, given: options.Secrets,
+		project: project, variant: chosen, test: options.Test, given: options.Secrets, within: cmp.Or(path.Clean(options.Within), "."),
 		port: cmp.Or(options.Port, project.Port, python.DefaultPort),
 		name: cmp.Or(options.Name, project.Name, "the service"),
 	}
@@ -86,7 +90,7 @@ func sections(p *plan) []string {
 	if p.variant == Bloated {
 		return bloated(p)
 	}
-	all := []string{heading(p.title())}
+	all := []string{heading(p)}
 	if p.variant == Slim {
 		all = append(all, "ARG PYTHON_VERSION="+p.project.Python+"\n")
 	}
@@ -96,22 +100,25 @@ func sections(p *plan) []string {
 	}
 	all = append(all, runStage(p))
 	if p.test {
-		all = append(all, testBuildStage(p), testStage(p), lastStage())
+		all = append(all, testBuildStage(p), testStage(p), lastStage(p))
 	}
 	return all
 }
 
 // heading writes the first lines, which say what the Dockerfile makes.
-func heading(title string) string {
-	w := &writer{}
-	w.note(title)
+func heading(p *plan) string {
+	w := p.writer()
+	w.note(p.title())
+	if p.within != "." {
+		w.note("The build context is a directory above the service: paths of COPY start there, with " + p.within + " for the service itself.")
+	}
 	return w.String()
 }
 
 // lastStage writes the stage that is built without a target: the one that runs, behind the
 // tests.
-func lastStage() string {
-	w := &writer{}
+func lastStage(p *plan) string {
+	w := p.writer()
 	w.note("The image that is deployed is `run`, as it was tested. It is last, so that a build without a target makes it and leaves the tests out.")
 	w.line("FROM run")
 	return w.String()

@@ -69,8 +69,11 @@ func (p *plan) source(dependencies detect.Dependencies, dev *detect.Dependencies
 	const exported = "The lock becomes requirements that pip installs, because pip knows the company's index and its mirrors; the tool that reads the lock is left behind."
 	switch dependencies.Kind {
 	case detect.UV:
-		return source{why: exported, tools: []string{uvTool}, edit: editLogins(set), export: func(file string) string {
+		return source{why: exported, tools: []string{uvTool}, edit: p.editLogins(set), export: func(file string) string {
 			command := bin + "uv export --quiet --frozen --offline --no-python-downloads --no-default-groups --no-emit-project"
+			if set.Member != "" {
+				command += " --package " + set.Member
+			}
 			command += hashes(hashed, "", " --no-hashes") + editable + each(" --group ", groups) + each(" --extra ", extras)
 			return command + "\n--format requirements.txt --output-file " + file
 		}}
@@ -78,10 +81,10 @@ func (p *plan) source(dependencies detect.Dependencies, dev *detect.Dependencies
 		if !slices.ContainsFunc(dependencies.Files, func(file string) bool { return path.Base(file) == "poetry.lock" }) {
 			return source{
 				why:   "There is no lock: the newest versions that Poetry's table allows are installed, on every build that changes it.",
-				tools: []string{p.tool(poetryCore)}, edit: editLogins(set), script: poetryScript(), export: scripted(bin+"python", groups),
+				tools: []string{p.tool(poetryCore)}, edit: p.editLogins(set), script: poetryScript(), export: scripted(bin+"python", groups),
 			}
 		}
-		return source{why: exported, tools: []string{p.tool(poetryTool), p.tool(poetryExport)}, edit: edit(set), export: func(file string) string {
+		return source{why: exported, tools: []string{p.tool(poetryTool), p.tool(poetryExport)}, edit: p.edit(set), export: func(file string) string {
 			command := bin + "poetry export --quiet --without-urls" + hashes(hashed, "", " --without-hashes")
 			if len(groups) > 0 {
 				command += " --with " + strings.Join(groups, ",")
@@ -90,7 +93,7 @@ func (p *plan) source(dependencies detect.Dependencies, dev *detect.Dependencies
 			return command + "\n--format requirements.txt --output " + file
 		}}
 	case detect.Pipenv:
-		return source{why: exported, tools: []string{p.tool(pipenvTool)}, edit: edit(set), export: func(file string) string {
+		return source{why: exported, tools: []string{p.tool(pipenvTool)}, edit: p.edit(set), export: func(file string) string {
 			command := bin + "pipenv requirements --exclude-index" + hashes(hashed, " --hash", "")
 			if dev != nil {
 				command += " --dev"
@@ -100,17 +103,17 @@ func (p *plan) source(dependencies detect.Dependencies, dev *detect.Dependencies
 	case detect.PEP621:
 		return source{
 			why:    "There is no lock: the newest versions that pyproject.toml allows are installed, on every build that changes it. Only the list is read here, so that code is not needed yet.",
-			edit:   editLogins(set),
+			edit:   p.editLogins(set),
 			script: projectScript(p.project.Python, len(set.Local) > 0), export: scripted("python", groups),
 		}
 	case detect.Setuptools:
 		return source{
 			why:   "There is no lock: the newest versions that setup.py allows are installed, on every build that changes it. Only the list is read here, so that code is not needed yet.",
-			edit:  editLogins(set),
+			edit:  p.editLogins(set),
 			tools: []string{p.tool(setuptoolsTool)}, script: setuptoolsScript(), export: scripted(bin+"python", groups),
 		}
 	case detect.Requirements:
-		return source{file: set.Files[0], edit: edit(set)}
+		return source{file: set.Files[0], edit: p.edit(set)}
 	default:
 		return source{}
 	}
@@ -129,7 +132,7 @@ func (p *plan) tool(pinned string) string {
 // that follow it; empty when nothing is to be changed. The project itself is not
 // copied yet. What is editable would be a link into a stage that is left behind. And
 // a single hash makes pip want all. Lines may end with a carriage return.
-func edit(dependencies detect.Dependencies) string {
+func (p *plan) edit(dependencies detect.Dependencies) string {
 	var edits []string
 	if dependencies.Itself {
 		edits = append(edits, `/^((-e|--editable)[ =]+)?\.\/?(\[[^]]*\])?([[:space:];#].*)?$/d`)
@@ -138,6 +141,10 @@ func edit(dependencies detect.Dependencies) string {
 		edits = append(edits, withoutLogins)
 	}
 	if len(dependencies.Local) > 0 {
+		if dependencies.Kind == detect.Requirements {
+			// PDM's name for the directory of the project.
+			edits = append(edits, `s#file:///?\$\{PROJECT_ROOT\}/#file://`+p.workDir(dependencies)+`/#`)
+		}
 		edits = append(edits, `s#^(-e|--editable)[ =]+file:#file:#`, `s#^(-e|--editable)[ =]+([^:]+)$#./\2#`)
 		if dependencies.Kind == detect.Requirements {
 			edits = append(edits, `s# *--hash=[^ ]+##g`)
@@ -150,8 +157,8 @@ func edit(dependencies detect.Dependencies) string {
 }
 
 // editLogins is edit for lists of tools that write nothing else that is to be changed.
-func editLogins(dependencies detect.Dependencies) string {
-	return edit(detect.Dependencies{Kind: dependencies.Kind, Access: dependencies.Access})
+func (p *plan) editLogins(dependencies detect.Dependencies) string {
+	return p.edit(detect.Dependencies{Kind: dependencies.Kind, Access: dependencies.Access})
 }
 
 // edited returns the command that edits files, or nothing.
@@ -194,7 +201,7 @@ func projectScript(python string, local bool) []string {
 	}
 	imports, sources, entry, printed := "import sys", []string(nil), "entry", `print(*project.get("dependencies", []), sep="\n")`
 	if local {
-		imports, entry, printed = "import re, sys", "placed(entry)", `print(*map(placed, project.get("dependencies", [])), sep="\n")`
+		imports, entry, printed = "import os, re, sys", "placed(entry)", `print(*map(placed, project.get("dependencies", [])), sep="\n")`
 		sources = []string{
 			"def plain(name):",
 			`    return re.sub("[-_.]+", "-", name).lower()`,
@@ -202,7 +209,11 @@ func projectScript(python string, local bool) []string {
 			`sources = document.get("tool", {}).get("uv", {}).get("sources", {})`,
 			`paths = {plain(name): source["path"] for name, source in sources.items() if "path" in source}`,
 			"",
+			"here = os.getcwd()",
+			"",
 			"def placed(entry):",
+			`    entry = entry.replace("{root:uri}", "file://" + here).replace("file://${PROJECT_ROOT}", "file://" + here)`,
+			`    entry = entry.replace("${PROJECT_ROOT}", here[1:])`,
 			`    name, extras, marker = re.match(r"([\w.-]+)\s*(\[[^]]*\])?[^;]*(;.*)?", entry).groups("")`,
 			`    return f"./{paths[plain(name)]}{extras} {marker}" if plain(name) in paths else entry`,
 			"",
@@ -310,22 +321,36 @@ func apt(packages []string) string {
 
 // prepare writes what a stage needs before requirements can be made: the files
 // and the script, in the working directory.
-func prepare(w *writer, dependencies detect.Dependencies, from source) {
+func prepare(p *plan, w *writer, dependencies detect.Dependencies, from source) {
 	if dependencies.Kind == detect.None {
 		return
 	}
-	w.copyFiles(".", dependencies.Files)
+	// A path of the project as the working directory has it.
+	place := func(name string) string {
+		full := path.Join(workplace, p.within, name)
+		if work := p.workDir(dependencies); full == work {
+			return "."
+		} else if inside, ok := strings.CutPrefix(full, work+"/"); ok {
+			return inside
+		}
+		return full
+	}
+	w.copyFiles(place, dependencies.Files)
 	if dependencies.Itself {
 		w.note("The list also names the project itself: that line is removed, because the code is copied on its own.")
 	}
 	if local := dependencies.Local; len(local) > 0 {
-		note := "Directories of the project that are dependencies: a change there installs again. They are installed as copies, because an editable one would be a link into this stage."
+		note := "Directories that are dependencies: a change there installs again. They are installed as copies, because an editable one would be a link into this stage."
 		if dependencies.Locked {
 			note += " A directory has no hash, and pip wants hashes of all requirements or of none: the lock's versions hold, its hashes are left out."
 		}
 		w.note(note)
 		for _, from := range local {
-			w.copy("./"+path.Clean(from), from)
+			to := place(from)
+			if !path.IsAbs(to) {
+				to = "./" + to
+			}
+			w.copy(to, from)
 		}
 	}
 	if len(from.script) == 0 {

@@ -1,6 +1,7 @@
 package generate
 
 import (
+	"path"
 	"slices"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
@@ -14,6 +15,8 @@ type plan struct {
 	test    bool
 	port    int
 	name    string
+	// within is the path of the project in the build context, "." for the context itself.
+	within string
 	// given are the IDs of secrets that the build gets.
 	given []string
 }
@@ -43,6 +46,8 @@ func unhashed(project *detect.Project) *detect.Project {
 
 func (p *plan) title() string {
 	switch p.variant {
+	case Bloated:
+		return p.name + ", as it is often done. It works; the comments say what it costs, and what the variant slim does instead."
 	case Distroless:
 		return p.name + ": built with a shell and pip, run with Python alone."
 	default:
@@ -56,6 +61,15 @@ func (p *plan) base() string {
 		return "python:" + p.project.Python + "-slim-" + p.debian.name
 	}
 	return "python:${PYTHON_VERSION}-slim"
+}
+
+// writer returns the writer of a section.
+func (p *plan) writer() *writer { return &writer{within: p.within} }
+
+// workDir returns where a set of dependencies is installed from. The files are at the same
+// places to each other as in the build context, so that paths between them hold.
+func (p *plan) workDir(set detect.Dependencies) string {
+	return path.Join(workplace, p.within, set.Dir)
 }
 
 // sameLock reports whether the requirements of the tests come from the same files as those

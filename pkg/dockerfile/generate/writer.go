@@ -13,7 +13,9 @@ import (
 type writer struct {
 	// noted reports whether the last line is a comment.
 	noted bool
-	out   strings.Builder
+	// within is the directory of the build context that the sources of copy are relative to.
+	within string
+	out    strings.Builder
 }
 
 // String returns the text.
@@ -77,7 +79,11 @@ func list(words []string) string {
 
 // copy writes a COPY; paths with spaces take the exec form.
 func (w *writer) copy(to string, from ...string) {
-	words := append(slices.Clone(from), to)
+	words := make([]string, 0, len(from)+1)
+	for _, one := range from {
+		words = append(words, w.source(one))
+	}
+	words = append(words, to)
 	if strings.Contains(strings.Join(words, ""), " ") {
 		w.exec("COPY", words...)
 		return
@@ -85,9 +91,16 @@ func (w *writer) copy(to string, from ...string) {
 	w.line("COPY %s", strings.Join(words, " "))
 }
 
-// copyFiles copies files below a directory, each into the directory that it has
-// in the project.
-func (w *writer) copyFiles(to string, files []string) {
+// source returns a path of the project in the build context.
+func (w *writer) source(name string) string {
+	if w.within == "" || w.within == "." {
+		return name
+	}
+	return path.Join(w.within, name)
+}
+
+// copyFiles copies files, each into the directory that place returns for its own.
+func (w *writer) copyFiles(place func(dir string) string, files []string) {
 	var dirs []string
 	grouped := map[string][]string{}
 	for _, file := range files {
@@ -101,7 +114,7 @@ func (w *writer) copyFiles(to string, files []string) {
 	}
 	slices.Sort(dirs)
 	for _, dir := range dirs {
-		w.copy(path.Join(to, dir)+"/", grouped[dir]...)
+		w.copy(place(dir)+"/", grouped[dir]...)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 type Settings struct {
 	Name, Entrypoint, Python string
 	Port                     int
+	Context                  string
 }
 
 // HasSettings reports whether a pyproject.toml has a table [tool.kubectl-pyflow] in any form.
@@ -35,7 +36,7 @@ func HasSettings(content []byte) (bool, error) {
 func Extend(content []byte, tableValue Settings) (File, error) {
 	table := "[" + settings.Table + "]\n"
 	for _, pair := range []struct{ key, value string }{
-		{"name", tableValue.Name}, {"entrypoint", tableValue.Entrypoint}, {"python", tableValue.Python},
+		{"name", tableValue.Name}, {"entrypoint", tableValue.Entrypoint}, {"python", tableValue.Python}, {"context", tableValue.Context},
 	} {
 		if pair.value != "" {
 			table += fmt.Sprintf("%s = %q\n", pair.key, pair.value)

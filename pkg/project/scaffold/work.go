@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -106,11 +107,15 @@ func resolve(files []File, variant generate.Variant) (resolved *project.Project,
 // imageFiles returns the files that an image is built from: those that a build generates
 // if they do not exist.
 func imageFiles(resolved *project.Project) ([]File, error) {
-	dockerfile, err := generate.Dockerfile(resolved.Recipe())
+	contents, err := resolved.ImageFiles()
 	if err != nil {
 		return nil, err
 	}
-	return []File{{Path: ".dockerignore", Content: generate.Ignore(resolved.Detected)}, {Path: project.Dockerfile, Content: dockerfile}}, nil
+	var files []File
+	for _, name := range slices.Sorted(maps.Keys(contents)) {
+		files = append(files, File{Path: name, Content: contents[name]})
+	}
+	return files, nil
 }
 
 // adopt prepares an existing project.
@@ -153,11 +158,15 @@ func adopt(request Request) (*Work, error) {
 	if !has {
 		file, err := Extend(manifest, Settings{
 			Name: work.Name, Entrypoint: resolved.Entrypoint.Value, Python: request.Python, Port: resolved.Port.Value,
+			Context: resolved.ContextSetting(),
 		})
 		if err != nil {
 			return nil, err
 		}
 		files = append(files, file)
+	} else if context := resolved.ContextSetting(); context != "" && table.Context == "" {
+		work.Warnings = append(work.Warnings, fmt.Sprintf("the Dockerfile copies from %s: set context = %q in [%s] of %s, or pass --context to each build",
+			resolved.Context, context, settings.Table, settings.File))
 	}
 	work.Plan, err = NewPlan(request.Dir, files, request.Force)
 	return work, err

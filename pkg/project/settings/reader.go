@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -243,6 +244,12 @@ func (r *reader) check() {
 	r.each("python", func() error {
 		return matches(r.Python, pythonPattern, "a version of Python 3 of the form MAJOR.MINOR, such as 3.13")
 	})
+	r.each("context", func() error {
+		if name := strings.TrimSpace(r.Context); name == "" || path.IsAbs(name) || filepath.IsAbs(filepath.FromSlash(name)) {
+			return fmt.Errorf("%q is not a directory relative to the project, such as ../..", r.Context)
+		}
+		return nil
+	})
 	r.each("port", func() error {
 		if len(validation.IsValidPortNum(int(r.Port))) > 0 {
 			return fmt.Errorf("%d is not a port: use 1 to 65535", r.Port)
@@ -254,6 +261,10 @@ func (r *reader) check() {
 			return fmt.Errorf("%d is negative", *r.Replicas)
 		}
 		return nil
+	})
+	r.each("user", func() error {
+		_, err := app.ParseUser(r.User)
+		return err
 	})
 	r.each("test", func() error {
 		words, err := shell.Fields(r.Test)

@@ -46,12 +46,17 @@ type Settings struct {
 	Entrypoint string `toml:"entrypoint"`
 	// Python is the Python version of the image, major.minor.
 	Python string `toml:"python"`
+	// Context is the directory that is the build context, relative to the project's, with
+	// slashes.
+	Context string `toml:"context"`
 	// Port is the port that the app listens on.
 	Port int32 `toml:"port"`
 	// Replicas is the number of pods, nil if it is not set.
 	Replicas *int32 `toml:"replicas"`
 	// Expose is the type of the Service.
 	Expose app.Expose `toml:"expose"`
+	// User is who the pods run as, a text that app.ParseUser reads.
+	User string `toml:"user"`
 	// Test is the command that tests the image, a line that shell.Fields can split.
 	Test string `toml:"test"`
 	// Env are variables of the running app. They may be secret.
@@ -161,11 +166,11 @@ func (s *Settings) Where(key string) string {
 func (s *Settings) WhereIn(table, key string) string { return s.Where(toml.Join(table, key)) }
 
 // CheckManifests refuses settings that have no effect on a kustomize directory: replicas,
-// expose, env, resources and probes. The error joins a *toml.Error for each, in the order of the
+// expose, user, env, resources and probes. The error joins a *toml.Error for each, in the order of the
 // file.
 func (s *Settings) CheckManifests(directory string) error {
 	var problems []*toml.Error
-	for _, key := range []string{"replicas", "expose", "env", "resources", "probes"} {
+	for _, key := range []string{"replicas", "expose", "user", "env", "resources", "probes"} {
 		if offset, ok := s.offsets[key]; ok {
 			problem := s.place(offset)
 			problem.Err = fmt.Errorf(Table+".%s has no effect on a kustomize directory: set it in %s, and remove it here", key, directory)

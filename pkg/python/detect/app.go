@@ -137,7 +137,7 @@ func explainNoApp(r *resolver, m *manifest) error {
 	}
 	isProject := r.isProject()
 	if len(r.projects) > 0 && (!isProject || m.isWorkspace(r.tree) || slices.ContainsFunc(r.projects, hasApp)) {
-		return &MonorepoError{Dir: r.dir, Projects: r.projects}
+		return &MonorepoError{Dir: r.dir, Projects: r.projects, Services: services(r.tree)}
 	}
 	if c := factoryWithArguments(r); c != nil {
 		return &NoSuchAppError{App: r.objectOf(*c), Source: place(c.file, c.line), Problem: withoutArguments(c.name)}

@@ -3,7 +3,6 @@ package detect
 import (
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 
@@ -47,10 +46,13 @@ func readDependencies(t *tree, m *manifest) (*dependencies, error) {
 	}
 	// What is only for other systems is no dependency of an image.
 	d.direct = packaging.On(packaging.Linux(), d.direct)
-	local, missing := localPaths(t, m, d.lock, d.direct)
-	d.Names, d.Local, d.Hashed = packaging.Names(d.direct), local, d.Hashed && len(local) == 0
-	d.warnings = append(d.warnings, missing...)
+	local, err := localPaths(t, m, d.Dependencies, d.lock, d.direct)
+	if err != nil {
+		return nil, err
+	}
+	d.Names, d.Local, d.Hashed = packaging.Names(d.direct), pathsOf(local), d.Hashed && len(local) == 0
 	d.found("dependencies", d.summary(), strings.Join(d.Files, ", "))
+	d.foundOutside(local)
 	for _, other := range sources[1:] {
 		if !slices.Contains(d.Files, other.file) && !d.isLockOf(other.file) {
 			d.warn("%s is passed over for %s", other.file, chosen.file)
@@ -81,6 +83,7 @@ func withoutDependencies(t *tree, m *manifest) (*dependencies, error) {
 func dependencySources(t *tree, m *manifest) []dependencySource {
 	pyproject, pipfile := t.has(packaging.PyprojectFile), t.has(packaging.PipfileFile)
 	pipenvLocked := pipfile && t.has(packaging.PipfileLockFile)
+	uv := m.uvLock()
 	declares := pyproject && len(m.Dependencies()) > 0
 	file, requirements := firstRequirements(t, requirementsFiles())
 	// Requirements that only install the project itself name no dependencies.
@@ -89,7 +92,7 @@ func dependencySources(t *tree, m *manifest) []dependencySource {
 	readFile := func() (*dependencies, error) { return readRequirements(t, m, file, requirements) }
 	readPipenv := func() (*dependencies, error) { return readPipenv(t, m, pipenvLocked) }
 	return []dependencySource{
-		{packaging.UVLockFile, pyproject && t.has(packaging.UVLockFile), func() (*dependencies, error) { return readUV(t, m) }},
+		{uv.File, pyproject && t.has(uv.File), func() (*dependencies, error) { return readUV(t, m) }},
 		{packaging.PoetryLockFile, pyproject && t.has(packaging.PoetryLockFile), func() (*dependencies, error) { return readPoetry(t, m) }},
 		{packaging.PipfileFile, pipenvLocked, readPipenv},
 		{file, exact, readFile},
@@ -180,12 +183,21 @@ func unlocked(kind Kind, direct []packaging.Requirement, files ...string) *depen
 }
 
 func readUV(t *tree, m *manifest) (*dependencies, error) {
-	content, _ := t.read(packaging.UVLockFile)
-	lock, err := packaging.ReadUVLock(content, m.Pyproject)
+	at := m.uvLock()
+	content, _ := t.read(at.File)
+	lock, err := packaging.ReadUVLock(at, content, m.Pyproject)
 	if err != nil {
 		return nil, err
 	}
-	return locked(UV, m.Dependencies(), lock, packaging.PyprojectFile, packaging.UVLockFile), nil
+	if m.workspace == nil {
+		return locked(UV, m.Dependencies(), lock, packaging.PyprojectFile, packaging.UVLockFile), nil
+	}
+	d := locked(UV, m.Dependencies(), lock, packaging.PyprojectFile, m.workspace.file(packaging.PyprojectFile), at.File)
+	d.Dir, d.Member = m.workspace.root, m.Name()
+	if t.has(packaging.UVLockFile) {
+		d.warn("%s is passed over for %s: uv has one lock for all projects of a workspace", packaging.UVLockFile, at.File)
+	}
+	return d, nil
 }
 
 func readPoetry(t *tree, m *manifest) (*dependencies, error) {
@@ -219,8 +231,8 @@ func readPipenv(t *tree, m *manifest, hasLock bool) (*dependencies, error) {
 // readRequirements takes the dependencies of a requirements file, which is a lock if
 // all of them have exact versions.
 func readRequirements(t *tree, m *manifest, file string, r *packaging.Requirements) (*dependencies, error) {
-	if r.Missing != nil {
-		return nil, r.Missing
+	if err := missing(t, r); err != nil {
+		return nil, err
 	}
 	d := unlocked(Requirements, r.Direct(), r.Files...)
 	d.requirements = r
@@ -304,47 +316,4 @@ func checkSources(m *manifest, direct []packaging.Requirement) error {
 		}
 	}
 	return nil
-}
-
-// localPaths returns the files and directories of the project that are dependencies,
-// sorted, and warnings of those that are not in the directory: a build has nothing else.
-func localPaths(t *tree, m *manifest, lock *packaging.Lock, direct []packaging.Requirement) (local, missing []string) {
-	every := slices.Clone(direct)
-	for name, one := range lock.Reach(direct) {
-		if one.Path != "" {
-			every = append(every, packaging.Requirement{Name: name, URL: one.Path})
-		}
-	}
-	for _, one := range every {
-		where := localPath(m, one)
-		switch {
-		case where == "":
-		case t.isDir(where) || t.has(where):
-			local = append(local, where)
-		default:
-			missing = append(missing, fmt.Sprintf("%s is a dependency in %s, which is outside of the directory or not there, so that a build does not have it", one.Name, where))
-		}
-	}
-	slices.Sort(local)
-	slices.Sort(missing)
-	return slices.Compact(local), slices.Compact(missing)
-}
-
-// localPath returns the path of a requirement that is a file or a directory beside the
-// project; nothing for any other one, and for the project itself.
-func localPath(m *manifest, one packaging.Requirement) string {
-	where := one.URL
-	if source, ok := m.Source(one.Name); ok && !source.List && !source.Workspace {
-		where = source.Path
-	}
-	where = strings.TrimPrefix(where, "file:")
-	if where == "" || strings.Contains(where, "://") || strings.HasPrefix(where, "git+") {
-		return ""
-	}
-	where, _, _ = strings.Cut(where, "#")
-	where, _, _ = strings.Cut(where, "[")
-	if where = path.Clean(where); where == "." {
-		return ""
-	}
-	return where
 }

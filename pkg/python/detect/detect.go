@@ -21,33 +21,51 @@ type Options struct {
 	Python string
 	// Port is the port that the app listens on.
 	Port int
+	// Above is the directory that the project may take files of, and has to be in; empty is
+	// the root of its repository, or the home directory.
+	Above string
 	// AppSource, PythonSource and PortSource are where the user decided so, such as
 	// --entrypoint or pyproject.toml:12; empty means the option of that name.
 	AppSource, PythonSource, PortSource string
 }
 
 // Read determines what the Python project in a directory is. It reads only regular
-// files in the directory, up to limits of their size and number. A project without a
+// files in the directory, and those above it that the project names, up to limits of their
+// size and number. A project without a
 // web app is not an error: its App is nil.
 //
 // The error holds ErrNoProject if there is no Python project, or one of *toml.Error,
 // *packaging.FileError, *packaging.LockError, *ManyAppsError, *NoSuchAppError,
-// *MonorepoError and *PythonError.
+// *MonorepoError and *PythonError, or ErrContext.
 func Read(dir string, options Options) (*Project, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the directory: %w", err)
 	}
 	defer root.Close() //nolint:errcheck // nothing was written through it
-	return readFS(root.FS(), dir, options)
-}
-
-// readFS is Read for a file system; dir is its name in messages.
-func readFS(files fs.FS, dir string, options Options) (*Project, error) {
-	t, err := openTree(files, dir)
+	above, within, err := openAbove(dir, options.Above)
 	if err != nil {
 		return nil, err
 	}
+	defer above.Close() //nolint:errcheck // nothing was written through it
+	return readFS(source{files: root.FS(), above: above.FS(), within: within, aboveDir: above.Name()}, dir, options)
+}
+
+// source are the files of a project.
+type source struct {
+	files fs.FS
+	// above, within and aboveDir are those of a tree.
+	above            fs.FS
+	within, aboveDir string
+}
+
+// readFS is Read for file systems; dir is the project's name in messages.
+func readFS(from source, dir string, options Options) (*Project, error) {
+	t, err := openTree(from.files, dir)
+	if err != nil {
+		return nil, err
+	}
+	t.above, t.within, t.aboveDir = from.above, from.within, from.aboveDir
 	project, err := detect(t, options)
 	if t.err != nil {
 		// A file that cannot be read explains all other errors.
@@ -99,7 +117,7 @@ func detect(t *tree, options Options) (*Project, error) {
 		project.Extra = []string{server.extra}
 	}
 	project.Libraries.Build = slices.Compact(slices.Sorted(slices.Values(append(project.Libraries.Build, layout.libraries...))))
-	all := notes{warnings: t.warnings}
+	all := notes{warnings: slices.Concat(t.warnings, manifest.warnings)}
 	all.add(dependencies.notes, dev.notes, app.notes, python.notes, server.notes, port.notes, libraries.notes, layout.notes)
 	all = all.printable()
 	project.Evidence, project.Warnings = all.evidence, all.warnings

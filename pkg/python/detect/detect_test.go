@@ -50,6 +50,7 @@ func TestRead(t *testing.T) {
 			comment, sections := archive(content)
 			dir := t.TempDir()
 			var options Options
+			project := ""
 			want, expected := section{}, false
 			out := bytes.NewBufferString(comment)
 			for _, one := range sections {
@@ -57,6 +58,8 @@ func TestRead(t *testing.T) {
 				case "want.json", "want-error":
 					want, expected = one, true
 					continue
+				case "project-dir": // which of the directories is the project
+					project = strings.TrimSpace(one.content)
 				case "options.json":
 					if err := json.Unmarshal([]byte(one.content), &options); err != nil {
 						t.Fatal(err)
@@ -66,7 +69,7 @@ func TestRead(t *testing.T) {
 				}
 				out.WriteString("-- " + one.name + " --\n" + one.content)
 			}
-			found, err := Read(dir, options)
+			found, err := Read(filepath.Join(dir, project), options)
 			got := section{"want.json", ""}
 			if err != nil {
 				got = section{"want-error", strings.ReplaceAll(err.Error(), dir, "DIR") + "\n"}
@@ -86,7 +89,7 @@ func TestRead(t *testing.T) {
 			if diff := cmp.Diff(want, got, cmp.AllowUnexported(section{})); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
-			if again, err := Read(dir, options); err == nil && encode(t, again) != got.content {
+			if again, err := Read(filepath.Join(dir, project), options); err == nil && encode(t, again) != got.content {
 				t.Error("a second reading finds something else")
 			}
 		})

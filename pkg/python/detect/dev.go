@@ -65,8 +65,8 @@ func readDev(t *tree, m *manifest, main *dependencies) (*devDependencies, error)
 		requirements = nil // a tool has them
 	}
 	if requirements != nil {
-		if requirements.Missing != nil {
-			return nil, requirements.Missing
+		if err := missing(t, requirements); err != nil {
+			return nil, err
 		}
 		direct = requirements.Direct()
 		d.warnings = invalidLines(requirements)
@@ -87,10 +87,13 @@ func readDev(t *tree, m *manifest, main *dependencies) (*devDependencies, error)
 			return nil, err
 		}
 	}
-	local, missing := localPaths(t, m, main.lock, direct)
-	d.Names, d.Local, d.Hashed = packaging.Names(direct), local, d.Hashed && len(local) == 0
-	d.warnings = append(d.warnings, missing...)
+	local, err := localPaths(t, m, d.Dependencies, main.lock, direct)
+	if err != nil {
+		return nil, err
+	}
+	d.Names, d.Local, d.Hashed = packaging.Names(direct), pathsOf(local), d.Hashed && len(local) == 0
 	d.found("tests", strings.Join(d.Names, ", "), strings.Join(d.Files, ", "))
+	d.evidence = append(d.evidence, outside(d.Dependencies, local)...)
 	lock := main.lock
 	if requirements != nil {
 		lock = &packaging.Lock{}
@@ -99,7 +102,8 @@ func readDev(t *tree, m *manifest, main *dependencies) (*devDependencies, error)
 	}
 	access := d.access(m, direct, lock, requirements)
 	d.Access = access.Access
-	d.add(access.without(main.notes))
+	d.add(access.notes)
+	d.notes = d.without(main.notes)
 	return d, nil
 }
 

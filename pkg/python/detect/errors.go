@@ -1,11 +1,16 @@
 package detect
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
+
+// ErrContext reports a build context that does not have the project.
+var ErrContext = errors.New("the project has to be inside of the build context")
 
 // ManyAppsError reports a project with several apps, none of which is more likely than
 // the others.
@@ -44,23 +49,46 @@ func (e *NoSuchAppError) Error() string {
 // by itself.
 type MonorepoError struct {
 	// Dir is the directory as it was given, Projects those below it: relative to it,
-	// with slashes, sorted.
-	Dir      string
-	Projects []string
+	// with slashes, sorted. Services are those of them that have an app.
+	Dir                string
+	Projects, Services []string
 }
 
-// Error lists them, and shows how to name one.
+// Error lists them, and shows how to build one.
 func (e *MonorepoError) Error() string {
 	if len(e.Projects) == 1 {
-		return fmt.Sprintf("%s holds the project %s, build that: %s", e.Dir, e.Projects[0], e.command())
+		return fmt.Sprintf("%s holds the project %s, build that: %s", e.Dir, e.Projects[0], e.command(e.Projects[0]))
 	}
-	return fmt.Sprintf("%s holds %d projects, build one of them, such as %s: %s",
-		e.Dir, len(e.Projects), e.command(), strings.Join(e.Projects, ", "))
+	var others []string
+	for _, project := range e.Projects {
+		if !slices.Contains(e.Services, project) {
+			others = append(others, project)
+		}
+	}
+	switch len(e.Services) {
+	case 0:
+		return fmt.Sprintf("%s holds %d projects, and no app was found in one of them; to build one, name its app: %s: %s",
+			e.Dir, len(e.Projects), e.command(e.Projects[0], "--entrypoint", "MODULE:ATTRIBUTE"), strings.Join(e.Projects, ", "))
+	case 1:
+		return fmt.Sprintf("%s holds %d projects, and one of them has an app, build that: %s (without an app: %s)",
+			e.Dir, len(e.Projects), e.command(e.Services[0]), display.JoinMax(others, maxShown))
+	}
+	text := fmt.Sprintf("%s holds %d projects with an app, build one of them:", e.Dir, len(e.Services))
+	for _, service := range e.Services {
+		text += "\n  " + e.command(service)
+	}
+	if len(others) > 0 {
+		text += "\nwithout an app: " + display.JoinMax(others, maxShown)
+	}
+	return text
 }
 
-// command returns the command that builds the first project.
-func (e *MonorepoError) command() string {
-	return display.QuoteCommand("kubectl", "pyflow", "build", join(e.Dir, e.Projects[0]))
+// maxShown is the number of projects without an app that an error names.
+const maxShown = 10
+
+// command returns the command that builds a project.
+func (e *MonorepoError) command(project string, more ...string) string {
+	return display.QuoteCommand(append([]string{"kubectl", "pyflow", "build", join(e.Dir, project)}, more...)...)
 }
 
 // PythonError reports a version of Python that there is no base image of.

@@ -12,6 +12,9 @@ type manifest struct {
 	*packaging.Pyproject
 	pipfile *packaging.Pipfile
 	setup   *packaging.Setup
+	// workspace is uv's that the project is a member of, nil for none.
+	workspace *workspace
+	warnings  []string
 }
 
 // readManifest reads pyproject.toml, Pipfile, setup.cfg and setup.py.
@@ -28,7 +31,8 @@ func readManifest(t *tree) (*manifest, error) {
 	}
 	cfg, _ := t.read(packaging.SetupCfgFile)
 	script, _ := t.read(packaging.SetupPyFile)
-	return &manifest{pyproject, pipfile, packaging.ParseSetup(cfg, script)}, nil
+	m := &manifest{Pyproject: pyproject, pipfile: pipfile, setup: packaging.ParseSetup(cfg, script)}
+	return m, m.findWorkspace(t)
 }
 
 // root returns the directory from which the modules of the project are imported, as
@@ -63,5 +67,5 @@ func findWhere(packages any) string {
 
 // isWorkspace reports whether the project at the top only holds others.
 func (m *manifest) isWorkspace(t *tree) bool {
-	return m.Name() == "" && t.has(packaging.PyprojectFile) || len(m.Tool.UV.Workspace.Members) > 0
+	return m.Name() == "" && t.has(packaging.PyprojectFile) || m.Tool.UV.Workspace != nil
 }

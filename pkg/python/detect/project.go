@@ -1,6 +1,7 @@
 package detect
 
-// Project is what a directory contains. Paths are relative to it, with slashes.
+// Project is what a directory contains. Paths are relative to it, with slashes; those of
+// dependencies may lead out of it, as ../shared does.
 type Project struct {
 	// Name is the name of the project in pyproject.toml; empty without one.
 	Name string
@@ -89,9 +90,11 @@ type Dependencies struct {
 	// Extras are the extras of the project that hold a part of this set; for
 	// pyproject.toml and setup.py they are among Groups as well.
 	Extras []string
-	// Local are directories and files of the project that are dependencies themselves,
-	// sorted; the installation reads them as well. They have no hash, so a set with some
-	// is not Hashed.
+	// Dir is the directory that the installation runs in, relative to the project: the root of
+	// a workspace of uv, else empty. Member is the name of the project in that workspace.
+	Dir, Member string `json:",omitempty"`
+	// Local are directories and files that are dependencies themselves, sorted; the
+	// installation reads them as well. They have no hash, so a set with some is not Hashed.
 	Local []string
 	// Itself reports that the requirements files ask for the project itself, as "-e ."
 	// does.
@@ -110,8 +113,8 @@ type Libraries struct {
 
 // Evidence is one finding.
 type Evidence struct {
-	// What is app, framework, server, python, dependencies, tests, secret, port, library
-	// or layout.
+	// What is app, framework, server, python, dependencies, context, tests, secret, port,
+	// library or layout.
 	What string
 	// Value is the finding.
 	Value string

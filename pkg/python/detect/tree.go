@@ -25,6 +25,10 @@ const (
 // files, each read once.
 type tree struct {
 	files fs.FS
+	// above is the directory that the project may take files of, nil for none but its own;
+	// within is the project's path in it, and aboveDir its name in messages.
+	above            fs.FS
+	within, aboveDir string
 	// dir is the directory as the user named it.
 	dir string
 	// modules are the Python files in which an app may be, and dirs the directories
@@ -153,18 +157,19 @@ func sizeLimit(name string) int64 {
 }
 
 func (t *tree) load(name string) []byte {
-	if !fs.ValidPath(name) {
+	files, inside := t.at(name)
+	if files == nil {
 		return nil
 	}
 	limit := sizeLimit(name)
-	info, err := fs.Stat(t.files, name)
+	info, err := fs.Stat(files, inside)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.Is(err, fs.ErrPermission):
 		return t.fail(name, err)
 	case err != nil:
-		if linked, lerr := fs.Lstat(t.files, name); lerr == nil && linked.Mode()&fs.ModeSymlink != 0 {
+		if linked, lerr := fs.Lstat(files, inside); lerr == nil && linked.Mode()&fs.ModeSymlink != 0 {
 			t.warn("%s is a link out of the directory, or to nothing, and is not read", name)
 		}
 		return nil
@@ -174,7 +179,7 @@ func (t *tree) load(name string) []byte {
 		t.warn("%s has more than %d MiB and is not read", name, limit>>20)
 		return nil
 	}
-	file, err := t.files.Open(name)
+	file, err := files.Open(inside)
 	if err != nil {
 		return t.fail(name, err)
 	}
@@ -212,15 +217,58 @@ func (t *tree) present(names ...string) []string {
 
 // isDir reports whether a directory exists.
 func (t *tree) isDir(name string) bool {
-	info, err := fs.Stat(t.files, name)
+	info, err := t.stat(name)
 	return err == nil && info.IsDir()
 }
 
 // exists reports whether there is anything of that name, readable or not.
 func (t *tree) exists(name string) bool {
-	_, err := fs.Stat(t.files, name)
+	_, err := t.stat(name)
 	return err == nil
 }
+
+func (t *tree) stat(name string) (fs.FileInfo, error) {
+	files, inside := t.at(name)
+	if files == nil {
+		return nil, fs.ErrNotExist
+	}
+	return fs.Stat(files, inside)
+}
+
+// at returns the file system that has a path, and the path in it; nil for a path that is
+// outside of what the project may read.
+func (t *tree) at(name string) (files fs.FS, inside string) {
+	if path.IsAbs(name) {
+		return nil, ""
+	}
+	if name = t.clean(name); fs.ValidPath(name) {
+		return t.files, name
+	}
+	if full := path.Join(t.within, name); t.above != nil && fs.ValidPath(full) {
+		return t.above, full
+	}
+	return nil, ""
+}
+
+// clean returns a path relative to the project in its shortest form: one that leads out of
+// the project and back into it becomes one inside.
+func (t *tree) clean(name string) string {
+	name = path.Clean(name)
+	if t.above == nil || !isOutside(name) || t.within == "." {
+		return name
+	}
+	full := path.Join(t.within, name)
+	if full == t.within {
+		return "."
+	}
+	if inside, ok := strings.CutPrefix(full, t.within+"/"); ok {
+		return inside
+	}
+	return name
+}
+
+// isOutside reports whether a clean path leads out of the project.
+func isOutside(name string) bool { return name == ".." || strings.HasPrefix(name, "../") }
 
 // fail keeps the first error, and returns the content of a file that was not read.
 func (t *tree) fail(name string, err error) []byte {

@@ -163,8 +163,25 @@ func variableName(name string) string {
 // UVIndexes returns the indexes of [tool.uv], without those that only packages may use that
 // the project does not take from them.
 func (p *Pyproject) UVIndexes() []Index {
+	found := p.uvIndexes(p.uvBound())
+	if p.root == nil {
+		return found
+	}
+	named := func(name string) bool {
+		return name != "" && slices.ContainsFunc(found, func(one Index) bool { return one.Name == name })
+	}
+	for _, index := range p.root.uvIndexes(p.uvBound()) {
+		if !named(index.Name) {
+			found = append(found, index)
+		}
+	}
+	return found
+}
+
+// uvIndexes returns the indexes of this file alone, without explicit ones that no package is
+// bound to.
+func (p *Pyproject) uvIndexes(bound map[string][]string) []Index {
 	var found []Index
-	bound := p.uvBound()
 	for _, table := range p.Tool.UV.Indexes {
 		prefix := ""
 		if table.Name != "" && table.Authenticate != "never" {
@@ -193,10 +210,11 @@ func (p *Pyproject) UVIndexes() []Index {
 // uvBound returns the packages that [tool.uv.sources] takes from an index, by its name.
 func (p *Pyproject) uvBound() map[string][]string {
 	bound := map[string][]string{}
-	for _, name := range slices.Sorted(maps.Keys(p.Tool.UV.Sources)) {
-		entries, ok := p.Tool.UV.Sources[name].([]any)
+	sources := p.uvSources()
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		entries, ok := sources[name].([]any)
 		if !ok {
-			entries = []any{p.Tool.UV.Sources[name]}
+			entries = []any{sources[name]}
 		}
 		for _, entry := range entries {
 			table, _ := entry.(map[string]any)
@@ -206,6 +224,21 @@ func (p *Pyproject) uvBound() map[string][]string {
 		}
 	}
 	return bound
+}
+
+// uvSources returns [tool.uv.sources] by normalized names, with those of the workspace's root
+// that it does not name itself.
+func (p *Pyproject) uvSources() map[string]any {
+	sources := map[string]any{}
+	if p.root != nil {
+		for name, source := range p.root.Tool.UV.Sources {
+			sources[NormalizeName(name)] = source
+		}
+	}
+	for name, source := range p.Tool.UV.Sources {
+		sources[NormalizeName(name)] = source
+	}
+	return sources
 }
 
 // PoetryIndexes returns the indexes of [[tool.poetry.source]]. As for Poetry, PyPI counts

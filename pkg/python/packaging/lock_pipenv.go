@@ -29,6 +29,8 @@ type pipfilePackage struct {
 	Version string   `json:"version"`
 	Hashes  []string `json:"hashes"`
 	Git     string   `json:"git"`
+	Path    string   `json:"path"`
+	File    string   `json:"file"`
 }
 
 // ReadPipfileLock reads Pipfile.lock and compares it with its Pipfile. The error holds
@@ -56,6 +58,9 @@ func (p pipfilePackage) locked(dev bool) LockedPackage {
 	locked := LockedPackage{Version: strings.TrimPrefix(p.Version, "=="), Dev: dev}
 	if p.Git != "" {
 		locked.URL = "git+" + p.Git
+	}
+	if !strings.Contains(p.File, "://") {
+		locked.Path = cmp.Or(p.Path, p.File)
 	}
 	return locked
 }

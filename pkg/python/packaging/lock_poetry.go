@@ -74,6 +74,9 @@ func (p poetryPackage) locked() LockedPackage {
 	if p.Source.Type == "git" {
 		locked.URL = "git+" + p.Source.URL
 	}
+	if p.Source.Type == "directory" || p.Source.Type == "file" {
+		locked.Path = p.Source.URL
+	}
 	optional := map[string]Requirement{}
 	for name, value := range p.Dependencies {
 		need, isOptional := poetryNeed(name, value)

@@ -48,7 +48,7 @@ dev = [{ name = "pytest" }]
 
 func TestReadUVLock(t *testing.T) {
 	project := "[project]\nname = 'shop'\ndependencies = ['Flask >= 3.0']\n[dependency-groups]\ndev = ['pytest']\n"
-	lock, err := ReadUVLock([]byte(shopLock), parsePyproject(t, project))
+	lock, err := ReadUVLock(UVLock{UVLockFile, "."}, []byte(shopLock), parsePyproject(t, project))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestReadUVLock(t *testing.T) {
 		"a group":         {"[project]\nname = 'shop'\ndependencies = ['flask>=3.0']\n[dependency-groups]\ndev = ['pytest', 'ruff']\n", "ruff is in pyproject.toml in the group dev only"},
 		"an extra":        {"[project]\nname = 'shop'\ndependencies = ['flask>=3.0']\n[project.optional-dependencies]\nx = ['y']\n", "y of the extra x is in pyproject.toml only"},
 	} {
-		_, err := ReadUVLock([]byte(shopLock), parsePyproject(t, test.project))
+		_, err := ReadUVLock(UVLock{UVLockFile, "."}, []byte(shopLock), parsePyproject(t, test.project))
 		if failure, ok := errors.AsType[*LockError](err); !ok || failure.Problem != test.problem {
 			t.Errorf("%s: got %v", name, err)
 		}

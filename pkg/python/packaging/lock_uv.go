@@ -3,6 +3,7 @@ package packaging
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -50,45 +51,55 @@ type uvRequirement struct {
 	Virtual   string   `toml:"virtual"`
 }
 
+// UVLock is where the lock of a project is.
+type UVLock struct {
+	// File is its path, relative to the project.
+	File string
+	// Member is the path of the project in the workspace that the lock is for, "." for the
+	// root of it or a project without one.
+	Member string
+}
+
 // ReadUVLock reads uv.lock and compares it with its project. The error holds a
 // *toml.Error or a *LockError.
-func ReadUVLock(content []byte, project *Pyproject) (*Lock, error) {
+func ReadUVLock(at UVLock, content []byte, project *Pyproject) (*Lock, error) {
 	var read uvLock
-	if err := toml.Decode(UVLockFile, content, &read); err != nil {
+	if err := toml.Decode(at.File, content, &read); err != nil {
 		return nil, err
 	}
-	lock := &Lock{File: UVLockFile, Packages: map[string]LockedPackage{}, Hashed: true}
+	lock := &Lock{File: at.File, Packages: map[string]LockedPackage{}, Hashed: true}
 	if read.RequiresPython != "" {
 		lock.Python = &PythonRange{
 			Specifier: PoetrySpecifier(read.RequiresPython), Text: read.RequiresPython,
-			Position: findKey(UVLockFile, content, "", "requires-python"),
+			Position: findKey(at.File, content, "", "requires-python"),
 		}
 	}
 	var own *uvPackage
 	for i := range read.Packages {
 		one := &read.Packages[i]
-		if one.isProject() {
+		if one.isProject(at.Member) {
 			own = one
 			continue
 		}
-		locked := one.locked()
+		locked := one.locked(path.Dir(at.File))
 		// A package with several versions for several platforms has the needs of all.
 		name := NormalizeName(one.Name)
 		locked.Needs = append(slices.Clone(lock.Packages[name].Needs), locked.Needs...)
 		lock.Packages[name] = locked
 	}
-	if problem := own.mismatch(project); problem != "" {
-		return nil, &LockError{Manifest: PyprojectFile, Lock: UVLockFile, Problem: problem, Command: "uv lock"}
+	if problem := own.mismatch(project, at.File); problem != "" {
+		return nil, &LockError{Manifest: PyprojectFile, Lock: at.File, Problem: problem, Command: "uv lock"}
 	}
 	return lock, nil
 }
 
-// isProject reports whether the package is the project that the lock is for.
-func (p *uvPackage) isProject() bool {
-	return p.Source["virtual"] == "." || p.Source["editable"] == "." || p.Source["directory"] == "."
+// isProject reports whether the package is the member of the workspace at a path.
+func (p *uvPackage) isProject(member string) bool {
+	return p.Source["virtual"] == member || p.Source["editable"] == member || p.Source["directory"] == member
 }
 
-func (p *uvPackage) locked() LockedPackage {
+// locked returns the package of a lock in a directory.
+func (p *uvPackage) locked(dir string) LockedPackage {
 	locked := LockedPackage{Version: p.Version, Needs: uvNeeds(p.Dependencies), Extras: map[string][]Requirement{}}
 	for extra, needs := range p.Optional {
 		locked.Extras[extra] = uvNeeds(needs)
@@ -98,7 +109,7 @@ func (p *uvPackage) locked() LockedPackage {
 	}
 	for _, kind := range []string{"editable", "directory", "path"} {
 		if where, ok := p.Source[kind].(string); ok {
-			locked.Path = where
+			locked.Path = joinPath(dir, where)
 		}
 	}
 	return locked
@@ -114,7 +125,7 @@ func uvNeeds(dependencies []uvDependency) []Requirement {
 
 // mismatch returns a clause about the first difference between the project in the
 // lock, which may be nil, and its pyproject.toml.
-func (p *uvPackage) mismatch(project *Pyproject) string {
+func (p *uvPackage) mismatch(project *Pyproject, file string) string {
 	switch {
 	case project.Project.Name == "":
 		return ""
@@ -123,11 +134,11 @@ func (p *uvPackage) mismatch(project *Pyproject) string {
 	case project.IsDynamic("dependencies"):
 		return ""
 	}
-	if problem := difference(uvDeclared(project), p.requiresDist(), UVLockFile, PyprojectFile); problem != "" {
+	if problem := difference(uvDeclared(project), p.requiresDist(), file, PyprojectFile); problem != "" {
 		return problem
 	}
 	for _, group := range uvGroups(project) {
-		problem := difference(uvDeclaredGroup(project, group), p.requiresDev(group), UVLockFile, PyprojectFile+" in the group "+group)
+		problem := difference(uvDeclaredGroup(project, group), p.requiresDev(group), file, PyprojectFile+" in the group "+group)
 		if problem != "" {
 			return problem
 		}

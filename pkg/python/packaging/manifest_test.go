@@ -82,8 +82,11 @@ func TestManifestErrors(t *testing.T) {
 	for name, parse := range map[string]func() error{
 		"pyproject.toml": func() error { _, err := ParsePyproject([]byte("[project]\nname = 3\n")); return err },
 		"Pipfile":        func() error { _, err := ParsePipfile([]byte("[packages\n")); return err },
-		"uv.lock":        func() error { _, err := ReadUVLock([]byte("version = \n"), &Pyproject{}); return err },
-		"poetry.lock":    func() error { _, err := ReadPoetryLock([]byte("a\n"), &Pyproject{}); return err },
+		"uv.lock": func() error {
+			_, err := ReadUVLock(UVLock{UVLockFile, "."}, []byte("version = \n"), &Pyproject{})
+			return err
+		},
+		"poetry.lock": func() error { _, err := ReadPoetryLock([]byte("a\n"), &Pyproject{}); return err },
 	} {
 		if failure, ok := errors.AsType[*toml.Error](parse()); !ok || failure.Path != name || failure.Line == 0 {
 			t.Errorf("%s: got %+v", name, failure)

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"path"
 	"strings"
 	"unicode/utf16"
 )
@@ -66,6 +67,14 @@ func Text(content []byte) []byte {
 		units = append(units, order.Uint16(content[i:]))
 	}
 	return []byte(string(utf16.Decode(units)))
+}
+
+// joinPath returns a path that is written relative to a directory; an absolute one stays.
+func joinPath(dir, where string) string {
+	if path.IsAbs(where) {
+		return where
+	}
+	return path.Join(dir, where)
 }
 
 // FindText returns the position of the first line that contains text, or the file as

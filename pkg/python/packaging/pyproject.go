@@ -2,6 +2,7 @@ package packaging
 
 import (
 	"maps"
+	"path"
 	"slices"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/toml"
@@ -41,9 +42,10 @@ type Pyproject struct {
 			Indexes         []IndexTable   `toml:"index"`
 			IndexURL        string         `toml:"index-url"`
 			ExtraIndexURL   []string       `toml:"extra-index-url"`
-			Workspace       struct {
-				Members []string `toml:"members"`
-			} `toml:"workspace"`
+			// Workspace is that of the root of a workspace, nil for any other project.
+			Workspace *UVWorkspace `toml:"workspace"`
+			// Managed is false for a project that uv leaves alone, nil if it does not say.
+			Managed *bool `toml:"managed"`
 		} `toml:"uv"`
 		PDM struct {
 			Sources []IndexTable `toml:"source"`
@@ -56,6 +58,12 @@ type Pyproject struct {
 	} `toml:"tool"`
 
 	content []byte
+	// file is the path of the file.
+	file string
+	// root is the pyproject.toml of the workspace that the project is a member of, in the
+	// directory dir; nil without one.
+	root *Pyproject
+	dir  string
 }
 
 // PoetryTable is [tool.poetry].
@@ -81,12 +89,23 @@ type PoetryGroup struct {
 // ParsePyproject parses a pyproject.toml; no content is a file without tables. The
 // error holds a *toml.Error.
 func ParsePyproject(content []byte) (*Pyproject, error) {
-	p := &Pyproject{content: content}
-	if err := toml.Decode(PyprojectFile, content, p); err != nil {
+	return ParsePyprojectAs(PyprojectFile, content)
+}
+
+// ParsePyprojectAs is ParsePyproject for one in another directory: positions and errors have
+// its path.
+func ParsePyprojectAs(file string, content []byte) (*Pyproject, error) {
+	p := &Pyproject{content: content, file: file}
+	if err := toml.Decode(file, content, p); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
+
+// Join makes the project a member of a workspace of uv, whose root has this pyproject.toml in
+// a directory relative to the project: the sources and indexes of the root count for its
+// members as well.
+func (p *Pyproject) Join(root *Pyproject, dir string) { p.root, p.dir = root, dir }
 
 // Name returns the name of the project as it is written, in [project] or in Poetry's
 // table.
@@ -101,11 +120,11 @@ func (p *Pyproject) Name() string {
 func (p *Pyproject) IsDynamic(field string) bool { return slices.Contains(p.Project.Dynamic, field) }
 
 // Find returns the position of the first line that contains text.
-func (p *Pyproject) Find(text string) Position { return FindText(PyprojectFile, p.content, text) }
+func (p *Pyproject) Find(text string) Position { return FindText(p.file, p.content, text) }
 
 // FindKey returns the position of a key of a table; the key is normalized.
 func (p *Pyproject) FindKey(table, key string) Position {
-	return findKey(PyprojectFile, p.content, table, key)
+	return findKey(p.file, p.content, table, key)
 }
 
 // Dependencies returns what the project needs to run: the dependencies of [project],
@@ -193,8 +212,18 @@ type Source struct {
 }
 
 // Source returns where a package comes from, by its normalized name; ok is false if
-// that is the default index.
+// that is the default index. Of a member of a workspace, the root's sources follow its own.
 func (p *Pyproject) Source(name string) (source Source, ok bool) {
+	if source, ok = p.ownSource(name); ok || p.root == nil {
+		return source, ok
+	}
+	if source, ok = p.root.ownSource(name); ok && source.Path != "" && !path.IsAbs(source.Path) {
+		source.Path = path.Join(p.dir, source.Path)
+	}
+	return source, ok
+}
+
+func (p *Pyproject) ownSource(name string) (source Source, ok bool) {
 	for key, value := range p.Tool.UV.Sources {
 		if NormalizeName(key) != name {
 			continue

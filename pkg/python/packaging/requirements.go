@@ -29,8 +29,10 @@ type Requirements struct {
 	Self Position
 	// Invalid are lines that are not requirements.
 	Invalid []InvalidLine
-	// Missing is the first file that is included and does not exist, or nil.
-	Missing *FileError
+	// Missing is the first file that is included and does not exist, or nil, and MissingFile
+	// its path.
+	Missing     *FileError
+	MissingFile string
 }
 
 // RequirementLine is one requirement of a requirements file.
@@ -145,7 +147,7 @@ func (r *Requirements) include(read ReadFile, name string, from Position, constr
 	if ok {
 		r.add(read, name, content, constraint)
 	} else if r.Missing == nil {
-		r.Missing = &FileError{Position: from, Err: fmt.Errorf("it includes %q, which is not in the directory", name)}
+		r.Missing, r.MissingFile = &FileError{Position: from, Err: fmt.Errorf("it includes %q, which does not exist", name)}, name
 	}
 }
 
@@ -162,7 +164,7 @@ func (r *Requirements) add(read ReadFile, name string, content []byte, constrain
 		option, value := cutOption(line.text)
 		switch {
 		case option == "--requirement" || option == "--constraint":
-			r.include(read, path.Join(path.Dir(name), value), line.Position, constraint || option == "--constraint")
+			r.include(read, joinPath(path.Dir(name), value), line.Position, constraint || option == "--constraint")
 		case constraint:
 			if one, ok := ParseRequirement(firstPart(line.text)); ok && option == "" {
 				r.Constraints = append(r.Constraints, one)

@@ -94,7 +94,7 @@ func TestReadRequirements(t *testing.T) {
 
 func TestRequirementsMissingInclude(t *testing.T) {
 	got, _ := ReadRequirements(tree("r.txt", "a\n-r base.txt\n-c other.txt\n"), "r.txt")
-	if got.Missing == nil || got.Missing.Error() != `r.txt:2: it includes "base.txt", which is not in the directory` {
+	if got.Missing == nil || got.Missing.Error() != `r.txt:2: it includes "base.txt", which does not exist` {
 		t.Errorf("got %v", got.Missing)
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,6 +59,36 @@ func (e *Expose) UnmarshalText(text []byte) (err error) {
 type User struct {
 	// ID is the user. Group is the group; negative leaves it to the image's /etc/passwd.
 	ID, Group int64
+}
+
+// userPattern is how ParseUser takes a user. The JSON schema of the settings has it as well.
+var userPattern = regexp.MustCompile(`^([1-9][0-9]{0,9})(?::(0|[1-9][0-9]{0,9}))?$`)
+
+// ParseUser parses UID or UID:GID. Root is an error, as the pods refuse to run as root, and a
+// name is one, as the image alone knows its number.
+func ParseUser(text string) (User, error) {
+	match := userPattern.FindStringSubmatch(text)
+	switch person, _, _ := strings.Cut(text, ":"); {
+	case person == "root" || person == "0":
+		return User{}, fmt.Errorf("%q is root, as which no pod of the default Deployment runs: for that, write manifests of your own", text)
+	case match == nil:
+		return User{}, fmt.Errorf("%q is not UID or UID:GID in numbers, such as 10001:10001; a name has a number in the image, which id -u NAME prints there", text)
+	}
+	user := User{Group: -1}
+	for _, half := range []struct {
+		text string
+		into *int64
+	}{{match[1], &user.ID}, {match[2], &user.Group}} {
+		if half.text == "" {
+			continue
+		}
+		number, err := strconv.ParseInt(half.text, 10, 32)
+		if err != nil {
+			return User{}, fmt.Errorf("%s is too large for a user or a group: use at most %d", half.text, math.MaxInt32)
+		}
+		*half.into = number
+	}
+	return user, nil
 }
 
 // DefaultUser returns the user of an image that would run as root.

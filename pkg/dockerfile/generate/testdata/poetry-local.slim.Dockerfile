@@ -16,10 +16,10 @@ WORKDIR /tmp/dependencies
 # Only the files that list the dependencies: a change of code leaves this stage, the slow
 # one, cached.
 COPY poetry.lock pyproject.toml ./
-# Directories of the project that are dependencies: a change there installs again. They are
-# installed as copies, because an editable one would be a link into this stage. A directory
-# has no hash, and pip wants hashes of all requirements or of none: the lock's versions
-# hold, its hashes are left out.
+# Directories that are dependencies: a change there installs again. They are installed as
+# copies, because an editable one would be a link into this stage. A directory has no hash,
+# and pip wants hashes of all requirements or of none: the lock's versions hold, its hashes
+# are left out.
 COPY libs/stock ./libs/stock
 # One RUN, because Kaniko takes a snapshot after each. The image's own pip fills the venv,
 # which needs none itself. Bytecode is compiled here, because the running service cannot

@@ -11,8 +11,8 @@ WORKDIR /tmp/dependencies
 # Only the files that list the dependencies: a change of code leaves this stage, the slow
 # one, cached.
 COPY pyproject.toml ./
-# Directories of the project that are dependencies: a change there installs again. They are
-# installed as copies, because an editable one would be a link into this stage.
+# Directories that are dependencies: a change there installs again. They are installed as
+# copies, because an editable one would be a link into this stage.
 COPY libs/stock ./libs/stock
 COPY <<'EOF' requirements.py
 import re, sys

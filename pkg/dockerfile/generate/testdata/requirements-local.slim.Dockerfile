@@ -14,10 +14,10 @@ COPY requirements.txt ./
 # The list also names the project itself: that line is removed, because the code is copied
 # on its own.
 #
-# Directories of the project that are dependencies: a change there installs again. They are
-# installed as copies, because an editable one would be a link into this stage. A directory
-# has no hash, and pip wants hashes of all requirements or of none: the lock's versions
-# hold, its hashes are left out.
+# Directories that are dependencies: a change there installs again. They are installed as
+# copies, because an editable one would be a link into this stage. A directory has no hash,
+# and pip wants hashes of all requirements or of none: the lock's versions hold, its hashes
+# are left out.
 COPY libs/stock ./libs/stock
 # One RUN, because Kaniko takes a snapshot after each. The image's own pip fills the venv,
 # which needs none itself. Bytecode is compiled here, because the running service cannot
@@ -65,8 +65,8 @@ ARG PIP_INDEX_URL
 ARG PIP_TRUSTED_HOST
 WORKDIR /tmp/dependencies
 COPY requirements-dev.txt requirements.txt ./
-# Directories of the project that are dependencies: a change there installs again. They are
-# installed as copies, because an editable one would be a link into this stage.
+# Directories that are dependencies: a change there installs again. They are installed as
+# copies, because an editable one would be a link into this stage.
 COPY libs/stock ./libs/stock
 # The tests run with the versions of the app: a tool of the tests does not change them.
 RUN sed -E -i \
