@@ -69,8 +69,8 @@ func TestContext(t *testing.T) {
 		})
 	}
 	for says, options := range map[string]project.Options{
-		"has no Dockerfile, and a generated one builds the folder alone": {Context: root},
-		"--context " + root + "/no":                                      {Context: root + "/no"},
+		"--context: the project has to be inside of the build context": {Context: filepath.Join(root, "shared")},
+		"--context " + root + "/no":                                    {Context: root + "/no"},
 	} {
 		var wrong *project.OptionError
 		if _, err := project.Resolve(filepath.Join(root, "services/web"), options); !errors.As(err, &wrong) || !strings.Contains(err.Error(), says) {

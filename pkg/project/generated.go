@@ -42,7 +42,7 @@ func (p *Project) generate() error {
 }
 
 // above describes the build context of a generated Dockerfile that is above the folder.
-func (p *Project) above() generate.Context {
+func above(p *Project) generate.Context {
 	return generate.Context{
 		Within: p.within, Tests: p.Test.IsSet(),
 		Ignore: func(dir string) (text []byte, ok bool) {
@@ -58,21 +58,21 @@ func (p *Project) above() generate.Context {
 
 // ImageFiles returns the Dockerfile and the ignore file that init writes into the folder, by
 // their names.
-func (p *Project) ImageFiles() (map[string][]byte, error) {
+func ImageFiles(p *Project) (map[string][]byte, error) {
 	text, err := generate.Dockerfile(p.Recipe())
 	if err != nil {
 		return nil, err
 	}
 	if p.within != "." {
 		// An ignore file without the Dockerfile's name counts in the build context alone.
-		return map[string][]byte{Dockerfile: text, Dockerfile + ignoreFile: generate.IgnoreFor(p.Detected, p.above())}, nil
+		return map[string][]byte{Dockerfile: text, Dockerfile + ignoreFile: generate.IgnoreFor(p.Detected, above(p))}, nil
 	}
 	return map[string][]byte{Dockerfile: text, ignoreFile: generate.Ignore(p.Detected)}, nil
 }
 
 // Within returns the path of the folder in the build context, with slashes; "." for the
 // folder itself, and for one that is outside of the context of its own Dockerfile.
-func (p *Project) Within() string {
+func Within(p *Project) string {
 	if p.Detected != nil {
 		return p.within
 	}
@@ -85,7 +85,7 @@ func (p *Project) Within() string {
 
 // ContextSetting returns the setting context that makes the folder's own Dockerfile build as
 // a generated one does; empty if it needs none.
-func (p *Project) ContextSetting() string {
+func ContextSetting(p *Project) string {
 	if p.within == "." {
 		return ""
 	}
@@ -94,7 +94,7 @@ func (p *Project) ContextSetting() string {
 
 // resolveContext decides the build context of a generated Dockerfile: the directory that a
 // flag or a setting names, else the nearest that has all that the project needs.
-func (p *Project) resolveContext() error {
+func resolveContext(p *Project) error {
 	dir, err := filepath.EvalSymlinks(p.Dir)
 	if err != nil {
 		return fmt.Errorf("open the directory: %w", err)
@@ -120,7 +120,7 @@ func (p *Project) resolveContext() error {
 
 // travelling returns a line about what travels of a build context above the folder; nothing
 // for the folder itself.
-func (p *Project) travelling() []Line {
+func travelling(p *Project) []Line {
 	if p.Detected == nil || p.within == "." {
 		return nil
 	}
@@ -128,7 +128,7 @@ func (p *Project) travelling() []Line {
 	if !p.context.IsSet() {
 		origin = Origin{Detected, "the nearest directory that has all of it"}
 	}
-	travels := p.above().Travels(p.Detected)
+	travels := above(p).Travels(p.Detected)
 	return []Line{{"context", fmt.Sprintf("%s, of which %s travel", p.Context, strings.Join(travels, ", ")), origin}}
 }
 
@@ -139,7 +139,7 @@ func (p *Project) Ignore() []byte { return p.Files[p.Dockerfile.Value.Path+ignor
 // Dockerfile installs. Without one it generates one.
 func (p *Project) ignore() ([]byte, error) {
 	if p.within != "." {
-		return generate.IgnoreFor(p.Detected, p.above()), nil
+		return generate.IgnoreFor(p.Detected, above(p)), nil
 	}
 	own, err := readIgnore(p.Dir)
 	if errors.Is(err, os.ErrNotExist) {

@@ -130,7 +130,7 @@ func (p *Project) Explain() []Line {
 	for _, evidence := range p.Detected.Evidence {
 		lines = append(lines, Line{evidence.What, evidence.Value, p.originOf(evidence)})
 	}
-	lines = append(lines, p.travelling()...)
+	lines = append(lines, travelling(p)...)
 	return append(lines, Line{"variant", string(p.Variant.Value), p.Variant.Origin})
 }
 
@@ -170,8 +170,8 @@ func (p *Project) Summary() string {
 
 // Travels returns lines about a build context above the folder: what travels of it, and why.
 // It returns nothing for the folder itself and for the folder's own Dockerfile.
-func (p *Project) Travels() []Line {
-	lines := p.travelling()
+func Travels(p *Project) []Line {
+	lines := travelling(p)
 	if lines == nil {
 		return nil
 	}

@@ -213,7 +213,7 @@ func (p *Project) detect(options *Options) error {
 	case err != nil:
 		return err
 	}
-	if err := p.resolveContext(); err != nil {
+	if err := resolveContext(p); err != nil {
 		return err
 	}
 	p.warnings = append(p.warnings, droppedProcesses(p.Dir)...)

@@ -76,6 +76,25 @@ func TestUser(t *testing.T) {
 	env.Serves(t, url, "10077\n10078\n")
 }
 
+// TestWorkspace builds a member of a workspace of uv: what it needs of the others travels, and
+// nothing else. The whole is the same for a Dockerfile that init keeps.
+func TestWorkspace(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	root := env.Project(t, "sky", env.Tree(t, "ready-uv-workspace"))
+	dir := filepath.Join(root, "apps", "moons")
+	ns.Pyflow(t, "build", root).FailedWith(t, 1, "holds 3 projects, and one of them has an app", "kubectl pyflow build "+dir, "packages/orbits, packages/rings")
+	r := ns.Build(t, dir, "--user", "10099")
+	_, url := r.Released(t)
+	r.Says(t, root+", of which apps/moons, packages/orbits, pyproject.toml, uv.lock travel",
+		"context: ../../packages/orbits, the dependency orbits (../../uv.lock)", "The pods run as 10099 (--user)")
+	env.Serves(t, url+"/healthz", "The Moon: 27.3 days")
+	ns.Pyflow(t, "init", dir).Succeeded(t)
+	// The text of the Dockerfile and what it copies are the same, so every layer is cached.
+	_, url = ns.Build(t, dir, "--user", "10099").Released(t)
+	env.Serves(t, url+"/healthz", "The Moon: 27.3 days")
+}
+
 // TestOddContext builds what docker builds: a Containerfile, with a pipe, links that lead
 // nowhere and a virtual environment beside it. Each that is left out is named.
 func TestOddContext(t *testing.T) {

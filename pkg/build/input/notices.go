@@ -18,7 +18,7 @@ func Notices(ctx context.Context, found *project.Project) []event.Event {
 	if found.Detected != nil {
 		notices = append(notices, event.Event{Message: found.Summary() + "; --show-dockerfile prints it, kubectl pyflow init keeps it"})
 	}
-	for _, line := range found.Travels() {
+	for _, line := range project.Travels(found) {
 		notices = append(notices, event.Event{Message: line.String()})
 	}
 	if line := found.Deployment.UserLine(); line != "" {

@@ -139,7 +139,6 @@ func TestCommandLines(t *testing.T) {
 		"DIR -f ../Dockerfile":                "there is no Dockerfile",
 		"DIR --context /no/such":              "--context /no/such",
 		"DIR --context DIR/Dockerfile":        "it is not a directory",
-		"DIR --context DIR/.. --variant slim": "use one of them",
 		"DIR --name Shop":                     "choose one with --name",
 		"DIR --target tset":                   `--target: Dockerfile has no stage "tset"`,
 		"DIR --build-arg INDX=hunter2":        "--build-arg: Dockerfile has no ARG INDX",

@@ -216,7 +216,7 @@ func (f *Flags) candidates(o *Options, dir string) error {
 		}
 		o.Dir, o.App = found.Dir, found.Name.Value
 		candidate := compare.Candidate{
-			Name: name, Dockerfile: found.Dockerfile.Value, Context: found.Context, Within: found.Within(), Files: found.Files, Target: found.Target.Value, BuildArgs: found.Args(),
+			Name: name, Dockerfile: found.Dockerfile.Value, Context: found.Context, Within: project.Within(found), Files: found.Files, Target: found.Target.Value, BuildArgs: found.Args(),
 			Port: found.Port.Value, Env: found.Settings.Env,
 			Needs: found.Secrets, Secrets: input.WithSettings(secrets, found.SecretSources),
 		}

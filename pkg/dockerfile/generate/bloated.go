@@ -21,7 +21,7 @@ func bloated(p *plan) []string {
 
 // bloatedStage writes the one stage.
 func bloatedStage(p *plan) string {
-	w := p.writer()
+	w := newWriter(p)
 	w.note("The full image has compilers, headers, git and ImageMagick, which no service runs. Every node pulls them, every scanner reports them, and an intruder can use them. Slim has them in a stage that is thrown away, if they are needed at all.")
 	from := "FROM python:" + p.project.Python
 	if p.test {
@@ -49,7 +49,7 @@ func bloatedStage(p *plan) string {
 
 // bloatedTest writes the stage that runs the tests.
 func bloatedTest(p *plan) string {
-	w := p.writer()
+	w := newWriter(p)
 	w.line("FROM run AS test")
 	if !p.hasPytest() {
 		w.pipArguments()

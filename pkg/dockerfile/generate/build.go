@@ -8,7 +8,7 @@ import (
 
 // buildStage writes the stage that installs the dependencies into a venv.
 func buildStage(p *plan) string {
-	w := p.writer()
+	w := newWriter(p)
 	if p.variant == Distroless {
 		w.note("The Debian release of the last image: what is compiled here meets the same C library there.")
 	}
@@ -25,7 +25,7 @@ func buildStage(p *plan) string {
 	reach := reachOf(p, dependencies)
 	if dependencies.Kind != detect.None {
 		installTools(p, w, from)
-		w.line("WORKDIR %s", p.workDir(dependencies))
+		w.line("WORKDIR %s", workDir(p, dependencies))
 		w.note("Only the files that list the dependencies: a change of code leaves this stage, the slow one, cached.")
 		copied := dependencies
 		if test != nil {

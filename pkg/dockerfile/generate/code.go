@@ -7,7 +7,7 @@ import (
 
 // codeStage writes the stage that has the code, with its bytecode.
 func codeStage(p *plan) string {
-	w := p.writer()
+	w := newWriter(p)
 	code := p.code()
 	if p.project.Package {
 		w.note("The project itself, which asks for its own metadata or has extensions. A stage of its own, so that a change of code installs no dependency.")

@@ -107,7 +107,7 @@ func sections(p *plan) []string {
 
 // heading writes the first lines, which say what the Dockerfile makes.
 func heading(p *plan) string {
-	w := p.writer()
+	w := newWriter(p)
 	w.note(p.title())
 	if p.within != "." {
 		w.note("The build context is a directory above the service: paths of COPY start there, with " + p.within + " for the service itself.")
@@ -118,7 +118,7 @@ func heading(p *plan) string {
 // lastStage writes the stage that is built without a target: the one that runs, behind the
 // tests.
 func lastStage(p *plan) string {
-	w := p.writer()
+	w := newWriter(p)
 	w.note("The image that is deployed is `run`, as it was tested. It is last, so that a build without a target makes it and leaves the tests out.")
 	w.line("FROM run")
 	return w.String()

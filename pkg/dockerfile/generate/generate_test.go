@@ -88,6 +88,24 @@ func projects() map[string]*detect.Project {
 			locked(detect.UV, "pyproject.toml", "uv.lock")(p)
 			p.Dependencies.Local, p.Dev.Local = []string{"libs/stock"}, []string{"libs/stock", "libs/testing"}
 		}),
+		"uv-workspace": service(func(p *detect.Project) {
+			locked(detect.UV, "pyproject.toml", "../../pyproject.toml", "../../uv.lock")(p)
+			for _, set := range []*detect.Dependencies{&p.Dependencies, &p.Dev} {
+				set.Dir, set.Member, set.Local = "../..", "shop", []string{"../../packages/stock"}
+			}
+		}),
+		"requirements-above": service(func(p *detect.Project) {
+			p.Root, p.Code, p.App.Object = "src", []string{"src"}, "shop.main:app"
+			p.Dependencies = detect.Dependencies{
+				Kind: detect.Requirements, Files: []string{"requirements.txt", "../../common.txt"}, Local: []string{"../stock", "libs/own"}, ProjectRoot: true,
+			}
+			p.Dev = detect.Dependencies{Kind: detect.Requirements, Files: []string{"requirements-dev.txt", "../tests.txt"}}
+		}),
+		"pyproject-above": service(func(p *detect.Project) {
+			open(detect.PEP621, "pyproject.toml")(p)
+			p.Dependencies.Local, p.Dependencies.ProjectRoot = []string{"../../libs/stock"}, true
+			p.Dev = detect.Dependencies{}
+		}),
 		"poetry-local": service(func(p *detect.Project) {
 			locked(detect.Poetry, "poetry.lock", "pyproject.toml")(p)
 			p.Dependencies.Local = []string{"libs/stock"}
@@ -199,7 +217,11 @@ func eachDockerfile(t *testing.T, check func(t *testing.T, variant Variant, cont
 				continue
 			}
 			t.Run(name+"."+string(variant), func(t *testing.T) {
-				content, err := Dockerfile(Options{Project: all[name], Variant: variant, Test: name != "none"})
+				within := ""
+				if len(all[name].Outside(true)) > 0 {
+					within = "services/shop"
+				}
+				content, err := Dockerfile(Options{Project: all[name], Variant: variant, Test: name != "none", Within: within})
 				if err != nil {
 					t.Fatal(err)
 				}

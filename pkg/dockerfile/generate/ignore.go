@@ -38,7 +38,10 @@ func Ignore(project *detect.Project) []byte {
 }
 
 // ignored returns the part that is the same for every project.
-func ignored() []byte {
+func ignored() []byte { return append(unusable(), undeployed()...) }
+
+// unusable returns patterns of what no image can use, of whatever project.
+func unusable() []byte {
 	return []byte(`# History, tools and their caches: large, and different on every machine.
 .git
 .gitignore
@@ -75,7 +78,12 @@ dist
 **/.env.*
 **/.envrc
 !**/.env.example
+`)
+}
 
+// undeployed returns patterns of what describes a service.
+func undeployed() []byte {
+	return []byte(`
 # What describes the service and does not run in it. README.md stays: the metadata
 # of a package may name it; so do texts in directories, which may be the service's.
 *.md

@@ -54,7 +54,7 @@ func (p *plan) source(dependencies detect.Dependencies, dev *detect.Dependencies
 	set := dependencies
 	if dev != nil {
 		set.Groups, set.Extras, set.Local = unite(set.Groups, dev.Groups), unite(set.Extras, dev.Extras), unite(set.Local, dev.Local)
-		set.Hashed = set.Hashed && dev.Hashed
+		set.Hashed, set.ProjectRoot = set.Hashed && dev.Hashed, set.ProjectRoot || dev.ProjectRoot
 		set.Access.Git = slices.Concat(set.Access.Git, dev.Access.Git)
 	}
 	groups, extras, hashed := set.Groups, set.Extras, set.Hashed
@@ -69,7 +69,7 @@ func (p *plan) source(dependencies detect.Dependencies, dev *detect.Dependencies
 	const exported = "The lock becomes requirements that pip installs, because pip knows the company's index and its mirrors; the tool that reads the lock is left behind."
 	switch dependencies.Kind {
 	case detect.UV:
-		return source{why: exported, tools: []string{uvTool}, edit: p.editLogins(set), export: func(file string) string {
+		return source{why: exported, tools: []string{uvTool}, edit: editLogins(p, set), export: func(file string) string {
 			command := bin + "uv export --quiet --frozen --offline --no-python-downloads --no-default-groups --no-emit-project"
 			if set.Member != "" {
 				command += " --package " + set.Member
@@ -81,10 +81,10 @@ func (p *plan) source(dependencies detect.Dependencies, dev *detect.Dependencies
 		if !slices.ContainsFunc(dependencies.Files, func(file string) bool { return path.Base(file) == "poetry.lock" }) {
 			return source{
 				why:   "There is no lock: the newest versions that Poetry's table allows are installed, on every build that changes it.",
-				tools: []string{p.tool(poetryCore)}, edit: p.editLogins(set), script: poetryScript(), export: scripted(bin+"python", groups),
+				tools: []string{p.tool(poetryCore)}, edit: editLogins(p, set), script: poetryScript(), export: scripted(bin+"python", groups),
 			}
 		}
-		return source{why: exported, tools: []string{p.tool(poetryTool), p.tool(poetryExport)}, edit: p.edit(set), export: func(file string) string {
+		return source{why: exported, tools: []string{p.tool(poetryTool), p.tool(poetryExport)}, edit: edit(p, set), export: func(file string) string {
 			command := bin + "poetry export --quiet --without-urls" + hashes(hashed, "", " --without-hashes")
 			if len(groups) > 0 {
 				command += " --with " + strings.Join(groups, ",")
@@ -93,7 +93,7 @@ func (p *plan) source(dependencies detect.Dependencies, dev *detect.Dependencies
 			return command + "\n--format requirements.txt --output " + file
 		}}
 	case detect.Pipenv:
-		return source{why: exported, tools: []string{p.tool(pipenvTool)}, edit: p.edit(set), export: func(file string) string {
+		return source{why: exported, tools: []string{p.tool(pipenvTool)}, edit: edit(p, set), export: func(file string) string {
 			command := bin + "pipenv requirements --exclude-index" + hashes(hashed, " --hash", "")
 			if dev != nil {
 				command += " --dev"
@@ -103,17 +103,17 @@ func (p *plan) source(dependencies detect.Dependencies, dev *detect.Dependencies
 	case detect.PEP621:
 		return source{
 			why:    "There is no lock: the newest versions that pyproject.toml allows are installed, on every build that changes it. Only the list is read here, so that code is not needed yet.",
-			edit:   p.editLogins(set),
-			script: projectScript(p.project.Python, len(set.Local) > 0), export: scripted("python", groups),
+			edit:   editLogins(p, set),
+			script: projectScript(p.project.Python, len(set.Local) > 0, set.ProjectRoot), export: scripted("python", groups),
 		}
 	case detect.Setuptools:
 		return source{
 			why:   "There is no lock: the newest versions that setup.py allows are installed, on every build that changes it. Only the list is read here, so that code is not needed yet.",
-			edit:  p.editLogins(set),
+			edit:  editLogins(p, set),
 			tools: []string{p.tool(setuptoolsTool)}, script: setuptoolsScript(), export: scripted(bin+"python", groups),
 		}
 	case detect.Requirements:
-		return source{file: set.Files[0], edit: p.edit(set)}
+		return source{file: set.Files[0], edit: edit(p, set)}
 	default:
 		return source{}
 	}
@@ -132,7 +132,7 @@ func (p *plan) tool(pinned string) string {
 // that follow it; empty when nothing is to be changed. The project itself is not
 // copied yet. What is editable would be a link into a stage that is left behind. And
 // a single hash makes pip want all. Lines may end with a carriage return.
-func (p *plan) edit(dependencies detect.Dependencies) string {
+func edit(p *plan, dependencies detect.Dependencies) string {
 	var edits []string
 	if dependencies.Itself {
 		edits = append(edits, `/^((-e|--editable)[ =]+)?\.\/?(\[[^]]*\])?([[:space:];#].*)?$/d`)
@@ -141,9 +141,9 @@ func (p *plan) edit(dependencies detect.Dependencies) string {
 		edits = append(edits, withoutLogins)
 	}
 	if len(dependencies.Local) > 0 {
-		if dependencies.Kind == detect.Requirements {
+		if dependencies.ProjectRoot && dependencies.Kind == detect.Requirements {
 			// PDM's name for the directory of the project.
-			edits = append(edits, `s#file:///?\$\{PROJECT_ROOT\}/#file://`+p.workDir(dependencies)+`/#`)
+			edits = append(edits, `s#file:///?[$][{]PROJECT_ROOT[}]/#file://`+workDir(p, dependencies)+`/#`)
 		}
 		edits = append(edits, `s#^(-e|--editable)[ =]+file:#file:#`, `s#^(-e|--editable)[ =]+([^:]+)$#./\2#`)
 		if dependencies.Kind == detect.Requirements {
@@ -157,8 +157,8 @@ func (p *plan) edit(dependencies detect.Dependencies) string {
 }
 
 // editLogins is edit for lists of tools that write nothing else that is to be changed.
-func (p *plan) editLogins(dependencies detect.Dependencies) string {
-	return p.edit(detect.Dependencies{Kind: dependencies.Kind, Access: dependencies.Access})
+func editLogins(p *plan, dependencies detect.Dependencies) string {
+	return edit(p, detect.Dependencies{Kind: dependencies.Kind, Access: dependencies.Access})
 }
 
 // edited returns the command that edits files, or nothing.
@@ -193,15 +193,16 @@ func hashes(hashed bool, with, without string) string {
 
 // projectScript prints the dependencies of [project], and of the groups or extras
 // that it is given.
-// With local, those that [tool.uv.sources] has in directories are taken from there.
-func projectScript(python string, local bool) []string {
+// With local, those that [tool.uv.sources] has in directories are taken from there, and with
+// root those that are beside the directory of the project.
+func projectScript(python string, local, root bool) []string {
 	load := []string{"import tomllib"}
 	if slices.Contains([]string{"3.7", "3.8", "3.9", "3.10"}, python) {
 		load = []string{"from pip._vendor import tomli as tomllib  # Python has its own from 3.11 on"}
 	}
 	imports, sources, entry, printed := "import sys", []string(nil), "entry", `print(*project.get("dependencies", []), sep="\n")`
 	if local {
-		imports, entry, printed = "import os, re, sys", "placed(entry)", `print(*map(placed, project.get("dependencies", [])), sep="\n")`
+		imports, entry, printed = "import re, sys", "placed(entry)", `print(*map(placed, project.get("dependencies", [])), sep="\n")`
 		sources = []string{
 			"def plain(name):",
 			`    return re.sub("[-_.]+", "-", name).lower()`,
@@ -209,15 +210,19 @@ func projectScript(python string, local bool) []string {
 			`sources = document.get("tool", {}).get("uv", {}).get("sources", {})`,
 			`paths = {plain(name): source["path"] for name, source in sources.items() if "path" in source}`,
 			"",
-			"here = os.getcwd()",
-			"",
 			"def placed(entry):",
-			`    entry = entry.replace("{root:uri}", "file://" + here).replace("file://${PROJECT_ROOT}", "file://" + here)`,
-			`    entry = entry.replace("${PROJECT_ROOT}", here[1:])`,
 			`    name, extras, marker = re.match(r"([\w.-]+)\s*(\[[^]]*\])?[^;]*(;.*)?", entry).groups("")`,
 			`    return f"./{paths[plain(name)]}{extras} {marker}" if plain(name) in paths else entry`,
 			"",
 		}
+	}
+	if local && root {
+		imports = strings.Replace(imports, "import ", "import os, ", 1)
+		sources = slices.Insert(sources, slices.Index(sources, "def placed(entry):")+1,
+			`    here = os.getcwd()`,
+			`    for name in ["file:///${PROJECT_ROOT}", "file://${PROJECT_ROOT}", "{root:uri}"]:`,
+			`        entry = entry.replace(name, "file://" + here)`,
+		)
 	}
 	return slices.Concat([]string{imports}, load, []string{
 		"",
@@ -328,7 +333,7 @@ func prepare(p *plan, w *writer, dependencies detect.Dependencies, from source) 
 	// A path of the project as the working directory has it.
 	place := func(name string) string {
 		full := path.Join(workplace, p.within, name)
-		if work := p.workDir(dependencies); full == work {
+		if work := workDir(p, dependencies); full == work {
 			return "."
 		} else if inside, ok := strings.CutPrefix(full, work+"/"); ok {
 			return inside

@@ -63,12 +63,12 @@ func (p *plan) base() string {
 	return "python:${PYTHON_VERSION}-slim"
 }
 
-// writer returns the writer of a section.
-func (p *plan) writer() *writer { return &writer{within: p.within} }
+// newWriter returns the writer of a section.
+func newWriter(p *plan) *writer { return &writer{within: p.within} }
 
 // workDir returns where a set of dependencies is installed from. The files are at the same
 // places to each other as in the build context, so that paths between them hold.
-func (p *plan) workDir(set detect.Dependencies) string {
+func workDir(p *plan, set detect.Dependencies) string {
 	return path.Join(workplace, p.within, set.Dir)
 }
 

@@ -13,7 +13,7 @@ const overlay = "/opt/distroless"
 
 // runStage writes the stage that serves: interpreter, venv, code and command.
 func runStage(p *plan) string {
-	w := p.writer()
+	w := newWriter(p)
 	if p.variant == Distroless {
 		w.note("Python, its libraries and certificates: no shell, no package manager.")
 		w.line("FROM gcr.io/distroless/python3-debian%s:nonroot AS run", p.debian.number)

@@ -10,7 +10,7 @@ const testVenv = "/opt/test"
 
 // testBuildStage writes the stage that installs what the tests need beside the venv.
 func testBuildStage(p *plan) string {
-	w := p.writer()
+	w := newWriter(p)
 	dev := p.project.Dev
 	from := p.source(dev, nil)
 	w.note("What the tests need in a venv of its own, which sees the one of the app: the layer of the tests is small. Only the target `test` takes this stage and the next.")
@@ -30,13 +30,13 @@ func testBuildStage(p *plan) string {
 	case len(dev.Files) == 0:
 		hashed = false
 	case from.file != "":
-		w.line("WORKDIR %s", p.workDir(dev))
+		w.line("WORKDIR %s", workDir(p, dev))
 		prepare(p, w, dev, from)
 		commands = append(commands, from.edited(dev.Files...)...)
 		wanted = append(wanted, "-r "+quote(from.file))
 	default:
 		installTools(p, w, from)
-		w.line("WORKDIR %s", p.workDir(dev))
+		w.line("WORKDIR %s", workDir(p, dev))
 		prepare(p, w, dev, from)
 		commands = append(append(commands, from.export(testFile)), from.edited(testFile)...)
 		wanted = append(wanted, "-r "+testFile)
@@ -69,7 +69,7 @@ func testBuildStage(p *plan) string {
 
 // testStage writes the stage that runs the tests, in the image that is deployed.
 func testStage(p *plan) string {
-	w := p.writer()
+	w := newWriter(p)
 	w.note("The image that is deployed, with the tests: the same user, the same settings.")
 	w.line("FROM run AS test")
 	w.line("COPY --from=test-build %s %s", testVenv, testVenv)

@@ -49,7 +49,7 @@ func isBelow(name, dir string) bool {
 
 // IgnoreFor returns the ignore file for the Dockerfiles of a project in a context above it.
 // Nothing travels but what the project needs, and of that nothing that the ignore files of
-// these directories leave out; those without one have the patterns of Ignore. An ignore file
+// these directories leave out; those without one have its default patterns. An ignore file
 // of the context counts for all of them.
 func IgnoreFor(project *detect.Project, context Context) []byte {
 	travels := context.Travels(project)
@@ -93,7 +93,10 @@ func patternsFor(dir string, context Context, open bool) string {
 	case !has && !open:
 		return ""
 	case !has:
-		title, own = "Of "+dir+": history, tools, their caches, virtual environments and secrets.", ignored()
+		title, own = "Of "+dir+": history, tools, their caches, virtual environments and secrets.", unusable()
+		if dir == path.Clean(context.Within) {
+			own = ignored()
+		}
 	}
 	text := "\n# " + title + "\n"
 	for _, pattern := range patternsOf(own) {

@@ -107,7 +107,7 @@ func resolve(files []File, variant generate.Variant) (resolved *project.Project,
 // imageFiles returns the files that an image is built from: those that a build generates
 // if they do not exist.
 func imageFiles(resolved *project.Project) ([]File, error) {
-	contents, err := resolved.ImageFiles()
+	contents, err := project.ImageFiles(resolved)
 	if err != nil {
 		return nil, err
 	}
@@ -158,13 +158,13 @@ func adopt(request Request) (*Work, error) {
 	if !has {
 		file, err := Extend(manifest, Settings{
 			Name: work.Name, Entrypoint: resolved.Entrypoint.Value, Python: request.Python, Port: resolved.Port.Value,
-			Context: resolved.ContextSetting(),
+			Context: project.ContextSetting(resolved),
 		})
 		if err != nil {
 			return nil, err
 		}
 		files = append(files, file)
-	} else if context := resolved.ContextSetting(); context != "" && table.Context == "" {
+	} else if context := project.ContextSetting(resolved); context != "" && table.Context == "" {
 		work.Warnings = append(work.Warnings, fmt.Sprintf("the Dockerfile copies from %s: set context = %q in [%s] of %s, or pass --context to each build",
 			resolved.Context, context, settings.Table, settings.File))
 	}

@@ -50,6 +50,7 @@ func readDependencies(t *tree, m *manifest) (*dependencies, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.ProjectRoot = namesRoot(d.direct)
 	d.Names, d.Local, d.Hashed = packaging.Names(d.direct), pathsOf(local), d.Hashed && len(local) == 0
 	d.found("dependencies", d.summary(), strings.Join(d.Files, ", "))
 	d.foundOutside(local)

@@ -91,6 +91,7 @@ func readDev(t *tree, m *manifest, main *dependencies) (*devDependencies, error)
 	if err != nil {
 		return nil, err
 	}
+	d.ProjectRoot = namesRoot(direct)
 	d.Names, d.Local, d.Hashed = packaging.Names(direct), pathsOf(local), d.Hashed && len(local) == 0
 	d.found("tests", strings.Join(d.Names, ", "), strings.Join(d.Files, ", "))
 	d.evidence = append(d.evidence, outside(d.Dependencies, local)...)

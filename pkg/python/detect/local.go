@@ -155,6 +155,14 @@ func ownDirectory() []string {
 	return []string{"file:///${PROJECT_ROOT}/", "file://${PROJECT_ROOT}/", "{root:uri}/"}
 }
 
+// namesRoot reports whether one of the requirements is beside the directory of the project
+// as PDM and Hatch name it.
+func namesRoot(requirements []packaging.Requirement) bool {
+	return slices.ContainsFunc(requirements, func(one packaging.Requirement) bool {
+		return slices.ContainsFunc(ownDirectory(), func(own string) bool { return strings.HasPrefix(one.URL, own) })
+	})
+}
+
 // foundOutside reports what the installation takes from outside of the project, and why.
 func (d *dependencies) foundOutside(all []local) {
 	d.evidence = append(d.evidence, outside(d.Dependencies, all)...)

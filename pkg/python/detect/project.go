@@ -96,6 +96,9 @@ type Dependencies struct {
 	// Local are directories and files that are dependencies themselves, sorted; the
 	// installation reads them as well. They have no hash, so a set with some is not Hashed.
 	Local []string
+	// ProjectRoot reports that the files name the directory of the project as ${PROJECT_ROOT}
+	// or {root:uri}, as PDM and Hatch do.
+	ProjectRoot bool `json:",omitempty"`
 	// Itself reports that the requirements files ask for the project itself, as "-e ."
 	// does.
 	Itself bool

@@ -519,10 +519,10 @@ requires-dist = [{ name = "stock", editable = "libs/stock" }]
 			},
 			want: []string{"libs/names", "libs/stock"},
 		},
-		"without a slash":  {files: []string{"requirements.txt", "-e libs\n", "libs/pyproject.toml", ""}, want: []string{"libs"}},
-		"with an extra":    {files: []string{"requirements.txt", "libs/stock[all]\n", "libs/stock/setup.py", ""}, want: []string{"libs/stock"}},
-		"a wheel":          {files: []string{"requirements.txt", "vendor/stock-1.0-py3-none-any.whl\n", "vendor/stock-1.0-py3-none-any.whl", ""}, want: []string{"vendor/stock-1.0-py3-none-any.whl"}},
-		"the project":      {files: []string{"requirements.txt", "flask\n-e .[all]\n"}, itself: true, warns: "requirements.txt:2 installs the project itself"},
+		"without a slash": {files: []string{"requirements.txt", "-e libs\n", "libs/pyproject.toml", ""}, want: []string{"libs"}},
+		"with an extra":   {files: []string{"requirements.txt", "libs/stock[all]\n", "libs/stock/setup.py", ""}, want: []string{"libs/stock"}},
+		"a wheel":         {files: []string{"requirements.txt", "vendor/stock-1.0-py3-none-any.whl\n", "vendor/stock-1.0-py3-none-any.whl", ""}, want: []string{"vendor/stock-1.0-py3-none-any.whl"}},
+		"the project":     {files: []string{"requirements.txt", "flask\n-e .[all]\n"}, itself: true, warns: "requirements.txt:2 installs the project itself"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found, err := readFiles(t, Options{}, append([]string{"main.py", fastapi}, test.files...)...)

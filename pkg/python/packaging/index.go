@@ -163,14 +163,14 @@ func variableName(name string) string {
 // UVIndexes returns the indexes of [tool.uv], without those that only packages may use that
 // the project does not take from them.
 func (p *Pyproject) UVIndexes() []Index {
-	found := p.uvIndexes(p.uvBound())
+	found := uvIndexes(p, p.uvBound())
 	if p.root == nil {
 		return found
 	}
 	named := func(name string) bool {
 		return name != "" && slices.ContainsFunc(found, func(one Index) bool { return one.Name == name })
 	}
-	for _, index := range p.root.uvIndexes(p.uvBound()) {
+	for _, index := range uvIndexes(p.root, p.uvBound()) {
 		if !named(index.Name) {
 			found = append(found, index)
 		}
@@ -180,7 +180,7 @@ func (p *Pyproject) UVIndexes() []Index {
 
 // uvIndexes returns the indexes of this file alone, without explicit ones that no package is
 // bound to.
-func (p *Pyproject) uvIndexes(bound map[string][]string) []Index {
+func uvIndexes(p *Pyproject, bound map[string][]string) []Index {
 	var found []Index
 	for _, table := range p.Tool.UV.Indexes {
 		prefix := ""
@@ -210,7 +210,7 @@ func (p *Pyproject) uvIndexes(bound map[string][]string) []Index {
 // uvBound returns the packages that [tool.uv.sources] takes from an index, by its name.
 func (p *Pyproject) uvBound() map[string][]string {
 	bound := map[string][]string{}
-	sources := p.uvSources()
+	sources := uvSources(p)
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		entries, ok := sources[name].([]any)
 		if !ok {
@@ -228,7 +228,7 @@ func (p *Pyproject) uvBound() map[string][]string {
 
 // uvSources returns [tool.uv.sources] by normalized names, with those of the workspace's root
 // that it does not name itself.
-func (p *Pyproject) uvSources() map[string]any {
+func uvSources(p *Pyproject) map[string]any {
 	sources := map[string]any{}
 	if p.root != nil {
 		for name, source := range p.root.Tool.UV.Sources {

@@ -90,7 +90,7 @@ func Tree(t *testing.T, name string) map[string]string {
 			files[file] += line
 		}
 	}
-	for _, expected := range []string{"want.json", "want-error", "options.json"} {
+	for _, expected := range []string{"want.json", "want-error", "options.json", "project-dir"} {
 		delete(files, expected)
 	}
 	return files

@@ -1,0 +1,90 @@
+# shop: built in one stage, run in another that has only what runs.
+#
+# The build context is a directory above the service: paths of COPY start there, with
+# services/shop for the service itself.
+
+ARG PYTHON_VERSION=3.13
+
+FROM python:${PYTHON_VERSION}-slim AS build
+# A company's own index or proxy. Empty, pip keeps its default. Declared where pip runs
+# only, so that the image does not carry them.
+ARG PIP_INDEX_URL
+ARG PIP_TRUSTED_HOST
+WORKDIR /tmp/dependencies/services/shop
+# Only the files that list the dependencies: a change of code leaves this stage, the slow
+# one, cached.
+COPY services/shop/requirements.txt ./
+COPY common.txt /tmp/dependencies/
+# Directories that are dependencies: a change there installs again. They are installed as
+# copies, because an editable one would be a link into this stage.
+COPY services/stock /tmp/dependencies/services/stock
+COPY services/shop/libs/own ./libs/own
+# One RUN, because Kaniko takes a snapshot after each. The image's own pip fills the venv,
+# which needs none itself. Bytecode is compiled here, because the running service cannot
+# write it; unchecked-hash keeps it valid whatever a builder does to file times.
+RUN python -m venv --without-pip /opt/venv \
+ && sed -E -i \
+      -e 's#file:///?[$][{]PROJECT_ROOT[}]/#file:///tmp/dependencies/services/shop/#' \
+      -e 's#^(-e|--editable)[ =]+file:#file:#' \
+      -e 's#^(-e|--editable)[ =]+([^:]+)$#./\2#' \
+      -e 's# *--hash=[^ ]+##g' \
+      requirements.txt ../../common.txt \
+ && python -m pip --python /opt/venv/bin/python install \
+      --no-cache-dir --no-compile --disable-pip-version-check \
+      -r requirements.txt \
+ && (python -I -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib || true)
+
+FROM python:${PYTHON_VERSION}-slim AS run
+# Scripts of the venv, and the code, are found by name. Nothing is compiled again, and a
+# line of the log is written when it is printed.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/app/src \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+COPY --from=build /opt/venv /opt/venv
+# The code comes last: a change of it is two small layers. Its bytecode is compiled once as
+# well, not by every replica that starts; -I keeps modules of the code out of that.
+COPY services/shop/src /app/src
+RUN (python -I -m compileall -q --invalidation-mode unchecked-hash /app || true)
+WORKDIR /app
+# A number, so that Kubernetes can tell that it is not root. All files belong to root: the
+# service cannot change its own code.
+USER 10001:10001
+EXPOSE 8000
+# Exec form: the server is process 1 and gets SIGTERM itself; behind a shell that does not
+# pass it on, it is killed after Kubernetes' grace period, with its requests.
+#
+# One process: Kubernetes scales with replicas. X-Forwarded-* headers are not trusted by
+# default: set FORWARDED_ALLOW_IPS in the Deployment if a proxy is in front.
+CMD ["uvicorn", "shop.main:app", "--host", "0.0.0.0", "--port", "8000", "--timeout-graceful-shutdown", "20"]
+
+# What the tests need in a venv of its own, which sees the one of the app: the layer of the
+# tests is small. Only the target `test` takes this stage and the next.
+FROM build AS test-build
+ARG PIP_INDEX_URL
+ARG PIP_TRUSTED_HOST
+WORKDIR /tmp/dependencies/services/shop
+COPY services/shop/requirements-dev.txt ./
+COPY services/tests.txt /tmp/dependencies/services/
+# The tests run with the versions of the app: a tool of the tests does not change them.
+RUN python -m venv --without-pip /opt/test \
+ && echo "import site; site.addsitedir('$(echo /opt/venv/lib/python*/site-packages)')" \
+      > "$(echo /opt/test/lib/python*/site-packages)/app.pth" \
+ && python -m pip --python /opt/venv/bin/python freeze --exclude-editable > /tmp/constraints.txt \
+ && python -m pip --python /opt/test/bin/python install \
+      --no-cache-dir --no-compile --disable-pip-version-check \
+      -r requirements-dev.txt pytest==9.2.0 -c /tmp/constraints.txt
+
+# The image that is deployed, with the tests: the same user, the same settings.
+FROM run AS test
+COPY --from=test-build /opt/test /opt/test
+COPY services/shop /app/
+# The user cannot write beside the code.
+ENV PATH=/opt/test/bin:$PATH \
+    PYTEST_ADDOPTS="-p no:cacheprovider" \
+    COVERAGE_FILE=/tmp/.coverage
+CMD ["python", "-m", "pytest"]
+
+# The image that is deployed is `run`, as it was tested. It is last, so that a build without
+# a target makes it and leaves the tests out.
+FROM run
