@@ -43,7 +43,7 @@ func packed(t *testing.T, p *project.Project) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer archive.Close() //nolint:errcheck // a test
+	defer archive.Close()
 	content, err := archive.Open()
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +122,8 @@ func TestAbove(t *testing.T) {
 			[]string{"lib/README", "lib/setup.py", "limits.txt", "services/api/.dockerignore", "services/api/main.py", "services/api/requirements.txt", "services/common.txt"},
 		},
 		"in a context above it": {
-			map[string]string{"services/api/requirements.txt": "starlette\n", "services/api/main.py": starlette, "services/a.py": ""}, "services/api", ".",
+			map[string]string{"services/api/requirements.txt": "starlette\n", "services/api/main.py": starlette, "services/a.py": ""},
+			"services/api", ".",
 			[]string{"services/api/main.py", "services/api/requirements.txt"},
 		},
 	} {

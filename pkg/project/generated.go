@@ -118,9 +118,9 @@ func resolveContext(p *Project) error {
 	return err
 }
 
-// travelling returns a line about what travels of a build context above the folder; nothing
+// travelLines returns a line about what travels of a build context above the folder; nothing
 // for the folder itself.
-func travelling(p *Project) []Line {
+func travelLines(p *Project) []Line {
 	if p.Detected == nil || p.within == "." {
 		return nil
 	}

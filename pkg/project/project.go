@@ -130,7 +130,7 @@ func (p *Project) Explain() []Line {
 	for _, evidence := range p.Detected.Evidence {
 		lines = append(lines, Line{evidence.What, evidence.Value, p.originOf(evidence)})
 	}
-	lines = append(lines, travelling(p)...)
+	lines = append(lines, travelLines(p)...)
 	return append(lines, Line{"variant", string(p.Variant.Value), p.Variant.Origin})
 }
 
@@ -171,7 +171,7 @@ func (p *Project) Summary() string {
 // Travels returns lines about a build context above the folder: what travels of it, and why.
 // It returns nothing for the folder itself and for the folder's own Dockerfile.
 func Travels(p *Project) []Line {
-	lines := travelling(p)
+	lines := travelLines(p)
 	if lines == nil {
 		return nil
 	}

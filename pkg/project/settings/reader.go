@@ -246,7 +246,7 @@ func (r *reader) check() {
 	})
 	r.each("context", func() error {
 		if name := strings.TrimSpace(r.Context); name == "" || path.IsAbs(name) || filepath.IsAbs(filepath.FromSlash(name)) {
-			return fmt.Errorf("%q is not a directory relative to the project, such as ../..", r.Context)
+			return fmt.Errorf("%q is not relative to the directory of the project, as ../.. is", r.Context)
 		}
 		return nil
 	})

@@ -79,10 +79,10 @@ func (t *tree) explain(name string) string {
 		return "which is outside of " + t.dir
 	case files == nil:
 		return fmt.Sprintf("which is outside of %s: nothing above that is taken, unless --context names a directory that has it", t.aboveDir)
-	case !t.exists(name):
-		return "which does not exist"
 	case isOutside(t.clean(name)) && isLink(t, inside):
 		return "which is a symbolic link and does not travel with what it leads to: name that instead"
+	case !t.exists(name):
+		return "which does not exist"
 	}
 	return ""
 }

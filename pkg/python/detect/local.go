@@ -2,6 +2,7 @@ package detect
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -34,8 +35,8 @@ func missing(t *tree, r *packaging.Requirements) error {
 	if r.Missing == nil {
 		return nil
 	}
-	if strings.Contains(r.MissingFile, ":/") {
-		return r.Missing // pip reads it from the network
+	if strings.Contains(r.MissingFile, "://") {
+		return &packaging.FileError{Position: r.Missing.Position, Err: errors.New("it includes a file of the network, which is not read here: copy it into the project")}
 	}
 	return &packaging.FileError{Position: r.Missing.Position, Err: fmt.Errorf("it includes %q, %s", r.MissingFile, cmp.Or(t.explain(r.MissingFile), "which cannot be read"))}
 }
@@ -57,8 +58,8 @@ func localPaths(t *tree, m *manifest, set Dependencies, lock *packaging.Lock, di
 		}
 	}
 	if !hasAll(set) {
-		for i := 0; i < len(l.found); i++ {
-			if err := l.needs(l.found[i]); err != nil {
+		for next := 0; len(l.found) > next; next++ {
+			if err := l.needs(l.found[next]); err != nil {
 				return nil, err
 			}
 		}

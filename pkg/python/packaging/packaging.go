@@ -69,9 +69,10 @@ func Text(content []byte) []byte {
 	return []byte(string(utf16.Decode(units)))
 }
 
-// joinPath returns a path that is written relative to a directory; an absolute one stays.
+// joinPath returns a path that is written relative to a directory; an absolute one and a URL
+// stay.
 func joinPath(dir, where string) string {
-	if path.IsAbs(where) {
+	if path.IsAbs(where) || strings.Contains(where, "://") {
 		return where
 	}
 	return path.Join(dir, where)

@@ -186,7 +186,7 @@ func (r *Requirements) addEditable(value string, line logicalLine) {
 		return
 	}
 	url := value
-	if !strings.Contains(url, ":") {
+	if !strings.Contains(url, ":") && !path.IsAbs(url) {
 		url = "./" + url
 	}
 	if one, ok := ParseURLRequirement(url); ok {
