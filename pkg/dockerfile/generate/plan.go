@@ -69,6 +69,9 @@ func newWriter(p *plan) *writer { return &writer{within: p.within} }
 // workDir returns where a set of dependencies is installed from. The files are at the same
 // places to each other as in the build context, so that paths between them hold.
 func workDir(p *plan, set detect.Dependencies) string {
+	if p.variant == Bloated {
+		return path.Join(appDir, p.within, set.Dir)
+	}
 	return path.Join(workplace, p.within, set.Dir)
 }
 

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -151,9 +152,23 @@ func (d *dependencies) isLockOf(file string) bool {
 // warnUnread warns of locks that are not read, unless the dependencies are locked in
 // another way.
 func (d *dependencies) warnUnread(t *tree) {
-	for _, lock := range []struct{ file, how string }{{"pdm.lock", ", as pdm export --prod -o requirements.txt does"}, {"pylock.toml", ""}} {
-		if t.exists(lock.file) && !d.Locked {
-			d.warn("%s is not read, so that every build may get other versions: write what it has into requirements.txt%s", lock.file, lock.how)
+	if d.Locked {
+		return
+	}
+	unread := []string{"pdm.lock"}
+	for _, name := range []string{"pylock.toml", "pylock.*.toml"} {
+		found, err := fs.Glob(t.files, name)
+		if err == nil {
+			unread = append(unread, found...)
+		}
+	}
+	for _, lock := range unread {
+		how := ""
+		if lock == "pdm.lock" {
+			how = ", as pdm export --prod -o requirements.txt does"
+		}
+		if t.exists(lock) {
+			d.warn("%s is not read, so that every build may get other versions: write what it has into requirements.txt%s", lock, how)
 		}
 	}
 }

@@ -57,12 +57,14 @@ func localPaths(t *tree, m *manifest, set Dependencies, lock *packaging.Lock, di
 			}
 		}
 	}
-	if !hasAll(set) {
-		for next := 0; len(l.found) > next; next++ {
-			if err := l.needs(l.found[next]); err != nil {
+	for next := l.found; !hasAll(set) && len(next) > 0; {
+		known := len(l.found)
+		for _, one := range next {
+			if err := l.needs(one); err != nil {
 				return nil, err
 			}
 		}
+		next = l.found[known:]
 	}
 	slices.SortFunc(l.found, func(a, b local) int { return cmp.Or(strings.Compare(a.path, b.path), strings.Compare(a.name, b.name)) })
 	return l.found, nil

@@ -104,7 +104,8 @@ RUN python -m venv --without-pip /opt/test \
  && python -m pip --python /opt/venv/bin/python freeze --exclude-editable > /tmp/constraints.txt \
  && python -m pip --python /opt/test/bin/python install \
       --no-cache-dir --no-compile --disable-pip-version-check \
-      pytest==9.2.0 -c /tmp/constraints.txt
+      pytest==9.2.0 -c /tmp/constraints.txt \
+ && (python -I -m compileall -q --invalidation-mode unchecked-hash /opt/test/lib || true)
 
 # The image that is deployed, with the tests: the same user, the same settings.
 FROM run AS test

@@ -19,7 +19,7 @@ WORKDIR /app/services/shop
 # pip keeps its downloads in a cache that is now part of the image; the tools of the tests
 # are in it, too; every container compiles the bytecode again, if the service can write it.
 RUN sed -E -i \
-      -e 's#file:///?[$][{]PROJECT_ROOT[}]/#file:///tmp/dependencies/services/shop/#' \
+      -e 's#file:///?[$][{]PROJECT_ROOT[}]/#file:///app/services/shop/#' \
       -e 's#^(-e|--editable)[ =]+file:#file:#' \
       -e 's#^(-e|--editable)[ =]+([^:]+)$#./\2#' \
       -e 's# *--hash=[^ ]+##g' \

@@ -97,7 +97,8 @@ RUN python -m venv --without-pip /opt/test \
  && python -m pip --python /opt/venv/bin/python freeze --exclude-editable > /tmp/constraints.txt \
  && python -m pip --python /opt/test/bin/python install \
       --no-cache-dir --no-compile --disable-pip-version-check \
-      -r resolved-test.txt -c /tmp/constraints.txt
+      -r resolved-test.txt -c /tmp/constraints.txt \
+ && (python -I -m compileall -q --invalidation-mode unchecked-hash /opt/test/lib || true)
 
 # The image that is deployed, with the tests: the same user, the same settings.
 FROM run AS test
