@@ -330,7 +330,7 @@ func TestWarnings(t *testing.T) {
 		"a control sequence":    {[]string{"Procfile", "web: uvicorn \x1b[2J:app\n"}, "Procfile:1 names the app :app, which is passed over: it is not module:attribute"},
 		"PDM":                   {[]string{"pyproject.toml", "project.dependencies = ['fastapi']\n", "pdm.lock", ""}, "pdm.lock is not read, so that every build may get other versions: write what it has into requirements.txt, as pdm export --prod -o requirements.txt does"},
 		"a lock of pip":         {[]string{"pylock.toml", ""}, "pylock.toml is not read, so that every build may get other versions: write what it has into requirements.txt"},
-		"another lock of pip":   {[]string{"pylock.web.toml", ""}, "pylock.web.toml is not read, so that every build may get other versions"},
+		"another lock of pip":   {[]string{"pylock.web.toml", ""}, "pylock.web.toml is not read, so that every build may get other versions: write what it has into requirements.txt"},
 	} {
 		found, err := readFiles(t, Options{}, append([]string{"main.py", fastapi}, test.files...)...)
 		if err != nil || !slices.Contains(found.Warnings, test.want) {
