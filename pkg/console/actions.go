@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -32,11 +33,13 @@ type action struct {
 	// to returns the view to show after success, from the form and what the command printed;
 	// empty stays.
 	to func(form url.Values, out string) string
+	// done is called after success with the same; may be nil.
+	done func(form url.Values, out string)
 }
 
 // actions are all of them, by name.
-func actions() map[string]action {
-	return map[string]action{
+func (s *Server) actions() map[string]action {
+	all := map[string]action{
 		"cancel": {args: func(form url.Values) ([]string, error) {
 			return onRun("cancel", form)
 		}},
@@ -49,6 +52,8 @@ func actions() map[string]action {
 		},
 		"build": {args: buildArgs, to: newRun},
 	}
+	maps.Copy(all, s.registryActions())
+	return all
 }
 
 // onRun returns a command for one run, with flags.
@@ -120,8 +125,8 @@ func (s *Server) commandLine(args []string) string {
 }
 
 // form reads the values of an action.
-func form(w http.ResponseWriter, r *http.Request) (action, url.Values, bool) {
-	a, ok := actions()[r.PathValue("action")]
+func (s *Server) form(w http.ResponseWriter, r *http.Request) (action, url.Values, bool) {
+	a, ok := s.actions()[r.PathValue("action")]
 	if !ok {
 		http.NotFound(w, r)
 		return a, nil, false
@@ -136,7 +141,7 @@ func form(w http.ResponseWriter, r *http.Request) (action, url.Values, bool) {
 
 // command returns the command of a form as it is filled in so far.
 func (s *Server) command(w http.ResponseWriter, r *http.Request) {
-	a, values, ok := form(w, r)
+	a, values, ok := s.form(w, r)
 	if !ok {
 		return
 	}
@@ -151,7 +156,7 @@ func (s *Server) command(w http.ResponseWriter, r *http.Request) {
 // act runs the command of a form. It streams what the command says as "progress", and ends
 // with "done" or "failed". It goes on when the tab is closed: half a command is worse.
 func (s *Server) act(w http.ResponseWriter, r *http.Request) {
-	a, values, ok := form(w, r)
+	a, values, ok := s.form(w, r)
 	if !ok {
 		return
 	}
@@ -161,28 +166,33 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
-	progress := &progress{events: &events{w: w, flusher: http.NewResponseController(w)}}
+	stream := &events{w: w, flusher: http.NewResponseController(w)}
+	progress := &progress{line: func(text string) { stream.send("progress", "", map[string]string{"text": text}) }}
 	var out bytes.Buffer
 	code := s.options.Verb(context.WithoutCancel(r.Context()), args, &out, progress)
 	progress.flush()
 	if code != 0 {
 		message, advice := progress.failure()
-		progress.events.send("failed", "", map[string]string{"message": message, "advice": advice})
+		stream.send("failed", "", map[string]string{"message": message, "advice": advice})
 		return
+	}
+	if a.done != nil {
+		a.done(values, out.String())
 	}
 	result := map[string]string{"message": "Done"}
 	if a.to != nil {
 		result["location"] = a.to(values, out.String())
 	}
-	progress.events.send("done", "", result)
+	stream.send("done", "", result)
 }
 
 // progress passes on the lines that a command writes, and keeps the last ones.
 type progress struct {
-	mu     sync.Mutex
-	events *events
-	part   []byte
-	lines  []string
+	mu sync.Mutex
+	// line is called with each line but those of an error.
+	line  func(text string)
+	part  []byte
+	lines []string
 }
 
 // maxKept is how many of the last lines of a command explain its failure.
@@ -197,7 +207,7 @@ func (p *progress) Write(text []byte) (int, error) {
 		if !ok {
 			return len(text), nil
 		}
-		p.line(string(line))
+		p.add(string(line))
 		p.part = bytes.Clone(rest)
 	}
 }
@@ -206,17 +216,17 @@ func (p *progress) flush() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.part) > 0 {
-		p.line(string(p.part))
+		p.add(string(p.part))
 		p.part = nil
 	}
 }
 
-func (p *progress) line(text string) {
+func (p *progress) add(text string) {
 	text = display.Sanitize(text)
 	p.lines = append(p.lines, text)
 	p.lines = p.lines[max(0, len(p.lines)-maxKept):]
 	if !strings.HasPrefix(text, "error: ") && !strings.HasPrefix(text, "hint: ") {
-		p.events.send("progress", "", map[string]string{"text": text})
+		p.line(text)
 	}
 }
 

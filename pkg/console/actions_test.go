@@ -30,9 +30,19 @@ func TestCommands(t *testing.T) {
 			want:   []string{"build", "--namespace=shop", "--git=https://git.example.com/a.git", "--revision=main", "--build-arg=A=1", "--build-arg=B=2", "--no-cache", "--detach"},
 		},
 		"flag as value": {action: "build", form: url.Values{"namespace": {"shop"}, "git": {"--kubeconfig=/x"}}, want: []string{"build", "--namespace=shop", "--git=--kubeconfig=/x", "--detach"}},
+		"analyze":            {action: "analyze", form: url.Values{"namespace": {"shop"}, "image": {"web@sha256:0123456"}}, want: []string{"images", "inspect", "web@sha256:0123456", "--namespace=shop", "--output=json"}},
+		"delete an image":    {action: "delete-image", form: url.Values{"namespace": {"shop"}, "image": {"web@sha256:0123456"}}, want: []string{"images", "delete", "web@sha256:0123456", "--namespace=shop", "--yes"}},
+		"delete a tag":       {action: "delete-image", form: url.Values{"namespace": {"shop"}, "image": {"web:web-1"}, "force": {"true"}}, want: []string{"images", "delete", "web:web-1", "--namespace=shop", "--force", "--yes"}},
+		"delete a flag":      {action: "delete-image", form: url.Values{"namespace": {"shop"}, "image": {"--help"}}, wrong: true},
+		"delete nothing":     {action: "delete-image", form: url.Values{"namespace": {"shop"}}, wrong: true},
+		"delete nowhere":     {action: "delete-image", form: url.Values{"image": {"web:web-1"}}, wrong: true},
+		"prune":              {action: "prune", form: url.Values{"namespace": {"shop"}, "keep": {" 3 "}}, want: []string{"images", "prune", "--keep=3", "--namespace=shop"}},
+		"prune everywhere":   {action: "prune", form: url.Values{"cache": {"true"}}, want: []string{"images", "prune", "--keep=5", "--cache", "--all-namespaces"}},
+		"prune with nothing": {action: "prune", form: url.Values{"keep": {"-1"}}, wrong: true},
+		"prune with a flag":  {action: "prune", form: url.Values{"keep": {"1 --help"}}, wrong: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := actions()[test.action].args(test.form)
+			got, err := (&Server{}).actions()[test.action].args(test.form)
 			if (err != nil) != test.wrong {
 				t.Fatalf("the error is %v", err)
 			}

@@ -11,11 +11,13 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/view"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/cached"
 )
 
 // apiPrefix is where everything is that needs the token.
@@ -47,8 +49,11 @@ type Server struct {
 	token    string
 	renderer *view.Renderer
 	cluster  *live.Cluster
+	registry *live.Registry
 	allowed  *allowed
 	started  time.Time
+	// dockerfiles are those of runs, a recordedDockerfile by NAMESPACE/NAME.
+	dockerfiles sync.Map
 }
 
 // Listen starts to listen on the loopback interface. The caller calls Serve.
@@ -79,6 +84,9 @@ func (s *Server) Serve(ctx context.Context) error {
 		return errors.Join(err, s.listener.Close())
 	}
 	s.cluster = cluster
+	// Without a cache the registry is read anew, and that is all.
+	cache, _ := cached.OpenDefault()
+	s.registry = live.NewRegistry(ctx, cluster, cache)
 	defer cluster.Wait()
 	defer stop()
 	_, port, err := net.SplitHostPort(s.listener.Addr().String())

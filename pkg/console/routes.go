@@ -32,6 +32,11 @@ func (s *Server) views() map[string]opener {
 		"/runs/{namespace}/{name}":               s.run,
 		"/runs/{namespace}/{name}/objects":       s.runObjects,
 		"/objects/{namespace}/{resource}/{name}": s.object,
+		"/registry":                              s.registryApps,
+		"/registry/prune":                        s.registryPrune,
+		"/registry/compare":                      s.registryCompare,
+		"/registry/{namespace}/{app}":            s.registryApp,
+		"/registry/{namespace}/{app}/{digest}":   s.registryImage,
 	}
 }
 

@@ -201,7 +201,7 @@ func (s *Server) action(ctx context.Context, a view.Action, needs ...access.Perm
 	for _, input := range a.Inputs {
 		values.Add(input.Name, input.Value)
 	}
-	if args, err := actions()[a.Name].args(values); err == nil {
+	if args, err := s.actions()[a.Name].args(values); err == nil {
 		a.Command = s.commandLine(args)
 	}
 	a.Denied = s.allowed.denied(ctx, needs...)

@@ -71,8 +71,9 @@ function warn(text) {
   if (connection.textContent !== text) connection.textContent = text;
 }
 
-/** Opens the view of the address. @param {boolean} fresh is true for another view than the one shown */
-async function open(fresh) {
+/** Opens the view of the address. @param {boolean} fresh is true for another view than the one shown
+ * @param {boolean} [again] reads again what the view is made of */
+async function open(fresh, again) {
   current?.abort();
   const controller = (current = new AbortController());
   const path = location.pathname + location.search;
@@ -95,7 +96,7 @@ async function open(fresh) {
       online(yes) {
         warn(yes ? "" : "The connection to kubectl pyflow ui is lost. Is it still running? Trying again…");
       },
-    });
+    }, again ? { "Pyflow-Refresh": "1" } : {});
   } catch (error) {
     if (controller.signal.aborted) return;
     main.replaceChildren(error instanceof Unauthorized ? signIn() : document.createTextNode(String(error)));
@@ -131,7 +132,7 @@ function restore() {
 document.addEventListener("click", (event) => {
   const target = /** @type {Element} */ (event.target);
   const link = /** @type {HTMLAnchorElement | null} */ (target.closest("a[href]"));
-  if (target.closest("[data-retry]")) void open(true);
+  if (target.closest("[data-retry]")) void open(!target.closest("[data-retry=same]"), true);
   if (!link || link.target || link.origin !== location.origin || link.hash || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
   main.focus({ preventScroll: true });

@@ -73,8 +73,9 @@ export async function events(response, event, alive) {
  * @param {string} path
  * @param {AbortSignal} signal
  * @param {{event: (name: string, data: any) => void, online: (yes: boolean) => void}} handlers
+ * @param {Record<string, string>} [once] are headers of the first request
  */
-export async function follow(path, signal, handlers) {
+export async function follow(path, signal, handlers, once) {
   let last = "";
   let pause = 250;
   while (!signal.aborted) {
@@ -87,9 +88,10 @@ export async function follow(path, signal, handlers) {
       watchdog = setTimeout(stop, silence);
     };
     try {
-      const response = await api(path, { signal: attempt.signal, headers: last ? { "Last-Event-ID": last } : {} });
+      const response = await api(path, { signal: attempt.signal, headers: last ? { "Last-Event-ID": last } : once ?? {} });
       if (!response.ok) throw new Error(await response.text());
       handlers.online(true);
+      once = undefined;
       pause = 250;
       await events(response, (name, data, id) => {
         if (signal.aborted) return;

@@ -93,6 +93,9 @@ func functions() template.FuncMap {
 		"took":    display.Seconds,
 		"commit":  func(commit string) string { return commit[:min(len(commit), 8)] },
 		"path":    Path,
+		"kind":    KindName,
+		"list":    func(values ...any) []any { return values },
+		"table":   table,
 		"command": func(args ...string) string { return display.QuoteCommand(args...) },
 		"lower":   func(v any) string { return strings.ToLower(fmt.Sprint(v)) },
 		"percent": func(part, whole int64) string {
@@ -102,6 +105,19 @@ func functions() template.FuncMap {
 			return fmt.Sprintf("%.2f", 100*float64(part)/float64(whole))
 		},
 	}
+}
+
+// table returns the data of a nested template from names and values.
+func table(pairs ...any) (map[string]any, error) {
+	data := map[string]any{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		name, ok := pairs[i].(string)
+		if !ok {
+			return nil, fmt.Errorf("%v is not a name", pairs[i])
+		}
+		data[name] = pairs[i+1]
+	}
+	return data, nil
 }
 
 // Path returns the path of a view from its elements, which may hold any character.
