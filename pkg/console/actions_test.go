@@ -29,7 +29,7 @@ func TestCommands(t *testing.T) {
 			form:   url.Values{"namespace": {"shop"}, "git": {"https://git.example.com/a.git"}, "revision": {"main"}, "build-arg": {"A=1\n\n B=2 \n"}, "no-cache": {"true"}, "unknown": {"x"}},
 			want:   []string{"build", "--namespace=shop", "--git=https://git.example.com/a.git", "--revision=main", "--build-arg=A=1", "--build-arg=B=2", "--no-cache", "--detach"},
 		},
-		"flag as value": {action: "build", form: url.Values{"namespace": {"shop"}, "git": {"--kubeconfig=/x"}}, want: []string{"build", "--namespace=shop", "--git=--kubeconfig=/x", "--detach"}},
+		"flag as value":      {action: "build", form: url.Values{"namespace": {"shop"}, "git": {"--kubeconfig=/x"}}, want: []string{"build", "--namespace=shop", "--git=--kubeconfig=/x", "--detach"}},
 		"analyze":            {action: "analyze", form: url.Values{"namespace": {"shop"}, "image": {"web@sha256:0123456"}}, want: []string{"images", "inspect", "web@sha256:0123456", "--namespace=shop", "--output=json"}},
 		"delete an image":    {action: "delete-image", form: url.Values{"namespace": {"shop"}, "image": {"web@sha256:0123456"}}, want: []string{"images", "delete", "web@sha256:0123456", "--namespace=shop", "--yes"}},
 		"delete a tag":       {action: "delete-image", form: url.Values{"namespace": {"shop"}, "image": {"web:web-1"}, "force": {"true"}}, want: []string{"images", "delete", "web:web-1", "--namespace=shop", "--force", "--yes"}},
@@ -69,7 +69,7 @@ func TestAct(t *testing.T) {
 				if ctx.Err() != nil {
 					t.Error("the command ends with the tab")
 				}
-				if !slices.Equal(args, []string{"rerun", "--namespace=shop", "web-1", "--detach"}) {
+				if !slices.Equal(args, []string{"rerun", "--detach", "--namespace=shop", "web-1"}) {
 					t.Errorf("the command is %q", args)
 				}
 				_, _ = io.WriteString(out, test.out)
