@@ -14,12 +14,12 @@ import (
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podlog"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
@@ -41,18 +41,13 @@ const (
 	reportedRuns = 20
 )
 
-// LogSource opens the log of one container of a pod, as the API's pods/log does.
-type LogSource interface {
-	Open(ctx context.Context, namespace, pod string, options *corev1.PodLogOptions) (io.ReadCloser, error)
-}
-
 // Clients are the API clients that Write needs.
 type Clients struct {
 	Kube    kubernetes.Interface
 	Tekton  versioned.Interface
 	Dynamic dynamic.Interface
 	// Logs is the source of logs; nil is Kube.
-	Logs LogSource
+	Logs podlog.Source
 }
 
 // Options select what is collected.
@@ -90,7 +85,7 @@ type Summary struct {
 // objects and in logs.
 func Write(ctx context.Context, clients Clients, options Options, w io.Writer) (Summary, error) {
 	if clients.Logs == nil {
-		clients.Logs = podLogs{clients.Kube}
+		clients.Logs = podlog.From(clients.Kube)
 	}
 	if options.Progress == nil {
 		options.Progress = func(string) {}
@@ -107,12 +102,6 @@ func Write(ctx context.Context, clients Clients, options Options, w io.Writer) (
 		err = context.Cause(ctx)
 	}
 	return b.summary, err
-}
-
-type podLogs struct{ client kubernetes.Interface }
-
-func (l podLogs) Open(ctx context.Context, namespace, pod string, options *corev1.PodLogOptions) (io.ReadCloser, error) {
-	return l.client.CoreV1().Pods(namespace).GetLogs(pod, options).Stream(ctx)
 }
 
 // builder writes one bundle.

@@ -4,17 +4,16 @@ package follow
 import (
 	"context"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podlog"
 )
 
 // Kind is the kind of an Event; it determines which fields are set.
@@ -75,17 +74,12 @@ type Event struct {
 	Err error
 }
 
-// LogSource opens the log of one container of a pod, as the API's pods/log does.
-type LogSource interface {
-	Open(ctx context.Context, namespace, pod string, options *corev1.PodLogOptions) (io.ReadCloser, error)
-}
-
 // Clients are the API clients that Run needs.
 type Clients struct {
 	Tekton versioned.Interface
 	Kube   kubernetes.Interface
 	// Logs is where logs come from; nil is Kube.
-	Logs LogSource
+	Logs podlog.Source
 }
 
 // Option is a choice of the caller of Run.
@@ -150,10 +144,4 @@ func Past(ctx context.Context, clients Clients, namespace, name string) (<-chan 
 		f.toEnd(ctx)
 	}()
 	return f.out, nil
-}
-
-type podLogs struct{ client kubernetes.Interface }
-
-func (l podLogs) Open(ctx context.Context, namespace, pod string, options *corev1.PodLogOptions) (io.ReadCloser, error) {
-	return l.client.CoreV1().Pods(namespace).GetLogs(pod, options).Stream(ctx)
 }

@@ -246,7 +246,7 @@ func (c *cluster) endRun(status corev1.ConditionStatus, reason string) {
 	})
 }
 
-// logs is a LogSource that is played by the test: each Open takes the next
+// logs is a podlog.Source that is played by the test: each Open takes the next
 // stream of its container.
 type logs struct {
 	mu         sync.Mutex

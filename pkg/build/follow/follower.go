@@ -18,6 +18,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podlog"
 )
 
 const (
@@ -79,7 +80,7 @@ var errPresent = errors.New("nothing more has happened yet")
 
 func newFollower(clients Clients, run *tektonv1.PipelineRun, state state) *follower {
 	if clients.Logs == nil {
-		clients.Logs = podLogs{clients.Kube}
+		clients.Logs = podlog.From(clients.Kube)
 	}
 	return &follower{
 		clients:   clients,

@@ -125,6 +125,16 @@ func (c *Cluster) Apps() (apps []status.App, ok bool, err error) {
 	return apps, ok, err
 }
 
+// App returns one app. ok is false if no app of that name is known.
+func (c *Cluster) App(namespace, name string) (app status.App, ok bool) {
+	apps, _, _ := c.Apps()
+	i := slices.IndexFunc(apps, func(app status.App) bool { return app.Namespace == namespace && app.Name == name })
+	if i < 0 {
+		return status.App{}, false
+	}
+	return apps[i], true
+}
+
 // Unreachable returns why nothing can be read from the API server at the moment; nil if it
 // answers.
 func (c *Cluster) Unreachable() error {

@@ -3,9 +3,7 @@ package live
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
@@ -18,14 +16,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
-)
-
-const (
-	// linger is how long a run is followed after its last viewer has gone: a reload of the
-	// page, or a look at another page, does not read the log again.
-	linger = 30 * time.Second
-	// maxLogBytes bounds the text of one log in memory. The oldest lines go first.
-	maxLogBytes = 32 << 20
 )
 
 // Phase is a part of a run.
@@ -67,67 +57,6 @@ type Progress struct {
 	Err error
 }
 
-// Kind is what a line of a log is.
-type Kind uint8
-
-// The kinds of lines. A view hides Chatter and Folded until all lines are asked for.
-const (
-	Plain Kind = iota
-	// Chatter is about the work of the build engine, and Folded of a program that installs
-	// packages. Sum stands for folded lines.
-	Chatter
-	Folded
-	Sum
-)
-
-// Line is a line of a log.
-type Line struct {
-	// Source is the step or the pod that wrote it.
-	Source string
-	// Text is as it was written: not safe to print.
-	Text string
-	Kind Kind
-}
-
-// Log is a log that grows at its end. Lines keep their number, which counts from 0; the
-// oldest lines of a very long log are dropped. It is safe for concurrent use.
-type Log struct {
-	mu    sync.Mutex
-	lines []Line
-	first uint64
-	bytes int
-}
-
-// Append adds a line.
-func (l *Log) Append(line Line) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lines = append(l.lines, line)
-	l.bytes += len(line.Text)
-	drop := 0
-	for l.bytes > maxLogBytes && drop < len(l.lines)-1 {
-		l.bytes -= len(l.lines[drop].Text)
-		drop++
-	}
-	if drop > 0 {
-		l.lines = slices.Delete(l.lines, 0, drop)
-		l.first += uint64(drop)
-	}
-}
-
-// From returns at most limit lines from a number on, and the number of the first of them:
-// that of the oldest line that is left if the wanted one was dropped.
-func (l *Log) From(number uint64, limit int) (first uint64, lines []Line) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	number = max(number, l.first)
-	if number >= l.first+uint64(len(l.lines)) {
-		return number, nil
-	}
-	lines = l.lines[number-l.first:]
-	return number, slices.Clone(lines[:min(len(lines), limit)])
-}
-
 // Follower follows one run: what build.Watch reports, in the form that a page shows.
 type Follower struct {
 	// ID tells one following of a run from the next. Numbers of lines are those of one ID.
@@ -136,9 +65,6 @@ type Follower struct {
 	signal   *watch.Signal
 	progress Progress
 	log      Log
-	stop     context.CancelFunc
-	viewers  int
-	expires  *time.Timer
 }
 
 // Changed returns a channel that is closed when Progress or Log have more.
@@ -158,58 +84,6 @@ func (f *Follower) Progress() (p Progress) {
 		p.Notices = slices.Clone(p.Notices)
 	})
 	return p
-}
-
-// followers follow each run once, however many look at it.
-type followers struct {
-	ctx     context.Context
-	clients *kube.Clients
-	group   sync.WaitGroup
-
-	mu    sync.Mutex
-	byKey map[string]*Follower
-	count int
-}
-
-func (s *followers) init(ctx context.Context, clients *kube.Clients) {
-	s.ctx, s.clients, s.byKey = ctx, clients, map[string]*Follower{}
-}
-
-// Follow returns the follower of a run, which exists or not. The caller calls done when it
-// looks at it no longer.
-func (c *Cluster) Follow(namespace, name string) (f *Follower, done func()) {
-	s := &c.followers
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := namespace + "/" + name
-	f = s.byKey[key]
-	if f == nil {
-		ctx, stop := context.WithCancel(s.ctx)
-		s.count++
-		f = &Follower{ID: fmt.Sprint(s.count), signal: watch.New(), stop: stop}
-		s.byKey[key] = f
-		s.group.Go(func() { f.follow(ctx, s.clients, namespace, name) })
-	}
-	if f.expires != nil {
-		f.expires.Stop()
-	}
-	f.viewers++
-	return f, sync.OnceFunc(func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		f.viewers--
-		if f.viewers > 0 {
-			return
-		}
-		f.expires = time.AfterFunc(linger, func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if f.viewers == 0 && s.byKey[key] == f {
-				f.stop()
-				delete(s.byKey, key)
-			}
-		})
-	})
 }
 
 // follow reports the run until its end, or until ctx ends.
