@@ -62,7 +62,8 @@ func onRun(verb string, form url.Values, flags ...string) ([]string, error) {
 	if name == "" || form.Get("namespace") == "" {
 		return nil, errors.New("the run is not named")
 	}
-	return slices.Concat([]string{verb}, flags, operand(form, name)), nil
+	// Behind the name there may be no flag.
+	return append([]string{verb}, slices.Insert(operand(form, name), 1, flags...)...), nil
 }
 
 // operand returns the flag of the namespace and an operand, which is no flag whatever it is.

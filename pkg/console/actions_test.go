@@ -29,6 +29,17 @@ func TestCommands(t *testing.T) {
 			form:   url.Values{"namespace": {"shop"}, "git": {"https://git.example.com/a.git"}, "revision": {"main"}, "build-arg": {"A=1\n\n B=2 \n"}, "no-cache": {"true"}, "unknown": {"x"}},
 			want:   []string{"build", "--namespace=shop", "--git=https://git.example.com/a.git", "--revision=main", "--build-arg=A=1", "--build-arg=B=2", "--no-cache", "--detach"},
 		},
+		"rerun": {
+			action: "rerun",
+			form: url.Values{
+				"namespace": {"shop"}, "name": {"--as=root"}, "memory": {" 4Gi "}, "cpu": {"2"}, "storage": {"9Gi"}, "revision": {"main"},
+				"no-cache": {"true"}, "build-arg": {"A=1\n\n B=x y\r\n"},
+			},
+			want: []string{
+				"rerun", "--namespace=shop", "--memory=4Gi", "--cpu=2", "--storage=9Gi", "--revision=main", "--build-arg=A=1", "--build-arg=B=x y",
+				"--no-cache", "--detach", "--", "--as=root",
+			},
+		},
 		"flag as value":      {action: "build", form: url.Values{"namespace": {"shop"}, "git": {"--kubeconfig=/x"}}, want: []string{"build", "--namespace=shop", "--git=--kubeconfig=/x", "--detach"}},
 		"analyze":            {action: "analyze", form: url.Values{"namespace": {"shop"}, "image": {"web@sha256:0123456"}}, want: []string{"images", "inspect", "web@sha256:0123456", "--namespace=shop", "--output=json"}},
 		"delete an image":    {action: "delete-image", form: url.Values{"namespace": {"shop"}, "image": {"web@sha256:0123456"}}, want: []string{"images", "delete", "web@sha256:0123456", "--namespace=shop", "--yes"}},
@@ -69,7 +80,7 @@ func TestAct(t *testing.T) {
 				if ctx.Err() != nil {
 					t.Error("the command ends with the tab")
 				}
-				if !slices.Equal(args, []string{"rerun", "--detach", "--namespace=shop", "web-1"}) {
+				if !slices.Equal(args, []string{"rerun", "--namespace=shop", "--detach", "web-1"}) {
 					t.Errorf("the command is %q", args)
 				}
 				_, _ = io.WriteString(out, test.out)

@@ -15,19 +15,34 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
 
-// listSize is how many rows a page of a list has.
-const listSize = 50
+const (
+	// listSize is how many rows a page of a list has.
+	listSize = 50
+	// overviewApps is how many apps the overview shows, and lastRuns how many runs a page
+	// shows beside something else.
+	overviewApps = 12
+	lastRuns     = 8
+)
 
 // overview shows the apps and the last runs.
-func (s *Server) overview(context.Context, *http.Request) (*page, error) {
-	return &page{changed: s.cluster.Changed, render: func(ctx context.Context) (view.Page, error) {
+func (s *Server) overview(_ context.Context, r *http.Request) (*page, error) {
+	s.cluster.ReadPlatform(false, platformAge)
+	changed := func() <-chan struct{} { return either(r.Context(), s.cluster.Changed(), s.cluster.PlatformChanged()) }
+	return &page{changed: changed, render: func(ctx context.Context) (view.Page, error) {
 		runs, runsReady, runsErr := s.cluster.Runs(time.Now())
 		apps, appsReady, appsErr := s.cluster.Apps()
 		model := view.Overview{
-			Runs: runs[:min(len(runs), 8)], RunsReady: runsReady, RunsProblem: s.problem(runsErr), AllRuns: len(runs),
+			Runs: runs[:min(len(runs), lastRuns)], RunsReady: runsReady, RunsProblem: s.problem(runsErr), AllRuns: len(runs),
 			Apps: view.SortApps(apps), AppsReady: appsReady, AppsProblem: s.problem(appsErr),
 			ManyNamespaces: s.cluster.Namespace() == "",
 			Build:          s.buildAction(ctx),
+		}
+		if len(model.Apps) > overviewApps {
+			model.Apps, model.AllApps = model.Apps[:overviewApps], len(apps)
+		}
+		if platform := s.cluster.Platform(); platform.Report != nil {
+			model.PlatformHealthy, model.Platform = view.Health(platform.Report)
+			model.PlatformRead = platform.Read
 		}
 		return view.Page{Title: "Overview", Section: "overview", Template: "overview", Model: model}, nil
 	}}, nil
@@ -102,7 +117,7 @@ func (s *Server) runModel(ctx context.Context, progress live.Progress, namespace
 	info := pipelinerun.Parse(progress.Run)
 	model := view.Run{
 		Run: status.NewRun(object, now), Progress: progress, Rows: view.Timeline(progress, now),
-		Objects: view.Path("runs", namespace, name, "objects"), Log: namespace + "/" + name,
+		Objects: view.Path("runs", namespace, name, "objects"), Log: view.Log{Name: namespace + "/" + name, Title: "Log", Chatter: true},
 		Source: sourceOf(info),
 	}
 	if progress.Finished != nil {

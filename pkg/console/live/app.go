@@ -249,7 +249,7 @@ func (f *AppFollower) start(ctx context.Context, pods []Replica, readers map[rea
 				continue
 			}
 			readers[key] = true
-			source := Source(replica, container.Name, len(f.informers) > 1)
+			source := sourceOf(replica, container.Name, len(f.informers) > 1)
 			tail := int64(0)
 			if past {
 				tail = pastLines
@@ -260,9 +260,9 @@ func (f *AppFollower) start(ctx context.Context, pods []Replica, readers map[rea
 	return unread
 }
 
-// Source returns what a log calls a container of a replica: the end of the pod's name, with
+// sourceOf returns what a log calls a container of a replica: the end of the pod's name, with
 // its workload if the app has several, and the container if the pod has several.
-func Source(replica Replica, container string, several bool) string {
+func sourceOf(replica Replica, container string, several bool) string {
 	source := replica.Pod.Name[strings.LastIndex(replica.Pod.Name, "-")+1:]
 	if several {
 		source = replica.Workload + "-" + source

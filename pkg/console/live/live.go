@@ -59,6 +59,7 @@ type Cluster struct {
 	group   sync.WaitGroup
 
 	followers followers
+	platform  platformReader
 }
 
 // New starts to watch the runs and apps of a namespace, or of all if it is empty, until ctx
@@ -71,6 +72,12 @@ func New(ctx context.Context, clients *kube.Clients, namespace string) (*Cluster
 	c := &Cluster{
 		clients: clients, namespace: namespace,
 		state: watch.New(), objects: watch.New(), problems: map[string]error{},
+		platform: platformReader{signal: watch.New()},
+	}
+	c.platform.read = func(ctx context.Context, whole bool) (*status.Report, error) {
+		return status.ReadReport(ctx, status.Clients{Kube: clients.Kube, Tekton: clients.Tekton}, status.Options{
+			Namespace: namespace, AllNamespaces: whole && namespace == "", Now: time.Now(),
+		})
 	}
 	c.followers.init(ctx, clients)
 	c.runs = cache.NewSharedIndexInformer(listRuns(clients, namespace), &tektonv1.PipelineRun{}, 0, cache.Indexers{})

@@ -20,6 +20,10 @@ export class LogView {
   matches = [];
   match = -1;
   needle = "";
+  /** The source whose lines are shown; empty for all. */
+  source = "";
+  /** The sources that the user can choose from. @type {Set<string>} */
+  sources = new Set();
   all = false;
   follow = true;
   scheduled = false;
@@ -32,7 +36,8 @@ export class LogView {
     this.rows = /** @type {HTMLElement} */ (element.querySelector(".log-rows"));
     this.status = /** @type {HTMLElement} */ (element.querySelector(".matches"));
     const search = /** @type {HTMLInputElement} */ (element.querySelector('input[type="search"]'));
-    const all = /** @type {HTMLInputElement} */ (element.querySelector("#log-all"));
+    const all = /** @type {HTMLInputElement | null} */ (element.querySelector("#log-all"));
+    this.chooser = /** @type {HTMLSelectElement | null} */ (element.querySelector("#log-source"));
     const follow = /** @type {HTMLInputElement} */ (element.querySelector("#log-follow"));
     this.view.addEventListener("scroll", () => {
       // A person who scrolls up reads; at the end the log goes on by itself.
@@ -59,8 +64,12 @@ export class LogView {
     element.querySelector('[data-match="next"]')?.addEventListener("click", () => this.step(1));
     element.querySelector('[data-match="previous"]')?.addEventListener("click", () => this.step(-1));
     element.querySelector("[data-save-log]")?.addEventListener("click", () => this.save());
-    all.addEventListener("change", () => {
+    all?.addEventListener("change", () => {
       this.all = all.checked;
+      this.select();
+    });
+    this.chooser?.addEventListener("change", () => {
+      this.source = this.chooser?.value ?? "";
       this.select();
     });
     follow.addEventListener("change", () => {
@@ -98,6 +107,11 @@ export class LogView {
   /** @param {number} index */
   add(index) {
     const line = /** @type {Line} */ (this.lines[index]);
+    if (this.chooser && !this.sources.has(line[0])) {
+      this.sources.add(line[0]);
+      this.chooser.add(new Option(line[0], line[0]));
+    }
+    if (this.source && line[0] !== this.source) return;
     if (!this.all && !alwaysShown.has(line[2])) return;
     this.shown.push(index);
     if (this.needle && line[1].toLowerCase().includes(this.needle)) this.matches.push(this.shown.length - 1);

@@ -3,6 +3,7 @@ package view
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
@@ -15,9 +16,18 @@ type Overview struct {
 	RunsReady   bool
 	RunsProblem *Problem
 
+	// Apps are the first ones, those that are not healthy before the others; AllApps counts
+	// them if there are more.
 	Apps        []status.App
+	AllApps     int
 	AppsReady   bool
 	AppsProblem *Problem
+
+	// Platform is its health in one line, and PlatformHealthy the health itself. Platform is
+	// empty as long as it is not known.
+	Platform        string
+	PlatformHealthy bool
+	PlatformRead    time.Time
 
 	ManyNamespaces bool
 	Build          Action

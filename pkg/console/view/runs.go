@@ -46,8 +46,7 @@ type Run struct {
 	Image   string
 	Actions []Action
 	Objects string
-	// Log is the name that the browser keeps the log under.
-	Log string
+	Log     Log
 	// Source is where the source comes from, in a few words.
 	Source string
 }

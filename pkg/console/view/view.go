@@ -10,6 +10,7 @@ import (
 	"html/template"
 	"net/url"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 
@@ -83,6 +84,7 @@ func (r *Renderer) Render(page Page) (string, error) {
 
 func functions() template.FuncMap {
 	return template.FuncMap{
+		"brief":   brief,
 		"bytes":   display.Bytes,
 		"clean":   display.Sanitize,
 		"count":   display.Count,
@@ -118,6 +120,13 @@ func table(pairs ...any) (map[string]any, error) {
 		data[name] = pairs[i+1]
 	}
 	return data, nil
+}
+
+var wholeDigest = regexp.MustCompile(`\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b`)
+
+// brief returns a message for a narrow place, with digests as short as elsewhere.
+func brief(message string) string {
+	return wholeDigest.ReplaceAllString(display.Sanitize(message), "$1…")
 }
 
 // Path returns the path of a view from its elements, which may hold any character.

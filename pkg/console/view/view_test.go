@@ -36,7 +36,7 @@ func TestHostile(t *testing.T) {
 	for name, page := range map[string]Page{
 		"runs": {Template: "runs", Model: Runs{Runs: []status.Run{run}, All: 1, Total: 1, App: hostile, Text: hostile, Ready: true, Problem: problem, ManyNamespaces: true, Build: action}},
 		"run": {Template: "run", Model: Run{
-			Run: run, Source: hostile, Log: hostile, Image: Path(hostile), Actions: []Action{action},
+			Run: run, Source: hostile, Log: Log{Name: hostile, Title: hostile}, Image: Path(hostile), Actions: []Action{action},
 			Rows:     []Row{{Name: hostile, Detail: hostile, State: hostile, Known: true, Instruction: true}},
 			Failure:  &event.Failure{Message: hostile, Advice: hostile, Dockerfile: hostile, Step: hostile, Excerpt: []string{hostile}, Log: []string{hostile}, FailedTests: []string{hostile}, Instruction: &event.Instruction{Line: 3}},
 			Progress: live.Progress{Waiting: event.Event{Message: hostile, Advice: hostile}, Notices: []event.Event{{Reason: event.Warning, Message: hostile}}},

@@ -21,15 +21,20 @@ type node struct {
 	// linux reports that it is a real node that runs Linux: the nodes of EKS Fargate and of
 	// virtual kubelets have no loopback address for the registry.
 	linux bool
+	// version is that of the kubelet, pulled the number of images of the registry that the
+	// kubelet reports.
+	version string
+	pulled  int
 }
 
-// listNodes returns all nodes by name; known is false when the user may not list them.
-func listNodes(ctx context.Context, kube kubernetes.Interface) (nodes []node, known bool, err error) {
+// listNodes returns all nodes by name; known is false when the user may not list them. host
+// is the registry as nodes know it.
+func listNodes(ctx context.Context, kube kubernetes.Interface, host string) (nodes []node, known bool, err error) {
 	err = each(ctx, access.Permission{Verb: "list", Resource: "nodes"}, "",
 		func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			return kube.CoreV1().Nodes().List(ctx, options)
 		},
-		func(object *corev1.Node) { nodes = append(nodes, newNode(object)) })
+		func(object *corev1.Node) { nodes = append(nodes, newNode(object, host)) })
 	if missing, err := denied(err); missing != nil || err != nil {
 		return nil, false, err
 	}
@@ -37,9 +42,9 @@ func listNodes(ctx context.Context, kube kubernetes.Interface) (nodes []node, kn
 	return nodes, true, nil
 }
 
-func newNode(object *corev1.Node) node {
+func newNode(object *corev1.Node, host string) node {
 	n := node{
-		name: object.Name,
+		name: object.Name, version: object.Status.NodeInfo.KubeletVersion,
 		linux: object.Labels[corev1.LabelOSStable] == string(corev1.Linux) &&
 			object.Labels["eks.amazonaws.com/compute-type"] != "fargate" && object.Labels["type"] != "virtual-kubelet",
 	}
@@ -51,6 +56,11 @@ func newNode(object *corev1.Node) node {
 	for _, condition := range object.Status.Conditions {
 		if condition.Type == corev1.NodeReady {
 			n.ready = condition.Status == corev1.ConditionTrue
+		}
+	}
+	for _, image := range object.Status.Images {
+		if host != "" && slices.ContainsFunc(image.Names, func(name string) bool { return strings.HasPrefix(name, host+"/") }) {
+			n.pulled++
 		}
 	}
 	return n

@@ -73,9 +73,12 @@ func (c *collector) checks() []check {
 		{Part{Name: manifests.NodeAccessName, Namespace: system}, c.nodeAccess},
 		{Part{Name: pipelinePart, Namespace: system, Version: c.config.Version}, c.pipeline},
 	}
-	namespaces := []string{c.Namespace}
-	if c.AllNamespaces {
+	var namespaces []string
+	switch {
+	case c.AllNamespaces:
 		namespaces = c.config.Namespaces
+	case c.Namespace != "":
+		namespaces = []string{c.Namespace}
 	}
 	for _, namespace := range namespaces {
 		checks = append(checks, check{Part{Name: "namespace", Namespace: namespace}, func(ctx context.Context) ([]Part, error) {
@@ -295,6 +298,7 @@ func (c *collector) nodeAccess(ctx context.Context) ([]Part, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.served = served
 	withNodes(&part, c.nodes, served)
 	return []Part{withMode(part, c.config.NodeAccess)}, nil
 }

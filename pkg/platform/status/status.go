@@ -265,7 +265,7 @@ func newCollector(ctx context.Context, clients Clients, options Options) (*colle
 	if !options.AllNamespaces {
 		c.scope = options.Namespace
 	}
-	c.nodes, c.nodesKnown, err = listNodes(ctx, clients.Kube)
+	c.nodes, c.nodesKnown, err = listNodes(ctx, clients.Kube, config.Registry.NodeHost)
 	return c, err
 }
 
@@ -279,6 +279,9 @@ type collector struct {
 	// nodes are empty, and not known, if the user may not list them.
 	nodes      []node
 	nodesKnown bool
+	// served are the nodes with a ready pod for node access; nil if that is not known. The
+	// check of node access writes it.
+	served map[string]bool
 }
 
 // read runs one request. If the user has no permission it returns an access.MissingError; any

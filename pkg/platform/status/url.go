@@ -34,7 +34,7 @@ func AppURL(ctx context.Context, kube kubernetes.Interface, namespace, app strin
 		}
 		nodes := make([]node, len(list.Items))
 		for i := range list.Items {
-			nodes[i] = newNode(&list.Items[i])
+			nodes[i] = newNode(&list.Items[i], "")
 		}
 		return addresses(nodes), nil
 	})

@@ -1,0 +1,121 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/live"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/view"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
+)
+
+// The values of the filter for the health of apps.
+const (
+	healthy   = "Healthy"
+	unhealthy = "Unhealthy"
+)
+
+// apps shows the list of apps.
+func (s *Server) apps(_ context.Context, r *http.Request) (*page, error) {
+	query := r.URL.Query()
+	return &page{changed: s.cluster.Changed, render: func(ctx context.Context) (view.Page, error) {
+		all, ready, err := s.cluster.Apps()
+		runs, _, _ := s.cluster.Runs(time.Now())
+		model := view.Apps{
+			All: len(all), State: query.Get("state"), Text: query.Get("q"), Namespace: query.Get("namespace"),
+			ManyNamespaces: s.cluster.Namespace() == "", Ready: ready, Problem: s.problem(err),
+			Build: s.buildAction(ctx),
+		}
+		for _, app := range all {
+			if !app.Healthy {
+				model.Unhealthy++
+			}
+		}
+		found := slices.DeleteFunc(view.AppRows(view.SortApps(all), runs), func(app view.AppRow) bool {
+			return model.State == healthy && !app.Healthy || model.State == unhealthy && app.Healthy ||
+				model.Namespace != "" && app.Namespace != model.Namespace || !app.Mentions(model.Text)
+		})
+		model.Total = len(found)
+		model.Apps, model.Pager = view.Paginate(found, listSize, "/apps", query)
+		return view.Page{Title: "Apps", Section: "apps", Template: "apps", Model: model}, nil
+	}}, nil
+}
+
+// app shows one app with its replicas and their log.
+func (s *Server) app(_ context.Context, r *http.Request) (*page, error) {
+	namespace, name := r.PathValue("namespace"), r.PathValue("name")
+	follower, done := s.cluster.FollowApp(namespace, name)
+	return &page{
+		changed: func() <-chan struct{} { return either(r.Context(), follower.Changed(), s.cluster.Changed()) },
+		log:     follower.Log(), logID: follower.ID, close: done,
+		render: func(ctx context.Context) (view.Page, error) {
+			_, appsReady, appsErr := s.cluster.Apps()
+			runs, runsReady, _ := s.cluster.Runs(time.Now())
+			runs = slices.DeleteFunc(runs, func(run status.Run) bool { return run.Namespace != namespace || run.App != name })
+			app, deployed := s.cluster.App(namespace, name)
+			switch {
+			case deployed:
+			case appsErr != nil:
+				return view.Page{}, appsErr
+			case !appsReady || len(runs) == 0 && !runsReady:
+				return view.Page{Title: name, Section: "apps", Template: "wait", Model: "Reading app " + name + "…"}, nil
+			case len(runs) == 0:
+				return view.Page{}, s.noApp(namespace, name)
+			default:
+				app = status.App{Namespace: namespace, Name: name}
+			}
+			return view.Page{Title: name, Section: "apps", Template: "app", Model: s.appModel(ctx, app, deployed, runs, follower.Replicas())}, nil
+		},
+	}, nil
+}
+
+// noApp reports an app that neither runs nor was ever built.
+func (s *Server) noApp(namespace, name string) error {
+	if watched := s.cluster.Namespace(); watched != "" && watched != namespace {
+		return fmt.Errorf("this page shows namespace %s: open it with kubectl pyflow ui --namespace %q", watched, namespace)
+	}
+	return fmt.Errorf("there is no app %q in namespace %q, and no run of it", name, namespace)
+}
+
+func (s *Server) appModel(ctx context.Context, app status.App, deployed bool, runs []status.Run, replicas live.Replicas) view.App {
+	model := view.App{
+		AppRow: view.AppRows([]status.App{app}, runs)[0], Deployed: deployed,
+		Replicas: view.Replicas(replicas.Pods, app.Image), ReplicasReady: replicas.Ready, ReplicasProblem: s.problem(replicas.Err),
+		ManyWorkloads: len(app.Workloads) > 1,
+		Runs:          runs[:min(len(runs), lastRuns)], AllRuns: len(runs),
+		Log: view.Log{Name: "apps/" + app.Namespace + "/" + app.Name, Title: "Log of all replicas", Sources: "Replica", Wide: wideSources(replicas.Pods, app.Workloads)},
+	}
+	for _, one := range app.Workloads {
+		resource, name, _ := strings.Cut(one, "/")
+		kind, group, _ := strings.Cut(resource, ".")
+		model.Workloads = append(model.Workloads, view.Object{
+			Kind: kind, Namespace: app.Namespace, Name: name, Path: view.Path("objects", app.Namespace, kind+"s."+group, name),
+		})
+	}
+	if replicas.Unread > 0 {
+		model.LogNotes = append(model.LogNotes, fmt.Sprintf("The log leaves out %d of %d replicas: too many are running to read all at once.", replicas.Unread, len(replicas.Pods)))
+	}
+	if problem := s.problem(replicas.LogErr); problem != nil {
+		model.LogNotes = append(model.LogNotes, problem.Message)
+	}
+	if len(runs) > 0 {
+		if newest := s.cluster.Run(app.Namespace, runs[0].Name); newest != nil && newest.IsDone() {
+			again := s.rerunAction(ctx, pipelinerun.Parse(newest))
+			again.Label = "Build again"
+			model.Actions = append(model.Actions, again)
+		}
+	}
+	return model
+}
+
+// wideSources reports whether the log has sources with more than the end of a pod's name.
+func wideSources(pods []live.Replica, workloads []string) bool {
+	return len(workloads) > 1 || slices.ContainsFunc(pods, func(replica live.Replica) bool {
+		return len(replica.Pod.Spec.InitContainers)+len(replica.Pod.Spec.Containers) > 1
+	})
+}
