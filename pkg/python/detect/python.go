@@ -144,7 +144,12 @@ func includes(s packaging.PythonRange, version string) (bool, error) {
 // specific first, and warnings of files that name no version. Text is the version of a
 // statement without a range.
 func pythonStatements(t *tree, m *manifest, lock *packaging.Lock) (found []packaging.PythonRange, warnings []string) {
-	for _, file := range []string{".python-version", "runtime.txt"} {
+	files := []string{".python-version", "runtime.txt"}
+	if m.workspace != nil && !t.has(files[0]) {
+		// uv takes that of the workspace.
+		files = append(files, m.workspace.file(files[0]))
+	}
+	for _, file := range files {
 		content, _ := t.read(file)
 		s, warning := parseVersionFile(file, content)
 		if s != nil {
