@@ -475,8 +475,8 @@ func (s *screen) record(width int) []string {
 		lines = append(append(append(lines, ""), failed...), "")
 	}
 	for i, line := range summary(s.finished.Result) {
-		if i == 0 {
-			line = bold(ansi.Wrap(line, width, ""))
+		if line = ansi.Wrap(line, width, ""); i == 0 {
+			line = bold(line)
 		}
 		lines = append(lines, line)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -152,13 +153,21 @@ func (v *tty) end() {
 // one before has left the cursor: what is typed meanwhile, ^C above all, moves it.
 // Bubble Tea hides the cursor while it draws; here it stays, so that the shell has
 // it even if the program is killed in the middle of that.
+//
+// tmux takes an erasure that starts in the top left corner for one of the whole screen, and
+// keeps the picture before it in its history (its option scroll-on-clear). So the line is
+// erased first, and then what is behind its first column.
 type canvas struct{ *os.File }
+
+// eraseBelow finds an erasure from the left edge on, behind a move to it.
+var eraseBelow = regexp.MustCompile(`(\r(?:\x1b\[\d*A)?)\x1b\[0?J`)
 
 func (w *canvas) Write(data []byte) (int, error) {
 	drawn := append([]byte{'\r'}, data...)
 	for _, sequence := range []string{ansi.ResetModeTextCursorEnable, ansi.SetModeTextCursorEnable} {
 		drawn = bytes.ReplaceAll(drawn, []byte(sequence), nil)
 	}
+	drawn = eraseBelow.ReplaceAll(drawn, []byte("${1}\x1b[K\x1b[C\x1b[J\r"))
 	if _, err := w.File.Write(drawn); err != nil {
 		return 0, fmt.Errorf("draw: %w", err)
 	}

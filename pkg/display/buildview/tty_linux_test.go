@@ -56,6 +56,19 @@ func terminalOf(t *testing.T, width, height uint16) (terminal *os.File, written 
 	}
 }
 
+// TestCanvas checks what tmux sees when a picture that starts on the first row gets lower: no
+// erasure from the corner, which it keeps in its history.
+func TestCanvas(t *testing.T) {
+	terminal, written := terminalOf(t, 80, 24)
+	n, err := (&canvas{terminal}).Write([]byte("\x1b[Ja\r\x1b[3A\x1b[?25l\x1b[Jb\x1b[Jc\x1b[?25h"))
+	if err != nil || n != 29 {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if got, want := written(), "\r\x1b[K\x1b[C\x1b[J\ra\r\x1b[3A\x1b[K\x1b[C\x1b[J\rb\x1b[Jc"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestTTY(t *testing.T) {
 	for name, test := range map[string]struct {
 		build         string
