@@ -98,12 +98,20 @@ func (c *Cluster) upToDate(ctx context.Context) (bool, error) {
 	return false, c.removeRun()
 }
 
+// patience is how long a cluster may take to answer before it counts as broken. A restart loses
+// all that is in it, and on a busy machine an answer can take many seconds.
+const patience = 90 * time.Second
+
 func (c *Cluster) healthy(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for _, wait := range readiness() {
-		if c.kubectl(ctx, append(wait, "--timeout=2s")...) != nil {
-			return false
+		for c.kubectl(ctx, append(wait, "--timeout=10s")...) != nil {
+			select {
+			case <-ctx.Done():
+				return false
+			case <-time.After(time.Second):
+			}
 		}
 	}
 	return true
