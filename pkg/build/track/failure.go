@@ -163,6 +163,9 @@ func (t explanation) explainTests(failure *event.Failure, name string) {
 			failure.Message += fmt.Sprintf(" and %d more", more)
 		}
 	}
+	if diagnosis := t.stages.diagnosis; diagnosis != nil {
+		failure.Message, failure.Advice = fmt.Sprintf("%s failed: the tests did not start: %s", name, diagnosis.Message), diagnosis.Advice
+	}
 	cause, remedy := diagnose.ParseCollection(t.steps.last)
 	if cause != "" {
 		failure.Message += ": " + cause

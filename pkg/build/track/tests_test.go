@@ -187,6 +187,10 @@ func TestTestsThatFail(t *testing.T) {
 			inStage, inBuild("", `error building image: error building stage: failed to execute command: starting command: exec: "pytest": executable file not found in $PATH`),
 			"run app-x failed: the tests failed: pytest -q: exit code 1", "the stage test has no pytest: install it there", 0, "executable file",
 		},
+		"in the build, no shell for the variables of the platform": {
+			inStage, inBuild("", `error building image: error building stage: failed to execute command: starting command: fork/exec /kaniko/tini: no such file or directory`),
+			"run app-x failed: the tests did not start: the image has no /bin/sh, by which a RUN gets what setup was given with --build-env and --build-ca", "copy a shell into this stage", 0, "fork/exec",
+		},
 		"with results": {inImage, testTask("test", 1, red, "5 failed"), "run app-x failed: 5 of 6 tests failed: t.a, t.b, t.c and 2 more", "", 5, "5 failed"},
 		"without":      {inImage, testTask("test", 3, "", "boom"), "run app-x failed: the tests failed: pytest -q: exit code 3", "", 0, "boom"},
 		"results cut off": {

@@ -75,6 +75,8 @@ func testStage(p *plan) string {
 	w.line("COPY --from=test-build %s %s", testVenv, testVenv)
 	if p.variant == Distroless {
 		w.line("COPY --from=build %s %s", overlay, testVenv)
+		w.note("A shell for the tests alone: by it they get the variables and the CA that the platform gives to builds.")
+		w.line("COPY --from=build /usr/bin/dash /bin/sh")
 	}
 	w.copy(appDir+"/", ".")
 	w.note("The user cannot write beside the code.")

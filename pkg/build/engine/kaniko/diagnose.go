@@ -22,6 +22,7 @@ var (
 	unreachable  = regexp.MustCompile(`no such host|connection refused|i/o timeout|no route to host|network is unreachable|context deadline exceeded|server misbehaving|connection reset`)
 	noSecret     = regexp.MustCompile(`failed to execute command: secret not defined: ([A-Za-z0-9_.-]+)$`)
 	missingFile  = regexp.MustCompile(`lstat (\S+): no such file or directory`)
+	noShell      = regexp.MustCompile(`fork/exec /kaniko/tini: no such file or directory$`)
 	otherStage   = regexp.MustCompile(`^/kaniko/deps/(?:\d+/)?`)
 )
 
@@ -60,6 +61,12 @@ func (Engine) Diagnose(line string) (diagnosis engine.Diagnosis, ok bool) {
 		return engine.Diagnosis{
 			Message: "it needs the secret " + match[1] + ", which the build was not given",
 			Advice:  "pass --build-secret id=" + match[1] + ",src=FILE, or env=VARIABLE or secret=NAME,key=KEY in place of src",
+		}, true
+	}
+	if noShell.MatchString(reason) {
+		return engine.Diagnosis{
+			Message: "the image has no /bin/sh, by which a RUN gets what setup was given with --build-env and --build-ca",
+			Advice:  "copy a shell into this stage, such as COPY --from=build /usr/bin/dash /bin/sh, or run the command in a stage that has one",
 		}, true
 	}
 	if match := missingFile.FindStringSubmatch(reason); match != nil {

@@ -69,6 +69,9 @@ func TestDiagnose(t *testing.T) {
 		"error building image: error building stage: failed to execute command: secret not defined: pip.conf": {
 			Message: "it needs the secret pip.conf, which the build was not given",
 		},
+		"error building image: error building stage: failed to execute command: starting command: fork/exec /kaniko/tini: no such file or directory": {
+			Message: "the image has no /bin/sh, by which a RUN gets what setup was given with --build-env and --build-ca",
+		},
 		`error building image: Get "https://r/v2/": tls: failed to verify certificate: x509: certificate signed by unknown authority`: {
 			Pull: true, Message: "the certificate of the base image's registry is not trusted",
 		},
