@@ -363,7 +363,10 @@ func TestGit(t *testing.T) {
 func TestGitCommandLine(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
-	g := newGitServer(t, ns, map[string]string{"service/Dockerfile": "FROM scratch\nCOPY . /\n"}, map[string]string{"service/text": "second\n"})
+	g := newGitServer(t, ns, map[string]string{
+		"service/Dockerfile": "FROM scratch\nCOPY . /\n",
+		"secret/Dockerfile":  "FROM " + env.SmallBase + "\nRUN --mount=type=secret,id=token,required=true test -s /run/secrets/token\n",
+	}, map[string]string{"service/text": "second\n"})
 	trust := ns.Secret(t, "trust", map[string]string{"ca.crt": string(g.ca)})
 	wrong := ns.Secret(t, "wrong-token", map[string]string{"ca.crt": string(g.ca), "username": "me", "password": "wrong"})
 	args := []string{"--git", g.https + "public.git", "--path", "service", "--git-secret", trust, "--name", gitApp, "--no-deploy"}
@@ -388,6 +391,13 @@ func TestGitCommandLine(t *testing.T) {
 		t.Errorf("want commit %s\n%s", g.first, again)
 	}
 	ns.Build(t, "--git", g.https+"private.git", "--git-secret", wrong, "--name", gitApp, "--no-deploy").Failed(t, "step clone: authentication failed")
+
+	// What the Dockerfile of a repository mounts is not known beforehand.
+	mounts := []string{"--git", g.https + "public.git", "--path", "secret", "--git-secret", trust, "--name", "from-git-secret", "--no-deploy"}
+	lacks := ns.Build(t, mounts...).Failed(t, "Dockerfile:2: RUN --mount=type=secret,id=token", "it needs the secret token, which the build was not given")
+	lacks.Hints(t, "--build-secret id=token,src=FILE")
+	given := ns.Secret(t, "company", map[string]string{"token": "x"})
+	ns.Build(t, append(mounts, "--build-secret", "id=token,secret="+given)...).Succeeded(t)
 }
 
 // taskResult reads a result of a run's task.
