@@ -16,7 +16,7 @@ func TestTrimmed(t *testing.T) {
 		return detect.Secret{ID: id, Variable: variable}
 	}
 	commands := trimmed([]detect.Secret{secret("a", "TOKEN"), secret("b", "OTHER"), secret("a", "TOKEN"), secret("key", ""), secret("c", "ABSENT")})
-	shell := exec.CommandContext(t.Context(), "sh", "-ec", strings.Join(append(commands, "env"), " && ")) //nolint:gosec // of this test
+	shell := exec.CommandContext(t.Context(), "sh", "-ec", strings.Join(append(commands, "env"), " && "))
 	shell.Env = []string{"PATH=/usr/bin:/bin", "TOKEN=a %s\\b\r\n", "OTHER=x\n\n"}
 	out, err := shell.CombinedOutput()
 	if err != nil {

@@ -51,7 +51,7 @@ func TestAbsent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer root.Close() //nolint:errcheck // only read
+			defer root.Close()
 			why, absent, err := Absent(root, "Dockerfile", map[string][]byte{"made/file": nil}, test.path)
 			if err != nil || absent != test.absent || why.String() != test.why {
 				t.Errorf("got %v, %q, %v", absent, why, err)
