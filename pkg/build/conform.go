@@ -78,7 +78,7 @@ func (p *Prepared) conform() error {
 	}
 	args := slices.Concat(p.env.Config.BuildArgs, p.options.BuildArgs)
 	found, err := installed.Engine().Check(installed.Version(), engine.Source{
-		Dockerfile: folder.Dockerfile.WithBuildArgs(args), BuildArgs: args, Targets: targets, Context: context,
+		Dockerfile: folder.Dockerfile.WithBuildArgs(args), BuildArgs: args, Targets: targets, Context: context, Mode: buildcontext.Mode,
 	})
 	if err != nil {
 		return err

@@ -85,6 +85,9 @@ func (p *Prepared) pack(ctx context.Context, recorder *track.Recorder) (*buildco
 		return nil, err
 	}
 	recorder.End(event.Succeeded, fmt.Sprintf("Packed %s (%s)", display.Count(archive.Files, "file"), display.Bytes(archive.Size)))
+	for _, notice := range archive.Notices {
+		recorder.Notice(notice)
+	}
 	for _, warning := range archive.Warnings {
 		recorder.Warn(warning.String())
 	}

@@ -50,6 +50,8 @@ type Source struct {
 	Targets []string
 	// Context is the build context; nil if it is not known.
 	Context fs.FS
+	// Mode returns the mode with which an entry of Context travels; nil changes none.
+	Mode func(fs.FileMode) fs.FileMode
 }
 
 // Remark is about an instruction of the Dockerfile as the user wrote it.

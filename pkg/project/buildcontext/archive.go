@@ -32,6 +32,9 @@ type Archive struct {
 	Warnings []Warning
 	// MoreWarnings is the number of further warnings.
 	MoreWarnings int
+	// Notices say in a line each that entries are packed with another mode than they have, and
+	// that files can be read by root only.
+	Notices []string
 
 	file  *os.File
 	close func() error

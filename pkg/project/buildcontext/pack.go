@@ -3,7 +3,6 @@ package buildcontext
 import (
 	"archive/tar"
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -18,7 +17,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -48,13 +46,17 @@ type Options struct {
 	// file and every piece of a large one, with the files finished and the bytes read so far.
 	// It must be quick.
 	Progress func(files int, bytes int64)
+
+	// umask returns the umask of the machine; nil means that of the process.
+	umask func() fs.FileMode
 }
 
 // Pack writes the directory into a new archive. The ignore rules are those of Docker and
 // podman: the first of dockerfile.IgnoreFiles, else DefaultIgnore.
 //
-// The bytes depend only on names, contents, link targets and the owner's execute bits: entries
-// are sorted, owners are the same for all, modes are 0755 or 0644. The date of a file is that
+// The bytes depend only on names, contents, link targets and modes: entries are sorted and
+// owners are the same for all. A mode that the umask of this machine gives becomes 0755 or 0644,
+// see Mode; on Windows, files have no others. The date of a file is that
 // of its content (see dateOf), so that whoever compares dates sees that a file has changed;
 // directories and links have one date. A hard link becomes a file of its own, and other
 // metadata is dropped. The compressor is a module with a
@@ -78,6 +80,9 @@ func Pack(ctx context.Context, dir string, opts Options) (*Archive, error) {
 }
 
 func pack(ctx context.Context, dir string, opts Options) (_ *Archive, err error) {
+	if opts.umask == nil {
+		opts.umask = umask
+	}
 	dockerfile, err := contextPath(opts.Dockerfile)
 	if err != nil {
 		return nil, err
@@ -126,6 +131,7 @@ func pack(ctx context.Context, dir string, opts Options) (_ *Archive, err error)
 		progress: opts.Progress,
 		buffer:   make([]byte, chunk),
 		archive:  archive,
+		modes:    modes{umask: opts.umask()},
 	}
 	if err := p.walk(ctx); err != nil {
 		return nil, err
@@ -142,6 +148,7 @@ func pack(ctx context.Context, dir string, opts Options) (_ *Archive, err error)
 	archive.Size = info.Size()
 	archive.Digest, archive.DiffID = sum(compressed), sum(content)
 	archive.Warnings, archive.MoreWarnings = p.warnings.all(archive.ContentSize)
+	archive.Notices = p.modes.notices()
 	return archive, nil
 }
 
@@ -178,6 +185,7 @@ type packer struct {
 	buffer   []byte
 	archive  *Archive
 	warnings warnings
+	modes    modes
 	problems ContextError
 
 	// parent is the directory of the current entry.
@@ -209,7 +217,12 @@ func (p *packer) folder(rel string) error {
 	if p.isParent(rel) {
 		p.parents[rel] = true
 	}
-	return p.header(tar.Header{Typeflag: tar.TypeDir, Name: rel + "/", Mode: 0o755})
+	header, err := p.directoryHeader(rel)
+	if err != nil {
+		p.problems.add(rel, err)
+		return nil
+	}
+	return p.header(header)
 }
 
 // isParent reports whether a given file is below the path.
@@ -390,7 +403,7 @@ func (p *packer) regular(ctx context.Context, name, rel string) error {
 	if !before.Mode().IsRegular() {
 		return ErrChanged
 	}
-	mode, err := fileMode(file, before)
+	mode, err := p.modes.file(file, before)
 	if err != nil {
 		return err
 	}
@@ -417,6 +430,7 @@ func (p *packer) regular(ctx context.Context, name, rel string) error {
 		return ErrChanged
 	}
 	p.warnings.file(rel, before.Size(), secret)
+	p.modes.read(rel, mode)
 	return nil
 }
 
@@ -449,25 +463,6 @@ func (p *packer) date(ctx context.Context, file io.ReadSeeker) (time.Time, error
 // an error for others.
 func dateOf(content [sha256.Size]byte) time.Time {
 	return fixedDate().Add(2 * time.Second * time.Duration(binary.BigEndian.Uint32(content[:])>>3))
-}
-
-// fileMode returns the mode of a file, and does not move its offset.
-func fileMode(file io.ReaderAt, info fs.FileInfo) (int64, error) {
-	executable := info.Mode()&0o100 != 0
-	if runtime.GOOS == "windows" {
-		// Windows has no execute bits. A file that a kernel can run is executable.
-		head := make([]byte, 4)
-		n, err := file.ReadAt(head, 0)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return 0, err
-		}
-		head = head[:n]
-		executable = bytes.HasPrefix(head, []byte("#!")) || bytes.HasPrefix(head, []byte("\x7fELF"))
-	}
-	if executable {
-		return 0o755, nil
-	}
-	return 0o644, nil
 }
 
 // content copies a file and checks that it has exactly size bytes. For a small file it

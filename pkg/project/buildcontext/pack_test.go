@@ -163,7 +163,7 @@ func TestPackIsTheSameForTheSameTree(t *testing.T) {
 			first, second := t.TempDir(), filepath.Join(t.TempDir(), "another name")
 			want.write(t, first)
 			want.write(t, second)
-			must(t, os.WriteFile(filepath.Join(first, ignoreFile), nil, 0o600))
+			must(t, os.WriteFile(filepath.Join(first, ignoreFile), nil, 0o644))
 			must(t, os.WriteFile(filepath.Join(second, ignoreFile), nil, 0o644))
 			want[ignoreFile] = node{}
 			must(t, filepath.WalkDir(second, func(name string, entry fs.DirEntry, err error) error {
@@ -177,7 +177,7 @@ func TestPackIsTheSameForTheSameTree(t *testing.T) {
 				return os.Chtimes(name, time.Now(), time.Unix(rand.Int64N(1e9), 5))
 			}))
 
-			a, b := mustPack(t, first, Options{}), mustPack(t, second, Options{})
+			a, b := mustPack(t, first, Options{}), mustPack(t, second, Options{umask: func() fs.FileMode { return 0o077 }})
 			if a.Digest != b.Digest || a.DiffID != b.DiffID || a.Size != b.Size || a.Files != b.Files {
 				t.Errorf("two packs of one tree differ:\n%+v\n%+v", a, b)
 			}
@@ -598,7 +598,7 @@ func TestPackSpecialFiles(t *testing.T) {
 		t.Errorf("packed are %v, warnings %v", got, archive.Warnings)
 	}
 
-	must(t, os.WriteFile(ignoreFile, []byte("run/*.sock"), 0o600))
+	must(t, os.WriteFile(ignoreFile, []byte("run/*.sock"), 0o644))
 	if archive := mustPack(t, dir, Options{}); len(archive.Warnings) != 0 {
 		t.Errorf("warnings are %v", archive.Warnings)
 	}
@@ -719,7 +719,7 @@ func TestPackProgress(t *testing.T) {
 
 func TestPackBadInput(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
-	must(t, os.WriteFile(file, nil, 0o600))
+	must(t, os.WriteFile(file, nil, 0o644))
 	tests := map[string]struct {
 		dir, dockerfile, ignore string
 		want                    string
@@ -737,7 +737,7 @@ func TestPackBadInput(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := cmp.Or(test.dir, t.TempDir())
 			if test.ignore != "" {
-				must(t, os.WriteFile(filepath.Join(dir, ignoreFile), []byte(test.ignore), 0o600))
+				must(t, os.WriteFile(filepath.Join(dir, ignoreFile), []byte(test.ignore), 0o644))
 			}
 			_, err := Pack(t.Context(), dir, Options{Dockerfile: test.dockerfile})
 			if err == nil || !strings.Contains(err.Error(), test.want) || test.is != nil && !errors.Is(err, test.is) {
@@ -783,7 +783,7 @@ func TestPackDeepTree(t *testing.T) {
 		must(t, root.Close())
 		root = below
 	}
-	must(t, root.WriteFile("bottom", []byte("x"), 0o600))
+	must(t, root.WriteFile("bottom", []byte("x"), 0o644))
 	must(t, root.Close())
 	_, order := unpack(t, mustPack(t, dir, Options{}))
 	if len(order) != 61 || !strings.HasSuffix(order[60], name+"/bottom") {
@@ -793,7 +793,7 @@ func TestPackDeepTree(t *testing.T) {
 
 func TestPackUsesConstantMemory(t *testing.T) {
 	dir := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(dir, "large"), nil, 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "large"), nil, 0o644))
 	must(t, os.Truncate(filepath.Join(dir, "large"), 256<<20))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -855,5 +855,72 @@ func TestPackFiles(t *testing.T) {
 			_, err := Pack(t.Context(), dir, Options{Files: map[string][]byte{test.file: nil}})
 			wantFileError(t, err, test.where, test.want)
 		})
+	}
+}
+
+// TestModes checks which modes travel as they are.
+func TestModes(t *testing.T) {
+	for _, test := range []struct{ umask, found, want fs.FileMode }{
+		{0o022, 0o644, 0o644}, {0o022, 0o755, 0o755}, {0o022, 0o600, 0o600}, {0o022, 0o664, 0o664}, {0o022, 0o4755, 0o755},
+		{0o022, fs.ModeSetuid | 0o755, fs.ModeSetuid | 0o755}, {0o022, fs.ModeDir | 0o700, fs.ModeDir | 0o700},
+		{0o022, fs.ModeDir | fs.ModeSetgid | 0o755, fs.ModeDir | 0o755}, {0o022, fs.ModeDir | fs.ModeSticky | 0o777, fs.ModeDir | 0o777},
+		{0o002, 0o664, 0o644}, {0o002, 0o775, 0o755}, {0o002, fs.ModeDir | 0o775, fs.ModeDir | 0o755}, {0o002, 0o644, 0o644}, {0o002, 0o600, 0o600},
+		{0o077, 0o600, 0o644}, {0o077, 0o700, 0o755}, {0o077, fs.ModeDir | 0o700, fs.ModeDir | 0o755}, {0o077, fs.ModeDir | 0o600, fs.ModeDir | 0o600},
+	} {
+		m := modes{umask: test.umask}
+		if got := m.of(test.found); got != test.want {
+			t.Errorf("umask %04o, %v: got %v, want %v", test.umask, test.found, got, test.want)
+		}
+		if said, changed := len(m.notices()) > 0, test.found.Perm() != test.want.Perm(); said != changed {
+			t.Errorf("umask %04o, %v: the notices are %q", test.umask, test.found, m.notices())
+		}
+	}
+}
+
+// TestPackKeepsModes packs what was set on purpose.
+func TestPackKeepsModes(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no modes")
+	}
+	dir := t.TempDir()
+	want := map[string]int64{"private": 0o600, "group": 0o660, "program": 0o4755, "dir/": 0o777, "dir/file": 0o640}
+	for name, mode := range want {
+		file := filepath.Join(dir, name)
+		must(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		if strings.HasSuffix(name, "/") {
+			must(t, os.MkdirAll(file, 0o755))
+		} else {
+			must(t, os.WriteFile(file, []byte(name), 0o644))
+		}
+		bits := fs.FileMode(mode).Perm()
+		if mode&0o4000 != 0 {
+			bits |= fs.ModeSetuid
+		}
+		must(t, os.Chmod(file, bits))
+	}
+	must(t, os.Mkdir(filepath.Join(dir, "shared"), 0o755))
+	must(t, os.Chmod(filepath.Join(dir, "shared"), 0o755|fs.ModeSetgid))
+	want["shared/"] = 0o755
+	archive := mustPack(t, dir, Options{})
+	content, err := archive.Layer().Uncompressed()
+	must(t, err)
+	defer func() { _ = content.Close() }()
+	got := map[string]int64{}
+	for reader := tar.NewReader(content); ; {
+		header, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		must(t, err)
+		got[header.Name] = header.Mode
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("modes are %v, want %v", got, want)
+	}
+	if said := fmt.Sprint(archive.Warnings); said != "[shared travels without its set-group-ID or sticky bit; to set it: RUN chmod]" {
+		t.Errorf("warnings are %s", said)
+	}
+	if want := []string{"only root can read them in the image: private (0600)"}; !slices.Equal(archive.Notices, want) {
+		t.Errorf("notices are %q, want %q", archive.Notices, want)
 	}
 }

@@ -25,6 +25,8 @@ const (
 	LeftOut WarningKind = "LeftOut"
 	// Outside is a symbolic link that leads out of the context. It is packed as it is.
 	Outside WarningKind = "Outside"
+	// SpecialMode is a directory whose set-group-ID or sticky bit is not packed.
+	SpecialMode WarningKind = "SpecialMode"
 )
 
 const (
@@ -58,6 +60,8 @@ func (w Warning) String() string {
 		return "left out: " + quoted(w.Path) + " is " + w.Reason
 	case w.Kind == Outside:
 		return quoted(w.Path) + " is a link out of the build context, to " + quoted(w.Reason) + ": the image gets the link, not the file"
+	case w.Kind == SpecialMode:
+		return quoted(w.Path) + " travels without its set-group-ID or sticky bit; to set it: RUN chmod"
 	case w.Path == ".":
 		return "the build context has " + humanize.IBytes(uint64(max(w.Size, 0)))
 	}

@@ -95,7 +95,7 @@ func TestWarnings(t *testing.T) {
 	}
 
 	// What is not packed needs no warning. The patterns of the documentation exclude it.
-	must(t, os.WriteFile(filepath.Join(dir, ignoreFile), []byte("*\n!app\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, ignoreFile), []byte("*\n!app\n"), 0o644))
 	if left := mustPack(t, dir, Options{}).Warnings; len(left) != 0 {
 		t.Errorf("warnings about what is not packed: %v", left)
 	}
@@ -106,7 +106,7 @@ func TestWarningsAboutSize(t *testing.T) {
 	for name, size := range map[string]int64{"a.bin": largeFile, "b.bin": largeFile - 1, "sub/.env": largeFile + 1} {
 		file := filepath.Join(dir, name)
 		must(t, os.MkdirAll(filepath.Dir(file), 0o755))
-		must(t, os.WriteFile(file, nil, 0o600))
+		must(t, os.WriteFile(file, nil, 0o644))
 		must(t, os.Truncate(file, size))
 	}
 	texts := func() (texts []string) {
@@ -132,9 +132,9 @@ func TestWarningsAreLimited(t *testing.T) {
 	for i := range warningLimit + 7 {
 		sub := filepath.Join(dir, fmt.Sprintf("%03d", i))
 		must(t, os.Mkdir(sub, 0o755))
-		must(t, os.WriteFile(filepath.Join(sub, ".env"), []byte("A=1"), 0o600))
+		must(t, os.WriteFile(filepath.Join(sub, ".env"), []byte("A=1"), 0o644))
 	}
-	must(t, os.WriteFile(filepath.Join(dir, "large"), nil, 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "large"), nil, 0o644))
 	must(t, os.Truncate(filepath.Join(dir, "large"), largeFile))
 	archive := mustPack(t, dir, Options{})
 	if len(archive.Warnings) != warningLimit || archive.MoreWarnings != 8 || archive.Warnings[99].Path != "099/.env" {

@@ -7,6 +7,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 )
 
 // SupportPage is the page that describes what the engine builds.
@@ -35,7 +36,7 @@ func LintCheck(dir string) func(*dockerfile.Dockerfile, string) ([]lint.Finding,
 		source := engine.Source{Dockerfile: file, Targets: []string{target}}
 		if root, err := os.OpenRoot(dir); err == nil {
 			defer root.Close() //nolint:errcheck // nothing was written through it
-			source.Context = root.FS()
+			source.Context, source.Mode = root.FS(), buildcontext.Mode
 		}
 		found, err := Engine().Check(Version(), source)
 		if err != nil {

@@ -207,6 +207,12 @@ func (p *pass) rewrite(at dockerfile.Instruction, lines []string, format string,
 	p.found.Rewrites = append(p.found.Rewrites, p.remark(at, fmt.Sprintf(format, args...)))
 }
 
+// amend is a rewrite that only lint reports: the result is the same for the user.
+func (p *pass) amend(at dockerfile.Instruction, lines []string, format string, args ...any) {
+	p.rewrite(at, lines, format, args...)
+	p.found.Rewrites[len(p.found.Rewrites)-1].Quiet = true
+}
+
 // excerpt returns the lines of an instruction.
 func (p *pass) excerpt(at dockerfile.Instruction) []string {
 	return slices.Clone(p.lines[at.Line-1 : at.End])

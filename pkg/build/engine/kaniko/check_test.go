@@ -49,7 +49,7 @@ func TestRewrites(t *testing.T) {
 	context := fstest.MapFS{
 		"app/main.py": {Mode: 0o644}, "app/run.sh": {Mode: 0o755}, "main.py": {Mode: 0o644},
 		"link.py": {Mode: fs.ModeSymlink, Data: []byte("app/main.py")}, "dir": {Mode: fs.ModeSymlink, Data: []byte("app")},
-		"data.gz": {Data: []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03")},
+		"data.gz": {Mode: 0o644, Data: []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03")},
 	}
 	for name, test := range map[string]struct{ in, want, rows string }{
 		"script": {
@@ -117,10 +117,31 @@ func TestRewrites(t *testing.T) {
 		"date":              {"FROM a\nRUN touch -d 2020-01-01 /x\n", "FROM a\nRUN touch -d 2020-01-01 /x\n", ""},
 		"shell forms":       {"FROM a\nSHELL [\"ash\", \"-ec\"]\nCMD run \"$A\"\nENTRYPOINT [\"x\"]\n", "FROM a\nSHELL [\"ash\", \"-ec\"]\nCMD [\"ash\",\"-ec\",\"run \\\"$A\\\"\"]\nENTRYPOINT [\"x\"]\n", "shell-forms"},
 		"user by default":   {"FROM a\nARG G=2\nUSER ${U:-1}:${G}\n", "FROM a\nARG G=2\nUSER 1:2\n", "user-variable"},
-		"nothing":           {"FROM a\nWORKDIR /app\nCOPY . .\nRUN x\n", "FROM a\nWORKDIR /app\nCOPY . .\nRUN x\n", ""},
+		"owner, by useradd": {
+			"FROM a\nRUN groupadd -g 99 team && useradd -mr -g team -u 7 app\nCOPY --chown=app . /x\nUSER app\nWORKDIR /srv/app\n",
+			"FROM a\nRUN groupadd -g 99 team && useradd -mr -g team -u 7 app\nCOPY --chown=app:team . /x\nUSER app\nUSER app:team\nWORKDIR /srv\nWORKDIR /srv/app\nUSER app\n", "copy-chown-user workdir",
+		},
+		"owner, by Debian": {
+			"FROM a AS b\nRUN adduser --disabled-password --gecos '' app\nFROM b\nCOPY --chown=app main.py /x\n",
+			"FROM a AS b\nRUN adduser --disabled-password --gecos '' app\nFROM b\nCOPY --chown=app:app main.py /x\n", "copy-chown-user",
+		},
+		"owner, by Alpine": {
+			"FROM a\nARG U=app\nRUN addgroup -S g && adduser -S $U -G g; adduser $U wheel\nCOPY --chown=\"$U\" main.py /x\n",
+			"FROM a\nARG U=app\nRUN addgroup -S g && adduser -S $U -G g; adduser $U wheel\nCOPY --chown=app:g main.py /x\n", "copy-chown-user",
+		},
+		"owner, by hand": {
+			"FROM a\nRUN echo 'app:x:12:34:App:/:/bin/sh' >> /etc/passwd\nCOPY --chown=app main.py /x\n",
+			"FROM a\nRUN echo 'app:x:12:34:App:/:/bin/sh' >> /etc/passwd\nCOPY --chown=app:34 main.py /x\n", "copy-chown-user",
+		},
+		"nothing": {"FROM a\nWORKDIR /app\nCOPY . .\nRUN x\n", "FROM a\nWORKDIR /app\nCOPY . .\nRUN x\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			found := check(t, test.in, engine.Source{Context: context})
+			found := check(t, test.in, engine.Source{Context: context, Mode: func(mode fs.FileMode) fs.FileMode {
+				if mode.IsDir() {
+					return fs.ModeDir | 0o755 // fstest makes directories with 0555
+				}
+				return mode
+			}})
 			if len(found.Refusals) > 0 {
 				t.Fatalf("refused: %+v", found.Refusals)
 			}
@@ -142,16 +163,33 @@ func TestRewrites(t *testing.T) {
 func TestNotes(t *testing.T) {
 	context := fstest.MapFS{"a.txt": {}, "dir/b.txt": {}}
 	for text, want := range map[string]string{
-		"FROM a\nUSER app\nWORKDIR /usr/app\nCOPY . .\n":                          "copy-directory-owner",
-		"FROM a\nUSER app\nCOPY a.txt /home/app/\nCOPY --chown=app:app dir /x/\n": "",
-		"FROM a\nCOPY . /app/\n":                                                  "",
-		"FROM --platform=linux/amd64 a\n":                                         "from-platform-amd64",
-		"FROM a\nUSER 1001\nRUN x\n":                                              "run-user",
-		"FROM a\nUSER app:team\nRUN x\n":                                          "run-user-group",
-		"FROM a\nRUN --mount=type=cache,target=/x y\n":                            "run-mount-cache",
-		"FROM a\nCOPY --chown=app a.txt /\n":                                      "copy-chown-user",
-		"FROM a\nADD https://example.org/a /a\n":                                  "add-url",
-		"FROM a\nMAINTAINER x\nHEALTHCHECK --start-interval=1s CMD x\n":           "maintainer healthcheck-start-interval",
+		"FROM a\nUSER app\nWORKDIR /usr/app\nCOPY . .\n":                                         "copy-directory-owner",
+		"FROM a\nUSER app\nCOPY a.txt /home/app/\nCOPY --chown=app:app dir /x/\n":                "",
+		"FROM a\nCOPY . /app/\n":                                                                 "",
+		"FROM --platform=linux/amd64 a\n":                                                        "from-platform-amd64",
+		"FROM a\nUSER 1001\nRUN x\n":                                                             "run-user",
+		"FROM a\nUSER app:team\nRUN x\n":                                                         "run-user-group",
+		"FROM a\nRUN --mount=type=cache,target=/x y\n":                                           "run-mount-cache",
+		"FROM a\nCOPY --chown=app a.txt /\n":                                                     "copy-chown-base",
+		"FROM a\nCOPY --chown=www-data a.txt /\n":                                                "",
+		"FROM a\nUSER app\nWORKDIR /srv\n":                                                       "workdir-group",
+		"FROM a\nUSER node\nWORKDIR /srv\n":                                                      "",
+		"FROM a\nCOPY --chmod=0644 a.txt dir/b.txt /x/\n":                                        "copy-chmod-several",
+		"FROM a\nWORKDIR /x\nCOPY --chmod=0644 a.txt dir/b.txt ./\n":                             "",
+		"FROM a\nCOPY --chmod=0700 dir /x/\n":                                                    "",
+		"FROM a\nRUN find / -name x\n":                                                           "visible-paths",
+		"FROM a\nRUN --mount=type=bind,target=/src touch /src/x\n":                               "run-mount-bind-writes",
+		"FROM a\nRUN --mount=type=bind,rw,target=/src touch /src/x\n":                            "",
+		"FROM a\nRUN --mount=type=bind,target=/src cp -r /src /x\n":                              "",
+		"FROM a\nCOPY --from=node:22 /usr/local/bin/npm /usr/local/bin/\n":                       "copy-symlink-from",
+		"FROM a\nCOPY --from=b /lib/x86_64-linux-gnu/libz.so.1 /lib/\n":                          "copy-symlink-from",
+		"FROM a\nCOPY --from=ghcr.io/astral-sh/uv /uv /uvx /bin/\n":                              "",
+		"FROM a AS b\nRUN chown -R 1:1 /out\nFROM a\nCOPY --from=b /out/ /o\n":                   "copy-from-owner",
+		"FROM a AS b\nRUN chown -R 1:1 /data\nFROM a\nCOPY --from=b /out /o\n":                   "",
+		"FROM a AS b\nUSER 0\nRUN make\nFROM a\nCOPY --from=b /out /o\n":                         "",
+		"FROM a AS b\nRUN chmod u+s /su; chown x /su\nFROM a\nCOPY --from=b --chown=0:0 /su /\n": "copy-from-special",
+		"FROM a\nADD https://example.org/a /a\n":                                                 "add-url",
+		"FROM a\nMAINTAINER x\nHEALTHCHECK --start-interval=1s CMD x\n":                          "maintainer healthcheck-start-interval",
 	} {
 		found := check(t, text, engine.Source{Context: context})
 		if got := rows(found.Notes); got != want || len(found.Refusals) > 0 || found.Rewritten {

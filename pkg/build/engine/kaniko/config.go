@@ -195,14 +195,18 @@ func workdirs(p *pass) {
 		if !isRoot(at.user) {
 			steps = parents(clean)
 		}
-		if len(steps) == 1 && dir == clean {
+		grouped := workdirGroup(p, at)
+		if len(steps) == 1 && dir == clean && grouped == "" {
 			continue
 		}
 		var lines []string
 		for _, one := range steps {
 			lines = append(lines, "WORKDIR "+one)
 		}
-		p.rewrite(at.Instruction, lines, "the directory and its new parents belong to the user, and its path is clean")
+		if grouped != "" {
+			lines = slices.Concat([]string{"USER " + grouped}, lines, []string{"USER " + at.user})
+		}
+		p.amend(at.Instruction, lines, "the directory and its new parents belong to the user, and its path is clean")
 	}
 }
 

@@ -2,6 +2,7 @@ package kaniko
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -69,8 +70,7 @@ func isGit(source string) bool {
 	return err == nil && isGit && !ref.IndistinguishableFromLocal
 }
 
-// modesOf returns the kinds of modes of what the sources have: the build context has no others
-// than 0755 and 0644. They are nil if that is not known.
+// modesOf returns the modes of what the sources have. They are nil if that is not known.
 func modesOf(p *pass, sources []string) []fs.FileMode {
 	if p.source.Context == nil {
 		return nil
@@ -86,7 +86,7 @@ func modesOf(p *pass, sources []string) []fs.FileMode {
 				if err != nil {
 					return err
 				}
-				if kind, ok := travels(info.Mode()); ok && !slices.Contains(seen, kind) {
+				if kind, ok := travels(p, info.Mode()); ok && !slices.Contains(seen, kind) {
 					seen = append(seen, kind)
 				}
 				return nil
@@ -97,16 +97,14 @@ func modesOf(p *pass, sources []string) []fs.FileMode {
 }
 
 // travels returns the mode that an entry has in the build context; ok is false for links.
-func travels(found fs.FileMode) (kind fs.FileMode, ok bool) {
-	switch {
-	case found.IsDir():
-		return fs.ModeDir | 0o755, true
-	case found.IsRegular() && found&0o100 != 0:
-		return 0o755, true
-	case found.IsRegular():
-		return 0o644, true
+func travels(p *pass, found fs.FileMode) (kind fs.FileMode, ok bool) {
+	if !found.IsDir() && !found.IsRegular() {
+		return 0, false
 	}
-	return 0, false
+	if p.source.Mode != nil {
+		found = p.source.Mode(found)
+	}
+	return found, true
 }
 
 // matching returns the paths of the build context that a source names.
@@ -142,7 +140,7 @@ func symbolicModes(p *pass) {
 			continue
 		}
 		sources, ok := c.local()
-		seen := []fs.FileMode{fs.ModeDir | 0o755, 0o755, 0o644, 0o600, 0o700}
+		seen := []fs.FileMode{fs.ModeDir | 0o755, fs.ModeDir | 0o700, 0o755, 0o775, 0o777, 0o644, 0o664, 0o640, 0o600, 0o700}
 		if found := modesOf(p, sources); ok && c.from == "" && len(found) > 0 {
 			seen = found
 		}
@@ -407,16 +405,6 @@ func archiveKind(p *pass, name string) (kind string, isArchive bool) {
 	return "", false
 }
 
-// owners says that a user without a group gets another group than with Docker.
-func owners(p *pass) {
-	for _, c := range p.copies() {
-		owner, _ := c.Expand(c.chown)
-		if _, err := strconv.ParseUint(owner, 10, 32); owner != "" && err != nil && !strings.Contains(owner, ":") && owner != "root" {
-			p.hint(c.Instruction, "files get the group with the number of the user %s, and its primary group with Docker", owner)
-		}
-	}
-}
-
 // directoryOwners says that a directory which exists changes its owner: Kaniko gives the
 // destination of a directory the owner of what is copied, and Docker leaves it as it is.
 func directoryOwners(p *pass) {
@@ -437,11 +425,14 @@ func (p *pass) copiesDirectory(c copying) bool {
 		return true
 	}
 	return slices.ContainsFunc(sources, func(source string) bool {
-		return slices.ContainsFunc(matching(p, source), func(name string) bool {
-			info, err := fs.Stat(p.source.Context, name)
-			return err == nil && info.IsDir()
-		})
+		return slices.ContainsFunc(matching(p, source), func(name string) bool { return isDirectory(p, name) })
 	})
+}
+
+// isDirectory reports whether a path of the build context is a directory, or leads to one.
+func isDirectory(p *pass, name string) bool {
+	info, err := fs.Stat(p.source.Context, cmp.Or(name, "."))
+	return err == nil && info.IsDir()
 }
 
 // packedFlag rewrites ADD --unpack=false, which is a COPY.

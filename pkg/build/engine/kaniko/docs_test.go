@@ -89,6 +89,16 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// TestDifferences checks that the build says where a result differs.
+func TestDifferences(t *testing.T) {
+	unseen := []string{"run-same-date"} // only the program knows what it does
+	for _, row := range table() {
+		if state := row.at(pinned); state.support == engine.Differs && state.check == nil && !slices.Contains(unseen, row.id) {
+			t.Errorf("%s differs, and nothing says so", row.id)
+		}
+	}
+}
+
 // TestVersions checks that a row switches by version.
 func TestVersions(t *testing.T) {
 	r := row{states: []state{{support: engine.Refused}, {since: "1.28.0", support: engine.Supported}}}
@@ -119,31 +129,34 @@ func TestSwitches(t *testing.T) {
 // TestRefusals checks what is refused, and that a stage that nothing needs is not.
 func TestRefusals(t *testing.T) {
 	for text, want := range map[string]string{
-		"# syntax=example.org/frontend\nFROM a\n":                                     "syntax-directive",
-		"# syntax=docker/dockerfile:1\nFROM a\n":                                      "",
-		"# escape=`\nFROM a\nENV X=C:\\x\n":                                           "escape-directive",
-		"FROM --platform=linux/arm64 a\n":                                             "from-platform",
-		"FROM --platform=$BUILDPLATFORM a\n":                                          "",
-		"FROM a-$TARGETARCH\n":                                                        "from-platform-arg",
-		"FROM a\nRUN --network=none x\n":                                              "run-network",
-		"FROM a\nRUN --network=default x\n":                                           "",
-		"FROM a\nRUN --security=insecure x\n":                                         "run-security",
-		"FROM a\nRUN --mount=type=ssh x\n":                                            "run-mount-ssh",
-		"FROM a\nRUN --mount=type=cache,from=b,target=/x x\n":                         "run-mount-cache-from",
-		"FROM a\nRUN --mount=type=bind,source=x,target=x y\n":                         "run-mount-bind",
-		"FROM a AS b\nFROM a\nRUN --mount=from=b,target=/x y\n":                       "run-mount-bind-from",
-		"FROM a\nUSER 1000:0\nRUN x\n":                                                "run-user-group",
-		"FROM a\nCOPY --parents a/b /x/\n":                                            "copy-parents",
-		"FROM a\nCOPY --exclude=*.pyc . /x/\n":                                        "copy-exclude",
-		"FROM a\nCOPY --from=b --chmod=u=rwX,go=rX /a /x/\n":                          "copy-chmod-symbolic",
-		"FROM a\nADD https://github.com/a/b.git /x\n":                                 "add-git",
-		"FROM a\nADD --checksum=sha256:0 https://example.org/x /x\n":                  "add-checksum",
-		"FROM a\nCOPY <<E /x\n$HOME\nE\n":                                             "copy-heredoc",
-		"FROM a\nWORKDIR /workspace\nCOPY . .\n":                                      "pod-paths pod-paths",
-		"FROM a\nCOPY x /etc/hosts\n":                                                 "pod-paths",
-		"FROM a\nRUN mkdir /workspace/x\n":                                            "pod-paths",
-		"FROM a\nWORKDIR /workspaces\nRUN echo 'see /workspace' > /x; ls /dev/null\n": "",
-		"FROM a AS b\nRUN --mount=type=ssh x\nFROM a\nRUN x\n":                        "",
+		"# syntax=example.org/frontend\nFROM a\n":                                        "syntax-directive",
+		"# syntax=docker/dockerfile:1\nFROM a\n":                                         "",
+		"# escape=`\nFROM a\nENV X=C:\\x\n":                                              "escape-directive",
+		"FROM --platform=linux/arm64 a\n":                                                "from-platform",
+		"FROM --platform=$BUILDPLATFORM a\n":                                             "",
+		"FROM a-$TARGETARCH\n":                                                           "from-platform-arg",
+		"FROM a\nRUN --network=none x\n":                                                 "run-network",
+		"FROM a\nRUN --network=default x\n":                                              "",
+		"FROM a\nRUN --security=insecure x\n":                                            "run-security",
+		"FROM a\nRUN --mount=type=ssh x\n":                                               "run-mount-ssh",
+		"FROM a\nRUN --mount=type=cache,from=b,target=/x x\n":                            "run-mount-cache-from",
+		"FROM a\nRUN --mount=type=bind,source=x,target=x y\n":                            "run-mount-bind",
+		"FROM a AS b\nFROM a\nRUN --mount=from=b,target=/x y\n":                          "run-mount-bind-from",
+		"FROM a\nUSER 1000:0\nRUN x\n":                                                   "run-user-group",
+		"FROM a\nCOPY --parents a/b /x/\n":                                               "copy-parents",
+		"FROM a\nCOPY --exclude=*.pyc . /x/\n":                                           "copy-exclude",
+		"FROM a\nCOPY --from=b --chmod=u=rwX,go=rX /a /x/\n":                             "copy-chmod-symbolic",
+		"FROM a AS b\nRUN ln -sf one /out/l\nFROM a\nCOPY --from=b /out/l /\n":           "copy-symlink-stage",
+		"FROM a AS b\nRUN ln -s /opt/x /usr/bin/\nFROM a\nCOPY --from=b /usr/bin/x /\n":  "copy-symlink-stage",
+		"FROM a AS b\nRUN ln one /out/l && ln -s y /z\nFROM a\nCOPY --from=b /out/l /\n": "",
+		"FROM a\nADD https://github.com/a/b.git /x\n":                                    "add-git",
+		"FROM a\nADD --checksum=sha256:0 https://example.org/x /x\n":                     "add-checksum",
+		"FROM a\nCOPY <<E /x\n$HOME\nE\n":                                                "copy-heredoc",
+		"FROM a\nWORKDIR /workspace\nCOPY . .\n":                                         "pod-paths pod-paths",
+		"FROM a\nCOPY x /etc/hosts\n":                                                    "pod-paths",
+		"FROM a\nRUN mkdir /workspace/x\n":                                               "pod-paths",
+		"FROM a\nWORKDIR /workspaces\nRUN echo 'see /workspace' > /x; ls /dev/null\n":    "",
+		"FROM a AS b\nRUN --mount=type=ssh x\nFROM a\nRUN x\n":                           "",
 	} {
 		found := check(t, text, engine.Source{})
 		if got := rows(found.Refusals); got != want {
