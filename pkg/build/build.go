@@ -200,7 +200,7 @@ func Prepare(ctx context.Context, env *Environment, options Options) (*Prepared,
 	if err := p.addTest(); err != nil {
 		return nil, err
 	}
-	if err := p.conform(); err != nil {
+	if err := p.conform(ctx); err != nil {
 		return nil, err
 	}
 	notices, err := p.checkSecrets(ctx)

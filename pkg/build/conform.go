@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -59,7 +60,7 @@ func oneLine(text string) string {
 // conform checks the Dockerfile of a folder before anything is uploaded, and makes a
 // rewritten one travel. The error is an *UnsupportedError, an *AbsentError, or about the
 // ignore file.
-func (p *Prepared) conform() error {
+func (p *Prepared) conform(ctx context.Context) error {
 	folder := p.options.Folder
 	if folder == nil {
 		p.options.Notices = append(p.options.Notices, event.Event{
@@ -67,18 +68,20 @@ func (p *Prepared) conform() error {
 		})
 		return nil
 	}
-	context, err := openContext(folder)
+	files, err := openContext(folder)
 	if err != nil {
 		return err
 	}
-	defer context.close()
+	defer files.close()
 	targets, tested := []string{p.options.Target}, p.options.Test != nil && p.options.Test.Stage != ""
 	if tested {
 		targets = append(targets, dockerfile.TestRun)
 	}
 	args := slices.Concat(p.env.Config.BuildArgs, p.options.BuildArgs)
 	found, err := installed.Engine().Check(installed.Version(), engine.Source{
-		Dockerfile: folder.Dockerfile.WithBuildArgs(args), BuildArgs: args, Targets: targets, Context: context, Mode: buildcontext.Mode,
+		Dockerfile: folder.Dockerfile.WithBuildArgs(args), BuildArgs: args, Targets: targets, Context: files, Mode: buildcontext.Mode,
+		Platforms: func() []string { return platforms(ctx, p.env.Clients.Kube, p.options.Resources.NodeSelector) },
+		Workdir:   func(image string) (string, error) { return baseWorkdir(ctx, image, p.env.Config.ImageMirrors) },
 	})
 	if err != nil {
 		return err
@@ -92,10 +95,18 @@ func (p *Prepared) conform() error {
 	p.options.Notices = append(p.options.Notices, conformNotices(found)...)
 	p.conformed, p.text = found.Dockerfile, found.Text
 	p.options.Target, p.extra = found.Target, found.Args
+	if _, architecture, ok := strings.Cut(found.Platform, "/"); ok {
+		selector := maps.Clone(p.options.Resources.NodeSelector)
+		if selector == nil {
+			selector = map[string]string{}
+		}
+		selector[archLabel] = architecture
+		p.options.Resources.NodeSelector = selector
+	}
 	if !found.Rewritten && !tested {
 		return nil
 	}
-	ignore, _, err := buildcontext.ReadIgnore(context.root, folder.Dockerfile.Path, folder.Files)
+	ignore, _, err := buildcontext.ReadIgnore(files.root, folder.Dockerfile.Path, folder.Files)
 	if err != nil {
 		return err
 	}

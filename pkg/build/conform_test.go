@@ -24,7 +24,7 @@ func conformed(t *testing.T, dir, text string, files map[string][]byte) (*Prepar
 	p := &Prepared{env: &Environment{Config: &manifests.Config{}}, options: Options{
 		Dockerfile: parsed.Path, Folder: &Folder{Dir: dir, Dockerfile: parsed, Files: files},
 	}}
-	return p, p.conform()
+	return p, p.conform(t.Context())
 }
 
 // TestConformIgnores checks that the ignore file of a Dockerfile counts for the rewritten one:
@@ -114,7 +114,7 @@ func TestGeneratedConforms(t *testing.T) {
 		p := &Prepared{env: &Environment{Config: &manifests.Config{}}, options: Options{
 			Dockerfile: "Dockerfile", Folder: &Folder{Dir: found.Dir, Dockerfile: found.Dockerfile.Value, Files: found.Files},
 		}}
-		if err := p.conform(); err != nil || p.options.Dockerfile != "Dockerfile" {
+		if err := p.conform(t.Context()); err != nil || p.options.Dockerfile != "Dockerfile" {
 			t.Errorf("%s: %v\n%s", kind, err, p.text)
 		}
 	}

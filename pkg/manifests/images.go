@@ -112,9 +112,15 @@ func (m Mirror) Registry() (registry, location string, ok bool) {
 	return registry, m.Host + base, true
 }
 
-// redirect returns the reference that mirrors make of an image reference: the
-// longest matching prefix wins.
+// redirect returns the reference that mirrors make of an image reference.
 func redirect(image string, mirrors []Mirror) string {
+	location, _ := Redirect(image, mirrors)
+	return location
+}
+
+// Redirect returns the reference that mirrors make of an image reference with its registry:
+// the longest matching prefix wins. insecure reports that the mirror speaks plain HTTP.
+func Redirect(image string, mirrors []Mirror) (location string, insecure bool) {
 	best := Mirror{}
 	for _, mirror := range mirrors {
 		rest, ok := strings.CutPrefix(image, mirror.Prefix)
@@ -123,9 +129,9 @@ func redirect(image string, mirrors []Mirror) string {
 		}
 	}
 	if best.Prefix == "" {
-		return image
+		return image, false
 	}
-	return best.location() + strings.TrimPrefix(image, best.Prefix)
+	return best.location() + strings.TrimPrefix(image, best.Prefix), best.Insecure
 }
 
 // setImages pins and redirects every image that object runs.

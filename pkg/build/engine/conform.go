@@ -52,6 +52,11 @@ type Source struct {
 	Context fs.FS
 	// Mode returns the mode with which an entry of Context travels; nil changes none.
 	Mode func(fs.FileMode) fs.FileMode
+	// Platforms returns the platforms of the nodes that may run the build, such as
+	// linux/amd64; nil if they are not known. It is called at most once, and may be nil.
+	Platforms func() []string
+	// Workdir returns the WORKDIR of a base image; nil if that is not known.
+	Workdir func(image string) (string, error)
 }
 
 // Remark is about an instruction of the Dockerfile as the user wrote it.
@@ -84,6 +89,8 @@ type Conformance struct {
 	// Target is what the engine calls the first target of the source; empty means the last
 	// stage.
 	Target string
+	// Platform is the platform that the node has to have; empty means any.
+	Platform string
 	// Args are arguments of the engine that the Dockerfile needs.
 	Args []string
 	// Ignore are patterns for the end of the ignore file that travels.

@@ -166,7 +166,6 @@ func TestNotes(t *testing.T) {
 		"FROM a\nUSER app\nWORKDIR /usr/app\nCOPY . .\n":                                         "copy-directory-owner",
 		"FROM a\nUSER app\nCOPY a.txt /home/app/\nCOPY --chown=app:app dir /x/\n":                "",
 		"FROM a\nCOPY . /app/\n":                                                                 "",
-		"FROM --platform=linux/amd64 a\n":                                                        "from-platform-amd64",
 		"FROM a\nUSER 1001\nRUN x\n":                                                             "run-user",
 		"FROM a\nUSER app:team\nRUN x\n":                                                         "run-user-group",
 		"FROM a\nRUN --mount=type=cache,target=/x y\n":                                           "run-mount-cache",
@@ -179,6 +178,7 @@ func TestNotes(t *testing.T) {
 		"FROM a\nCOPY --chmod=0700 dir /x/\n":                                                    "",
 		"FROM a\nRUN find / -name x\n":                                                           "visible-paths",
 		"FROM a\nRUN --mount=type=bind,target=/src touch /src/x\n":                               "run-mount-bind-writes",
+		"FROM a\nRUN --mount=type=bind,target=/src echo 1 >> /src/x\n":                           "run-mount-bind-writes",
 		"FROM a\nRUN --mount=type=bind,rw,target=/src touch /src/x\n":                            "",
 		"FROM a\nRUN --mount=type=bind,target=/src cp -r /src /x\n":                              "",
 		"FROM a\nCOPY --from=node:22 /usr/local/bin/npm /usr/local/bin/\n":                       "copy-symlink-from",
@@ -200,4 +200,63 @@ func TestNotes(t *testing.T) {
 
 func withoutHashes(text string) string {
 	return hashes.ReplaceAllString(text, "${1}${2}H")
+}
+
+// TestPlatforms checks on which node a build runs.
+func TestPlatforms(t *testing.T) {
+	for _, test := range []struct {
+		text  string
+		nodes []string
+		want  string
+		fails bool
+	}{
+		{"FROM --platform=linux/arm64 a\n", nil, "linux/arm64", false},
+		{"FROM --platform=linux/aarch64 a\n", []string{"linux/amd64", "linux/arm64"}, "linux/arm64", false},
+		{"FROM --platform=linux/arm64/v8 a\n", []string{"linux/arm64"}, "linux/arm64", false},
+		{"FROM --platform=linux/amd64 a\n", []string{"linux/arm64"}, "", true},
+		{"FROM --platform=linux/amd64 a AS b\nFROM --platform=linux/arm64 a\nCOPY --from=b /x /x\n", nil, "", true},
+		{"FROM --platform=linux/arm/v7 a\n", nil, "", true},
+		{"FROM --platform=windows/amd64 a\n", nil, "", true},
+		{"ARG P=linux/arm64\nFROM --platform=$P a\n", nil, "", true},
+		{"FROM --platform=$TARGETPLATFORM a\n", []string{"linux/arm64"}, "", false},
+		{"FROM a\n", []string{"linux/arm64"}, "", false},
+	} {
+		found := check(t, test.text, engine.Source{Platforms: func() []string { return test.nodes }})
+		if fails := len(found.Refusals) > 0; fails != test.fails || !fails && found.Platform != test.want {
+			t.Errorf("%q on %q: %q, refusals %+v", test.text, test.nodes, found.Platform, found.Refusals)
+		}
+	}
+}
+
+// TestBaseWorkdir checks base images whose WORKDIR the pod hides.
+func TestBaseWorkdir(t *testing.T) {
+	workdirs := map[string]string{"pytorch/pytorch": "/workspace", "acme/b": "/srv", "ghcr.io/c": "/tekton/x"}
+	for text, want := range map[string]string{
+		"FROM pytorch/pytorch\nCOPY . .\n":                       "base-workdir",
+		"FROM pytorch/pytorch\nRUN git clone x\n":                "base-workdir",
+		"FROM pytorch/pytorch\nWORKDIR app\n":                    "base-workdir",
+		"FROM pytorch/pytorch AS x\nFROM x\nCOPY . app/\n":       "base-workdir",
+		"FROM pytorch/pytorch\nRUN pip install x\nCOPY . /app\n": "",
+		"FROM pytorch/pytorch\nWORKDIR /app\nCOPY . .\n":         "",
+		"FROM acme/b\nCOPY . .\n":                                "",
+		"FROM ghcr.io/c\nADD a.tar .\nCOPY . .\n":                "base-workdir",
+		"FROM python:3.13\nCOPY . .\n":                           "",
+	} {
+		asked := 0
+		found := check(t, text, engine.Source{Workdir: func(image string) (string, error) {
+			asked++
+			dir, ok := workdirs[image]
+			if !ok {
+				t.Errorf("%q: asked for %s", text, image)
+			}
+			return dir, nil
+		}})
+		if got := rows(found.Refusals); got != want || asked > 1 {
+			t.Errorf("%q: refused by %q, want %q; asked %d times", text, got, want, asked)
+		}
+	}
+	found := check(t, "FROM acme/b\nCOPY . .\n", engine.Source{Workdir: func(string) (string, error) { return "", fs.ErrPermission }})
+	if rows(found.Notes) != "base-workdir" || len(found.Refusals) > 0 {
+		t.Errorf("an image that cannot be read: %+v", found)
+	}
 }

@@ -259,31 +259,57 @@ func hasEscapes(p *pass) bool {
 	})
 }
 
-const commonPlatformName = "linux/amd64"
-
-// platforms refuses stages for another platform than that of the cluster's nodes.
+// platforms refuses stages for a platform that no node has, and chooses the node for the others:
+// Kaniko ignores --platform, and builds every stage for the platform of the node.
 func platforms(p *pass) {
+	var nodes []string
+	asked := false
 	for _, stage := range p.needed() {
 		at := fromOf(p, stage)
 		for _, value := range p.flags(at, "platform") {
-			if strings.Contains(value, "BUILDPLATFORM") || strings.Contains(value, "TARGETPLATFORM") || value == commonPlatformName || value == "linux" {
+			platform, ok := nodePlatform(value)
+			switch {
+			case !ok:
+				p.refuse(at, "%s ignores --platform=%s, and builds every stage for the platform of the node", Engine{}.Name(), value)
+				continue
+			case platform == "":
+				continue
+			case p.found.Platform != "" && p.found.Platform != platform:
+				p.refuse(at, "another stage is for %s: one node builds all stages, for its own platform", p.found.Platform)
 				continue
 			}
-			p.refuse(at, "every stage is built for the platform of the node, and %s ignores --platform", Engine{}.Name())
+			if p.found.Platform = platform; !asked && p.source.Platforms != nil {
+				nodes, asked = p.source.Platforms(), true
+			}
+			if len(nodes) > 0 && !slices.Contains(nodes, platform) {
+				p.refuse(at, "no node that may run the build is %s: they are %s", platform, strings.Join(nodes, ", "))
+			}
 		}
 	}
 }
 
-// commonPlatform says that --platform=linux/amd64 does not choose the platform. Most nodes have
-// it, so it is not refused.
-func commonPlatform(p *pass) {
-	for _, stage := range p.needed() {
-		at := fromOf(p, stage)
-		if slices.Contains(p.flags(at, "platform"), commonPlatformName) {
-			p.note(at, "it is built for the platform of the node: %s ignores --platform; on a cluster with other nodes, add --node-selector kubernetes.io/arch=amd64", Engine{}.Name())
-		}
+// nodePlatform returns the platform of a node that builds what --platform says; empty if every
+// node does. ok is false if no node can be chosen for it.
+func nodePlatform(value string) (platform string, ok bool) {
+	if strings.Contains(value, "BUILDPLATFORM") || strings.Contains(value, "TARGETPLATFORM") || value == "linux" {
+		return "", true
 	}
+	system, rest, _ := strings.Cut(value, "/")
+	architecture, variant, _ := strings.Cut(rest, "/")
+	switch architecture {
+	case "x86_64", "x86-64":
+		architecture = "amd64"
+	case "aarch64":
+		architecture = "arm64"
+	}
+	if variant == "v8" && architecture == "arm64" {
+		variant = ""
+	}
+	return system + "/" + architecture, system == "linux" && variant == "" && platformWord.MatchString(architecture)
 }
+
+// platformWord matches the names of architectures.
+var platformWord = regexp.MustCompile(`^[a-z0-9_]+$`)
 
 // fromOf returns the FROM of a stage.
 func fromOf(p *pass, stage *dockerfile.Stage) dockerfile.Instruction {

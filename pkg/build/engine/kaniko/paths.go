@@ -6,6 +6,9 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/shell"
 )
 
 // podDirs are the directories of the build pod that hide those of the image: mounts that
@@ -97,4 +100,65 @@ func commandPaths(p *pass, at site) []string {
 		}
 	}
 	return names
+}
+
+// baseWorkdirs refuses relative paths where the WORKDIR of the base image is one that a mount of
+// the pod covers. It asks for the WORKDIR only where it matters, once for each image.
+func baseWorkdirs(p *pass) {
+	if p.source.Workdir == nil {
+		return
+	}
+	asked := map[string]bool{}
+	for _, at := range p.sites() {
+		base := baseOf(at.stage)
+		if at.known || at.workdir != "" || !base.Known || isOfficial(base.Base) || asked[base.Base] || !usesWorkdir(p, at) {
+			continue
+		}
+		asked[base.Base] = true
+		dir, err := p.source.Workdir(base.Base)
+		if err != nil {
+			p.note(at.Instruction, "the WORKDIR of %s cannot be read from here: what is written there gets lost if it is below /workspace or /tekton", base.Base)
+		} else if cover := hidden(path.Join("/", dir)); cover != "" {
+			p.refuse(at.Instruction, "the WORKDIR of %s is %s, and %s is in the pod that builds the image, not in the image: what is written there gets lost", base.Base, dir, cover)
+		}
+	}
+}
+
+// baseOf returns the stage that starts from an image, for one that starts from another stage.
+func baseOf(stage *dockerfile.Stage) *dockerfile.Stage {
+	for stage.Parent != nil {
+		stage = stage.Parent
+	}
+	return stage
+}
+
+// isOfficial reports whether an image is one of Docker's official images, none of which has such
+// a WORKDIR.
+func isOfficial(image string) bool {
+	for _, prefix := range []string{"docker.io/", "index.docker.io/", "library/"} {
+		image = strings.TrimPrefix(image, prefix)
+	}
+	return !strings.Contains(image, "/")
+}
+
+// usesWorkdir reports whether an instruction writes below the WORKDIR.
+func usesWorkdir(p *pass, at site) bool {
+	word := ""
+	switch command := at.Command.(type) {
+	case *instructions.WorkdirCommand:
+		word = command.Path
+	case *instructions.CopyCommand:
+		word = command.DestPath
+	case *instructions.AddCommand:
+		word = command.DestPath
+	case *instructions.RunCommand:
+		return slices.ContainsFunc(commandsOf(p, at.Step), func(command shell.Command) bool {
+			return slices.Contains([]string{"git", "wget", "tar", "unzip", "make", "mkdir", "touch", "curl"}, command.Name()) &&
+				!slices.ContainsFunc(command.Words[1:], func(word shell.Word) bool { return path.IsAbs(word.Text) })
+		})
+	default:
+		return false
+	}
+	expanded, _ := at.Expand(word)
+	return !path.IsAbs(expanded)
 }

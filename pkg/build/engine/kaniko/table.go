@@ -62,11 +62,10 @@ func fileRows() []row {
 func fromRows() []row {
 	return []row{
 		{"from-image", "FROM", "an image by tag or digest, scratch, an earlier stage", as("")},
-		{"from-platform", "FROM", "--platform with a platform other than that of the build", one(engine.Refused,
-			"the image is built for the platform of the node, and the engine ignores the flag", "remove --platform, and choose the node with --node-selector kubernetes.io/arch=…", platforms)},
+		{"from-platform", "FROM", "--platform with a platform that no node has, with two of them, or with another variable than $BUILDPLATFORM and $TARGETPLATFORM", one(engine.Refused,
+			"the engine ignores the flag, and builds every stage for the platform of the node", "remove --platform, or add a node of that platform", platforms)},
+		{"from-platform-node", "FROM", "--platform=linux/amd64, linux/arm64 and their like", as("the build runs on a node of that platform")},
 		{"from-platform-build", "FROM", "--platform=$BUILDPLATFORM or $TARGETPLATFORM", as("every stage is built for the platform of the node")},
-		{"from-platform-amd64", "FROM", "--platform=linux/amd64", one(engine.Differs,
-			"the engine ignores the flag: the image is built for the platform of the node, which may be another one", "choose the node with --node-selector kubernetes.io/arch=amd64", commonPlatform)},
 		{"from-platform-arg", "FROM", "TARGETARCH and its like in the name of the image", one(engine.Refused,
 			"the engine knows them in stages only", "give the value, such as --build-arg TARGETARCH=amd64, and declare it with ARG before FROM", platformBases)},
 	}
@@ -249,6 +248,8 @@ func pathRows() []row {
 	return []row{
 		{"pod-paths", "Paths", "WORKDIR, COPY, ADD and RUN below /workspace, /tekton, /kaniko, /proc, /sys, /dev, or /etc/hosts, /etc/hostname, /etc/resolv.conf", one(engine.Refused,
 			"mounts of the build pod cover them: nothing that is written there gets into the image", "use another path, such as /app", podPaths)},
+		{"base-workdir", "Paths", "relative paths in a stage whose base image has a WORKDIR below these directories", one(engine.Refused,
+			"mounts of the build pod cover it; an image that cannot be read from your machine is named", "write WORKDIR with another path before, such as /app", baseWorkdirs)},
 		{"visible-paths", "Paths", "RUN that looks at /workspace, /tekton or /kaniko", one(engine.Differs,
 			"a command sees what the pod has there; it is not in the image", "name the directories that the command needs", wholeTree)},
 		{"free-paths", "Paths", "/context, /build-env, /busybox, /var/run", switched("nothing of the pod covers them (--ignore-var-run=false)")},
