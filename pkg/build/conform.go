@@ -80,6 +80,9 @@ func (p *Prepared) conform(ctx context.Context) error {
 	args := slices.Concat(p.env.Config.BuildArgs, p.options.BuildArgs)
 	found, err := installed.Engine().Check(installed.Version(), engine.Source{
 		Dockerfile: folder.Dockerfile.WithBuildArgs(args), BuildArgs: args, Targets: targets, Context: files, Mode: buildcontext.Mode,
+		Files: func() (map[string]fs.FileMode, error) {
+			return buildcontext.List(ctx, folder.Dir, buildcontext.Options{Dockerfile: folder.Dockerfile.Path, Files: folder.Files})
+		},
 		Platforms: func() []string { return platforms(ctx, p.env.Clients.Kube, p.options.Resources.NodeSelector) },
 		Workdir:   func(image string) (string, error) { return baseWorkdir(ctx, image, p.env.Config.ImageMirrors) },
 	})

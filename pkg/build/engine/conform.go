@@ -50,6 +50,9 @@ type Source struct {
 	Targets []string
 	// Context is the build context; nil if it is not known.
 	Context fs.FS
+	// Files returns what travels of Context, directories included, by path, with the modes
+	// of Mode. It is nil if that is not known.
+	Files func() (map[string]fs.FileMode, error)
 	// Mode returns the mode with which an entry of Context travels; nil changes none.
 	Mode func(fs.FileMode) fs.FileMode
 	// Platforms returns the platforms of the nodes that may run the build, such as

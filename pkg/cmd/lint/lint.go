@@ -245,7 +245,7 @@ func (o *Options) check(ctx context.Context) (*lint.Report, error) {
 			o.elsewhere = map[string]string{options.Dockerfile: found.File}
 		}
 	}
-	options.Extra = lint.Extra{Rules: installed.LintRules(), Check: installed.LintCheck(options.Dir)}
+	options.Extra = lint.Extra{Rules: installed.LintRules(), Check: installed.LintCheck(ctx, options.Dir)}
 	return lint.Run(ctx, options)
 }
 

@@ -14,6 +14,12 @@ import (
 // usualUmask is the umask with which files and directories get 0644 and 0755.
 const usualUmask fs.FileMode = 0o022
 
+// The modes of files and directories that have no other.
+const (
+	usualFile      = 0o666 &^ usualUmask
+	usualDirectory = 0o777 &^ usualUmask
+)
+
 // modes decides about the modes in an archive. A mode that files get by the umask of the
 // machine says nothing about the file: it becomes what the usual umask gives, so that two
 // checkouts of one commit make the same archive. Any other mode was set on purpose.
@@ -28,6 +34,12 @@ type modes struct {
 // Mode returns the mode with which a file or a directory of that mode is packed, on this
 // machine.
 func Mode(found fs.FileMode) fs.FileMode {
+	if runtime.GOOS == "windows" {
+		if found.IsDir() {
+			return fs.ModeDir | usualDirectory
+		}
+		return found.Type() | usualFile
+	}
 	m := modes{umask: umask()}
 	return m.of(found)
 }
@@ -38,9 +50,9 @@ func (m *modes) of(found fs.FileMode) fs.FileMode {
 	packed := perm
 	switch {
 	case perm == 0o777&^m.umask:
-		packed = 0o777 &^ usualUmask
+		packed = usualDirectory
 	case perm == 0o666&^m.umask && !found.IsDir():
-		packed = 0o666 &^ usualUmask
+		packed = usualFile
 	}
 	if packed != perm {
 		m.changed++

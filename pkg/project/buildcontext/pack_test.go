@@ -902,18 +902,7 @@ func TestPackKeepsModes(t *testing.T) {
 	must(t, os.Chmod(filepath.Join(dir, "shared"), 0o755|fs.ModeSetgid))
 	want["shared/"] = 0o755
 	archive := mustPack(t, dir, Options{})
-	content, err := archive.Layer().Uncompressed()
-	must(t, err)
-	defer func() { _ = content.Close() }()
-	got := map[string]int64{}
-	for reader := tar.NewReader(content); ; {
-		header, err := reader.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		must(t, err)
-		got[header.Name] = header.Mode
-	}
+	got, _ := contentOf(t, archive)
 	if !maps.Equal(got, want) {
 		t.Errorf("modes are %v, want %v", got, want)
 	}
@@ -922,5 +911,50 @@ func TestPackKeepsModes(t *testing.T) {
 	}
 	if want := []string{"only root can read them in the image: private (0600)"}; !slices.Equal(archive.Notices, want) {
 		t.Errorf("notices are %q, want %q", archive.Notices, want)
+	}
+}
+
+// TestList lists what Pack packs.
+func TestList(t *testing.T) {
+	dir := t.TempDir()
+	tree{
+		".dockerignore": {content: "*.log\nskipped\n"}, "a.log": {content: "x"}, "skipped/x": {content: "x"}, "app/run.sh": {content: "x", executable: true},
+		"app/link": {link: "run.sh"}, ".venv/pyvenv.cfg": {content: "x"}, "empty": {dir: true},
+	}.write(t, dir)
+	must(t, os.Chmod(filepath.Join(dir, "app"), 0o750))
+	opts := Options{Files: map[string][]byte{"made/by/hand": nil}}
+	got, err := List(t.Context(), dir, opts)
+	must(t, err)
+	_, packed := contentOf(t, mustPack(t, dir, opts))
+	names := slices.Sorted(maps.Keys(got))
+	slices.Sort(packed)
+	if !slices.Equal(names, packed) {
+		t.Errorf("listed %q, packed %q", names, packed)
+	}
+	for name, want := range map[string]fs.FileMode{"app": fs.ModeDir | 0o750, "app/run.sh": 0o755, "made/by/hand": 0o644, "made/by": fs.ModeDir | 0o755} {
+		if got[name] != want {
+			t.Errorf("%s has the mode %v, want %v", name, got[name], want)
+		}
+	}
+	if got["app/link"].Type() != fs.ModeSymlink {
+		t.Errorf("the link is %v", got["app/link"])
+	}
+}
+
+// contentOf returns the modes of the headers of an archive, and the names of its entries.
+func contentOf(t *testing.T, archive *Archive) (modes map[string]int64, names []string) {
+	t.Helper()
+	content, err := archive.Layer().Uncompressed()
+	must(t, err)
+	defer func() { _ = content.Close() }()
+	modes = map[string]int64{}
+	for reader := tar.NewReader(content); ; {
+		header, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return modes, names
+		}
+		must(t, err)
+		modes[header.Name] = header.Mode
+		names = append(names, strings.TrimSuffix(header.Name, "/"))
 	}
 }

@@ -1,6 +1,8 @@
 package installed
 
 import (
+	"context"
+	"io/fs"
 	"os"
 	"slices"
 
@@ -31,12 +33,15 @@ func LintRules() []lint.Rule {
 }
 
 // LintCheck returns the check of the build engine for a directory.
-func LintCheck(dir string) func(*dockerfile.Dockerfile, string) ([]lint.Finding, error) {
+func LintCheck(ctx context.Context, dir string) func(*dockerfile.Dockerfile, string) ([]lint.Finding, error) {
 	return func(file *dockerfile.Dockerfile, target string) ([]lint.Finding, error) {
 		source := engine.Source{Dockerfile: file, Targets: []string{target}}
 		if root, err := os.OpenRoot(dir); err == nil {
 			defer root.Close() //nolint:errcheck // nothing was written through it
 			source.Context, source.Mode = root.FS(), buildcontext.Mode
+			source.Files = func() (map[string]fs.FileMode, error) {
+				return buildcontext.List(ctx, dir, buildcontext.Options{Dockerfile: file.Path})
+			}
 		}
 		found, err := Engine().Check(Version(), source)
 		if err != nil {

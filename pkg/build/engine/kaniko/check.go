@@ -3,6 +3,7 @@ package kaniko
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strconv"
@@ -60,7 +61,9 @@ type pass struct {
 	lines  []string
 	origin []int
 	edits  []edit
-	found  engine.Conformance
+	// files are those of the build context, once they were asked for.
+	files map[string]fs.FileMode
+	found engine.Conformance
 	// nameTarget reports that Kaniko needs the name of the stage that is built.
 	nameTarget bool
 }
@@ -211,6 +214,14 @@ func (p *pass) rewrite(at dockerfile.Instruction, lines []string, format string,
 func (p *pass) amend(at dockerfile.Instruction, lines []string, format string, args ...any) {
 	p.rewrite(at, lines, format, args...)
 	p.found.Rewrites[len(p.found.Rewrites)-1].Quiet = true
+}
+
+// amendAs is amend for another row than the one that is checked.
+func (p *pass) amendAs(row string, at dockerfile.Instruction, lines []string, format string, args ...any) {
+	checked := p.row
+	p.row = row
+	p.amend(at, lines, format, args...)
+	p.row = checked
 }
 
 // excerpt returns the lines of an instruction.

@@ -260,3 +260,61 @@ func TestBaseWorkdir(t *testing.T) {
 		t.Errorf("an image that cannot be read: %+v", found)
 	}
 }
+
+// TestSelections checks --exclude and --parents where the files of the build context are known.
+func TestSelections(t *testing.T) {
+	files := map[string]fs.FileMode{}
+	for _, name := range []string{"a.txt", "a.md", "sub/readme.md", "sub/top.py", "sub/deep/x.py", "sub/deep/x.md", "libs/one/p.toml", "libs/two/p.toml", "libs/two/c.py", "odd/[x].md"} {
+		files[name] = 0o644
+		for i, char := range name {
+			if char == '/' {
+				files[name[:i]] = fs.ModeDir | 0o755
+			}
+		}
+	}
+	files["empty"], files["closed"], files["closed/x"] = fs.ModeDir|0o755, fs.ModeDir|0o700, 0o644
+	for name, test := range map[string]struct{ in, want, ignore, refused string }{
+		"exclude": {
+			"FROM a\nCOPY --chown=1:2 --exclude=*.md sub /x/\n", "FROM a\nCOPY --chown=1:2 sub /x/\n", "/sub/readme.md\n", "",
+		},
+		"exclude several": {
+			"FROM a\nARG E=deep\nADD --exclude=$E \\\n  --exclude=\"*.md\" sub libs /x/\nCOPY libs /y/\n", "FROM a\nARG E=deep\nADD \\\n  sub libs /x/\nCOPY libs /y/\n", "/sub/deep\n/sub/readme.md\n", "",
+		},
+		"exclude at any depth":           {"FROM a\nCOPY --exclude=**/*.md . /x/\n", "FROM a\nCOPY . /x/\n", "/a.md\n/odd/\\[x].md\n/sub/deep/x.md\n/sub/readme.md\n", ""},
+		"exclude twice the same":         {"FROM a\nCOPY --exclude=*.md sub /x/\nCOPY --exclude=*.md sub /y/\n", "FROM a\nCOPY sub /x/\nCOPY sub /y/\n", "/sub/readme.md\n/sub/readme.md\n", ""},
+		"exclude no file of that name":   {"FROM a\nCOPY --exclude=*.txt a.txt /x/\n", "FROM a\nCOPY a.txt /x/\n", "", ""},
+		"exclude what another one needs": {"FROM a\nCOPY --exclude=*.md sub /x/\nCOPY sub/readme.md /y/\n", "", "", "line 3 needs"},
+		"exclude what a mount needs":     {"FROM a\nCOPY --exclude=*.md sub /x/\nRUN --mount=type=bind,target=/src ls /src\n", "", "", "line 3 needs"},
+		"exclude with an exception":      {"FROM a\nCOPY --exclude=*.md --exclude=!readme.md sub /x/\n", "", "", "is not known"},
+		"exclude of a stage":             {"FROM a AS b\nFROM a\nCOPY --from=b --exclude=x /s /x/\n", "", "", "--exclude is ignored"},
+		"parents": {
+			"FROM a\nCOPY --parents sub/deep/x.py a.txt /x/\nCOPY --parents ./sub/./deep/x.py /y/\n",
+			"FROM a\nCOPY [\"sub/deep/x.py\",\"/x/sub/deep/\"]\nCOPY [\"a.txt\",\"/x/\"]\nCOPY [\"sub/deep/x.py\",\"/y/deep/\"]\n", "", "",
+		},
+		"parents with patterns": {
+			"FROM a\nWORKDIR /w\nCOPY --parents --chown=1:2 **/p.toml empty ./\n",
+			"FROM a\nWORKDIR /w\nCOPY --chown=1:2 [\"libs/one/p.toml\",\"libs/one/\"]\nCOPY --chown=1:2 [\"libs/two/p.toml\",\"libs/two/\"]\nCOPY --chown=1:2 [\"empty/\",\"empty/\"]\n", "", "",
+		},
+		"parents and exclude": {
+			"FROM a\nCOPY --parents --exclude=**/*.md sub /x/\n", "FROM a\nCOPY [\"sub/top.py\",\"/x/sub/\"]\nCOPY [\"sub/deep/x.py\",\"/x/sub/deep/\"]\n", "", "",
+		},
+		"parents of nothing":            {"FROM a\nCOPY --parents absent /x/\n", "", "", "nothing in the build context matches absent"},
+		"parents of a closed directory": {"FROM a\nCOPY --parents closed/x /x/\n", "", "", "closed has another mode"},
+		"parents of a stage":            {"FROM a\nCOPY --parents --from=b x /x/\n", "", "", "not those of the build context"},
+		"parents of an odd name":        {"FROM a\nCOPY --parents odd /x/\n", "", "", "taken for a pattern"},
+		"parents, not":                  {"FROM a\nCOPY --parents=false sub /x/\n", "FROM a\nCOPY --parents=false sub /x/\n", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found := check(t, test.in, engine.Source{Files: func() (map[string]fs.FileMode, error) { return files, nil }})
+			if test.refused != "" {
+				if len(found.Refusals) != 1 || !strings.Contains(found.Refusals[0].Message, test.refused) {
+					t.Errorf("want %q: %+v", test.refused, found.Refusals)
+				}
+				return
+			}
+			if diff := cmp.Diff(test.want, string(found.Text)); diff != "" || len(found.Refusals) > 0 || string(found.Ignore) != test.ignore {
+				t.Errorf("ignores %q, refuses %+v; text (-want +got):\n%s", found.Ignore, found.Refusals, diff)
+			}
+		})
+	}
+}

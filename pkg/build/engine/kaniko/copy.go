@@ -30,14 +30,21 @@ type copying struct {
 func (p *pass) copies() []copying {
 	var all []copying
 	for _, at := range p.sites() {
-		switch command := at.Command.(type) {
-		case *instructions.CopyCommand:
-			all = append(all, copying{at, command.SourcesAndDest, false, command.From, command.Chown, command.Chmod})
-		case *instructions.AddCommand:
-			all = append(all, copying{at, command.SourcesAndDest, true, "", command.Chown, command.Chmod})
+		switch at.Command.(type) {
+		case *instructions.CopyCommand, *instructions.AddCommand:
+			all = append(all, p.copying(at))
 		}
 	}
 	return all
+}
+
+// copying returns the COPY or ADD that a step is.
+func (p *pass) copying(at site) copying {
+	if command, ok := at.Command.(*instructions.AddCommand); ok {
+		return copying{at, command.SourcesAndDest, true, "", command.Chown, command.Chmod}
+	}
+	command, _ := at.Command.(*instructions.CopyCommand)
+	return copying{at, command.SourcesAndDest, false, command.From, command.Chown, command.Chmod}
 }
 
 // local returns the sources of the build context, with their variables replaced and without
@@ -190,7 +197,7 @@ func linkedSources(p *pass) {
 	}
 	for _, c := range p.copies() {
 		sources, ok := c.local()
-		if !ok || len(c.files.SourceContents) > 0 || len(sources) != len(c.files.SourcePaths) {
+		if !ok || len(c.files.SourceContents) > 0 || len(sources) != len(c.files.SourcePaths) || len(p.flags(c.Instruction, "parents")) > 0 {
 			continue
 		}
 		for i, source := range sources {

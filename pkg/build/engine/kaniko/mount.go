@@ -220,7 +220,7 @@ func foreignMounts(p *pass) {
 	p.found.Args = append(p.found.Args, "--target="+mountsStage)
 	p.nameTarget = true
 	// The engine looks up what it keeps in the ignore file as well.
-	p.found.Ignore = []byte("!**/kaniko/deps\n")
+	p.found.Ignore = append(p.found.Ignore, "!**/kaniko/deps\n"...)
 }
 
 // append adds lines behind the file.

@@ -164,17 +164,6 @@ func copyRows() []row {
 		{"copy-from-special", "COPY", "--from with files of another user than root that have set-user-ID or set-group-ID bits", one(engine.Differs,
 			"the engine leaves the bits out", "set them where the files are: RUN chmod u+s PATH", foreignModes)},
 		{"copy-link", "COPY, ADD", "--link", as("files are the same")},
-		{"copy-parents", "COPY", "--parents", one(engine.Refused,
-			"the engine ignores the flag, and copies all files into one directory", "write one COPY for each directory: COPY a/b/ /app/a/b/", flagRow("parents", func(_ site, value string) string {
-				if value == "false" {
-					return ""
-				}
-				return "--parents is ignored: all files would be in one directory"
-			}))},
-		{"copy-exclude", "COPY, ADD", "--exclude", one(engine.Refused,
-			"the engine ignores the flag, and copies everything", "name the files in .dockerignore, or copy what is needed only", flagRow("exclude", func(_ site, value string) string {
-				return "--exclude=" + value + " is ignored: the files would be in the image"
-			}))},
 		{"copy-symlink", "COPY, ADD", "a source that is a symbolic link of the build context", one(engine.Rewritten,
 			"the engine copies the link; the source is written as what it leads to", "name the file or directory that the link leads to", linkedSources)},
 		{"copy-symlink-stage", "COPY", "--from with a source that a RUN of the stage makes as a symbolic link", one(engine.Refused,
@@ -183,6 +172,14 @@ func copyRows() []row {
 			"the engine copies the link, and Docker what it leads to", "name the file that the link leads to", usualLinks)},
 		{"copy-from-owner", "COPY", "--from with a directory of another owner than root, without --chown", one(engine.Differs,
 			"the destination gets that owner, and with Docker it is root's or keeps its own; what is below it is the same", "write --chown=USER:GROUP", foreignOwners)},
+		{"copy-exclude", "COPY, ADD", "--exclude, of files that no other instruction reads", one(engine.Rewritten,
+			"they are left out of what the engine sees of the build context, as it ignores the flag", "name the files in .dockerignore, or copy what is needed only", nil)},
+		{"copy-exclude-shared", "COPY, ADD", "--exclude with --from, and of files that another instruction reads", one(engine.Refused,
+			"the engine ignores the flag, and copies everything", "name the files in .dockerignore, or copy what is needed only", exclusions)},
+		{"copy-parents", "COPY", "--parents of the build context", one(engine.Rewritten,
+			"it is written as a COPY for each directory, up to 16", "write one COPY for each directory: COPY a/b/ /app/a/b/", nil)},
+		{"copy-parents-from", "COPY", "--parents with --from, --chmod, or more directories", one(engine.Refused,
+			"the engine ignores the flag, and copies all files into one directory", "write one COPY for each directory: COPY a/b/ /app/a/b/", parentDirectories)},
 		{"copy-directory-owner", "COPY, ADD", "a directory behind USER, without --chown, into a directory that exists", one(engine.Differs,
 			"the directory itself gets the owner root, and keeps its owner with Docker", "write --chown=USER:GROUP if the user writes into it", directoryOwners)},
 		{"copy-globs", "COPY, ADD", "wildcards, character classes, directories, trailing slashes", as("")},

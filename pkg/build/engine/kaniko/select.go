@@ -1,0 +1,313 @@
+package kaniko
+
+import (
+	"io/fs"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/patternmatcher"
+)
+
+// maxCopies is how many instructions a COPY --parents may become: each of them is a layer.
+const maxCopies = 16
+
+// packed returns what the build context has, by path; nil if it is not known.
+func (p *pass) packed() map[string]fs.FileMode {
+	if p.files == nil && p.source.Files != nil {
+		files, err := p.source.Files()
+		if err != nil {
+			return nil // packing the context reports it
+		}
+		p.files = files
+	}
+	return p.files
+}
+
+// below returns the entries below a directory, relative to it and sorted.
+func below[T any](files map[string]T, dir string) []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if dir == "." {
+			names = append(names, name)
+		} else if rel, ok := strings.CutPrefix(name, dir+"/"); ok {
+			names = append(names, rel)
+		}
+	}
+	return names
+}
+
+// matches returns the entries that patterns match, or whose directory they match, as BuildKit
+// does. The entries are sorted, so that directories come before what is in them.
+func matches(names, patterns []string) (matched map[string]bool, err error) {
+	matcher, err := patternmatcher.New(patterns)
+	if err != nil {
+		return nil, err
+	}
+	matched = map[string]bool{}
+	infos := map[string]patternmatcher.MatchInfo{}
+	for _, name := range names {
+		yes, info, err := matcher.MatchesUsingParentResults(name, infos[path.Dir(name)])
+		if err != nil {
+			return nil, err
+		}
+		if infos[name] = info; yes {
+			matched[name] = true
+		}
+	}
+	return matched, nil
+}
+
+// sourcesIn returns the entries of the build context that a source names.
+func sourcesIn(files map[string]fs.FileMode, source string) []string {
+	if source == "" {
+		return []string{"."}
+	}
+	var names []string
+	for name := range files {
+		if ok, _ := path.Match(source, name); ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// selectFlag matches the flags that Kaniko ignores.
+var selectFlag = regexp.MustCompile(`--(?:exclude=("[^"]*"|\S+)|parents(?:=\S+)?)[ \t]*`)
+
+// excluded returns the paths of the build context that a COPY or ADD leaves out; why is not
+// empty if that is not known.
+func (p *pass) excluded(c copying, files map[string]fs.FileMode) (paths map[string]bool, why string) {
+	paths = map[string]bool{}
+	patterns := p.flags(c.Instruction, "exclude")
+	if len(patterns) == 0 {
+		return paths, ""
+	}
+	for i, pattern := range patterns {
+		expanded, known := c.Expand(pattern)
+		if !known || strings.HasPrefix(expanded, "!") {
+			return nil, "its pattern " + pattern + " is not known before the build"
+		}
+		patterns[i] = expanded
+	}
+	sources, ok := c.local()
+	if !ok || len(sources) < len(c.files.SourcePaths) || len(c.files.SourceContents) > 0 {
+		return nil, "its sources are not known before the build"
+	}
+	for _, source := range sources {
+		for _, dir := range sourcesIn(files, source) {
+			matched, err := matches(below(files, dir), patterns)
+			if err != nil {
+				return nil, err.Error()
+			}
+			for name := range matched {
+				paths[path.Join(dir, name)] = true
+			}
+		}
+	}
+	return paths, ""
+}
+
+// reads returns the paths of the build context that an instruction reads.
+func (p *pass) reads(at site, files map[string]fs.FileMode) (paths []string, ok bool) {
+	var sources []string
+	switch at.Command.(type) {
+	case *instructions.CopyCommand, *instructions.AddCommand:
+		c := p.copying(at)
+		local, ok := c.local()
+		if sources = local; !ok {
+			return nil, false
+		}
+		if len(p.flags(at.Instruction, "parents")) > 0 {
+			sources = []string{""}
+		}
+	case *instructions.RunCommand:
+		for _, mount := range at.Mounts {
+			if mount.Type == instructions.MountTypeBind && mount.From == "" {
+				sources = append(sources, strings.TrimPrefix(path.Clean("/"+mount.Source), "/"))
+			}
+		}
+	}
+	for _, source := range sources {
+		for _, name := range sourcesIn(files, source) {
+			paths = append(paths, name)
+			for _, rel := range below(files, name) {
+				paths = append(paths, path.Join(name, rel))
+			}
+		}
+	}
+	return paths, true
+}
+
+// exclusions rewrites --exclude, which Kaniko ignores: what only this instruction would read does
+// not need to be there, so the ignore file that travels names it.
+func exclusions(p *pass) {
+	var all []copying
+	for _, c := range p.copies() {
+		if len(p.flags(c.Instruction, "exclude")) > 0 && len(p.flags(c.Instruction, "parents")) == 0 {
+			all = append(all, c)
+		}
+	}
+	files := p.packed()
+	for _, c := range all {
+		if files == nil || c.from != "" || c.Triggered {
+			p.refuse(c.Instruction, "--exclude is ignored by %s: the files would be in the image", Engine{}.Name())
+			continue
+		}
+		left, why := p.excluded(c, files)
+		if why != "" {
+			p.refuse(c.Instruction, "--exclude is ignored by %s, and %s", Engine{}.Name(), why)
+			continue
+		}
+		if line := p.alsoReads(left, files); line > 0 {
+			p.refuse(c.Instruction, "--exclude is ignored by %s, and line %d needs what is excluded", Engine{}.Name(), line)
+			continue
+		}
+		text := selectFlag.ReplaceAllString(strings.Join(p.excerpt(c.Instruction), "\n"), "")
+		p.amendAs("copy-exclude", c.Instruction, strings.Split(text, "\n"), "what is excluded is left out of the build context, as nothing else needs it")
+		for _, name := range slices.Sorted(maps.Keys(left)) {
+			if !left[path.Dir(name)] {
+				p.found.Ignore = append(p.found.Ignore, ignoreLine(name)...)
+			}
+		}
+	}
+}
+
+// ignoreLine returns the line of an ignore file that matches a path and no other.
+func ignoreLine(name string) string {
+	return "/" + strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name) + "\n"
+}
+
+// alsoReads returns the line of an instruction that reads paths which it does not exclude itself;
+// 0 if there is none.
+func (p *pass) alsoReads(left map[string]bool, files map[string]fs.FileMode) int {
+	for _, at := range p.sites() {
+		paths, ok := p.reads(at, files)
+		own := map[string]bool{}
+		if ok && len(p.flags(at.Instruction, "exclude")) > 0 {
+			own, _ = p.excluded(p.copying(at), files)
+		}
+		if !ok || slices.ContainsFunc(paths, func(name string) bool { return left[name] && !own[name] }) {
+			return p.origin[at.Line-1]
+		}
+	}
+	return 0
+}
+
+// parentDirectories rewrites COPY --parents, which Kaniko ignores, as a COPY for each directory.
+func parentDirectories(p *pass) {
+	for _, c := range p.copies() {
+		values := p.flags(c.Instruction, "parents")
+		if len(values) == 0 || values[0] == "false" {
+			continue
+		}
+		lines, why := p.copyParents(c)
+		if why != "" {
+			p.refuse(c.Instruction, "--parents is ignored by %s: all files would be in one directory; it is not rewritten, as %s", Engine{}.Name(), why)
+			continue
+		}
+		p.amendAs("copy-parents", c.Instruction, lines, "it is written as a COPY for each directory")
+	}
+}
+
+// copyParents returns the instructions that do what COPY --parents does, or why there are none.
+func (p *pass) copyParents(c copying) (lines []string, why string) {
+	files := p.packed()
+	dest, known := c.Expand(c.files.DestPath)
+	switch {
+	case files == nil:
+		return nil, "the files of the build context are not known"
+	case c.from != "" || c.Triggered || len(c.files.SourceContents) > 0:
+		return nil, "its files are not those of the build context"
+	case c.mode != "":
+		return nil, "--chmod counts for directories as well"
+	case !known:
+		return nil, "its destination is not known before the build"
+	}
+	excludes := p.flags(c.Instruction, "exclude")
+	flags := ""
+	if c.chown != "" {
+		flags = "--chown=" + strconv.Quote(c.chown) + " "
+		if !strings.ContainsAny(c.chown, " \"") {
+			flags = "--chown=" + c.chown + " "
+		}
+	}
+	for _, word := range c.files.SourcePaths {
+		source, known := c.Expand(word)
+		if !known {
+			return nil, "its sources are not known before the build"
+		}
+		root, pattern, pivot := strings.Cut(source, "/./")
+		if !pivot {
+			root, pattern = "", source
+		}
+		root = path.Join(".", path.Clean("/" + root)[1:])
+		pattern = path.Clean("/" + pattern)[1:]
+		if strings.ContainsAny(root, `*?[\`) {
+			return nil, "there are wildcards before its pivot"
+		}
+		names := below(files, root)
+		wanted, err := matches(names, []string{pattern})
+		if err != nil {
+			return nil, err.Error()
+		}
+		if len(excludes) > 0 {
+			left, err := matches(names, excludes)
+			if err != nil {
+				return nil, err.Error()
+			}
+			maps.DeleteFunc(wanted, func(name string, _ bool) bool { return left[name] })
+		}
+		if len(wanted) == 0 {
+			return nil, "nothing in the build context matches " + source
+		}
+		added, why := copyLines(files, root, wanted, flags, dest)
+		if why != "" {
+			return nil, why
+		}
+		lines = append(lines, added...)
+	}
+	if len(lines) > maxCopies {
+		return nil, "it would be " + strconv.Itoa(len(lines)) + " layers"
+	}
+	return lines, ""
+}
+
+// copyLines returns a COPY for each directory that has wanted entries.
+func copyLines(files map[string]fs.FileMode, root string, wanted map[string]bool, flags, dest string) (lines []string, why string) {
+	groups := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		mode := files[path.Join(root, name)]
+		for dir := path.Dir(name); ; dir = path.Dir(dir) {
+			if at := path.Join(root, dir); at != "." && files[at].Perm() != 0o755 {
+				return nil, "the directory " + at + " has another mode than 0755"
+			}
+			if dir == "." {
+				break
+			}
+		}
+		switch {
+		case strings.ContainsAny(path.Join(root, name), `*?[\$`):
+			return nil, "the name " + name + " would be taken for a pattern"
+		case !mode.IsDir():
+			groups[path.Dir(name)] = append(groups[path.Dir(name)], path.Join(root, name))
+		case mode.Perm() != 0o755:
+			return nil, "the directory " + name + " has another mode than 0755"
+		case len(below(files, path.Join(root, name))) > 0:
+			if len(below(wanted, name)) == 0 {
+				return nil, "everything in " + name + " is excluded"
+			}
+		default:
+			lines = append(lines, "COPY "+flags+exec([]string{path.Join(root, name) + "/", path.Join(dest, name) + "/"}))
+		}
+	}
+	for _, dir := range slices.Sorted(maps.Keys(groups)) {
+		lines = append(lines, "COPY "+flags+exec(append(groups[dir], path.Join(dest, dir)+"/")))
+	}
+	return lines, ""
+}
