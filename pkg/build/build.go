@@ -7,6 +7,7 @@ package build
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -159,6 +160,8 @@ type Folder struct {
 	Dockerfile *dockerfile.Dockerfile
 	// Files are files of the build context that are not in Dir.
 	Files map[string][]byte
+	// Modes replace the modes of files and directories of Dir, by path.
+	Modes map[string]fs.FileMode
 }
 
 // Scratch is a build whose image, source and cached layers go below a repository of

@@ -114,6 +114,7 @@ func (p *Prepared) conform(ctx context.Context) error {
 		return err
 	}
 	travels := *folder
+	travels.Modes = found.Modes
 	travels.Files = map[string][]byte{}
 	maps.Copy(travels.Files, folder.Files)
 	p.options.Dockerfile = travelDir + folder.Dockerfile.Path

@@ -79,6 +79,7 @@ func (p *Prepared) pack(ctx context.Context, recorder *track.Recorder) (*buildco
 	archive, err := buildcontext.Pack(ctx, folder.Dir, buildcontext.Options{
 		Dockerfile: folder.Dockerfile.Path,
 		Files:      folder.Files,
+		Modes:      folder.Modes,
 		Progress:   func(files int, read int64) { recorder.Transfer(event.Transfer{Files: files, Bytes: read}) },
 	})
 	if err != nil {

@@ -96,6 +96,8 @@ type Conformance struct {
 	Platform string
 	// Args are arguments of the engine that the Dockerfile needs.
 	Args []string
+	// Modes are modes of files and directories of the build context that travels, by path.
+	Modes map[string]fs.FileMode
 	// Ignore are patterns for the end of the ignore file that travels.
 	Ignore []byte
 }

@@ -25,6 +25,8 @@ const (
 // checkouts of one commit make the same archive. Any other mode was set on purpose.
 type modes struct {
 	umask fs.FileMode
+	// given are modes that replace those of the directory, by path.
+	given map[string]fs.FileMode
 	// changed counts the entries whose mode became another one.
 	changed int
 	// private are the files that only root can read in an image, with their modes.
@@ -103,7 +105,10 @@ func headerMode(mode fs.FileMode) int64 {
 }
 
 // file returns the header's mode of a file, and does not move its offset.
-func (m *modes) file(file io.ReaderAt, info fs.FileInfo) (int64, error) {
+func (m *modes) file(rel string, file io.ReaderAt, info fs.FileInfo) (int64, error) {
+	if mode, ok := m.given[rel]; ok {
+		return headerMode(mode), nil
+	}
 	if runtime.GOOS != "windows" {
 		return headerMode(m.of(info.Mode())), nil
 	}
@@ -122,7 +127,11 @@ func (m *modes) file(file io.ReaderAt, info fs.FileInfo) (int64, error) {
 
 // directoryHeader returns the header of a directory of the context.
 func (p *packer) directoryHeader(rel string) (tar.Header, error) {
-	header := tar.Header{Typeflag: tar.TypeDir, Name: rel + "/", Mode: 0o755}
+	header := tar.Header{Typeflag: tar.TypeDir, Name: rel + "/", Mode: int64(usualDirectory)}
+	if mode, ok := p.modes.given[rel]; ok {
+		header.Mode = headerMode(mode)
+		return header, nil
+	}
 	if runtime.GOOS == "windows" {
 		return header, nil
 	}

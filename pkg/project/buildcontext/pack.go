@@ -42,6 +42,8 @@ type Options struct {
 	// path: slash-separated path to content. The ignore rules do not apply to them, their
 	// mode is 0644, and an ignore file among them is used.
 	Files map[string][]byte
+	// Modes replace the modes of files and directories, by slash-separated path.
+	Modes map[string]fs.FileMode
 	// Progress, which may be nil, is called from the goroutine that called Pack after every
 	// file and every piece of a large one, with the files finished and the bytes read so far.
 	// It must be quick.
@@ -131,7 +133,7 @@ func pack(ctx context.Context, dir string, opts Options) (_ *Archive, err error)
 		progress: opts.Progress,
 		buffer:   make([]byte, chunk),
 		archive:  archive,
-		modes:    modes{umask: opts.umask()},
+		modes:    modes{umask: opts.umask(), given: opts.Modes},
 	}
 	if err := p.walk(ctx); err != nil {
 		return nil, err
@@ -403,7 +405,7 @@ func (p *packer) regular(ctx context.Context, name, rel string) error {
 	if !before.Mode().IsRegular() {
 		return ErrChanged
 	}
-	mode, err := p.modes.file(file, before)
+	mode, err := p.modes.file(rel, file, before)
 	if err != nil {
 		return err
 	}

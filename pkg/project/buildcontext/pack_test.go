@@ -901,7 +901,8 @@ func TestPackKeepsModes(t *testing.T) {
 	must(t, os.Mkdir(filepath.Join(dir, "shared"), 0o755))
 	must(t, os.Chmod(filepath.Join(dir, "shared"), 0o755|fs.ModeSetgid))
 	want["shared/"] = 0o755
-	archive := mustPack(t, dir, Options{})
+	want["group"], want["dir/"] = 0o755, 0o711
+	archive := mustPack(t, dir, Options{Modes: map[string]fs.FileMode{"group": 0o755, "dir": fs.ModeDir | 0o711}})
 	got, _ := contentOf(t, archive)
 	if !maps.Equal(got, want) {
 		t.Errorf("modes are %v, want %v", got, want)

@@ -48,6 +48,7 @@ func rows(remarks []engine.Remark) string {
 func TestRewrites(t *testing.T) {
 	context := fstest.MapFS{
 		"app/main.py": {Mode: 0o644}, "app/run.sh": {Mode: 0o755}, "main.py": {Mode: 0o644},
+		"app/abs": {Mode: fs.ModeSymlink, Data: []byte("/main.py")},
 		"link.py": {Mode: fs.ModeSymlink, Data: []byte("app/main.py")}, "dir": {Mode: fs.ModeSymlink, Data: []byte("app")},
 		"data.gz": {Mode: 0o644, Data: []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03")},
 	}
@@ -101,6 +102,9 @@ func TestRewrites(t *testing.T) {
 		"links": {
 			"FROM a\nCOPY link.py /x\nCOPY link.py /y/\nCOPY dir /z/\nADD [\"link.py\", \"/w\"]\n",
 			"FROM a\nCOPY app/main.py /x\nCOPY app/main.py /y/link.py\nCOPY app /z/\nADD [\"app/main.py\", \"/w\"]\n", strings.TrimSpace(strings.Repeat("copy-symlink ", 4)),
+		},
+		"absolute link": {
+			"FROM a\nCOPY app/abs /x\n", "FROM a\nCOPY main.py /x\n", "copy-symlink",
 		},
 		"compressed": {"FROM a\nADD data.gz /x/\n", "FROM a\nCOPY data.gz /x/\n", "add-archive-xz"},
 		"unpack":     {"FROM a\nADD --unpack=false a.tar /x/\n", "FROM a\nCOPY a.tar /x/\n", "add-unpack"},
@@ -272,6 +276,7 @@ func TestSelections(t *testing.T) {
 			}
 		}
 	}
+	files["sub/deep/x.py"] = 0o600
 	files["empty"], files["closed"], files["closed/x"] = fs.ModeDir|0o755, fs.ModeDir|0o700, 0o644
 	for name, test := range map[string]struct{ in, want, ignore, refused string }{
 		"exclude": {
@@ -298,6 +303,8 @@ func TestSelections(t *testing.T) {
 		"parents and exclude": {
 			"FROM a\nCOPY --parents --exclude=**/*.md sub /x/\n", "FROM a\nCOPY [\"sub/top.py\",\"/x/sub/\"]\nCOPY [\"sub/deep/x.py\",\"/x/sub/deep/\"]\n", "", "",
 		},
+		"modes of its own":              {"FROM a\nCOPY --chmod=u=rwX,go=rX sub libs /x/\n", "FROM a\nCOPY sub libs /x/\n", "", ""},
+		"modes that others read":        {"FROM a\nCOPY --chmod=u=rwX,go=rX . /x/\nCOPY sub /y/\n", "", "", "gives different modes"},
 		"parents of nothing":            {"FROM a\nCOPY --parents absent /x/\n", "", "", "nothing in the build context matches absent"},
 		"parents of a closed directory": {"FROM a\nCOPY --parents closed/x /x/\n", "", "", "closed has another mode"},
 		"parents of a stage":            {"FROM a\nCOPY --parents --from=b x /x/\n", "", "", "not those of the build context"},
@@ -311,6 +318,9 @@ func TestSelections(t *testing.T) {
 					t.Errorf("want %q: %+v", test.refused, found.Refusals)
 				}
 				return
+			}
+			if mode, ok := found.Modes["sub/deep/x.py"]; ok != strings.HasPrefix(name, "modes") || ok && (mode != 0o644 || len(found.Modes) != 1) {
+				t.Errorf("modes are %v", found.Modes)
 			}
 			if diff := cmp.Diff(test.want, string(found.Text)); diff != "" || len(found.Refusals) > 0 || string(found.Ignore) != test.ignore {
 				t.Errorf("ignores %q, refuses %+v; text (-want +got):\n%s", found.Ignore, found.Refusals, diff)

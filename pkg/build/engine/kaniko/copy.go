@@ -152,6 +152,9 @@ func symbolicModes(p *pass) {
 			seen = found
 		}
 		flag, ok := octal(set, seen)
+		if !ok && p.setModes(c, set) {
+			flag, ok = "", true
+		}
 		if !ok || c.Triggered {
 			p.refuse(c.Instruction, "--chmod=%s gives different modes to what is copied, and %s knows only one number for all", c.mode, Engine{}.Name())
 			continue
@@ -249,7 +252,8 @@ func follow(p *pass, name string) (target string, ok bool) {
 			return name, ok
 		}
 		if path.IsAbs(link) {
-			return "", false
+			// It starts at the root of the build context.
+			link = strings.Repeat("../", strings.Count(name, "/")) + path.Clean(link)[1:]
 		}
 		name, ok = path.Join(path.Dir(name), link), true
 		if !fs.ValidPath(name) {

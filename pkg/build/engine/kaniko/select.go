@@ -11,6 +11,9 @@ import (
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/patternmatcher"
+	mode "github.com/tonistiigi/dchapes-mode"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 )
 
 // maxCopies is how many instructions a COPY --parents may become: each of them is a layer.
@@ -164,7 +167,7 @@ func exclusions(p *pass) {
 			p.refuse(c.Instruction, "--exclude is ignored by %s, and %s", Engine{}.Name(), why)
 			continue
 		}
-		if line := p.alsoReads(left, files); line > 0 {
+		if line := p.alsoReads(nil, left, files); line > 0 {
 			p.refuse(c.Instruction, "--exclude is ignored by %s, and line %d needs what is excluded", Engine{}.Name(), line)
 			continue
 		}
@@ -183,10 +186,13 @@ func ignoreLine(name string) string {
 	return "/" + strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name) + "\n"
 }
 
-// alsoReads returns the line of an instruction that reads paths which it does not exclude itself;
-// 0 if there is none.
-func (p *pass) alsoReads(left map[string]bool, files map[string]fs.FileMode) int {
+// alsoReads returns the line of an instruction, other than a step, that reads paths which it does
+// not exclude itself; 0 if there is none.
+func (p *pass) alsoReads(except *dockerfile.Step, left map[string]bool, files map[string]fs.FileMode) int {
 	for _, at := range p.sites() {
+		if at.Step == except {
+			continue
+		}
 		paths, ok := p.reads(at, files)
 		own := map[string]bool{}
 		if ok && len(p.flags(at.Instruction, "exclude")) > 0 {
@@ -197,6 +203,39 @@ func (p *pass) alsoReads(left map[string]bool, files map[string]fs.FileMode) int
 		}
 	}
 	return 0
+}
+
+// setModes gives the files that a COPY or ADD reads the modes that its --chmod sets, in the build
+// context that travels; false if another instruction reads them, or they are not known.
+func (p *pass) setModes(c copying, set mode.Set) bool {
+	files := p.packed()
+	paths, ok := p.reads(c.site, files)
+	if files == nil || c.from != "" || c.Triggered || !ok || len(paths) == 0 || len(c.files.SourceContents) > 0 {
+		return false
+	}
+	changed := map[string]fs.FileMode{}
+	reads := map[string]bool{}
+	for _, name := range paths {
+		before, known := files[name]
+		if !known || before&fs.ModeSymlink != 0 {
+			continue
+		}
+		after := set.Apply(before)
+		if reads[name] = true; after.IsDir() && after.Perm() != 0o755 {
+			return false // a new destination gets 0755
+		}
+		if after != before {
+			changed[name] = after
+		}
+	}
+	if p.alsoReads(c.Step, reads, files) > 0 {
+		return false
+	}
+	if p.found.Modes == nil {
+		p.found.Modes = map[string]fs.FileMode{}
+	}
+	maps.Copy(p.found.Modes, changed)
+	return true
 }
 
 // parentDirectories rewrites COPY --parents, which Kaniko ignores, as a COPY for each directory.
