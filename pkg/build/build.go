@@ -334,6 +334,8 @@ func (p *Prepared) run(result event.Result) *Run {
 	}
 	if o.Folder != nil {
 		run.Dockerfile = p.conformed
+	} else if o.Git != nil {
+		run.check = p.repositoryCheck()
 	}
 	if o.Scratch != nil {
 		run.repository += "/" + o.Scratch.Repository

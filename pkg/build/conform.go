@@ -63,10 +63,7 @@ func oneLine(text string) string {
 func (p *Prepared) conform(ctx context.Context) error {
 	folder := p.options.Folder
 	if folder == nil {
-		p.options.Notices = append(p.options.Notices, event.Event{
-			Message: "The Dockerfile of the repository is not checked before the build; in a checkout: kubectl pyflow lint",
-		})
-		return nil
+		return nil // it is checked when it is fetched
 	}
 	files, err := openContext(folder)
 	if err != nil {

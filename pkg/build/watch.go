@@ -8,6 +8,7 @@ import (
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
@@ -40,6 +41,8 @@ type Run struct {
 	app, namespace string
 	// repository is where nodes pull the image, without tag.
 	repository string
+	// check checks the Dockerfile of a repository; nil if it was checked before the run.
+	check func(context.Context, *dockerfile.Dockerfile) error
 	// before is the digest of the release before this one; empty if there is none.
 	before string
 }
@@ -57,6 +60,11 @@ func Existing(object *tektonv1.PipelineRun) *Run {
 			run.Dockerfile = parsed
 		}
 	}
+	if run.Dockerfile == nil && !info.DeployOnly {
+		run.check = func(_ context.Context, parsed *dockerfile.Dockerfile) error {
+			return checkRepository(parsed, engine.Source{Targets: []string{info.Target}}, nil)
+		}
+	}
 	return run
 }
 
@@ -65,6 +73,9 @@ func (r *Run) App() string { return r.app }
 
 // Repository returns where nodes pull the image of the run, without tag.
 func (r *Run) Repository() string { return r.repository }
+
+// Unchecked reports whether the run has a Dockerfile that is only known once it is fetched.
+func (r *Run) Unchecked() bool { return r.Object != nil && r.check != nil }
 
 // Tests reports whether the run tests the image.
 func (r *Run) Tests() bool { return r.Object != nil && pipelinerun.Parse(r.Object).Test != nil }
@@ -81,6 +92,9 @@ type WatchOptions struct {
 	FailFast bool
 	// NoRollout ends with the run.
 	NoRollout bool
+	// UntilChecked ends as soon as the Dockerfile of a repository has been checked, or with
+	// the run.
+	UntilChecked bool
 }
 
 // Result is the result of watching.
@@ -109,9 +123,9 @@ func Watch(ctx context.Context, clients follow.Clients, run *Run, recorder *trac
 	options.Timeout = cmp.Or(options.Timeout, info.Timeout, defaultTimeout)
 	tracker := track.NewTracker(recorder, installed.Engine(), info, run.Dockerfile)
 	recorder.Begin(event.Queue)
-	end, err := followRun(ctx, clients, run.Object, tracker, options)
+	end, err := followRun(ctx, clients, run, tracker, options)
 	result.take(end, tracker, run.repository)
-	if err != nil || !info.Deploys || options.NoRollout {
+	if err != nil || end == nil || !info.Deploys || options.NoRollout {
 		return result, err
 	}
 	return result, watchRollout(ctx, clients.Kube, recorder, rolloutTarget{
@@ -159,7 +173,8 @@ func (r *Result) take(end *tektonv1.PipelineRun, tracker *track.Tracker, reposit
 
 // followRun reports the run until it has ended, and returns it as it was seen last; nil
 // if its end was not seen.
-func followRun(ctx context.Context, clients follow.Clients, run *tektonv1.PipelineRun, tracker *track.Tracker, options WatchOptions) (*tektonv1.PipelineRun, error) {
+func followRun(ctx context.Context, clients follow.Clients, watched *Run, tracker *track.Tracker, options WatchOptions) (*tektonv1.PipelineRun, error) {
+	run, check := watched.Object, watched.check
 	// Tekton bounds the run; this bounds waiting for a server that is gone.
 	limit := options.Timeout + timeoutSlack
 	following, stop := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no end of it within %s; it may still continue in the cluster", limit))
@@ -172,6 +187,17 @@ func followRun(ctx context.Context, clients follow.Clients, run *tektonv1.Pipeli
 			end = e
 			if e.Hopeless && options.FailFast {
 				return nil, &event.Failure{Message: e.Reason + ": " + e.Text, Reason: e.Reason, Advice: e.Advice, Terminal: true}
+			}
+			parsed, fetched := tracker.Fetched()
+			if !fetched || check == nil {
+				continue
+			}
+			failure := unfaithful(tracker.Recorder, check(ctx, parsed))
+			if check = nil; failure != nil && options.FailFast {
+				return nil, failure
+			}
+			if options.UntilChecked {
+				return nil, nil
 			}
 		}
 		err = end.Err

@@ -1,7 +1,7 @@
 package track
 
 import (
-	"fmt"
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,7 +11,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
@@ -59,6 +58,8 @@ type steps struct {
 	exit int32
 	// fetched is the Dockerfile of a repository.
 	fetched strings.Builder
+	// isFetched reports that the source of a repository has been fetched.
+	isFetched bool
 	// reason is why the source could not be fetched, in the step's words.
 	reason string
 }
@@ -331,26 +332,19 @@ func (t *Tracker) commandLine(line engine.Line) (hide bool) {
 
 // readDockerfile reads the Dockerfile that the fetch step has printed.
 func (t *Tracker) readDockerfile() {
+	t.steps.isFetched = true
 	if t.stages.parsed != nil || t.steps.fetched.Len() == 0 {
 		return
 	}
-	if parsed, err := dockerfile.Parse("Dockerfile", []byte(t.steps.fetched.String())); err == nil {
+	if parsed, err := dockerfile.Parse(cmp.Or(t.run.Dockerfile, "Dockerfile"), []byte(t.steps.fetched.String())); err == nil {
 		t.stages.parsed = parsed
-		warnUnchecked(t, parsed)
 	}
 }
 
-// warnUnchecked says what the engine builds differently of a Dockerfile that was not there
-// before the build, to be checked and rewritten.
-func warnUnchecked(t *Tracker, parsed *dockerfile.Dockerfile) {
-	found, err := t.engine.Check(manifests.Engine(), engine.Source{Dockerfile: parsed, Targets: []string{t.run.Target}})
-	if err != nil {
-		return
-	}
-	for _, remark := range slices.Concat(found.Refusals, found.Rewrites) {
-		t.Warn(fmt.Sprintf("Dockerfile:%d: %s is built differently from Docker, as a repository's Dockerfile is not rewritten; see: kubectl pyflow lint --explain %s",
-			remark.Line, display.Truncate(display.OneLine(remark.Text), maxText), remark.Row))
-	}
+// Fetched reports whether the source of a repository has been fetched, and returns its
+// Dockerfile; nil if that cannot be read.
+func (t *Tracker) Fetched() (parsed *dockerfile.Dockerfile, ok bool) {
+	return t.stages.parsed, t.steps.isFetched
 }
 
 // superseded is how the API server refuses what an older run deploys.

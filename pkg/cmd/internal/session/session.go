@@ -70,6 +70,9 @@ func (s *Session) Run(ctx context.Context, prepare func(*build.Environment) (*bu
 	defer shown.Close() //nolint:errcheck // the first one counts
 	recorder := track.NewRecorder(prepared.App(), s.Clients.Namespace, shown.Show)
 	run, err := build.Start(ctx, prepared, recorder)
+	if err == nil && s.Detach {
+		err = s.checked(ctx, run, recorder)
+	}
 	if err == nil && s.Detach && run.Object != nil {
 		s.prune(ctx, env, run, recorder)
 		return s.leave(shown, run)
@@ -82,6 +85,22 @@ func (s *Session) Run(ctx context.Context, prepare func(*build.Environment) (*bu
 	closing := shown.Close()
 	if err == nil {
 		err = closing
+	}
+	return err
+}
+
+// checked waits until the Dockerfile of a repository has been checked, which nobody does who does
+// not watch. It cancels a run that would build it differently.
+func (s *Session) checked(ctx context.Context, run *build.Run, recorder *track.Recorder) error {
+	if !run.Unchecked() {
+		return nil
+	}
+	clients := follow.Clients{Tekton: s.Clients.Tekton, Kube: s.Clients.Kube}
+	result, err := build.Watch(ctx, clients, run, recorder, build.WatchOptions{
+		Timeout: s.Timeout, WaitTimeout: s.WaitTimeout, FailFast: true, NoRollout: true, UntilChecked: true,
+	})
+	if err != nil {
+		s.cancel(ctx, run, result, recorder, err)
 	}
 	return err
 }
