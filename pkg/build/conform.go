@@ -89,7 +89,7 @@ func (p *Prepared) conform(ctx context.Context) error {
 	if len(found.Refusals) > 0 {
 		return &UnsupportedError{Dockerfile: folder.Dockerfile.Path, Engine: installed.Engine().Name(), Refusals: found.Refusals}
 	}
-	if err := p.checkSources(context, folder.Dockerfile.WithBuildArgs(args), targets); err != nil {
+	if err := p.checkSources(files, folder.Dockerfile.WithBuildArgs(args), targets); err != nil {
 		return err
 	}
 	p.options.Notices = append(p.options.Notices, conformNotices(found)...)
