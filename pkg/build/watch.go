@@ -75,7 +75,9 @@ func (r *Run) App() string { return r.app }
 func (r *Run) Repository() string { return r.repository }
 
 // Unchecked reports whether the run has a Dockerfile that is only known once it is fetched.
-func (r *Run) Unchecked() bool { return r.Object != nil && r.check != nil }
+func (r *Run) Unchecked() bool {
+	return r.Object != nil && r.check != nil && !pipelinerun.Parse(r.Object).DeployOnly
+}
 
 // Tests reports whether the run tests the image.
 func (r *Run) Tests() bool { return r.Object != nil && pipelinerun.Parse(r.Object).Test != nil }

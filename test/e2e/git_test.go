@@ -400,6 +400,32 @@ func TestGitCommandLine(t *testing.T) {
 	ns.Build(t, append(mounts, "--build-secret", "id=token,secret="+given)...).Succeeded(t)
 }
 
+// TestGitDockerfile wants no image of a Dockerfile that the engine would build differently.
+func TestGitDockerfile(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	g := newGitServer(t, ns,
+		map[string]string{"Dockerfile": "FROM busybox:1.37 AS b\nRUN ln -s /bin /l\nFROM busybox:1.37\nCOPY --from=b /l /l\n"},
+		map[string]string{"Dockerfile": "FROM busybox:1.37\nRUN <<EOF\necho 1 > /x\nEOF\n"})
+	trust := ns.Secret(t, "trust", map[string]string{"ca.crt": string(g.ca)})
+	for revision, test := range map[string]struct {
+		flag, said string
+	}{
+		"old":  {"--detach", "Dockerfile:4: COPY --from=b /l /l: /l is a symbolic link to /bin"},
+		"main": {"--force", "Dockerfile:2: RUN <<EOF"},
+	} {
+		app := "git-" + revision
+		ns.Build(t, "--git", g.https+"public.git", "--git-secret", trust, "--name", app, "--no-deploy", "--revision", revision, test.flag).
+			Failed(t, test.said, "cannot build it as it is written", "build a checkout")
+		for _, run := range ns.RunsOf(t, app) {
+			ended, outcome := ended(t, ns, run.Name)
+			if outcome.Succeeded || outcome.Digest != "" {
+				t.Errorf("run %s has made an image: %+v", ended.Name, outcome)
+			}
+		}
+	}
+}
+
 // taskResult reads a result of a run's task.
 func taskResult(t *testing.T, ns *env.NS, run, task, result string) string {
 	t.Helper()

@@ -69,7 +69,7 @@ func folder(t *testing.T, name string, files map[string]string) string {
 	must(t, os.MkdirAll(dir, 0o755))
 	for file, content := range files {
 		must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o755))
-		must(t, os.WriteFile(filepath.Join(dir, file), []byte(content), 0o600))
+		must(t, os.WriteFile(filepath.Join(dir, file), []byte(content), 0o644))
 	}
 	return dir
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
@@ -133,7 +134,7 @@ func TestAnotherBuild(t *testing.T) {
 			delivered: true, upload: true, pipeline: manifests.PipelineName, planned: whole,
 			before: func(t *testing.T, _ *cluster, dir, _ string) {
 				t.Helper()
-				must(t, os.WriteFile(filepath.Join(dir, "main.py"), []byte("print(2)\n"), 0o600))
+				must(t, os.WriteFile(filepath.Join(dir, "main.py"), []byte("print(2)\n"), 0o644))
 			},
 		},
 		"an image that is gone": {
@@ -224,20 +225,40 @@ func TestBuildWithoutDelivery(t *testing.T) {
 	}
 }
 
+// waitsForCheck wants the error of a run that does not start: --detach waits until the Dockerfile
+// of a repository has been checked.
+func waitsForCheck(t *testing.T, err error) {
+	t.Helper()
+	var failure *event.Failure
+	if !errors.As(err, &failure) || failure.Reason != "NotStarted" {
+		t.Fatalf("got %v, want the failure of a run that does not start", err)
+	}
+}
+
 func TestBuildOfARepository(t *testing.T) {
 	for revision, again := range map[string]string{"main": manifests.GitPipelineName, fullCommit: manifests.DeliverPipelineName} {
-		git := func(f *Flags) { f.Git, f.Revision, f.Path = "https://git.example.com/team/shop.git", revision, "api" }
-		c, _ := built(t, "", git, false)
+		git := func(f *Flags) {
+			f.Git, f.Revision, f.Path = "https://git.example.com/team/shop.git", revision, "api"
+			f.WaitTimeout = time.Millisecond
+		}
+		c := newCluster(t)
+		waitsForCheck(t, c.build(t, "", git).err)
+		c.finish(t, c.push(t).String())
+		c.stored()
 		first := &c.runs(t)[0]
 		if pipelinerun.Parse(first).Pipeline != manifests.GitPipelineName || parameter(first, "path").StringVal != "api" || parameter(first, "revision").StringVal != revision {
 			t.Errorf("%s: the run is of %s, with %+v", revision, pipelinerun.Parse(first).Pipeline, first.Spec.Params)
 		}
 		got := c.build(t, "", git)
-		must(t, got.err)
+		if again == manifests.GitPipelineName {
+			waitsForCheck(t, got.err)
+		} else {
+			must(t, got.err)
+		}
 		if runs := c.runs(t); len(runs) != 2 || pipelinerun.Parse(&runs[1]).Pipeline != again {
 			t.Errorf("%s: the second of %d runs is of %s, want %s", revision, len(runs), pipelinerun.Parse(&runs[len(runs)-1]).Pipeline, again)
 		}
-		if started := got.started(); len(started) > 0 || slices.Contains(got.planned(), event.Pack) {
+		if started := got.started(); slices.Contains(started, event.Pack) || slices.Contains(got.planned(), event.Pack) {
 			t.Errorf("%s: stages are %v, planned %v: there is nothing to pack", revision, started, got.planned())
 		}
 		if sent := c.stored(); len(sent) > 0 {
@@ -500,7 +521,7 @@ func TestRerunWithOtherSettings(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := shopFolder(t)
 			if test.dockerfile != "" {
-				must(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(test.dockerfile), 0o600))
+				must(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(test.dockerfile), 0o644))
 			}
 			c, digest := built(t, dir, nil, false)
 			if test.change != nil {
