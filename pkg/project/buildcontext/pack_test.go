@@ -860,7 +860,9 @@ func TestPackFiles(t *testing.T) {
 
 // TestModes checks which modes travel as they are.
 func TestModes(t *testing.T) {
-	for _, test := range []struct{ umask, found, want fs.FileMode }{
+	for _, test := range []struct {
+		umask, found, want fs.FileMode
+	}{
 		{0o022, 0o644, 0o644}, {0o022, 0o755, 0o755}, {0o022, 0o600, 0o600}, {0o022, 0o664, 0o664}, {0o022, 0o4755, 0o755},
 		{0o022, fs.ModeSetuid | 0o755, fs.ModeSetuid | 0o755}, {0o022, fs.ModeDir | 0o700, fs.ModeDir | 0o700},
 		{0o022, fs.ModeDir | fs.ModeSetgid | 0o755, fs.ModeDir | 0o755}, {0o022, fs.ModeDir | fs.ModeSticky | 0o777, fs.ModeDir | 0o777},

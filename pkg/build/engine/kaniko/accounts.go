@@ -107,8 +107,10 @@ type accountTool struct {
 
 // accountTools returns the programs of Debian, Fedora and Alpine that make users.
 func accountTools() map[string]accountTool {
-	useradd := []string{"-b", "--base-dir", "-c", "--comment", "-d", "--home-dir", "--home", "-e", "--expiredate", "-f", "--inactive",
-		"-g", "--gid", "-G", "--groups", "-k", "--skel", "-K", "--key", "-l", "--login", "-p", "--password", "-R", "--root", "-P", "--prefix", "-s", "--shell", "-u", "--uid", "-Z", "--selinux-user"}
+	useradd := []string{
+		"-b", "--base-dir", "-c", "--comment", "-d", "--home-dir", "--home", "-e", "--expiredate", "-f", "--inactive",
+		"-g", "--gid", "-G", "--groups", "-k", "--skel", "-K", "--key", "-l", "--login", "-p", "--password", "-R", "--root", "-P", "--prefix", "-s", "--shell", "-u", "--uid", "-Z", "--selinux-user",
+	}
 	return map[string]accountTool{
 		"useradd": {
 			valued: slices.DeleteFunc(slices.Clone(useradd), func(flag string) bool { return flag == "-l" || flag == "--login" }),

@@ -285,8 +285,12 @@ func TestSelections(t *testing.T) {
 		"exclude several": {
 			"FROM a\nARG E=deep\nADD --exclude=$E \\\n  --exclude=\"*.md\" sub libs /x/\nCOPY libs /y/\n", "FROM a\nARG E=deep\nADD \\\n  sub libs /x/\nCOPY libs /y/\n", "/sub/deep\n/sub/readme.md\n", "",
 		},
-		"exclude at any depth":           {"FROM a\nCOPY --exclude=**/*.md . /x/\n", "FROM a\nCOPY . /x/\n", "/a.md\n/odd/\\[x].md\n/sub/deep/x.md\n/sub/readme.md\n", ""},
-		"exclude twice the same":         {"FROM a\nCOPY --exclude=*.md sub /x/\nCOPY --exclude=*.md sub /y/\n", "FROM a\nCOPY sub /x/\nCOPY sub /y/\n", "/sub/readme.md\n/sub/readme.md\n", ""},
+		"exclude at any depth":   {"FROM a\nCOPY --exclude=**/*.md . /x/\n", "FROM a\nCOPY . /x/\n", "/a.md\n/odd/\\[x].md\n/sub/deep/x.md\n/sub/readme.md\n", ""},
+		"exclude twice the same": {"FROM a\nCOPY --exclude=*.md sub /x/\nCOPY --exclude=*.md sub /y/\n", "FROM a\nCOPY sub /x/\nCOPY sub /y/\n", "/sub/readme.md\n/sub/readme.md\n", ""},
+		"exclude beside parents": {
+			"FROM a\nCOPY --exclude=*.md sub /x/\nCOPY --parents **/p.toml /y/\n",
+			"FROM a\nCOPY sub /x/\nCOPY [\"libs/one/p.toml\",\"/y/libs/one/\"]\nCOPY [\"libs/two/p.toml\",\"/y/libs/two/\"]\n", "/sub/readme.md\n", "",
+		},
 		"exclude no file of that name":   {"FROM a\nCOPY --exclude=*.txt a.txt /x/\n", "FROM a\nCOPY a.txt /x/\n", "", ""},
 		"exclude what another one needs": {"FROM a\nCOPY --exclude=*.md sub /x/\nCOPY sub/readme.md /y/\n", "", "", "line 3 needs"},
 		"exclude what a mount needs":     {"FROM a\nCOPY --exclude=*.md sub /x/\nRUN --mount=type=bind,target=/src ls /src\n", "", "", "line 3 needs"},

@@ -127,7 +127,7 @@ func (p *pass) reads(at site, files map[string]fs.FileMode) (paths []string, ok 
 			return nil, false
 		}
 		if len(p.flags(at.Instruction, "parents")) > 0 {
-			sources = []string{""}
+			return parentReads(c, files)
 		}
 	case *instructions.RunCommand:
 		for _, mount := range at.Mounts {
@@ -145,6 +145,32 @@ func (p *pass) reads(at site, files map[string]fs.FileMode) (paths []string, ok 
 		}
 	}
 	return paths, true
+}
+
+// parentReads returns the paths that a COPY --parents reads.
+func parentReads(c copying, files map[string]fs.FileMode) (paths []string, ok bool) {
+	for _, word := range c.files.SourcePaths {
+		source, known := c.Expand(word)
+		root, pattern := pivot(source)
+		matched, err := matches(below(files, root), []string{pattern})
+		if !known || err != nil {
+			return nil, false
+		}
+		for name := range matched {
+			paths = append(paths, path.Join(root, name))
+		}
+	}
+	return paths, true
+}
+
+// pivot splits a source of COPY --parents into the directory that the paths are relative to, and
+// the pattern below it.
+func pivot(source string) (root, pattern string) {
+	root, pattern, ok := strings.Cut(source, "/./")
+	if !ok {
+		root, pattern = "", source
+	}
+	return path.Join(".", path.Clean("/" + root)[1:]), path.Clean("/" + pattern)[1:]
 }
 
 // exclusions rewrites --exclude, which Kaniko ignores: what only this instruction would read does
@@ -281,12 +307,7 @@ func (p *pass) copyParents(c copying) (lines []string, why string) {
 		if !known {
 			return nil, "its sources are not known before the build"
 		}
-		root, pattern, pivot := strings.Cut(source, "/./")
-		if !pivot {
-			root, pattern = "", source
-		}
-		root = path.Join(".", path.Clean("/" + root)[1:])
-		pattern = path.Clean("/" + pattern)[1:]
+		root, pattern := pivot(source)
 		if strings.ContainsAny(root, `*?[\`) {
 			return nil, "there are wildcards before its pivot"
 		}
