@@ -28,6 +28,9 @@ func wellKnown() map[string]string {
 // Options.Secrets, sorted: files in which pip and git look for logins and indexes.
 func WellKnown() []string { return []string{netrc, pipConf} }
 
+// sshKey is where a RUN has the key for ssh.
+const sshKey = "/dev/shm/" + detect.SSHKey
+
 // reach is what a RUN needs to get packages that are not public.
 type reach struct {
 	// mounts are the flags of the RUN.
@@ -219,8 +222,12 @@ func (r *reach) git(access detect.Access) {
 		r.exports = append(r.exports, fmt.Sprintf("export GIT_CONFIG_COUNT=%d%s", len(hosts), each("\n", words)))
 	}
 	if access.SSH {
-		r.exports = append(r.exports, `export GIT_SSH_COMMAND="ssh -F none -i /run/secrets/`+detect.SSHKey+" -o IdentitiesOnly=yes -o BatchMode=yes"+
-			"\n-o StrictHostKeyChecking=yes -o UserKnownHostsFile=/run/secrets/"+detect.KnownHosts+`"`)
+		// ssh takes no key without a newline at its end, which editors leave out. In memory, no
+		// layer can have it.
+		r.exports = append(r.exports, "trap 'rm -f "+sshKey+"' EXIT",
+			"(umask 077 && { tr -d '\\r' < /run/secrets/"+detect.SSHKey+"; echo; } > "+sshKey+")",
+			`export GIT_SSH_COMMAND="ssh -F none -i `+sshKey+" -o IdentitiesOnly=yes -o BatchMode=yes"+
+				"\n-o StrictHostKeyChecking=yes -o UserKnownHostsFile=/run/secrets/"+detect.KnownHosts+`"`)
 	}
 }
 

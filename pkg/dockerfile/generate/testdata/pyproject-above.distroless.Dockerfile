@@ -131,6 +131,9 @@ RUN python -m venv --without-pip /opt/test \
 FROM run AS test
 COPY --from=test-build /opt/test /opt/test
 COPY --from=build /opt/distroless /opt/test
+# A shell for the tests alone: by it they get the variables and the CA that the platform
+# gives to builds.
+COPY --from=build /usr/bin/dash /bin/sh
 COPY services/shop /app/
 # The user cannot write beside the code.
 ENV PATH=/opt/test/bin:$PATH \

@@ -34,7 +34,9 @@ RUN --mount=type=secret,id=GIT_TOKEN,env=GIT_TOKEN,required=true \
       GIT_CONFIG_VALUE_0='!f() { printf "%s\n" "username=oauth2" "password=${GIT_TOKEN}"; }; f' \
       GIT_CONFIG_KEY_1=credential.https://github.com.helper \
       GIT_CONFIG_VALUE_1='!f() { printf "%s\n" "username=${GIT_TOKEN}" "password="; }; f' \
- && export GIT_SSH_COMMAND="ssh -F none -i /run/secrets/ssh-privatekey -o IdentitiesOnly=yes -o BatchMode=yes \
+ && trap 'rm -f /dev/shm/ssh-privatekey' EXIT \
+ && (umask 077 && { tr -d '\r' < /run/secrets/ssh-privatekey; echo; } > /dev/shm/ssh-privatekey) \
+ && export GIT_SSH_COMMAND="ssh -F none -i /dev/shm/ssh-privatekey -o IdentitiesOnly=yes -o BatchMode=yes \
       -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/run/secrets/known_hosts" \
  && python -m venv --without-pip /opt/venv \
  && sed -E -i \
