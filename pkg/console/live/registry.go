@@ -205,7 +205,9 @@ func (r *Registry) run(ctx context.Context) {
 		if r.pace.Wait(ctx) != nil {
 			return
 		}
-		r.state.Update(func() { r.reading = Reading{Active: true} })
+		if t.all {
+			r.state.Update(func() { r.reading = Reading{Active: true} })
+		}
 		stored, err := r.read(ctx, t)
 		if ctx.Err() != nil {
 			return
@@ -230,13 +232,13 @@ func (r *Registry) read(ctx context.Context, t task) (*Stored, error) {
 	before, _, _ := r.State()
 	var repositories []*images.Repository
 	if t.all || before == nil {
-		repositories, err = r.fetch(ctx, config, scope, t.trust)
+		repositories, err = r.fetch(ctx, config, scope, t.trust, r.report())
 	} else {
 		repositories = slices.Clone(before.Repositories)
 		for _, app := range t.apps {
 			scope.Namespace, scope.App, _ = strings.Cut(app, "/")
 			var found []*images.Repository
-			if found, err = r.fetch(ctx, config, scope, true); err != nil {
+			if found, err = r.fetch(ctx, config, scope, true, nil); err != nil {
 				break
 			}
 			repositories = slices.DeleteFunc(repositories, func(known *images.Repository) bool {
@@ -264,19 +266,24 @@ func newStored(config manifests.RegistryConfig, repositories []*images.Repositor
 	}
 }
 
-// fetch reads a part of the registry, and reports how far it is.
-func (r *Registry) fetch(ctx context.Context, config *manifests.Config, scope images.Scope, trust bool) ([]*images.Repository, error) {
-	progress := flowcontrol.NewTokenBucketRateLimiter(float32(time.Second/reportEvery), 1)
+// fetch reads a part of the registry. It calls progress, which may be nil, as a Reader does.
+func (r *Registry) fetch(ctx context.Context, config *manifests.Config, scope images.Scope, trust bool, progress func(done, total int)) ([]*images.Repository, error) {
 	waiting := func(err error) {
 		r.state.Update(func() { r.reading = Reading{Active: true, Waiting: err} })
 	}
 	return images.Fetch(ctx, r.cluster.clients, config, scope, waiting, func(client *registry.Client) images.Reader {
-		return cached.NewReader(client, r.memory, trust, func(done, total int) {
-			if progress.TryAccept() {
-				r.state.Update(func() { r.reading = Reading{Active: true, Done: done, Total: total} })
-			}
-		})
+		return cached.NewReader(client, r.memory, trust, progress)
 	})
+}
+
+// report returns a function that shows how far a read is, but not each step.
+func (r *Registry) report() func(done, total int) {
+	pace := flowcontrol.NewTokenBucketRateLimiter(float32(time.Second/reportEvery), 1)
+	return func(done, total int) {
+		if pace.TryAccept() {
+			r.state.Update(func() { r.reading = Reading{Active: true, Done: done, Total: total} })
+		}
+	}
 }
 
 // ErrNoImage reports an image that the registry does not have, or no longer.

@@ -138,8 +138,11 @@ func NewLayers(layers []inspect.Layer, analysis *inspect.Analysis) []ImageLayer 
 	return rows
 }
 
-// maxShares bounds the rows of packages and files.
-const maxShares = 50
+// maxShares bounds the rows of packages and files, shownShares those that are shown at first.
+const (
+	maxShares   = 200
+	shownShares = 12
+)
 
 // NewImageContent returns what an analysis says; nil for nil.
 func NewImageContent(analysis *inspect.Analysis) *ImageContent {

@@ -98,6 +98,8 @@ func functions() template.FuncMap {
 		"kind":    KindName,
 		"list":    func(values ...any) []any { return values },
 		"table":   table,
+		"first":   func(shares []Share) []Share { return shares[:min(len(shares), shownShares)] },
+		"more":    func(shares []Share) []Share { return shares[min(len(shares), shownShares):] },
 		"command": func(args ...string) string { return display.QuoteCommand(args...) },
 		"lower":   func(v any) string { return strings.ToLower(fmt.Sprint(v)) },
 		"percent": func(part, whole int64) string {
