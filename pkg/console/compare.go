@@ -78,9 +78,9 @@ func (s *Server) registryCompare(ctx context.Context, r *http.Request) (*page, e
 // side returns one of two images.
 func (s *Server) side(ctx context.Context, c chosen, content *live.Content) *view.Side {
 	side := &view.Side{Image: *s.imageModel(ctx, c.namespace, c.app, c.digest, content), Full: s.analysis(c.digest)}
-	if side.Image.Analyze != nil {
+	if side.Analyze != nil {
 		action := s.analyzeAction(ctx, c.namespace, c.app, c.digest, "Analyze "+display.Digest(c.digest, false))
-		side.Image.Analyze = &action
+		side.Analyze = &action
 	}
 	return side
 }
@@ -88,23 +88,23 @@ func (s *Server) side(ctx context.Context, c chosen, content *live.Content) *vie
 // choices returns the newest images of the apps that are compared, and those that are chosen.
 func (s *Server) choices(sides [2]*chosen) []view.Choice {
 	stored, _, _ := s.registry.State()
-	apps, listed := map[string]bool{}, map[string]bool{}
+	apps, wanted, listed := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, side := range sides {
 		if side != nil {
-			apps[side.namespace+"/"+side.app] = true
+			apps[side.namespace+"/"+side.app], wanted[side.String()] = true, true
 		}
 	}
 	var choices []view.Choice
 	for _, row := range s.registryRows(stored, func(image images.Image) bool { return apps[image.Namespace+"/"+image.App] || len(apps) == 0 }) {
-		if len(choices) == maxChoices {
-			break
-		}
 		value := chosen{row.Namespace, row.App, row.Digest}.String()
+		if len(choices) >= maxChoices && !wanted[value] {
+			continue
+		}
 		label := row.App + " " + display.JoinMax(row.Tags, 2) + " · " + display.Bytes(row.Bytes) + " · " + display.Age(metav1.NewTime(row.Created), time.Now())
 		if len(apps) == 0 {
 			label = row.Namespace + " / " + label
 		}
-		choices, listed[value] = append(choices, view.Choice{Value: value, Label: display.Sanitize(label)}), true
+		choices, listed[value] = append(choices, view.Choice{Value: value, Label: label}), true
 	}
 	for _, side := range sides {
 		if side != nil && !listed[side.String()] {

@@ -39,7 +39,7 @@ func (s *Server) registryPrune(ctx context.Context, r *http.Request) (*page, err
 	args, err := pruneArgs(form)
 	if err != nil {
 		model.Problem = &view.Problem{Message: err.Error()}
-		return &page{render: func(context.Context) (view.Page, error) { return show(model) }}, nil
+		return &page{render: func(context.Context) (view.Page, error) { return show(model) }}, nil //nolint:nilerr // the view shows it
 	}
 	config, err := platform.Config(ctx, s.options.Clients.Kube)
 	if err != nil {

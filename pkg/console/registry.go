@@ -347,7 +347,7 @@ func (s *Server) registryActions() map[string]action {
 			},
 		},
 		"prune": {
-			args: func(form url.Values) ([]string, error) { return pruneArgs(form) },
+			args: pruneArgs,
 			done: func(url.Values, string) { s.registry.Refresh() },
 			to:   func(url.Values, string) string { return "/registry" },
 		},

@@ -85,8 +85,12 @@ func NewConfig(config *inspect.Config) (facts []ConfigFact, env, labels []Pair) 
 	}
 	ports := slices.Sorted(maps.Keys(config.Config.ExposedPorts))
 	for _, fact := range []ConfigFact{
-		{"User", user}, {"Entrypoint", command(config.Config.Entrypoint)}, {"Command", command(config.Config.Cmd)},
-		{"Working directory", config.Config.WorkingDir}, {"Ports", strings.Join(ports, ", ")}, {"Stop signal", config.Config.StopSignal},
+		{"User", user},
+		{"Entrypoint", command(config.Config.Entrypoint)},
+		{"Command", command(config.Config.Cmd)},
+		{"Working directory", config.Config.WorkingDir},
+		{"Ports", strings.Join(ports, ", ")},
+		{"Stop signal", config.Config.StopSignal},
 	} {
 		if fact.Value != "" {
 			fact.Value = secret.MaskLine(fact.Value)
