@@ -31,7 +31,7 @@ func parseChosen(text string) *chosen {
 func (c chosen) String() string { return c.namespace + "/" + c.app + "@" + c.digest }
 
 // registryCompare shows two images side by side.
-func (s *Server) registryCompare(ctx context.Context, r *http.Request) (*page, error) {
+func (s *registryViews) registryCompare(ctx context.Context, r *http.Request) (*page, error) {
 	query := r.URL.Query()
 	sides := [2]*chosen{parseChosen(query.Get("a")), parseChosen(query.Get("b"))}
 	var contents [2]*live.Content
@@ -76,7 +76,7 @@ func (s *Server) registryCompare(ctx context.Context, r *http.Request) (*page, e
 }
 
 // side returns one of two images.
-func (s *Server) side(ctx context.Context, c chosen, content *live.Content) *view.Side {
+func (s *registryViews) side(ctx context.Context, c chosen, content *live.Content) *view.Side {
 	side := &view.Side{Image: *s.imageModel(ctx, c.namespace, c.app, c.digest, content), Full: s.analysis(c.digest)}
 	if side.Analyze != nil {
 		action := s.analyzeAction(ctx, c.namespace, c.app, c.digest, "Analyze "+display.Digest(c.digest, false))
@@ -86,7 +86,7 @@ func (s *Server) side(ctx context.Context, c chosen, content *live.Content) *vie
 }
 
 // choices returns the newest images of the apps that are compared, and those that are chosen.
-func (s *Server) choices(sides [2]*chosen) []view.Choice {
+func (s *registryViews) choices(sides [2]*chosen) []view.Choice {
 	stored, _, _ := s.registry.State()
 	apps, wanted, listed := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, side := range sides {

@@ -11,7 +11,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/live"
@@ -49,11 +48,9 @@ type Server struct {
 	token    string
 	renderer *view.Renderer
 	cluster  *live.Cluster
-	registry *live.Registry
+	registry *registryViews
 	allowed  *allowed
 	started  time.Time
-	// dockerfiles are those of runs, a recordedDockerfile by NAMESPACE/NAME.
-	dockerfiles sync.Map
 }
 
 // Listen starts to listen on the loopback interface. The caller calls Serve.
@@ -84,9 +81,9 @@ func (s *Server) Serve(ctx context.Context) error {
 		return errors.Join(err, s.listener.Close())
 	}
 	s.cluster = cluster
-	// Without a cache the registry is read anew, and that is all.
+	// Without a cache the registry is only read again.
 	cache, _ := cached.OpenDefault()
-	s.registry = live.NewRegistry(ctx, cluster, cache)
+	s.registry = &registryViews{Server: s, registry: live.NewRegistry(ctx, cluster, cache)}
 	defer cluster.Wait()
 	defer stop()
 	_, port, err := net.SplitHostPort(s.listener.Addr().String())

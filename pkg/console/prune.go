@@ -29,7 +29,7 @@ type preview struct {
 }
 
 // registryPrune shows what a prune would delete, and then makes it.
-func (s *Server) registryPrune(ctx context.Context, r *http.Request) (*page, error) {
+func (s *registryViews) registryPrune(ctx context.Context, r *http.Request) (*page, error) {
 	query := r.URL.Query()
 	form := url.Values{"keep": {cmp.Or(query.Get("keep"), defaultKeep)}, "cache": {query.Get("cache")}, "namespace": {s.cluster.Namespace()}}
 	model := view.Prune{Keep: form.Get("keep"), Cache: form.Get("cache") != "", Namespace: s.cluster.Namespace()}
@@ -82,7 +82,7 @@ func (s *Server) registryPrune(ctx context.Context, r *http.Request) (*page, err
 }
 
 // preview runs a dry run of a prune.
-func (s *Server) preview(ctx context.Context, p *preview, args []string) {
+func (s *registryViews) preview(ctx context.Context, p *preview, args []string) {
 	var out bytes.Buffer
 	lines := &progress{line: func(text string) { p.state.Update(func() { p.progress = text }) }}
 	code := s.options.Verb(ctx, args, &out, lines)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,8 +31,16 @@ const refreshHeader = "Pyflow-Refresh"
 // maxChoices is how many images of an app a comparison offers.
 const maxChoices = 200
 
+// registryViews are the views of the registry.
+type registryViews struct {
+	*Server
+	registry *live.Registry
+	// dockerfiles are those of runs, a recordedDockerfile by NAMESPACE/NAME.
+	dockerfiles sync.Map
+}
+
 // registryPage returns a page of the registry, which is kept up to date while it is open.
-func (s *Server) registryPage(r *http.Request, render func(context.Context) (view.Page, error)) *page {
+func (s *registryViews) registryPage(r *http.Request, render func(context.Context) (view.Page, error)) *page {
 	if r.Header.Get(refreshHeader) != "" {
 		s.registry.Refresh()
 	}
@@ -42,7 +51,7 @@ func (s *Server) registryPage(r *http.Request, render func(context.Context) (vie
 }
 
 // registryFrame returns what is read, and what all views of it show.
-func (s *Server) registryFrame() (*live.Stored, view.RegistryFrame) {
+func (s *registryViews) registryFrame() (*live.Stored, view.RegistryFrame) {
 	stored, reading, err := s.registry.State()
 	frame := view.NewRegistryFrame(stored, reading)
 	frame.Problem, frame.ManyNamespaces = s.problem(err), s.cluster.Namespace() == ""
@@ -53,7 +62,7 @@ func (s *Server) registryFrame() (*live.Stored, view.RegistryFrame) {
 }
 
 // registryRows returns the images of the scope that keep returns true for.
-func (s *Server) registryRows(stored *live.Stored, keep func(images.Image) bool) []view.RegistryImage {
+func (s *registryViews) registryRows(stored *live.Stored, keep func(images.Image) bool) []view.RegistryImage {
 	if stored == nil {
 		return nil
 	}
@@ -79,7 +88,7 @@ func (s *Server) registryRows(stored *live.Stored, keep func(images.Image) bool)
 }
 
 // platformOf returns the platform of an image, or those of an index.
-func (s *Server) platformOf(manifest *images.Manifest, all map[string]*images.Manifest) string {
+func (s *registryViews) platformOf(manifest *images.Manifest, all map[string]*images.Manifest) string {
 	if len(manifest.Children) == 0 {
 		return s.registry.Platform(manifest)
 	}
@@ -95,7 +104,7 @@ func (s *Server) platformOf(manifest *images.Manifest, all map[string]*images.Ma
 }
 
 // registryApps shows the repositories of the scope.
-func (s *Server) registryApps(_ context.Context, r *http.Request) (*page, error) {
+func (s *registryViews) registryApps(_ context.Context, r *http.Request) (*page, error) {
 	query := r.URL.Query()
 	return s.registryPage(r, func(context.Context) (view.Page, error) {
 		stored, frame := s.registryFrame()
@@ -117,7 +126,7 @@ func (s *Server) registryApps(_ context.Context, r *http.Request) (*page, error)
 }
 
 // registryApp shows the images of an app.
-func (s *Server) registryApp(_ context.Context, r *http.Request) (*page, error) {
+func (s *registryViews) registryApp(_ context.Context, r *http.Request) (*page, error) {
 	query, namespace, app := r.URL.Query(), r.PathValue("namespace"), r.PathValue("app")
 	if err := s.inScope(namespace); err != nil {
 		return nil, err
@@ -144,7 +153,7 @@ func (s *Server) registryApp(_ context.Context, r *http.Request) (*page, error) 
 // errScope reports a namespace that the console does not show.
 var errScope = errors.New("the console shows another namespace: start it with --namespace or -A")
 
-func (s *Server) inScope(namespace string) error {
+func (s *registryViews) inScope(namespace string) error {
 	if scope := s.cluster.Namespace(); scope != "" && scope != namespace {
 		return errScope
 	}
@@ -152,7 +161,7 @@ func (s *Server) inScope(namespace string) error {
 }
 
 // registryImage shows one image.
-func (s *Server) registryImage(ctx context.Context, r *http.Request) (*page, error) {
+func (s *registryViews) registryImage(ctx context.Context, r *http.Request) (*page, error) {
 	namespace, app, digest := r.PathValue("namespace"), r.PathValue("app"), r.PathValue("digest")
 	if err := s.inScope(namespace); err != nil {
 		return nil, err
@@ -168,7 +177,7 @@ func (s *Server) registryImage(ctx context.Context, r *http.Request) (*page, err
 }
 
 // imageModel returns the model of one image.
-func (s *Server) imageModel(ctx context.Context, namespace, app, digest string, content *live.Content) *view.Image {
+func (s *registryViews) imageModel(ctx context.Context, namespace, app, digest string, content *live.Content) *view.Image {
 	stored, frame := s.registryFrame()
 	model := &view.Image{
 		RegistryImage: view.RegistryImage{Namespace: namespace, App: app, Digest: digest, Path: view.Path("registry", namespace, app, digest)},
@@ -221,7 +230,7 @@ func layerBytes(content *live.Content) int64 {
 }
 
 // platforms returns the images of an index.
-func (s *Server) platforms(stored *live.Stored, namespace, app string, content *live.Content) []view.RegistryImage {
+func (s *registryViews) platforms(stored *live.Stored, namespace, app string, content *live.Content) []view.RegistryImage {
 	var rows []view.RegistryImage
 	for _, child := range content.Manifest.Children {
 		row := view.RegistryImage{Namespace: namespace, App: app, Digest: child.Digest, Bytes: child.Size, Path: view.Path("registry", namespace, app, child.Digest)}
@@ -246,7 +255,7 @@ type recordedDockerfile struct {
 }
 
 // recorded returns an image with the Dockerfile of the run that built it, if it is on record.
-func (s *Server) recorded(ctx context.Context, model *view.Image, content *live.Content) inspect.Image {
+func (s *registryViews) recorded(ctx context.Context, model *view.Image, content *live.Content) inspect.Image {
 	image := inspect.Image{Manifest: content.Manifest, Config: content.Config}
 	if model.Run == nil {
 		return image
@@ -268,8 +277,8 @@ func (s *Server) recorded(ctx context.Context, model *view.Image, content *live.
 	return image
 }
 
-// analysis returns what an image is made of; nil if nobody has asked yet.
-func (s *Server) analysis(digest string) *inspect.Analysis {
+// analysis returns what an image is made of; nil if it is not analyzed.
+func (s *registryViews) analysis(digest string) *inspect.Analysis {
 	content := s.registry.Cache().Analysis(digest)
 	if content == nil {
 		return nil
@@ -282,7 +291,7 @@ func (s *Server) analysis(digest string) *inspect.Analysis {
 }
 
 // analyzeAction returns the action that finds out what an image is made of.
-func (s *Server) analyzeAction(ctx context.Context, namespace, app, digest, label string) view.Action {
+func (s *registryViews) analyzeAction(ctx context.Context, namespace, app, digest, label string) view.Action {
 	create := access.Permission{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace}
 	return s.action(ctx, view.Action{
 		Name: "analyze", ID: "analyze-" + strings.TrimPrefix(digest, "sha256:")[:12], Label: cmp.Or(label, "Analyze"), Title: "Analyze the image",
@@ -292,7 +301,7 @@ func (s *Server) analyzeAction(ctx context.Context, namespace, app, digest, labe
 }
 
 // deleteActions returns the actions that delete an image, and each tag of several.
-func (s *Server) deleteActions(ctx context.Context, stored *live.Stored, namespace, app string, manifest *images.Manifest, users []view.RegistryUser) []view.Action {
+func (s *registryViews) deleteActions(ctx context.Context, stored *live.Stored, namespace, app string, manifest *images.Manifest, users []view.RegistryUser) []view.Action {
 	needs := images.RemovePermissions(stored.Config, namespace)
 	force := view.Input{Name: "force", Kind: "checkbox", Label: "Delete it even if the cluster uses it"}
 	text := "The image goes with all of its tags. Its space is free after the next prune."
@@ -317,7 +326,7 @@ func (s *Server) deleteActions(ctx context.Context, stored *live.Stored, namespa
 }
 
 // registryActions are the actions of the registry.
-func (s *Server) registryActions() map[string]action {
+func (s *registryViews) registryActions() map[string]action {
 	return map[string]action{
 		"analyze": {
 			args: func(form url.Values) ([]string, error) {

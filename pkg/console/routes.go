@@ -35,11 +35,11 @@ func (s *Server) views() map[string]opener {
 		"/apps/{namespace}/{name}":               s.app,
 		"/platform":                              s.platform,
 		"/objects/{namespace}/{resource}/{name}": s.object,
-		"/registry":                              s.registryApps,
-		"/registry/prune":                        s.registryPrune,
-		"/registry/compare":                      s.registryCompare,
-		"/registry/{namespace}/{app}":            s.registryApp,
-		"/registry/{namespace}/{app}/{digest}":   s.registryImage,
+		"/registry":                              s.registry.registryApps,
+		"/registry/prune":                        s.registry.registryPrune,
+		"/registry/compare":                      s.registry.registryCompare,
+		"/registry/{namespace}/{app}":            s.registry.registryApp,
+		"/registry/{namespace}/{app}/{digest}":   s.registry.registryImage,
 	}
 }
 

@@ -380,12 +380,8 @@ func (c *Client) settings() []remote.Option {
 	}
 }
 
-// retry calls do until it succeeds, fails permanently or no pause is left.
-func (c *Client) retry(ctx context.Context, do func() error) error {
-	return c.retryWhile(ctx, transient, do)
-}
-
-// retryWhile is retry for the errors that again accepts.
+// retryWhile calls do until it succeeds, fails with an error that again does not accept, or
+// no pause is left.
 func (c *Client) retryWhile(ctx context.Context, again func(error) bool, do func() error) error {
 	for _, pause := range c.pauses {
 		err := do()

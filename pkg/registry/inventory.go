@@ -79,7 +79,7 @@ func (m *Manifest) Blobs() []Descriptor {
 // credentials get ErrDenied or ErrUnauthorized.
 func (c *Client) Catalog(ctx context.Context) ([]string, error) {
 	var repositories []string
-	err := c.retry(ctx, func() (err error) {
+	err := c.retryWhile(ctx, transient, func() (err error) {
 		repositories, err = c.puller.Catalog(ctx, c.registry)
 		return err
 	})
@@ -98,7 +98,7 @@ func (c *Client) Tags(ctx context.Context, repository string) ([]string, error) 
 		return nil, err
 	}
 	var tags []string
-	err = c.retry(ctx, func() (err error) {
+	err = c.retryWhile(ctx, transient, func() (err error) {
 		tags, err = c.puller.List(ctx, target)
 		return err
 	})
@@ -117,7 +117,7 @@ func (c *Client) Manifest(ctx context.Context, repository, reference string) (*M
 		return nil, err
 	}
 	var descriptor *remote.Descriptor
-	err = c.retry(ctx, func() (err error) {
+	err = c.retryWhile(ctx, transient, func() (err error) {
 		descriptor, err = c.puller.Get(ctx, target)
 		return err
 	})
@@ -140,7 +140,7 @@ func (c *Client) Digest(ctx context.Context, repository, tag string) (string, er
 		return "", err
 	}
 	var descriptor *v1.Descriptor
-	err = c.retry(ctx, func() (err error) {
+	err = c.retryWhile(ctx, transient, func() (err error) {
 		descriptor, err = c.puller.Head(ctx, target)
 		return err
 	})
@@ -238,7 +238,7 @@ func (c *Client) Config(ctx context.Context, repository string, config Descripto
 		return nil, fmt.Errorf("registry: %s is not a digest", config.Digest)
 	}
 	var content []byte
-	err = c.retry(ctx, func() error {
+	err = c.retryWhile(ctx, transient, func() error {
 		layer, err := c.puller.Layer(ctx, digest)
 		if err != nil {
 			return err
@@ -257,14 +257,15 @@ func (c *Client) Config(ctx context.Context, repository string, config Descripto
 	return content, nil
 }
 
-// DeleteManifest deletes a manifest with all of its tags. Its layers stay until the registry
-// collects its garbage. A manifest that does not exist is not an error.
-func (c *Client) DeleteManifest(ctx context.Context, repository, digest string) error {
-	target, err := c.reference(repository, digest)
+// DeleteManifest deletes a manifest with all of its tags, or of a tag the tag alone, which
+// Distribution before version 3 refuses. The layers stay until the registry collects its
+// garbage. What does not exist is not an error.
+func (c *Client) DeleteManifest(ctx context.Context, repository, reference string) error {
+	target, err := c.reference(repository, reference)
 	if err != nil {
 		return err
 	}
-	err = c.retry(ctx, func() error { return remote.Delete(target, c.options(ctx)...) })
+	err = c.retryWhile(ctx, transient, func() error { return remote.Delete(target, c.options(ctx)...) })
 	if err == nil {
 		return nil
 	}
@@ -272,15 +273,6 @@ func (c *Client) DeleteManifest(ctx context.Context, repository, digest string) 
 		return nil
 	}
 	return err
-}
-
-// DeleteTag deletes a tag, and leaves the manifest with its other tags. A tag that does not
-// exist is not an error. Distribution before version 3 refuses to delete a tag.
-func (c *Client) DeleteTag(ctx context.Context, repository, tag string) error {
-	if strings.Contains(tag, ":") {
-		return fmt.Errorf("registry: %s is not a tag", tag)
-	}
-	return c.DeleteManifest(ctx, repository, tag)
 }
 
 // PutManifest stores a manifest under its digest and under tags. The registry must have its
@@ -291,7 +283,7 @@ func (c *Client) PutManifest(ctx context.Context, repository string, manifest *M
 		if err != nil {
 			return err
 		}
-		err = c.retry(ctx, func() error { return remote.Put(target, storedManifest{manifest}, c.options(ctx)...) })
+		err = c.retryWhile(ctx, transient, func() error { return remote.Put(target, storedManifest{manifest}, c.options(ctx)...) })
 		if err != nil {
 			return explain(ctx, "write manifest "+target.String(), err)
 		}

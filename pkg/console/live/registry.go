@@ -63,8 +63,8 @@ type Reading struct {
 	Waiting error
 }
 
-// Registry is what the registry has of the scope of a Cluster. It is read when somebody looks
-// at it, and then again where runs have ended. Its methods are safe for concurrent use.
+// Registry is what the registry has of the scope of a Cluster. It is read when a view shows
+// it, and then again where runs have ended. Its methods are safe for concurrent use.
 type Registry struct {
 	cluster *Cluster
 	memory  *cached.Memory
@@ -127,7 +127,7 @@ func (r *Registry) Platform(manifest *images.Manifest) string {
 func (r *Registry) View() (done func()) {
 	r.state.Update(func() {
 		r.viewers++
-		// What failed is tried again by whoever comes next.
+		// A new view tries again what has failed.
 		r.refresh = r.refresh || r.err != nil
 	})
 	return func() { r.state.Update(func() { r.viewers-- }) }
@@ -315,7 +315,7 @@ func (r *Registry) Image(ctx context.Context, namespace, app, digest string) (*C
 	}
 	defer client.Close()
 	path := config.Registry.Path(namespace, app)
-	// The registry, and not the cache, says whether the image is there.
+	// The registry knows whether it has the image; the cache does not.
 	manifest, err := client.Manifest(ctx, path, digest)
 	switch {
 	case errors.Is(err, registry.ErrNotFound):

@@ -19,7 +19,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 )
 
-// The registry is read when somebody looks, and again where something has happened.
+// The registry is read when a view shows it, and again where something has happened.
 func TestRegistryReadsWhatHasChanged(t *testing.T) {
 	cluster := &Cluster{state: watch.New(), problems: map[string]error{}}
 	cluster.runs = cache.NewSharedIndexInformer(&cache.ListWatch{}, &tektonv1.PipelineRun{}, 0, cache.Indexers{})
@@ -43,9 +43,9 @@ func TestRegistryReadsWhatHasChanged(t *testing.T) {
 	}
 	const nothing = "{all:false trust:false apps:[] usage:false}"
 	run("shop-1", true)
-	want("nobody looks", nothing)
+	want("no view", nothing)
 	done := r.View()
-	want("somebody looks", "{all:true trust:true apps:[] usage:false}")
+	want("a view opens", "{all:true trust:true apps:[] usage:false}")
 	r.stored = &Stored{}
 	want("nothing has changed", nothing)
 	run("shop-2", false)
@@ -59,13 +59,13 @@ func TestRegistryReadsWhatHasChanged(t *testing.T) {
 	want("Refresh", "{all:true trust:false apps:[] usage:false}")
 	done()
 	run("shop-3", true)
-	want("nobody looks any more", nothing)
+	want("the view is closed", nothing)
 	r.View()
-	want("somebody looks again", "{all:false trust:false apps:[team/shop] usage:false}")
+	want("a view opens again", "{all:false trust:false apps:[team/shop] usage:false}")
 	r.err = fmt.Errorf("no connection")
 	want("an error is not tried again by itself", nothing)
 	r.View()
-	want("but for somebody new", "{all:true trust:false apps:[] usage:false}")
+	want("but for a new view", "{all:true trust:false apps:[] usage:false}")
 }
 
 func TestStored(t *testing.T) {

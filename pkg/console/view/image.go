@@ -26,7 +26,7 @@ type Image struct {
 	Layers             []ImageLayer
 	// Platforms are the images of an index; empty for an image.
 	Platforms []RegistryImage
-	// Analysis is what it is made of; nil if nobody has asked.
+	// Analysis is what it is made of; nil if it is not analyzed.
 	Analysis *ImageContent
 	Analyze  *Action
 	Actions  []Action
@@ -207,7 +207,7 @@ type Comparison struct {
 // Side is one of two images.
 type Side struct {
 	Image
-	// Full is the whole analysis; nil if nobody has asked.
+	// Full is the whole analysis; nil if it is not analyzed.
 	Full *inspect.Analysis
 }
 

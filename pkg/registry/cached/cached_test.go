@@ -213,7 +213,7 @@ func TestCache(t *testing.T) {
 		if info, err := os.Stat(file.path); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s is %s, %v", file.path, info.Mode(), err)
 		}
-		// Somebody changes it.
+		// A file was changed.
 		if err := os.WriteFile(file.path, []byte("changed"), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -253,8 +253,8 @@ func RemovePermissions(config manifests.RegistryConfig, namespace string) []acce
 
 // remover deletes from a registry.
 type remover interface {
-	DeleteManifest(ctx context.Context, repository, digest string) error
-	DeleteTag(ctx context.Context, repository, tag string) error
+	// DeleteManifest deletes a manifest with its tags, or of a tag the tag alone.
+	DeleteManifest(ctx context.Context, repository, reference string) error
 }
 
 // remove makes the removals in order, an index before its images, and returns those made.
@@ -262,7 +262,7 @@ func remove(ctx context.Context, registry remover, removals []Removal) ([]Remova
 	for i, removal := range removals {
 		path := removal.Repository.Path
 		if removal.Tag != "" {
-			if err := registry.DeleteTag(ctx, path, removal.Tag); err != nil {
+			if err := registry.DeleteManifest(ctx, path, removal.Tag); err != nil {
 				return removals[:i], err
 			}
 			continue

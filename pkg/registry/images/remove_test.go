@@ -121,12 +121,8 @@ func (r *recorder) note(event string) error {
 	return nil
 }
 
-func (r *recorder) DeleteManifest(_ context.Context, repository, digest string) error {
-	return r.note(repository + "@" + digest)
-}
-
-func (r *recorder) DeleteTag(_ context.Context, repository, tag string) error {
-	return r.note(repository + ":" + tag)
+func (r *recorder) DeleteManifest(_ context.Context, repository, reference string) error {
+	return r.note(repository + " " + reference)
 }
 
 func TestRemove(t *testing.T) {
@@ -135,7 +131,7 @@ func TestRemove(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"team/shop@" + sha("i"), "team/shop@" + sha("x"), "team/shop:new"}
+	want := []string{"team/shop " + sha("i"), "team/shop " + sha("x"), "team/shop new"}
 	all := &recorder{}
 	if done, err := remove(t.Context(), all, removals); err != nil || len(done) != 2 || !slices.Equal(all.events, want) {
 		t.Errorf("removed %d: %q, %v", len(done), all.events, err)
