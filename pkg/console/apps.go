@@ -88,7 +88,7 @@ func (s *Server) appModel(ctx context.Context, app status.App, deployed bool, ru
 		Replicas: view.Replicas(replicas.Pods, app.Image), ReplicasReady: replicas.Ready, ReplicasProblem: s.problem(replicas.Err),
 		ManyWorkloads: len(app.Workloads) > 1,
 		Runs:          runs[:min(len(runs), lastRuns)], AllRuns: len(runs),
-		Log: view.Log{Name: "apps/" + app.Namespace + "/" + app.Name, Title: "Log of all replicas", Sources: "Replica", Wide: wideSources(replicas.Pods, app.Workloads)},
+		Log: view.Log{Name: "apps/" + app.Namespace + "/" + app.Name, Title: "Log of all replicas", Sources: "Replica"},
 	}
 	for _, one := range app.Workloads {
 		resource, name, _ := strings.Cut(one, "/")
@@ -111,11 +111,4 @@ func (s *Server) appModel(ctx context.Context, app status.App, deployed bool, ru
 		}
 	}
 	return model
-}
-
-// wideSources reports whether the log has sources with more than the end of a pod's name.
-func wideSources(pods []live.Replica, workloads []string) bool {
-	return len(workloads) > 1 || slices.ContainsFunc(pods, func(replica live.Replica) bool {
-		return len(replica.Pod.Spec.InitContainers)+len(replica.Pod.Spec.Containers) > 1
-	})
 }

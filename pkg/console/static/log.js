@@ -3,6 +3,8 @@
 
 const rowHeight = 20;
 const overscan = 20;
+/** How many characters of the source of a line have room at first. */
+const narrowSource = 8;
 /** Kinds of lines, as the server numbers them. */
 const kinds = ["plain", "chatter", "folded", "sum"];
 const alwaysShown = new Set([0, 3]);
@@ -22,7 +24,7 @@ export class LogView {
   needle = "";
   /** The source whose lines are shown; empty for all. */
   source = "";
-  /** The sources that the user can choose from. @type {Set<string>} */
+  /** The sources of the lines so far, which the user can choose from. @type {Set<string>} */
   sources = new Set();
   all = false;
   follow = true;
@@ -107,9 +109,10 @@ export class LogView {
   /** @param {number} index */
   add(index) {
     const line = /** @type {Line} */ (this.lines[index]);
-    if (this.chooser && !this.sources.has(line[0])) {
+    if (!this.sources.has(line[0])) {
       this.sources.add(line[0]);
-      this.chooser.add(new Option(line[0], line[0]));
+      this.chooser?.add(new Option(line[0], line[0]));
+      if (line[0].length > narrowSource) this.element?.classList.add("is-wide");
     }
     if (this.source && line[0] !== this.source) return;
     if (!this.all && !alwaysShown.has(line[2])) return;

@@ -103,8 +103,6 @@ type Log struct {
 	Sources string
 	// Chatter lets the user see lines that are hidden at first.
 	Chatter bool
-	// Wide makes room for long names of sources.
-	Wide bool
 }
 
 // Replica is a pod of an app.

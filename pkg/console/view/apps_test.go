@@ -173,7 +173,7 @@ func TestHostileAppsAndPlatform(t *testing.T) {
 	app := App{
 		AppRow: row, Deployed: true, ManyWorkloads: true, ReplicasReady: true, Replicas: Replicas([]live.Replica{{Workload: hostileName, Pod: pod}}, ""),
 		Workloads: []Object{{hostileName, hostileName, hostileName, Path("objects", hostileName)}}, Runs: []status.Run{run}, AllRuns: 2,
-		Actions: []Action{action}, Log: Log{Name: hostileName, Title: hostileName, Sources: hostileName, Wide: true}, LogNotes: []string{hostileMessage},
+		Actions: []Action{action}, Log: Log{Name: hostileName, Title: hostileName, Sources: hostileName}, LogNotes: []string{hostileMessage},
 	}
 	part := Part{Part: status.Part{Name: hostileName, Namespace: hostileName, Version: hostileMessage, Message: hostileMessage, Unknown: true}, State: hostileMessage, Tone: toneBad, Expires: hostileName, ExpiresTone: toneBad}
 	platform := Platform{

@@ -67,7 +67,7 @@ func TestRuns(t *testing.T) {
 	t.Run("rerun", func(t *testing.T) {
 		tb.visit(t, u.url(fmt.Sprintf("/runs/%s/%s", ns.Name, run)))
 		tb.press(t, "Rerun")
-		tb.shows(t, "kubectl pyflow rerun --namespace="+ns.Name+" "+run+" --detach")
+		tb.shows(t, "kubectl pyflow rerun --namespace="+ns.Name+" --detach "+run)
 		tb.press(t, "Rerun")
 		tb.until(t, `location.pathname.startsWith("/runs/`+ns.Name+`/shop-") && !location.pathname.endsWith(`+quote(run)+`)`)
 		tb.shows(t, "Timeline")
