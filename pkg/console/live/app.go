@@ -35,6 +35,10 @@ const (
 	// order of their time, and gatherPast how long those that are written already are.
 	gather     = 150 * time.Millisecond
 	gatherPast = time.Second
+	// retryFailed is when a workload that cannot be read is read again, and retryDenied when
+	// one is that the user may not read.
+	retryFailed = 5 * time.Second
+	retryDenied = time.Minute
 	// maxGathered bounds the bytes of lines that are collected.
 	maxGathered = 4 << 20
 )
@@ -158,7 +162,11 @@ func (f *AppFollower) watch(ctx context.Context, names []string) (retry <-chan t
 		}
 		if err != nil {
 			f.signal.Update(func() { f.replicas.Err = err })
-			retry = time.After(5 * time.Second)
+			if apierrors.IsForbidden(err) {
+				retry = time.After(retryDenied)
+			} else {
+				retry = time.After(retryFailed)
+			}
 			continue
 		}
 		f.known[name] = true

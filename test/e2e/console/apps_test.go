@@ -40,11 +40,14 @@ func TestApps(t *testing.T) {
 	u := serve(t, ns)
 	tb := open(t, u, "/apps")
 	tb.shows(t, "No app is deployed yet")
-	image, _ := ns.Build(t, env.Page(t, "shop", "hello", "")).Released(t)
+	ns.Build(t, env.Page(t, "shop", "hello", "")).Released(t)
 	run := ns.RunList(t)[0].Name
 	tb.shows(t, "1 app, 0 unhealthy", "Healthy", run)
 
 	deployments := ns.Kube.AppsV1().Deployments(ns.Name)
+	shop, err := deployments.Get(t.Context(), "shop", metav1.GetOptions{})
+	env.Check(t, err)
+	image := shop.Spec.Template.Spec.Containers[0].Image
 	for name, script := range map[string]string{
 		"broken":  `echo "<script>alert(1)</script>"; exit 3`,
 		"counter": `i=0; while true; do i=$((i+1)); echo "count $i end"; sleep 0.2; done`,
