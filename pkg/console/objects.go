@@ -24,10 +24,15 @@ import (
 // among them: what they hold does not belong on a screen by a click.
 func readable() []schema.GroupResource {
 	return []schema.GroupResource{
-		{Group: "tekton.dev", Resource: "pipelineruns"}, {Group: "tekton.dev", Resource: "taskruns"},
-		{Group: "tekton.dev", Resource: "pipelines"}, {Group: "tekton.dev", Resource: "tasks"},
-		{Resource: "pods"}, {Resource: "services"},
-		{Group: "apps", Resource: "deployments"}, {Group: "apps", Resource: "statefulsets"}, {Group: "apps", Resource: "daemonsets"},
+		{Group: "tekton.dev", Resource: "pipelineruns"},
+		{Group: "tekton.dev", Resource: "taskruns"},
+		{Group: "tekton.dev", Resource: "pipelines"},
+		{Group: "tekton.dev", Resource: "tasks"},
+		{Resource: "pods"},
+		{Resource: "services"},
+		{Group: "apps", Resource: "deployments"},
+		{Group: "apps", Resource: "statefulsets"},
+		{Group: "apps", Resource: "daemonsets"},
 		{Group: "networking.k8s.io", Resource: "ingresses"},
 	}
 }

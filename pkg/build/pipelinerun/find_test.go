@@ -287,14 +287,16 @@ func TestChange(t *testing.T) {
 			fromGit(), pipelinerun.Changes{Memory: quantity("4Gi")}, func(b *pipelinerun.Build) { b.Resources.Memory = quantity("4Gi") }, false,
 		},
 		"resources of a build and its test": {
-			testedBeside(), pipelinerun.Changes{CPU: quantity("2"), Memory: quantity("4Gi"), Storage: quantity("9Gi")},
+			testedBeside(),
+			pipelinerun.Changes{CPU: quantity("2"), Memory: quantity("4Gi"), Storage: quantity("9Gi")},
 			func(b *pipelinerun.Build) {
 				b.Resources = pipelinerun.Resources{CPU: quantity("2"), Memory: quantity("4Gi"), Storage: quantity("9Gi")}
 			}, false,
 		},
 		"revision": {fromGit(), pipelinerun.Changes{Revision: "main"}, func(b *pipelinerun.Build) { b.Git.Revision = "main" }, true},
 		"build argument": {
-			full(), pipelinerun.Changes{Change: engine.Change{BuildArgs: []string{"EMPTY=no"}}},
+			full(),
+			pipelinerun.Changes{Change: engine.Change{BuildArgs: []string{"EMPTY=no"}}},
 			func(b *pipelinerun.Build) { b.BuildArgs = []string{b.BuildArgs[0], "EMPTY=no"} }, true,
 		},
 	} {

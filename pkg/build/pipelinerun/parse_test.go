@@ -28,7 +28,11 @@ func TestParse(t *testing.T) {
 			}
 		}
 	}
-	git := func(info *pipelinerun.Info) { info.Target, info.Deploys = "runtime", false }
+	git := func(info *pipelinerun.Info) {
+		info.Target, info.Deploys = "runtime", false
+		// Its Secret is not known.
+		info.Git = &pipelinerun.Git{URL: fromGit().Git.URL, Revision: fromGit().Git.Revision, Path: fromGit().Git.Path}
+	}
 	for name, test := range map[string]struct {
 		spec pipelinerun.Spec
 		want pipelinerun.Info

@@ -64,7 +64,7 @@ func (k *kubelet) run(workload, pod string, n int, containers ...string) {
 	for _, container := range containers {
 		object.Spec.Containers = append(object.Spec.Containers, corev1.Container{Name: container})
 		status := corev1.ContainerStatus{
-			Name: container, ContainerID: fmt.Sprintf("containerd://%s-%d", pod, n), RestartCount: int32(n), //nolint:gosec // small
+			Name: container, ContainerID: fmt.Sprintf("containerd://%s-%d", pod, n), RestartCount: int32(n),
 			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
 		}
 		if n > 0 {

@@ -120,7 +120,7 @@ export class LogView {
     if (this.needle && line[1].toLowerCase().includes(this.needle)) this.matches.push(this.shown.length - 1);
   }
 
-  /** Decides anew which lines are shown. */
+  /** Selects the lines that are shown. */
   select() {
     this.shown = [];
     this.matches = [];

@@ -95,6 +95,9 @@ type App struct {
 	ManyNamespaces bool
 }
 
+// OneApp reports that the list of runs need not name the app of each.
+func (App) OneApp() bool { return true }
+
 // Log is the model of a log. Its lines come in a stream of their own.
 type Log struct {
 	// Name is what the browser keeps the log under, Title heads it.

@@ -43,7 +43,7 @@ func TestAppRows(t *testing.T) {
 	if rows[1].Built != nil || rows[2].Built != nil || rows[2].Registry != "" {
 		t.Errorf("others: %+v", rows[1:])
 	}
-	for text, want := range map[string]bool{"": true, " WEB ": true, "c0ffee": true, "sha256:aaaa": true, "again": false, "demo": true} {
+	for text, want := range map[string]bool{"": true, "WEB": true, "c0ffee": true, "sha256:aaaa": true, "again": false, "demo": true} {
 		if rows[0].Mentions(text) != want {
 			t.Errorf("%q: got %v", text, !want)
 		}
@@ -118,8 +118,11 @@ func TestNewPlatform(t *testing.T) {
 			{Name: "namespace", Namespace: "demo", Healthy: true},
 		},
 		Nodes: []status.Node{
-			{Name: "a", Ready: true, Linux: true, Served: &yes, Pulled: 2}, {Name: "b", Ready: true, Linux: true, Served: &no, Pulled: 1},
-			{Name: "c", Linux: true, Served: &no}, {Name: "d", Ready: true}, {Name: "e", Ready: true, Linux: true},
+			{Name: "a", Ready: true, Linux: true, Served: &yes, Pulled: 2},
+			{Name: "b", Ready: true, Linux: true, Served: &no, Pulled: 1},
+			{Name: "c", Linux: true, Served: &no},
+			{Name: "d", Ready: true},
+			{Name: "e", Ready: true, Linux: true},
 		},
 		NodeAccess: manifests.NodeAccessConfig{Mode: manifests.NodeAccessHostPort},
 		Namespaces: []string{"demo", "other"}, Version: "v1",
@@ -131,8 +134,11 @@ func TestNewPlatform(t *testing.T) {
 		parts = append(parts, seen{part.State, part.Tone, part.Expires, part.ExpiresTone})
 	}
 	want := []seen{
-		{"Healthy", toneGood, "2027-04-05, in 400 days", ""}, {"Healthy", toneGood, "2026-03-03, in 2 days", toneBusy},
-		{"Unhealthy", toneBad, "expired on 2026-03-01", toneBad}, {"Healthy", toneGood, "", ""}, {"Unknown", toneIdle, "", ""},
+		{"Healthy", toneGood, "2027-04-05, in 400 days", ""},
+		{"Healthy", toneGood, "2026-03-03, in 2 days", toneBusy},
+		{"Unhealthy", toneBad, "expired on 2026-03-01", toneBad},
+		{"Healthy", toneGood, "", ""},
+		{"Unknown", toneIdle, "", ""},
 	}
 	if !reflect.DeepEqual(parts, want) {
 		t.Errorf("parts:\ngot  %q\nwant %q", parts, want)

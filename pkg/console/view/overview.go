@@ -33,6 +33,9 @@ type Overview struct {
 	Build          Action
 }
 
+// OneApp reports that the list of runs need not name the app of each.
+func (Overview) OneApp() bool { return false }
+
 // SortApps returns apps with those that are not healthy first, else by namespace and name.
 func SortApps(apps []status.App) []status.App {
 	sorted := slices.Clone(apps)

@@ -26,6 +26,9 @@ type Runs struct {
 	Build          Action
 }
 
+// OneApp reports that the list of runs need not name the app of each.
+func (Runs) OneApp() bool { return false }
+
 // Problem is what cannot be read, and what to do.
 type Problem struct{ Message, Advice string }
 

@@ -100,7 +100,7 @@ func functions() template.FuncMap {
 		"table":   table,
 		"first":   func(shares []Share) []Share { return shares[:min(len(shares), shownShares)] },
 		"more":    func(shares []Share) []Share { return shares[min(len(shares), shownShares):] },
-		"command": func(args ...string) string { return display.QuoteCommand(args...) },
+		"command": display.QuoteCommand,
 		"lower":   func(v any) string { return strings.ToLower(fmt.Sprint(v)) },
 		"percent": func(part, whole int64) string {
 			if whole <= 0 {

@@ -7,7 +7,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-// Report is what there is to know about the platform.
+// Report describes the platform and the nodes of the cluster.
 type Report struct {
 	// Parts are those of Platform.
 	Parts []Part

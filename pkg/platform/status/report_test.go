@@ -15,7 +15,8 @@ func TestReadReport(t *testing.T) {
 		two.Status.NodeInfo.KubeletVersion = "v1.36.3"
 		two.Status.Images = []corev1.ContainerImage{
 			{Names: []string{"127.0.0.1:5180/demo/web@sha256:1", "127.0.0.1:5180/demo/web:x"}},
-			{Names: []string{"docker.io/127.0.0.1:5180/x"}}, {Names: []string{"127.0.0.1:51801/x"}},
+			{Names: []string{"docker.io/127.0.0.1:5180/x"}},
+			{Names: []string{"127.0.0.1:51801/x"}},
 		}
 		if err := kube.Tracker().Add(two); err != nil {
 			t.Error(err)

@@ -29,18 +29,22 @@ func TestChange(t *testing.T) {
 			engine.Params{NoCache: true}, engine.Change{NoCache: true}, func(*engine.Params) {}, nil,
 		},
 		"replaces": {
-			params, engine.Change{BuildArgs: []string{"MODE=new=x"}},
+			params,
+			engine.Change{BuildArgs: []string{"MODE=new=x"}},
 			func(p *engine.Params) { p.BuildArgs = []string{"INDEX=of-setup", "EMPTY=", "MODE=new=x"} },
 			[]string{"INDEX=of-setup", "EMPTY=", "MODE=new=x"},
 		},
 		"adds, and the later of two": {
-			params, engine.Change{BuildArgs: []string{"MOD=1", "MOD=2"}},
+			params,
+			engine.Change{BuildArgs: []string{"MOD=1", "MOD=2"}},
 			func(p *engine.Params) { p.BuildArgs = append(slices.Clone(p.BuildArgs), "MOD=2") },
 			append(slices.Clone(params.BuildArgs), "MOD=2"),
 		},
 		"to nothing": {
-			engine.Params{BuildArgs: []string{"MODE=slow"}}, engine.Change{BuildArgs: []string{"MODE="}},
-			func(p *engine.Params) { p.BuildArgs = []string{"MODE="} }, []string{"MODE="},
+			engine.Params{BuildArgs: []string{"MODE=slow"}},
+			engine.Change{BuildArgs: []string{"MODE="}},
+			func(p *engine.Params) { p.BuildArgs = []string{"MODE="} },
+			[]string{"MODE="},
 		},
 	} {
 		before := Engine{}.Args(test.params)
