@@ -37,7 +37,13 @@ var address = regexp.MustCompile(`(http://127\.0\.0\.1:\d+)(/\S*)#token=(\S+)`)
 // serve starts kubectl pyflow ui in the namespace. It ends with the test.
 func serve(t *testing.T, ns *env.NS, args ...string) *ui {
 	t.Helper()
-	started := ns.Start(t, nil, append([]string{"ui", "--no-browser"}, args...)...)
+	return serveWith(t, ns, nil, args...)
+}
+
+// serveWith is serve with variables of the environment.
+func serveWith(t *testing.T, ns *env.NS, environment []string, args ...string) *ui {
+	t.Helper()
+	started := ns.Start(t, environment, append([]string{"ui", "--no-browser"}, args...)...)
 	started.Prints(t, "#token=")
 	found := address.FindStringSubmatch(started.Stdout.String())
 	if found == nil {

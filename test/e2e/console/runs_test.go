@@ -21,7 +21,7 @@ func TestRuns(t *testing.T) {
 	tb.shows(t, "No app is deployed yet", "There are no runs yet")
 
 	// The view changes by itself when a run appears.
-	run := ns.Detached(t, env.Page(t, "shop", "hello", "RUN echo first && "+env.HeldInstruction+"\nRUN echo '<script>alert(1)</script>' '<img src=x onerror=alert(2)>'\n"))
+	run := ns.Detached(t, env.Page(t, "shop", "hello", "RUN echo first\n"+env.HeldInstruction+"RUN echo '<script>alert(1)</script>' '<img src=x onerror=alert(2)>'\n"))
 	tb.press(t, run)
 	tb.shows(t, "Running", "Timeline", "Build")
 	ns.Held(t, "shop")

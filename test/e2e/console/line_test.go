@@ -1,0 +1,102 @@
+//go:build e2e
+
+package console
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/page"
+
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/servers"
+)
+
+// TestCuts cuts the connections of a page while a log is written: those to the API server,
+// and that of the browser. No line is lost, and none comes twice.
+func TestCuts(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	const lines = 200
+	run := ns.Detached(t, env.Page(t, "lines", "hello", fmt.Sprintf("RUN for i in $(seq %d); do echo line-$i-end; sleep 0.05; done\n%sRUN echo after\n", lines, env.HeldInstruction)))
+	way, kubeconfig := servers.NewLine(t, ns.Cluster)
+	u := serveWith(t, ns, []string{"KUBECONFIG=" + kubeconfig}, run)
+	tb := blank(t)
+	tb.breakable(t)
+	tb.visit(t, u.url("/runs/"+ns.Name+"/"+run))
+	tb.shows(t, "line-5-end")
+	way.Cut()
+	tb.shows(t, "line-80-end")
+	way.Cut()
+	// The browser loses its stream, and asks for the rest.
+	tb.offline(t, true)
+	tb.shows(t, "The connection to kubectl pyflow ui is lost")
+	ns.Held(t, "lines")
+	tb.offline(t, false)
+	tb.until(t, `document.getElementById("connection").hidden`)
+	tb.shows(t, fmt.Sprintf("line-%d-end", lines))
+	ns.Release(t, "lines")
+	tb.shows(t, "after")
+	text := tb.savedLog(t)
+	for i := 1; i <= lines; i++ {
+		if n := strings.Count(text, fmt.Sprintf(" line-%d-end\n", i)); n != 1 {
+			t.Errorf("line %d is there %d times", i, n)
+		}
+	}
+}
+
+// savedLog returns what the button Save saves.
+func (tb *tab) savedLog(t *testing.T) string {
+	t.Helper()
+	is[any](t, tb, `(URL.createObjectURL = blob => { window.saved = blob.text(); return "#"; }, 0)`)
+	tb.press(t, "Save")
+	return is[string](t, tb, `window.saved`)
+}
+
+// TestLongLog scrolls through a log of 100,000 lines: a frame takes no longer than 60 of them
+// in a second allow, and the page has few elements.
+func TestLongLog(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	const lines = 100_000
+	ns.Build(t, env.Page(t, "long", "hello", fmt.Sprintf("RUN seq -f 'line %%.0f of a long log that has a good deal to say' %d\n", lines)), "--no-deploy").Succeeded(t)
+	run := ns.RunList(t)[0].Name
+	tb := open(t, serve(t, ns), "/runs/"+ns.Name+"/"+run)
+	tb.shows(t, fmt.Sprintf("line %d of", lines))
+	if n := is[int](t, tb, `document.querySelectorAll(".log-row").length`); n > 200 {
+		t.Errorf("%d lines are on the page", n)
+	}
+	// How long drawing takes, at 300 places of the log.
+	took := is[[]float64](t, tb, `(async () => {
+		const view = document.querySelector(".log-view"), took = [];
+		for (let i = 0; i < 300; i++) {
+			view.scrollTop = (i * 7919 % 300) / 300 * view.scrollHeight;
+			const start = performance.now();
+			await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+			took.push(performance.now() - start);
+		}
+		return took.sort((a, b) => a - b);
+	})()`)
+	t.Logf("a frame: median %.1f ms, 95%% within %.1f ms", took[len(took)/2], took[len(took)*95/100])
+	tb.fill(t, "Search the log", "line 77777 of")
+	tb.until(t, `document.querySelector(".matches").textContent === "1 of 1"`)
+	tb.until(t, `document.querySelector(".log-row.is-match mark")`)
+}
+
+// breakable makes the connections of the pages that the tab loads from here on breakable.
+func (tb *tab) breakable(t *testing.T) {
+	t.Helper()
+	tb.run(t, call(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: `
+		window.cutter = new AbortController();
+		const fetch = window.fetch;
+		window.fetch = (url, init = {}) => window.offline ? Promise.reject(new TypeError("offline")) :
+			fetch(url, {...init, signal: init.signal ? AbortSignal.any([init.signal, window.cutter.signal]) : window.cutter.signal});
+	`}))
+}
+
+// offline breaks the connections of a breakable page and forbids new ones, or allows them.
+func (tb *tab) offline(t *testing.T, yes bool) {
+	t.Helper()
+	is[any](t, tb, fmt.Sprintf(`(window.offline = %t, window.cutter.abort(), window.cutter = new AbortController(), 0)`, yes))
+}
