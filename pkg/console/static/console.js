@@ -111,7 +111,7 @@ function signIn() {
   const title = document.createElement("h1");
   title.textContent = "Open the address that kubectl pyflow ui prints";
   const text = document.createElement("p");
-  text.textContent = "It has a key behind the #, which this tab does not have. A command that was started anew has a new address.";
+  text.textContent = "It has a key behind the #, which this tab does not have. Each start of the command has an address of its own.";
   box.append(title, text);
   return box;
 }
@@ -120,13 +120,18 @@ function signIn() {
 export function go(path) {
   history.replaceState({ y: scrollY }, "");
   history.pushState(null, "", path);
+  moved = true;
   void open(true);
 }
 
-/** Scrolls to where this entry of the history was, and gives a new view the focus. */
+/** Whether this page has shown another view before. */
+let moved = false;
+
+/** Scrolls to where this entry of the history was, and gives a view that was gone to the
+ * focus. */
 function restore() {
   scrollTo(0, history.state?.y ?? 0);
-  if (location.hash === "" && document.activeElement?.closest("main, body") === document.body) main.focus({ preventScroll: true });
+  if (moved && document.activeElement?.closest("main, body") === document.body) main.focus({ preventScroll: true });
 }
 
 document.addEventListener("click", (event) => {
@@ -140,7 +145,10 @@ document.addEventListener("click", (event) => {
 });
 
 addEventListener("popstate", () => {
-  if (location.hash === "" || location.pathname !== shown) void open(true);
+  if (location.hash === "" || location.pathname !== shown) {
+    moved = true;
+    void open(true);
+  }
 });
 
 /** @type {number | undefined} */

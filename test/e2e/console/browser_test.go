@@ -175,6 +175,13 @@ func (tb *tab) press(t *testing.T, label string) {
 	is[any](t, tb, find+`.click()`)
 }
 
+// click clicks the first element that a selector of CSS finds.
+func (tb *tab) click(t *testing.T, selector string) {
+	t.Helper()
+	tb.until(t, `document.querySelector(`+quote(selector)+`)`)
+	is[any](t, tb, `document.querySelector(`+quote(selector)+`).click()`)
+}
+
 // fill types a value into the field with that label.
 func (tb *tab) fill(t *testing.T, label, value string) {
 	t.Helper()
@@ -197,6 +204,14 @@ func call[P, R any](command cdp.Command[P, R], params P) chromedp.Action[chromed
 		return err
 	})
 }
+
+// keys types keys.
+func (tb *tab) keys(t *testing.T, keys string) {
+	t.Helper()
+	tb.run(t, chromedp.KeyEvent(keys))
+}
+
+func width(pixels int64) chromedp.Action[chromedp.Void] { return chromedp.EmulateViewport(pixels, 900) }
 
 func quote(text string) string {
 	quoted, _ := json.Marshal(text)

@@ -40,5 +40,5 @@ func TestDenied(t *testing.T) {
 	tb.accessible(t, "a disabled action")
 
 	tb = open(t, serve(t, ns, "--as="+stranger), "/runs")
-	tb.shows(t, "list pipelineruns.tekton.dev")
+	tb.shows(t, `cannot list resource "pipelineruns"`)
 }

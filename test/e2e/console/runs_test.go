@@ -61,13 +61,16 @@ func TestRuns(t *testing.T) {
 	t.Run("objects", func(t *testing.T) {
 		tb.press(t, "YAML")
 		tb.shows(t, "PipelineRun", "TaskRun", "Pod", "pyflow-build")
-		tb.press(t, run)
+		tb.click(t, "tbody a")
 		tb.shows(t, "kind: PipelineRun", "kubectl get pipelineruns.tekton.dev "+run)
 	})
 	t.Run("rerun", func(t *testing.T) {
 		tb.visit(t, u.url(fmt.Sprintf("/runs/%s/%s", ns.Name, run)))
 		tb.press(t, "Rerun")
 		tb.shows(t, "kubectl pyflow rerun --namespace="+ns.Name+" --detach "+run)
+		tb.fill(t, "Memory of the build", "3Gi")
+		tb.shows(t, "--memory=3Gi")
+		tb.fill(t, "Memory of the build", "")
 		tb.press(t, "Rerun")
 		tb.until(t, `location.pathname.startsWith("/runs/`+ns.Name+`/shop-") && !location.pathname.endsWith(`+quote(run)+`)`)
 		tb.shows(t, "Timeline")
