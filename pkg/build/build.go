@@ -335,7 +335,7 @@ func (p *Prepared) run(result event.Result) *Run {
 	if o.Folder != nil {
 		run.Dockerfile = p.conformed
 	} else if o.Git != nil {
-		run.check = p.repositoryCheck()
+		run.check = repositoryCheck(p)
 	}
 	if o.Scratch != nil {
 		run.repository += "/" + o.Scratch.Repository

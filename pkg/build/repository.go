@@ -22,7 +22,7 @@ const checkoutAdvice = "build a checkout, where the Dockerfile is checked before
 var errUnread = errors.New("the Dockerfile of the repository cannot be checked: it is a link, has more than 64 KiB, or cannot be parsed")
 
 // repositoryCheck returns the check of the Dockerfile of a repository, for a run of this build.
-func (p *Prepared) repositoryCheck() func(context.Context, *dockerfile.Dockerfile) error {
+func repositoryCheck(p *Prepared) func(context.Context, *dockerfile.Dockerfile) error {
 	o, config, client := p.options, p.env.Config, p.env.Clients.Kube
 	return func(ctx context.Context, parsed *dockerfile.Dockerfile) error {
 		return checkRepository(parsed, engine.Source{

@@ -86,7 +86,7 @@ func (p *Prepared) checkSecrets(ctx context.Context) ([]event.Event, error) {
 	if len(optional) > 0 {
 		notices = append(notices, event.Event{Message: "Not given, and optional: " + display.Count(len(optional), "secret") + ", " + named(optional) + "; to give it, pass " + strings.Join(flags(optional), " ")})
 	}
-	return append(notices, p.unused()...), nil
+	return append(notices, unusedSecrets(p)...), nil
 }
 
 // checkSource checks that the namespace has the Secret and the key of a build secret. Who may
@@ -115,9 +115,9 @@ func (p *Prepared) checkSource(ctx context.Context, secret pipelinerun.BuildSecr
 	return fmt.Errorf("build secret %s: the Secret %s has no key %s; it has %s", secret.ID, secret.Secret, secret.Key, keys)
 }
 
-// unused returns a warning of the secrets that nothing mounts; the Dockerfile of a repository
+// unusedSecrets returns a warning of the secrets that nothing mounts; the Dockerfile of a repository
 // is not known.
-func (p *Prepared) unused() []event.Event {
+func unusedSecrets(p *Prepared) []event.Event {
 	if p.options.Folder == nil {
 		return nil
 	}

@@ -20,16 +20,19 @@ const (
 	unhealthy = "Unhealthy"
 )
 
+// appViews are the views of apps and of the platform.
+type appViews struct{ *Server }
+
 // apps shows the list of apps.
-func (s *Server) apps(_ context.Context, r *http.Request) (*page, error) {
+func (v *appViews) apps(_ context.Context, r *http.Request) (*page, error) {
 	query := r.URL.Query()
-	return &page{changed: s.cluster.Changed, render: func(ctx context.Context) (view.Page, error) {
-		all, ready, err := s.cluster.Apps()
-		runs, _, _ := s.cluster.Runs(time.Now())
+	return &page{changed: v.cluster.Changed, render: func(ctx context.Context) (view.Page, error) {
+		all, ready, err := v.cluster.Apps()
+		runs, _, _ := v.cluster.Runs(time.Now())
 		model := view.Apps{
 			All: len(all), State: query.Get("state"), Text: query.Get("q"), Namespace: query.Get("namespace"),
-			ManyNamespaces: s.cluster.Namespace() == "", Ready: ready, Problem: s.problem(err),
-			Build: s.buildAction(ctx),
+			ManyNamespaces: v.cluster.Namespace() == "", Ready: ready, Problem: v.problem(err),
+			Build: v.buildAction(ctx),
 		}
 		for _, app := range all {
 			if !app.Healthy {
@@ -47,17 +50,17 @@ func (s *Server) apps(_ context.Context, r *http.Request) (*page, error) {
 }
 
 // app shows one app with its replicas and their log.
-func (s *Server) app(_ context.Context, r *http.Request) (*page, error) {
+func (v *appViews) app(_ context.Context, r *http.Request) (*page, error) {
 	namespace, name := r.PathValue("namespace"), r.PathValue("name")
-	follower, done := s.cluster.FollowApp(namespace, name)
+	follower, done := v.cluster.FollowApp(namespace, name)
 	return &page{
-		changed: func() <-chan struct{} { return either(r.Context(), follower.Changed(), s.cluster.Changed()) },
+		changed: func() <-chan struct{} { return either(r.Context(), follower.Changed(), v.cluster.Changed()) },
 		log:     follower.Log(), logID: follower.ID, close: done,
 		render: func(ctx context.Context) (view.Page, error) {
-			_, appsReady, appsErr := s.cluster.Apps()
-			runs, runsReady, _ := s.cluster.Runs(time.Now())
+			_, appsReady, appsErr := v.cluster.Apps()
+			runs, runsReady, _ := v.cluster.Runs(time.Now())
 			runs = slices.DeleteFunc(runs, func(run status.Run) bool { return run.Namespace != namespace || run.App != name })
-			app, deployed := s.cluster.App(namespace, name)
+			app, deployed := v.cluster.App(namespace, name)
 			switch {
 			case deployed:
 			case appsErr != nil:
@@ -65,27 +68,27 @@ func (s *Server) app(_ context.Context, r *http.Request) (*page, error) {
 			case !appsReady || len(runs) == 0 && !runsReady:
 				return view.Page{Title: name, Section: "apps", Template: "wait", Model: "Reading app " + name + "…"}, nil
 			case len(runs) == 0:
-				return view.Page{}, s.noApp(namespace, name)
+				return view.Page{}, v.noApp(namespace, name)
 			default:
 				app = status.App{Namespace: namespace, Name: name}
 			}
-			return view.Page{Title: name, Section: "apps", Template: "app", Model: s.appModel(ctx, app, deployed, runs, follower.Replicas())}, nil
+			return view.Page{Title: name, Section: "apps", Template: "app", Model: v.appModel(ctx, app, deployed, runs, follower.Replicas())}, nil
 		},
 	}, nil
 }
 
 // noApp reports an app that neither runs nor was ever built.
-func (s *Server) noApp(namespace, name string) error {
-	if watched := s.cluster.Namespace(); watched != "" && watched != namespace {
+func (v *appViews) noApp(namespace, name string) error {
+	if watched := v.cluster.Namespace(); watched != "" && watched != namespace {
 		return fmt.Errorf("this page shows namespace %s: open it with kubectl pyflow ui --namespace %q", watched, namespace)
 	}
 	return fmt.Errorf("there is no app %q in namespace %q, and no run of it", name, namespace)
 }
 
-func (s *Server) appModel(ctx context.Context, app status.App, deployed bool, runs []status.Run, replicas live.Replicas) view.App {
+func (v *appViews) appModel(ctx context.Context, app status.App, deployed bool, runs []status.Run, replicas live.Replicas) view.App {
 	model := view.App{
 		AppRow: view.AppRows([]status.App{app}, runs)[0], Deployed: deployed,
-		Replicas: view.Replicas(replicas.Pods, app.Image), ReplicasReady: replicas.Ready, ReplicasProblem: s.problem(replicas.Err),
+		Replicas: view.Replicas(replicas.Pods, app.Image), ReplicasReady: replicas.Ready, ReplicasProblem: v.problem(replicas.Err),
 		ManyWorkloads: len(app.Workloads) > 1,
 		Runs:          runs[:min(len(runs), lastRuns)], AllRuns: len(runs),
 		Log: view.Log{Name: "apps/" + app.Namespace + "/" + app.Name, Title: "Log of all replicas", Sources: "Replica"},
@@ -94,18 +97,18 @@ func (s *Server) appModel(ctx context.Context, app status.App, deployed bool, ru
 		resource, name, _ := strings.Cut(one, "/")
 		kind, group, _ := strings.Cut(resource, ".")
 		model.Workloads = append(model.Workloads, view.Object{
-			Kind: kind, Namespace: app.Namespace, Name: name, Path: view.Path("objects", app.Namespace, kind+"s."+group, name),
+			Kind: kind, Namespace: app.Namespace, Name: name, Path: view.Path("objects", app.Namespace, kind+"v."+group, name),
 		})
 	}
 	if replicas.Unread > 0 {
 		model.LogNotes = append(model.LogNotes, fmt.Sprintf("The log leaves out %d of %d replicas: too many are running to read all at once.", replicas.Unread, len(replicas.Pods)))
 	}
-	if problem := s.problem(replicas.LogErr); problem != nil {
+	if problem := v.problem(replicas.LogErr); problem != nil {
 		model.LogNotes = append(model.LogNotes, problem.Message)
 	}
 	if len(runs) > 0 {
-		if newest := s.cluster.Run(app.Namespace, runs[0].Name); newest != nil && newest.IsDone() {
-			again := s.rerunAction(ctx, pipelinerun.Parse(newest))
+		if newest := v.cluster.Run(app.Namespace, runs[0].Name); newest != nil && newest.IsDone() {
+			again := v.rerunAction(ctx, pipelinerun.Parse(newest))
 			again.Label = "Build again"
 			model.Actions = append(model.Actions, again)
 		}

@@ -38,9 +38,9 @@ func readable() []schema.GroupResource {
 }
 
 // runObjects links to the objects of a run.
-func (s *Server) runObjects(ctx context.Context, r *http.Request) (*page, error) {
+func (v *runViews) runObjects(ctx context.Context, r *http.Request) (*page, error) {
 	namespace, name := r.PathValue("namespace"), r.PathValue("name")
-	run, err := s.options.Clients.Tekton.TektonV1().PipelineRuns(namespace).Get(ctx, name, metav1.GetOptions{})
+	run, err := v.options.Clients.Tekton.TektonV1().PipelineRuns(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -50,9 +50,9 @@ func (s *Server) runObjects(ctx context.Context, r *http.Request) (*page, error)
 	}
 	add("PipelineRun", namespace, "pipelineruns.tekton.dev", name)
 	for _, child := range run.Status.ChildReferences {
-		add(child.Kind, namespace, strings.ToLower(child.Kind)+"s.tekton.dev", child.Name)
+		add(child.Kind, namespace, strings.ToLower(child.Kind)+"v.tekton.dev", child.Name)
 	}
-	pods, err := s.options.Clients.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + name})
+	pods, err := v.options.Clients.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + name})
 	if err != nil {
 		model.Notes = append(model.Notes, "The pods cannot be listed: "+err.Error())
 	} else {
@@ -63,17 +63,17 @@ func (s *Server) runObjects(ctx context.Context, r *http.Request) (*page, error)
 	if pipeline := pipelinerun.Parse(run).Pipeline; pipeline != "" {
 		add("Pipeline", manifests.SystemNamespace, "pipelines.tekton.dev", pipeline)
 	}
-	model.Items = append(model.Items, s.tasksOf(ctx, run)...)
+	model.Items = append(model.Items, v.tasksOf(ctx, run)...)
 	return &page{render: func(context.Context) (view.Page, error) {
 		return view.Page{Title: "Objects of " + name, Section: "runs", Template: "objects", Model: model}, nil
 	}}, nil
 }
 
 // tasksOf returns the Tasks that the TaskRuns of a run have taken from the cluster.
-func (s *Server) tasksOf(ctx context.Context, run *tektonv1.PipelineRun) []view.Object {
+func (v *runViews) tasksOf(ctx context.Context, run *tektonv1.PipelineRun) []view.Object {
 	var items []view.Object
 	for _, child := range run.Status.ChildReferences {
-		taskRun, err := s.options.Clients.Tekton.TektonV1().TaskRuns(run.Namespace).Get(ctx, child.Name, metav1.GetOptions{})
+		taskRun, err := v.options.Clients.Tekton.TektonV1().TaskRuns(run.Namespace).Get(ctx, child.Name, metav1.GetOptions{})
 		if err != nil || taskRun.Spec.TaskRef == nil {
 			continue // its TaskRun is listed, and says the same
 		}
@@ -87,17 +87,17 @@ func (s *Server) tasksOf(ctx context.Context, run *tektonv1.PipelineRun) []view.
 }
 
 // object shows one object as YAML.
-func (s *Server) object(ctx context.Context, r *http.Request) (*page, error) {
+func (v *runViews) object(ctx context.Context, r *http.Request) (*page, error) {
 	namespace, name := r.PathValue("namespace"), r.PathValue("name")
 	resource := schema.ParseGroupResource(r.PathValue("resource"))
 	if !slices.Contains(readable(), resource) {
 		return nil, fmt.Errorf("the console does not show %s", display.Sanitize(resource.String()))
 	}
-	kind, err := s.options.Clients.Mapper.ResourceFor(resource.WithVersion(""))
+	kind, err := v.options.Clients.Mapper.ResourceFor(resource.WithVersion(""))
 	if err != nil {
 		return nil, fmt.Errorf("find the kind %s: %w", resource, err)
 	}
-	object, err := s.options.Clients.Dynamic.Resource(kind).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	object, err := v.options.Clients.Dynamic.Resource(kind).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func (s *Server) object(ctx context.Context, r *http.Request) (*page, error) {
 	}
 	model := view.YAML{
 		Kind: object.GetKind(), Namespace: namespace, Name: name, Text: string(text),
-		Command: display.QuoteCommand(append([]string{"kubectl", "get", resource.String(), name, "--namespace=" + namespace, "--output=yaml"}, s.options.Flags...)...),
+		Command: display.QuoteCommand(append([]string{"kubectl", "get", resource.String(), name, "--namespace=" + namespace, "--output=yaml"}, v.options.Flags...)...),
 	}
 	return &page{render: func(context.Context) (view.Page, error) {
 		return view.Page{Title: name, Section: "runs", Template: "object", Model: model}, nil

@@ -12,10 +12,10 @@ import (
 const platformAge = 5 * time.Minute
 
 // platform shows the parts of the platform as they were when the page was opened.
-func (s *Server) platform(context.Context, *http.Request) (*page, error) {
-	s.cluster.ReadPlatform(true, 0)
-	return &page{changed: s.cluster.PlatformChanged, render: func(context.Context) (view.Page, error) {
-		state := s.cluster.Platform()
+func (v *appViews) platform(context.Context, *http.Request) (*page, error) {
+	v.cluster.ReadPlatform(true, 0)
+	return &page{changed: v.cluster.PlatformChanged, render: func(context.Context) (view.Page, error) {
+		state := v.cluster.Platform()
 		if state.Report == nil && state.Err != nil && !state.Reading {
 			return view.Page{}, state.Err
 		}
@@ -23,7 +23,7 @@ func (s *Server) platform(context.Context, *http.Request) (*page, error) {
 		if state.Report != nil {
 			model = view.NewPlatform(state.Report, time.Now())
 		}
-		model.Reading, model.Read, model.Problem = state.Reading, state.Read, s.problem(state.Err)
+		model.Reading, model.Read, model.Problem = state.Reading, state.Read, v.problem(state.Err)
 		return view.Page{Title: "Platform", Section: "platform", Template: "platform", Model: model}, nil
 	}}, nil
 }

@@ -26,15 +26,16 @@ var errNoView = errors.New("there is no such page")
 // views are the views by their paths. The browser shows the view /runs at /runs, and gets
 // it from /api/view/runs.
 func (s *Server) views() map[string]opener {
+	runs, apps := runViews{s}, appViews{s}
 	return map[string]opener{
-		"/{$}":                                   s.overview,
-		"/runs":                                  s.runs,
-		"/runs/{namespace}/{name}":               s.run,
-		"/runs/{namespace}/{name}/objects":       s.runObjects,
-		"/apps":                                  s.apps,
-		"/apps/{namespace}/{name}":               s.app,
-		"/platform":                              s.platform,
-		"/objects/{namespace}/{resource}/{name}": s.object,
+		"/{$}":                                   runs.overview,
+		"/runs":                                  runs.runs,
+		"/runs/{namespace}/{name}":               runs.run,
+		"/runs/{namespace}/{name}/objects":       runs.runObjects,
+		"/apps":                                  apps.apps,
+		"/apps/{namespace}/{name}":               apps.app,
+		"/platform":                              apps.platform,
+		"/objects/{namespace}/{resource}/{name}": runs.object,
 		"/registry":                              s.registry.registryApps,
 		"/registry/prune":                        s.registry.registryPrune,
 		"/registry/compare":                      s.registry.registryCompare,

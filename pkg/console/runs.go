@@ -24,23 +24,26 @@ const (
 	lastRuns     = 8
 )
 
+// runViews are the views of runs and of their objects, and the overview.
+type runViews struct{ *Server }
+
 // overview shows the apps and the last runs.
-func (s *Server) overview(_ context.Context, r *http.Request) (*page, error) {
-	s.cluster.ReadPlatform(false, platformAge)
-	changed := func() <-chan struct{} { return either(r.Context(), s.cluster.Changed(), s.cluster.PlatformChanged()) }
+func (v *runViews) overview(_ context.Context, r *http.Request) (*page, error) {
+	v.cluster.ReadPlatform(false, platformAge)
+	changed := func() <-chan struct{} { return either(r.Context(), v.cluster.Changed(), v.cluster.PlatformChanged()) }
 	return &page{changed: changed, render: func(ctx context.Context) (view.Page, error) {
-		runs, runsReady, runsErr := s.cluster.Runs(time.Now())
-		apps, appsReady, appsErr := s.cluster.Apps()
+		runs, runsReady, runsErr := v.cluster.Runs(time.Now())
+		apps, appsReady, appsErr := v.cluster.Apps()
 		model := view.Overview{
-			Runs: runs[:min(len(runs), lastRuns)], RunsReady: runsReady, RunsProblem: s.problem(runsErr), AllRuns: len(runs),
-			Apps: view.SortApps(apps), AppsReady: appsReady, AppsProblem: s.problem(appsErr),
-			ManyNamespaces: s.cluster.Namespace() == "",
-			Build:          s.buildAction(ctx),
+			Runs: runs[:min(len(runs), lastRuns)], RunsReady: runsReady, RunsProblem: v.problem(runsErr), AllRuns: len(runs),
+			Apps: view.SortApps(apps), AppsReady: appsReady, AppsProblem: v.problem(appsErr),
+			ManyNamespaces: v.cluster.Namespace() == "",
+			Build:          v.buildAction(ctx),
 		}
 		if len(model.Apps) > overviewApps {
 			model.Apps, model.AllApps = model.Apps[:overviewApps], len(apps)
 		}
-		if platform := s.cluster.Platform(); platform.Report != nil {
+		if platform := v.cluster.Platform(); platform.Report != nil {
 			model.PlatformHealthy, model.Platform = view.Health(platform.Report)
 			model.PlatformRead = platform.Read
 		}
@@ -49,14 +52,14 @@ func (s *Server) overview(_ context.Context, r *http.Request) (*page, error) {
 }
 
 // runs shows the list of runs.
-func (s *Server) runs(_ context.Context, r *http.Request) (*page, error) {
+func (v *runViews) runs(_ context.Context, r *http.Request) (*page, error) {
 	query := r.URL.Query()
-	return &page{changed: s.cluster.Changed, render: func(ctx context.Context) (view.Page, error) {
-		all, ready, err := s.cluster.Runs(time.Now())
+	return &page{changed: v.cluster.Changed, render: func(ctx context.Context) (view.Page, error) {
+		all, ready, err := v.cluster.Runs(time.Now())
 		model := view.Runs{
 			All: len(all), App: query.Get("app"), State: query.Get("state"), Text: query.Get("q"), States: view.RunStates(),
-			ManyNamespaces: s.cluster.Namespace() == "", Ready: ready, Problem: s.problem(err),
-			Build: s.buildAction(ctx),
+			ManyNamespaces: v.cluster.Namespace() == "", Ready: ready, Problem: v.problem(err),
+			Build: v.buildAction(ctx),
 		}
 		found := slices.DeleteFunc(all, func(run status.Run) bool {
 			return model.App != "" && run.App != model.App || model.State != "" && string(run.State) != model.State || !mentions(run, model.Text)
@@ -76,30 +79,30 @@ func mentions(run status.Run, text string) bool {
 }
 
 // run shows one run with its log.
-func (s *Server) run(_ context.Context, r *http.Request) (*page, error) {
+func (v *runViews) run(_ context.Context, r *http.Request) (*page, error) {
 	namespace, name := r.PathValue("namespace"), r.PathValue("name")
-	follower, done := s.cluster.Follow(namespace, name)
+	follower, done := v.cluster.Follow(namespace, name)
 	return &page{
-		changed: func() <-chan struct{} { return either(r.Context(), follower.Changed(), s.cluster.Changed()) },
+		changed: func() <-chan struct{} { return either(r.Context(), follower.Changed(), v.cluster.Changed()) },
 		log:     follower.Log(), logID: follower.ID, close: done,
 		render: func(ctx context.Context) (view.Page, error) {
 			progress := follower.Progress()
 			if progress.Run == nil && progress.Err != nil {
-				return view.Page{}, s.noRun(namespace, name, progress.Err)
+				return view.Page{}, v.noRun(namespace, name, progress.Err)
 			}
 			if progress.Run == nil {
 				return view.Page{Title: name, Section: "runs", Template: "wait", Model: "Reading run " + name + "…"}, nil
 			}
-			return view.Page{Title: name, Section: "runs", Template: "run", Model: s.runModel(ctx, progress, namespace, name)}, nil
+			return view.Page{Title: name, Section: "runs", Template: "run", Model: v.runModel(ctx, progress, namespace, name)}, nil
 		},
 	}, nil
 }
 
-func (s *Server) noRun(namespace, name string, err error) error {
+func (v *runViews) noRun(namespace, name string, err error) error {
 	if err != live.ErrGone { //nolint:errorlint // the follower returns it as it is
 		return err
 	}
-	runs, _, _ := s.cluster.Runs(time.Now())
+	runs, _, _ := v.cluster.Runs(time.Now())
 	missing := &pipelinerun.NotFoundError{Namespace: namespace, Name: name}
 	for _, run := range runs[:min(len(runs), 5)] {
 		missing.Runs = append(missing.Runs, run.Name)
@@ -107,11 +110,11 @@ func (s *Server) noRun(namespace, name string, err error) error {
 	return missing
 }
 
-func (s *Server) runModel(ctx context.Context, progress live.Progress, namespace, name string) view.Run {
+func (v *runViews) runModel(ctx context.Context, progress live.Progress, namespace, name string) view.Run {
 	now := time.Now()
 	object := progress.Run
 	// The list knows of an end before the log does.
-	if newer := s.cluster.Run(namespace, name); newer != nil && !object.IsDone() {
+	if newer := v.cluster.Run(namespace, name); newer != nil && !object.IsDone() {
 		object = newer
 	}
 	info := pipelinerun.Parse(progress.Run)
@@ -127,14 +130,14 @@ func (s *Server) runModel(ctx context.Context, progress live.Progress, namespace
 		model.Image = view.Path("registry", namespace, model.App, model.Digest)
 	}
 	if !object.IsDone() {
-		model.Actions = append(model.Actions, s.action(ctx, view.Action{
+		model.Actions = append(model.Actions, v.action(ctx, view.Action{
 			Name: "cancel", Label: "Cancel", Title: "Cancel run " + name + "?", Danger: true,
 			Text:   "Its pods are ended. It pushes and deploys nothing more; what it has deployed stays.",
 			Fields: fields("namespace", namespace, "name", name),
 		}, access.Permission{Verb: "patch", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace}))
 		return model
 	}
-	model.Actions = append(model.Actions, s.rerunAction(ctx, info))
+	model.Actions = append(model.Actions, v.rerunAction(ctx, info))
 	return model
 }
 

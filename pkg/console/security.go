@@ -24,8 +24,8 @@ func newToken() string {
 
 // guard lets only the page that this process has opened reach next:
 //
-//   - The Host must be this listener's loopback address: a name that somebody points at
-//     127.0.0.1 is none.
+//   - The Host must be this listener's loopback address: another
+//     name that leads to it is none.
 //   - Below /api/ the token must be in the Authorization header. There is no cookie, which a
 //     browser would send for a page of another port as well, and no token in a query, which
 //     ends up in histories and logs.

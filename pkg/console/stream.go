@@ -58,7 +58,7 @@ type lines struct {
 }
 
 // stream sends a page as server-sent events: "view" with each version, "log" with lines of
-// its log, and "reset" before a log that starts anew. The id of an event says how far the
+// its log, and "reset" before a log that starts again. The id of an event says how far the
 // log is, and Last-Event-ID continues there.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request, p *page) {
 	if p.close != nil {

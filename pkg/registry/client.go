@@ -140,7 +140,7 @@ func New(opts Options) (*Client, error) {
 		// Every TLS record is a frame of the port-forward.
 		trust.DynamicRecordSizingDisabled = true
 	}
-	if client.puller, err = remote.NewPuller(client.settings()...); err != nil {
+	if client.puller, err = remote.NewPuller(settings(client)...); err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
 	return client, nil
@@ -330,7 +330,7 @@ func (c *Client) PushSource(ctx context.Context, repository string, layer v1.Lay
 		err = c.upload(ctx, target, counted)
 	}
 	if err == nil {
-		err = c.retryWhile(ctx, pushable, func() error { return remote.Write(tag, image, c.options(ctx)...) })
+		err = retryWhile(c, ctx, pushable, func() error { return remote.Write(tag, image, c.options(ctx)...) })
 	}
 	uploaded := counted.finish(err == nil)
 	if err != nil {
@@ -365,12 +365,12 @@ func (c *Client) repository(path string) (name.Repository, error) {
 }
 
 func (c *Client) options(ctx context.Context) []remote.Option {
-	return append(c.settings(), remote.WithContext(ctx))
+	return append(settings(c), remote.WithContext(ctx))
 }
 
 // settings returns the options without retries: the library does not stop its pauses when the
 // context ends.
-func (c *Client) settings() []remote.Option {
+func settings(c *Client) []remote.Option {
 	return []remote.Option{
 		remote.WithAuth(c.auth),
 		remote.WithTransport(c.transport),
@@ -382,7 +382,7 @@ func (c *Client) settings() []remote.Option {
 
 // retryWhile calls do until it succeeds, fails with an error that again does not accept, or
 // no pause is left.
-func (c *Client) retryWhile(ctx context.Context, again func(error) bool, do func() error) error {
+func retryWhile(c *Client, ctx context.Context, again func(error) bool, do func() error) error {
 	for _, pause := range c.pauses {
 		err := do()
 		if err == nil || ctx.Err() != nil || !again(err) {

@@ -65,7 +65,7 @@ func (c *Cluster) FollowApp(namespace, name string) (f *AppFollower, done func()
 	})
 }
 
-// shared keeps what follows something as long as somebody looks at it, and for a while after.
+// shared keeps what follows something as long as a page shows it, and for a while after.
 type shared[T any] struct {
 	mu    sync.Mutex
 	byKey map[string]*entry[T]

@@ -41,7 +41,7 @@ func (in *inputs) verified(image *image, found *install) bool {
 
 // secondIndex returns where an installation gets a second index, and what that means; no
 // message if it has none. pip takes the highest version that any index has. uv takes the
-// first index that has the package, unless it is told otherwise.
+// first index that has the package, unless a setting says otherwise.
 func (in *inputs) secondIndex(image *image, found *install) (at place, message string) {
 	const mixed = "pip takes the highest version that any of the indexes has"
 	if found.Tool == "uv pip" {

@@ -4,11 +4,12 @@ package console
 
 import (
 	"net"
-	"net/http"
+	"net/http/cgi"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
@@ -39,27 +40,37 @@ func TestBuildRepository(t *testing.T) {
 	tb.shows(t, "Healthy", "1 of 1 ready")
 }
 
-// serveRepository serves a directory as the branch main of a repository, by git's protocol
-// of plain files, and returns the URL for pods.
+// serveRepository serves a directory as the branch main of a repository, and returns the URL
+// for pods.
 func serveRepository(t *testing.T, ns *env.NS, dir string) string {
 	t.Helper()
-	bare := filepath.Join(t.TempDir(), "shop.git")
+	root := t.TempDir()
 	for _, args := range [][]string{
 		{"init", "--quiet", "--initial-branch=main"}, {"add", "--all"},
 		{"-c", "user.name=e2e", "-c", "user.email=e2e@example.com", "commit", "--quiet", "--message=first"},
-		{"clone", "--quiet", "--bare", dir, bare}, {"--git-dir=" + bare, "update-server-info"},
+		{"clone", "--quiet", "--bare", dir, filepath.Join(root, "shop.git")},
 	} {
-		command := exec.CommandContext(t.Context(), "git", args...)
-		command.Dir, command.Env = dir, append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull)
-		if out, err := command.CombinedOutput(); err != nil {
-			t.Fatalf("git %v: %v\n%s", args, err, out)
-		}
+		git(t, dir, args...)
 	}
-	host := ns.AddressForPods(t)
-	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	listener, err := net.Listen("tcp", net.JoinHostPort(ns.AddressForPods(t), "0"))
 	env.Check(t, err)
-	servers.Serve(t, listener, http.FileServer(http.Dir(filepath.Dir(bare))).ServeHTTP)
+	backend := &cgi.Handler{
+		Path: filepath.Join(git(t, dir, "--exec-path"), "git-http-backend"),
+		Env:  []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_GLOBAL=" + os.DevNull},
+	}
+	servers.Serve(t, listener, backend.ServeHTTP)
 	return "http://" + listener.Addr().String() + "/shop.git"
+}
+
+func git(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "git", args...)
+	command.Dir, command.Env = dir, append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull)
+	out, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("git %v: %v\n%s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // TestRegistry analyzes, compares and deletes images, and prunes the registry, and sees the

@@ -152,7 +152,7 @@ func symbolicModes(p *pass) {
 			seen = found
 		}
 		flag, ok := octal(set, seen)
-		if !ok && p.setModes(c, set) {
+		if !ok && setModes(p, c, set) {
 			flag, ok = "", true
 		}
 		if !ok || c.Triggered {
@@ -420,7 +420,7 @@ func archiveKind(p *pass, name string) (kind string, isArchive bool) {
 // destination of a directory the owner of what is copied, and Docker leaves it as it is.
 func directoryOwners(p *pass) {
 	for _, c := range p.copies() {
-		if c.from != "" || c.chown != "" || isRoot(c.user) || !p.copiesDirectory(c) {
+		if c.from != "" || c.chown != "" || isRoot(c.user) || !copiesDirectory(p, c) {
 			continue
 		}
 		if dest, ok := c.resolve(c.files.DestPath); ok {
@@ -430,7 +430,7 @@ func directoryOwners(p *pass) {
 }
 
 // copiesDirectory reports whether a source may be a directory of the build context.
-func (p *pass) copiesDirectory(c copying) bool {
+func copiesDirectory(p *pass, c copying) bool {
 	sources, ok := c.local()
 	if !ok || p.source.Context == nil {
 		return true

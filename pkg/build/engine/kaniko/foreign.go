@@ -13,9 +13,9 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/shell"
 )
 
-// foreign returns the COPY instructions that are built and take files from a stage or an
+// foreignCopies returns the COPY instructions that are built and take files from a stage or an
 // image, with their sources. steps are those of the stage; there are none of an image.
-func (p *pass) foreign(visit func(c copying, sources []string, steps []*dockerfile.Step)) {
+func foreignCopies(p *pass, visit func(c copying, sources []string, steps []*dockerfile.Step)) {
 	for _, c := range p.copies() {
 		if c.from == "" {
 			continue
@@ -46,7 +46,7 @@ func within(name, dir string) bool {
 // the destination as it is, or makes it root's. It is said where the Dockerfile shows that
 // the source may belong to a user.
 func foreignOwners(p *pass) {
-	p.foreign(func(c copying, sources []string, steps []*dockerfile.Step) {
+	foreignCopies(p, func(c copying, sources []string, steps []*dockerfile.Step) {
 		if c.chown != "" || !slices.ContainsFunc(sources, func(source string) bool { return owned(p, steps, source) }) {
 			return
 		}
@@ -105,7 +105,7 @@ func touches(command shell.Command, source string) bool {
 // stageLinks refuses sources that a command of the stage makes as links: Kaniko copies the link,
 // and Docker the file that it leads to.
 func stageLinks(p *pass) {
-	p.foreign(func(c copying, sources []string, steps []*dockerfile.Step) {
+	foreignCopies(p, func(c copying, sources []string, steps []*dockerfile.Step) {
 		for _, source := range sources {
 			if target := linkTarget(p, steps, source); target != "" {
 				p.refuse(c.Instruction, "%s is a symbolic link to %s, and %s would copy the link itself", source, target, Engine{}.Name())
@@ -116,7 +116,7 @@ func stageLinks(p *pass) {
 
 // usualLinks says it of sources that are links in most images.
 func usualLinks(p *pass) {
-	p.foreign(func(c copying, sources []string, steps []*dockerfile.Step) {
+	foreignCopies(p, func(c copying, sources []string, steps []*dockerfile.Step) {
 		for _, source := range sources {
 			if usualLink.MatchString(source) && linkTarget(p, steps, source) == "" {
 				p.note(c.Instruction, "if %s is a symbolic link, the link is copied, and with Docker the file that it leads to", source)
@@ -181,7 +181,7 @@ var setsID = regexp.MustCompile(`^(?:[ugoa]*\+[rwx]*s[rwxst]*|0?[2467][0-7]{3})$
 // foreignModes says that Kaniko leaves out the bits that set the user or the group of a program
 // when it keeps the owner of a file.
 func foreignModes(p *pass) {
-	p.foreign(func(c copying, sources []string, steps []*dockerfile.Step) {
+	foreignCopies(p, func(c copying, sources []string, steps []*dockerfile.Step) {
 		for _, source := range sources {
 			sets := slices.ContainsFunc(steps, func(step *dockerfile.Step) bool {
 				return slices.ContainsFunc(commandsOf(p, step), func(command shell.Command) bool {
@@ -202,7 +202,7 @@ func severalModes(p *pass) {
 		word, known := c.Expand(c.mode)
 		dest, resolved := c.resolve(c.files.DestPath)
 		isDir := strings.HasSuffix(c.files.DestPath, "/") || len(c.files.SourcePaths)+len(c.files.SourceContents) > 1
-		if c.mode == "" || !isDir || resolved && (isStandard(dest) || dest == c.workdir) || p.onlyDirectories(c) {
+		if c.mode == "" || !isDir || resolved && (isStandard(dest) || dest == c.workdir) || onlyDirectories(p, c) {
 			continue
 		}
 		if mode, err := strconv.ParseUint(word, 8, 32); known && err == nil && mode == 0o755 {
@@ -213,7 +213,7 @@ func severalModes(p *pass) {
 }
 
 // onlyDirectories reports whether all sources are directories of the build context.
-func (p *pass) onlyDirectories(c copying) bool {
+func onlyDirectories(p *pass, c copying) bool {
 	sources, ok := c.local()
 	if c.from != "" || !ok || p.source.Context == nil || len(c.files.SourceContents) > 0 {
 		return false

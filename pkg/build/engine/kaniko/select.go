@@ -19,8 +19,8 @@ import (
 // maxCopies is how many instructions a COPY --parents may become: each of them is a layer.
 const maxCopies = 16
 
-// packed returns what the build context has, by path; nil if it is not known.
-func (p *pass) packed() map[string]fs.FileMode {
+// packedFiles returns what the build context has, by path; nil if it is not known.
+func packedFiles(p *pass) map[string]fs.FileMode {
 	if p.files == nil && p.source.Files != nil {
 		files, err := p.source.Files()
 		if err != nil {
@@ -83,9 +83,9 @@ func sourcesIn(files map[string]fs.FileMode, source string) []string {
 // selectFlag matches the flags that Kaniko ignores.
 var selectFlag = regexp.MustCompile(`--(?:exclude=("[^"]*"|\S+)|parents(?:=\S+)?)[ \t]*`)
 
-// excluded returns the paths of the build context that a COPY or ADD leaves out; why is not
+// excludedFrom returns the paths of the build context that a COPY or ADD leaves out; why is not
 // empty if that is not known.
-func (p *pass) excluded(c copying, files map[string]fs.FileMode) (paths map[string]bool, why string) {
+func excludedFrom(p *pass, c copying, files map[string]fs.FileMode) (paths map[string]bool, why string) {
 	paths = map[string]bool{}
 	patterns := p.flags(c.Instruction, "exclude")
 	if len(patterns) == 0 {
@@ -116,8 +116,8 @@ func (p *pass) excluded(c copying, files map[string]fs.FileMode) (paths map[stri
 	return paths, ""
 }
 
-// reads returns the paths of the build context that an instruction reads.
-func (p *pass) reads(at site, files map[string]fs.FileMode) (paths []string, ok bool) {
+// readBy returns the paths of the build context that an instruction reads.
+func readBy(p *pass, at site, files map[string]fs.FileMode) (paths []string, ok bool) {
 	var sources []string
 	switch at.Command.(type) {
 	case *instructions.CopyCommand, *instructions.AddCommand:
@@ -182,18 +182,18 @@ func exclusions(p *pass) {
 			all = append(all, c)
 		}
 	}
-	files := p.packed()
+	files := packedFiles(p)
 	for _, c := range all {
 		if files == nil || c.from != "" || c.Triggered {
 			p.refuse(c.Instruction, "--exclude is ignored by %s: the files would be in the image", Engine{}.Name())
 			continue
 		}
-		left, why := p.excluded(c, files)
+		left, why := excludedFrom(p, c, files)
 		if why != "" {
 			p.refuse(c.Instruction, "--exclude is ignored by %s, and %s", Engine{}.Name(), why)
 			continue
 		}
-		if line := p.alsoReads(nil, left, files); line > 0 {
+		if line := alsoRead(p, nil, left, files); line > 0 {
 			p.refuse(c.Instruction, "--exclude is ignored by %s, and line %d needs what is excluded", Engine{}.Name(), line)
 			continue
 		}
@@ -212,17 +212,17 @@ func ignoreLine(name string) string {
 	return "/" + strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name) + "\n"
 }
 
-// alsoReads returns the line of an instruction, other than a step, that reads paths which it does
+// alsoRead returns the line of an instruction, other than a step, that reads paths which it does
 // not exclude itself; 0 if there is none.
-func (p *pass) alsoReads(except *dockerfile.Step, left map[string]bool, files map[string]fs.FileMode) int {
+func alsoRead(p *pass, except *dockerfile.Step, left map[string]bool, files map[string]fs.FileMode) int {
 	for _, at := range p.sites() {
 		if at.Step == except {
 			continue
 		}
-		paths, ok := p.reads(at, files)
+		paths, ok := readBy(p, at, files)
 		own := map[string]bool{}
 		if ok && len(p.flags(at.Instruction, "exclude")) > 0 {
-			own, _ = p.excluded(p.copying(at), files)
+			own, _ = excludedFrom(p, p.copying(at), files)
 		}
 		if !ok || slices.ContainsFunc(paths, func(name string) bool { return left[name] && !own[name] }) {
 			return p.origin[at.Line-1]
@@ -233,9 +233,9 @@ func (p *pass) alsoReads(except *dockerfile.Step, left map[string]bool, files ma
 
 // setModes gives the files that a COPY or ADD reads the modes that its --chmod sets, in the build
 // context that travels; false if another instruction reads them, or they are not known.
-func (p *pass) setModes(c copying, set mode.Set) bool {
-	files := p.packed()
-	paths, ok := p.reads(c.site, files)
+func setModes(p *pass, c copying, set mode.Set) bool {
+	files := packedFiles(p)
+	paths, ok := readBy(p, c.site, files)
 	if files == nil || c.from != "" || c.Triggered || !ok || len(paths) == 0 || len(c.files.SourceContents) > 0 {
 		return false
 	}
@@ -254,7 +254,7 @@ func (p *pass) setModes(c copying, set mode.Set) bool {
 			changed[name] = after
 		}
 	}
-	if p.alsoReads(c.Step, reads, files) > 0 {
+	if alsoRead(p, c.Step, reads, files) > 0 {
 		return false
 	}
 	if p.found.Modes == nil {
@@ -271,7 +271,7 @@ func parentDirectories(p *pass) {
 		if len(values) == 0 || values[0] == "false" {
 			continue
 		}
-		lines, why := p.copyParents(c)
+		lines, why := copyParents(p, c)
 		if why != "" {
 			p.refuse(c.Instruction, "--parents is ignored by %s: all files would be in one directory; it is not rewritten, as %s", Engine{}.Name(), why)
 			continue
@@ -281,8 +281,8 @@ func parentDirectories(p *pass) {
 }
 
 // copyParents returns the instructions that do what COPY --parents does, or why there are none.
-func (p *pass) copyParents(c copying) (lines []string, why string) {
-	files := p.packed()
+func copyParents(p *pass, c copying) (lines []string, why string) {
+	files := packedFiles(p)
 	dest, known := c.Expand(c.files.DestPath)
 	switch {
 	case files == nil:
