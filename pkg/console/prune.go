@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/view"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
@@ -20,12 +23,40 @@ import (
 // defaultKeep is how many images of each app a prune keeps if the user does not say.
 const defaultKeep = "5"
 
+// previewAge is how long a preview is shown again, as for another page of its list.
+const previewAge = 2 * time.Minute
+
 // preview is a dry run of a prune. Its fields are guarded by state.
 type preview struct {
 	state    *watch.Signal
 	progress string
 	result   *images.Pruned
 	problem  *view.Problem
+}
+
+// previewed is the last preview that has ended. It is safe for concurrent use.
+type previewed struct {
+	mu     sync.Mutex
+	args   []string
+	result *images.Pruned
+	at     time.Time
+}
+
+// get returns the result of a preview with args; nil if there is none, or an old one.
+func (p *previewed) get(args []string) *images.Pruned {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !slices.Equal(p.args, args) || time.Since(p.at) > previewAge {
+		return nil
+	}
+	return p.result
+}
+
+// set keeps a result; nil forgets the last one.
+func (p *previewed) set(args []string, result *images.Pruned) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.args, p.result, p.at = args, result, time.Now()
 }
 
 // registryPrune shows what a prune would delete, and then makes it.
@@ -58,10 +89,15 @@ func (s *registryViews) registryPrune(ctx context.Context, r *http.Request) (*pa
 	p := &preview{state: watch.New(), progress: "Reading the registry…"}
 	running, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.preview(running, p, args)
-	}()
+	if known := s.previewed.get(args); known != nil && r.Header.Get(refreshHeader) == "" {
+		p.progress, p.result = "", known
+		close(done)
+	} else {
+		go func() {
+			defer close(done)
+			s.preview(running, p, args)
+		}()
+	}
 	return &page{
 		changed: p.state.Changed,
 		close: func() {
@@ -96,5 +132,6 @@ func (s *registryViews) preview(ctx context.Context, p *preview, args []string) 
 		}
 		result, problem = nil, &view.Problem{Message: display.Sanitize(message), Advice: display.Sanitize(advice)}
 	}
+	s.previewed.set(args, result)
 	p.state.Update(func() { p.progress, p.result, p.problem = "", result, problem })
 }

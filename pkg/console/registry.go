@@ -37,6 +37,7 @@ type registryViews struct {
 	registry *live.Registry
 	// dockerfiles are those of runs, a recordedDockerfile by NAMESPACE/NAME.
 	dockerfiles sync.Map
+	previewed   previewed
 }
 
 // registryPage returns a page of the registry, which is kept up to date while it is open.
@@ -55,6 +56,9 @@ func (s *registryViews) registryFrame() (*live.Stored, view.RegistryFrame) {
 	stored, reading, err := s.registry.State()
 	frame := view.NewRegistryFrame(stored, reading)
 	frame.Problem, frame.ManyNamespaces = s.problem(err), s.cluster.Namespace() == ""
+	if frame.ManyNamespaces && errors.As(err, new(*access.MissingError)) {
+		frame.Problem.Advice += "; or open the console for a namespace of yours: kubectl pyflow ui --namespace NAMESPACE"
+	}
 	if stored != nil && !stored.Config.External {
 		frame.Prune = "/registry/prune"
 	}
@@ -346,7 +350,10 @@ func (s *registryViews) registryActions() map[string]action {
 				}
 				return append(args, "--yes"), err
 			},
-			done: func(url.Values, string) { s.registry.Refresh() },
+			done: func(url.Values, string) {
+				s.previewed.set(nil, nil)
+				s.registry.Refresh()
+			},
 			to: func(form url.Values, _ string) string {
 				app, digest, _ := strings.Cut(form.Get("image"), "@")
 				if digest == "" {
@@ -357,8 +364,11 @@ func (s *registryViews) registryActions() map[string]action {
 		},
 		"prune": {
 			args: pruneArgs,
-			done: func(url.Values, string) { s.registry.Refresh() },
-			to:   func(url.Values, string) string { return "/registry" },
+			done: func(url.Values, string) {
+				s.previewed.set(nil, nil)
+				s.registry.Refresh()
+			},
+			to: func(url.Values, string) string { return "/registry" },
 		},
 	}
 }

@@ -294,3 +294,10 @@ func KindName(kind images.Kind) string {
 		images.Comparisons: "Comparisons",
 	}[kind]
 }
+
+// kindOf returns what one thing of a kind is called.
+func kindOf(kind images.Kind) string {
+	return map[images.Kind]string{
+		images.Images: "image", images.Contexts: "build context", images.Cache: "cached layer", images.Comparisons: "comparison",
+	}[kind]
+}

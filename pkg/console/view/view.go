@@ -95,7 +95,7 @@ func functions() template.FuncMap {
 		"took":    display.Seconds,
 		"commit":  func(commit string) string { return commit[:min(len(commit), 8)] },
 		"path":    Path,
-		"kind":    KindName,
+		"kind":    kindOf,
 		"list":    func(values ...any) []any { return values },
 		"table":   table,
 		"first":   func(shares []Share) []Share { return shares[:min(len(shares), shownShares)] },
