@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podlog"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/workload"
@@ -177,10 +178,20 @@ func (f *AppFollower) watch(ctx context.Context, names []string) (retry <-chan t
 		_ = informer.SetTransform(trimPod)
 		f.informers, f.names = append(f.informers, informer), append(f.names, short)
 		f.objects.Watch(ctx, &f.group, informer, func(err error) {
+			err = refused(err, access.Permission{Verb: "list", Resource: "pods", Namespace: f.namespace})
 			f.signal.Update(func() { f.replicas.Err = err })
 		})
 	}
 	return retry
+}
+
+// refused returns an error of the API server as one that names the permission, if that is
+// what the user lacks.
+func refused(err error, permission access.Permission) error {
+	if apierrors.IsForbidden(err) {
+		return &access.MissingError{Missing: []access.Permission{permission}}
+	}
+	return err
 }
 
 // kindOf returns the kind of a resource as a status.App names it: deployment.apps. It is
@@ -341,6 +352,7 @@ func (f *AppFollower) read(ctx context.Context, pod *corev1.Pod, container, sour
 		switch {
 		case err == nil || ctx.Err() != nil || errors.Is(err, podlog.ErrGone):
 		case apierrors.IsForbidden(err):
+			err = refused(err, access.Permission{Verb: "get", Resource: "pods", Subresource: "log", Namespace: f.namespace})
 			f.signal.Update(func() { f.replicas.LogErr = err })
 			return
 		default:

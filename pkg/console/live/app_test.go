@@ -17,9 +17,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 )
 
 // kubelet plays the containers of pods and their logs. A log has lines with their times; a
@@ -289,8 +291,20 @@ func TestAppLogDenied(t *testing.T) {
 		k.denied = true
 		k.run("web", "web-aaaaa", 0)
 		f, log := k.follow("deployment.apps/web")
-		if got := log(); len(got) != 0 || !apierrors.IsForbidden(f.Replicas().LogErr) || len(f.Replicas().Pods) != 1 {
+		got := log()
+		if err := f.Replicas().LogErr; err == nil || !strings.Contains(err.Error(), "get pods/log in namespace demo") || len(got) != 0 || len(f.Replicas().Pods) != 1 {
 			t.Errorf("log %q, %+v", got, f.Replicas())
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		k := newKubelet(t, "web")
+		k.kube.PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "", errors.New("no"))
+		})
+		f, log := k.follow("deployment.apps/web")
+		log()
+		if replicas := f.Replicas(); replicas.Err == nil || !strings.Contains(replicas.Err.Error(), "list pods in namespace demo") || replicas.Ready {
+			t.Errorf("got %+v", replicas)
 		}
 	})
 }
