@@ -10,8 +10,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/registrytest"
 )
 
-// TestRegistry looks at an app's images, analyzes and compares two, and deletes one.
-func TestRegistry(t *testing.T) {
+// TestImages looks at an app's images, analyzes and compares two, and deletes one.
+func TestImages(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
 	digest, _ := ns.Build(t, env.Page(t, "shop", "hello", "")).Released(t)
