@@ -106,7 +106,7 @@ func TestRegistry(t *testing.T) {
 	}
 
 	tb.visit(t, u.url("/registry/prune"))
-	tb.fill(t, "Newest images of each app that stay", "0")
+	tb.fill(t, "Newest images to keep, per app", "0")
 	tb.shows(t, "Would be freed")
 	tb.press(t, "Delete and free the space")
 	tb.press(t, "Delete and free the space")
