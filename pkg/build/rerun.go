@@ -33,11 +33,10 @@ func PrepareRerun(ctx context.Context, env *Environment, old *tektonv1.PipelineR
 	if err != nil {
 		return nil, err
 	}
-	buildArgs, err := pipelinerun.Change(again, old.Name, installed.Engine(), changes)
-	if err != nil {
+	if err := pipelinerun.Change(again, old.Name, installed.Engine(), changes); err != nil {
 		return nil, err
 	}
-	if err := checkBuildArgs(info, changes.BuildArgs, buildArgs); err != nil {
+	if err := checkBuildArgs(old, changes.BuildArgs, pipelinerun.BuildArgs(again, installed.Engine())); err != nil {
 		return nil, err
 	}
 	reference, path := info.Source, env.path(info.App)+"/source"
@@ -65,8 +64,9 @@ func PrepareRerun(ctx context.Context, env *Environment, old *tektonv1.PipelineR
 
 // checkBuildArgs checks given build arguments against the Dockerfile that a run has built,
 // as a build of its folder does; all are those of the repetition. That of a repository is
-// not known.
-func checkBuildArgs(info pipelinerun.Info, given, all []string) error {
+// checked once it is fetched.
+func checkBuildArgs(old *tektonv1.PipelineRun, given, all []string) error {
+	info := pipelinerun.Parse(old)
 	if len(given) == 0 || info.Git != nil {
 		return nil
 	}
@@ -88,12 +88,22 @@ func checkBuildArgs(info pipelinerun.Info, given, all []string) error {
 	if err := parsed.CheckBuildArgs(given); err != nil {
 		return fmt.Errorf("run %s: %w", info.Name, err)
 	}
-	found, err := installed.Engine().Check(installed.Version(), engine.Source{
-		Dockerfile: parsed.WithBuildArgs(all), BuildArgs: all, Targets: []string{info.Target},
-	})
+	check := func(args []string) (engine.Conformance, error) {
+		return installed.Engine().Check(installed.Version(), engine.Source{
+			Dockerfile: parsed.WithBuildArgs(args), BuildArgs: args, Targets: []string{info.Target},
+		})
+	}
+	before, err := check(pipelinerun.BuildArgs(old, installed.Engine()))
+	if err != nil {
+		return err
+	}
+	found, err := check(all)
 	switch {
 	case err != nil:
 		return err
+	case found.Platform != before.Platform:
+		refused.Why = "cannot be repeated with these build arguments: they choose another platform, and with it another node"
+		return refused
 	case len(found.Refusals) > 0:
 		return &UnsupportedError{Dockerfile: parsed.Path, Engine: installed.Engine().Name(), Refusals: found.Refusals}
 	case found.Rewritten:

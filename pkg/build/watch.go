@@ -62,7 +62,7 @@ func Existing(object *tektonv1.PipelineRun) *Run {
 	}
 	if run.Dockerfile == nil && !info.DeployOnly {
 		run.check = func(_ context.Context, parsed *dockerfile.Dockerfile) error {
-			return checkRepository(parsed, engine.Source{Targets: []string{info.Target}}, nil)
+			return checkRepository(parsed, engine.Source{BuildArgs: pipelinerun.BuildArgs(object, installed.Engine()), Targets: []string{info.Target}}, nil)
 		}
 	}
 	return run

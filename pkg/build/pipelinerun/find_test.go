@@ -309,10 +309,13 @@ func TestChange(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := pipelinerun.Change(run, old.Name, installed.Engine(), test.changes); err != nil {
+		if err := pipelinerun.Change(run, old.Name, installed.Engine(), test.changes); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		test.want(&test.old)
+		if got := pipelinerun.BuildArgs(run, installed.Engine()); !slices.Equal(got, test.old.BuildArgs) {
+			t.Errorf("%s: build arguments %q, want %q", name, got, test.old.BuildArgs)
+		}
 		if test.keyless {
 			test.old.BuildKey = ""
 		}
@@ -339,7 +342,7 @@ func TestChangeRefuses(t *testing.T) {
 	} {
 		run := pipelinerun.New(test.old)
 		before := run.DeepCopy()
-		_, err := pipelinerun.Change(run, run.Name, installed.Engine(), test.changes)
+		err := pipelinerun.Change(run, run.Name, installed.Engine(), test.changes)
 		var refused *pipelinerun.ChangeError
 		if !errors.As(err, &refused) || !strings.Contains(err.Error(), test.says) || len(refused.Advice()) != 1 {
 			t.Errorf("%s: error is %v", name, err)

@@ -94,24 +94,30 @@ func (e *ChangeError) Advice() []string {
 	return []string{e.Remedy}
 }
 
-// Change gives a run of Rerun, which repeats the run old, other settings, and returns its
-// build arguments, KEY=VALUE. It fails with a ChangeError, and leaves the run alone then.
-// The run keeps its build key only if what it builds still is what the key stands for.
-func Change(run *tektonv1.PipelineRun, old string, builder engine.Engine, changes Changes) (buildArgs []string, err error) {
+// BuildArgs returns the build arguments of a run, KEY=VALUE, in order.
+func BuildArgs(run *tektonv1.PipelineRun, builder engine.Engine) []string {
+	_, buildArgs := builder.Change(list(run, paramEngineArgs), engine.Change{})
+	return buildArgs
+}
+
+// Change gives a run of Rerun, which repeats the run old, other settings. It fails with a
+// ChangeError, and leaves the run alone then. The run keeps its build key only if what it
+// builds still is what the key stands for.
+func Change(run *tektonv1.PipelineRun, old string, builder engine.Engine, changes Changes) error {
 	if changes.isZero() {
-		return nil, nil
+		return nil
 	}
 	info := Parse(run)
 	switch {
 	case info.DeployOnly:
-		return nil, &ChangeError{Run: old, Why: "builds nothing: it deploys an image that existed, so no setting of a build can change", Remedy: "repeat the run that built the image: kubectl pyflow runs " + info.App}
+		return &ChangeError{Run: old, Why: "builds nothing: it deploys an image that existed, so no setting of a build can change", Remedy: "repeat the run that built the image: kubectl pyflow runs " + info.App}
 	case changes.Revision != "" && info.Git == nil:
-		return nil, &ChangeError{Run: old, Why: "builds a folder, which has no revisions", Remedy: "leave --revision out, or build a repository: kubectl pyflow build --git URL"}
+		return &ChangeError{Run: old, Why: "builds a folder, which has no revisions", Remedy: "leave --revision out, or build a repository: kubectl pyflow build --git URL"}
 	}
 	for i := range run.Spec.Params {
 		switch p := &run.Spec.Params[i]; p.Name {
 		case paramEngineArgs:
-			p.Value.ArrayVal, buildArgs = builder.Change(p.Value.ArrayVal, changes.Change)
+			p.Value.ArrayVal, _ = builder.Change(p.Value.ArrayVal, changes.Change)
 		case paramRevision:
 			if changes.Revision != "" {
 				p.Value = *tektonv1.NewStructuredValues(changes.Revision)
@@ -127,7 +133,7 @@ func Change(run *tektonv1.PipelineRun, old string, builder engine.Engine, change
 	if len(changes.BuildArgs) > 0 || changes.Revision != "" {
 		delete(run.Labels, manifests.LabelBuildKey)
 	}
-	return buildArgs, nil
+	return nil
 }
 
 // setResources sets what a step requests and is limited to, and keeps the quantities that
