@@ -97,7 +97,7 @@ func (v *appViews) appModel(ctx context.Context, app status.App, deployed bool, 
 		resource, name, _ := strings.Cut(one, "/")
 		kind, group, _ := strings.Cut(resource, ".")
 		model.Workloads = append(model.Workloads, view.Object{
-			Kind: kind, Namespace: app.Namespace, Name: name, Path: view.Path("objects", app.Namespace, kind+"v."+group, name),
+			Kind: kind, Namespace: app.Namespace, Name: name, Path: view.Path("objects", app.Namespace, kind+"s."+group, name),
 		})
 	}
 	if replicas.Unread > 0 {

@@ -50,7 +50,7 @@ func (v *runViews) runObjects(ctx context.Context, r *http.Request) (*page, erro
 	}
 	add("PipelineRun", namespace, "pipelineruns.tekton.dev", name)
 	for _, child := range run.Status.ChildReferences {
-		add(child.Kind, namespace, strings.ToLower(child.Kind)+"v.tekton.dev", child.Name)
+		add(child.Kind, namespace, strings.ToLower(child.Kind)+"s.tekton.dev", child.Name)
 	}
 	pods, err := v.options.Clients.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + name})
 	if err != nil {

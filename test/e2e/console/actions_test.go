@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -71,45 +70,4 @@ func git(t *testing.T, dir string, args ...string) string {
 		t.Fatalf("git %v: %v\n%s", args, err, out)
 	}
 	return strings.TrimSpace(string(out))
-}
-
-// TestRegistry analyzes, compares and deletes images, and prunes the registry, and sees the
-// registry do it.
-func TestRegistry(t *testing.T) {
-	t.Parallel()
-	ns := env.Namespace(t)
-	for _, text := range []string{"one", "two", "three"} {
-		ns.Build(t, env.Page(t, "shop", text, "RUN echo "+text+" > /"+text+"\n"), "--no-deploy").Succeeded(t)
-	}
-	list := ns.ImageList(t).Items
-	if len(list) != 3 {
-		t.Fatalf("got %+v", list)
-	}
-	slices.Reverse(list)
-	u := serve(t, ns)
-	tb := open(t, u, "/registry/"+ns.Name+"/shop/"+list[0].Digest)
-	tb.press(t, "Analyze")
-	tb.shows(t, "kubectl pyflow images inspect")
-	tb.press(t, "Analyze")
-	tb.shows(t, "Largest files", "bin/busybox")
-
-	tb.visit(t, u.url("/registry/compare?a="+ns.Name+"/shop@"+list[0].Digest+"&b="+ns.Name+"/shop@"+list[1].Digest))
-	tb.shows(t, "RUN echo one > /one", "RUN echo two > /two")
-
-	tb.visit(t, u.url("/registry/"+ns.Name+"/shop/"+list[0].Digest))
-	tb.press(t, "Delete")
-	tb.shows(t, "kubectl pyflow images delete")
-	tb.press(t, "Delete")
-	tb.until(t, `!document.querySelector("dialog[open]")`)
-	if left := ns.ImageList(t).Items; len(left) != 2 {
-		t.Errorf("%d images are left", len(left))
-	}
-
-	tb.visit(t, u.url("/registry/prune"))
-	tb.fill(t, "Newest images to keep, per app", "0")
-	tb.shows(t, "Would be freed")
-	tb.press(t, "Delete and free the space")
-	tb.press(t, "Delete and free the space")
-	tb.until(t, `!document.querySelector("dialog[open]")`)
-	tb.accessible(t, "after a prune")
 }

@@ -74,5 +74,15 @@ func TestImages(t *testing.T) {
 	t.Run("prune", func(t *testing.T) {
 		tb.visit(t, u.url("/registry/prune"))
 		tb.shows(t, "Would be freed", "kubectl pyflow images prune --keep=5 --namespace="+ns.Name+" --dry-run=client --output=json")
+		tb.fill(t, "Newest images to keep, per app", "0")
+		tb.shows(t, "--keep=0")
+		tb.until(t, `!document.querySelector("main .loading")`)
+		tb.press(t, "Delete and free the space")
+		tb.press(t, "Delete and free the space")
+		tb.until(t, `!document.querySelector("dialog[open]")`)
+		// What runs stays.
+		if left := ns.ImageList(t).Items; len(left) != 1 || left[0].Digest != digest {
+			t.Errorf("%+v is left", left)
+		}
 	})
 }

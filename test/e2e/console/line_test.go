@@ -60,7 +60,7 @@ func TestLongLog(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
 	const lines = 100_000
-	ns.Build(t, env.Page(t, "long", "hello", fmt.Sprintf("RUN seq -f 'line %%.0f of a long log that has a good deal to say' %d\n", lines)), "--no-deploy").Succeeded(t)
+	ns.Build(t, env.Page(t, "long", "hello", fmt.Sprintf("RUN seq %d | sed 's/.*/line & of a long log that has a good deal to say/'\n", lines)), "--no-deploy").Succeeded(t)
 	run := ns.RunList(t)[0].Name
 	tb := open(t, serve(t, ns), "/runs/"+ns.Name+"/"+run)
 	tb.shows(t, fmt.Sprintf("line %d of", lines))
@@ -87,12 +87,12 @@ func TestLongLog(t *testing.T) {
 // breakable makes the connections of the pages that the tab loads from here on breakable.
 func (tb *tab) breakable(t *testing.T) {
 	t.Helper()
-	tb.run(t, call(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: `
+	tb.run(t, call(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: `{
 		window.cutter = new AbortController();
-		const fetch = window.fetch;
+		const original = window.fetch;
 		window.fetch = (url, init = {}) => window.offline ? Promise.reject(new TypeError("offline")) :
-			fetch(url, {...init, signal: init.signal ? AbortSignal.any([init.signal, window.cutter.signal]) : window.cutter.signal});
-	`}))
+			original(url, {...init, signal: init.signal ? AbortSignal.any([init.signal, window.cutter.signal]) : window.cutter.signal});
+	}`}))
 }
 
 // offline breaks the connections of a breakable page and forbids new ones, or allows them.
