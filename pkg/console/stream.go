@@ -187,7 +187,7 @@ func (e *events) raw(name, id, data string) {
 	if id != "" {
 		id = "id: " + id + "\n"
 	}
-	_, err := fmt.Fprintf(e.w, "event: %s\n%sdata: %s\n\n", name, id, data)
+	_, err := fmt.Fprintf(e.w, "event: %s\n%sdata: %s\n\n", name, id, data) //nolint:gosec // JSON in a stream of events, whose type no browser guesses
 	e.err = errors.Join(err, e.flusher.Flush())
 }
 

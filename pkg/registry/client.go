@@ -330,7 +330,7 @@ func (c *Client) PushSource(ctx context.Context, repository string, layer v1.Lay
 		err = c.upload(ctx, target, counted)
 	}
 	if err == nil {
-		err = retryWhile(c, ctx, pushable, func() error { return remote.Write(tag, image, c.options(ctx)...) })
+		err = retryWhile(ctx, c.pauses, pushable, func() error { return remote.Write(tag, image, c.options(ctx)...) })
 	}
 	uploaded := counted.finish(err == nil)
 	if err != nil {
@@ -381,9 +381,9 @@ func settings(c *Client) []remote.Option {
 }
 
 // retryWhile calls do until it succeeds, fails with an error that again does not accept, or
-// no pause is left.
-func retryWhile(c *Client, ctx context.Context, again func(error) bool, do func() error) error {
-	for _, pause := range c.pauses {
+// no pause between two attempts is left.
+func retryWhile(ctx context.Context, pauses []time.Duration, again func(error) bool, do func() error) error {
+	for _, pause := range pauses {
 		err := do()
 		if err == nil || ctx.Err() != nil || !again(err) {
 			return err

@@ -79,7 +79,7 @@ func (m *Manifest) Blobs() []Descriptor {
 // credentials get ErrDenied or ErrUnauthorized.
 func (c *Client) Catalog(ctx context.Context) ([]string, error) {
 	var repositories []string
-	err := retryWhile(c, ctx, transient, func() (err error) {
+	err := retryWhile(ctx, c.pauses, transient, func() (err error) {
 		repositories, err = c.puller.Catalog(ctx, c.registry)
 		return err
 	})
@@ -98,7 +98,7 @@ func (c *Client) Tags(ctx context.Context, repository string) ([]string, error) 
 		return nil, err
 	}
 	var tags []string
-	err = retryWhile(c, ctx, transient, func() (err error) {
+	err = retryWhile(ctx, c.pauses, transient, func() (err error) {
 		tags, err = c.puller.List(ctx, target)
 		return err
 	})
@@ -117,7 +117,7 @@ func (c *Client) Manifest(ctx context.Context, repository, reference string) (*M
 		return nil, err
 	}
 	var descriptor *remote.Descriptor
-	err = retryWhile(c, ctx, transient, func() (err error) {
+	err = retryWhile(ctx, c.pauses, transient, func() (err error) {
 		descriptor, err = c.puller.Get(ctx, target)
 		return err
 	})
@@ -140,7 +140,7 @@ func (c *Client) Digest(ctx context.Context, repository, tag string) (string, er
 		return "", err
 	}
 	var descriptor *v1.Descriptor
-	err = retryWhile(c, ctx, transient, func() (err error) {
+	err = retryWhile(ctx, c.pauses, transient, func() (err error) {
 		descriptor, err = c.puller.Head(ctx, target)
 		return err
 	})
@@ -238,7 +238,7 @@ func (c *Client) Config(ctx context.Context, repository string, config Descripto
 		return nil, fmt.Errorf("registry: %s is not a digest", config.Digest)
 	}
 	var content []byte
-	err = retryWhile(c, ctx, transient, func() error {
+	err = retryWhile(ctx, c.pauses, transient, func() error {
 		layer, err := c.puller.Layer(ctx, digest)
 		if err != nil {
 			return err
@@ -265,7 +265,7 @@ func (c *Client) DeleteManifest(ctx context.Context, repository, reference strin
 	if err != nil {
 		return err
 	}
-	err = retryWhile(c, ctx, transient, func() error { return remote.Delete(target, c.options(ctx)...) })
+	err = retryWhile(ctx, c.pauses, transient, func() error { return remote.Delete(target, c.options(ctx)...) })
 	if err == nil {
 		return nil
 	}
@@ -283,7 +283,7 @@ func (c *Client) PutManifest(ctx context.Context, repository string, manifest *M
 		if err != nil {
 			return err
 		}
-		err = retryWhile(c, ctx, transient, func() error { return remote.Put(target, storedManifest{manifest}, c.options(ctx)...) })
+		err = retryWhile(ctx, c.pauses, transient, func() error { return remote.Put(target, storedManifest{manifest}, c.options(ctx)...) })
 		if err != nil {
 			return explain(ctx, "write manifest "+target.String(), err)
 		}

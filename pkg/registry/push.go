@@ -25,7 +25,7 @@ func (c *Client) Push(ctx context.Context, repository, tag string, index v1.Imag
 		return "", fmt.Errorf("push %s: %w", target, err)
 	}
 	reference := target.Tag(tag)
-	err = retryWhile(c, ctx, pushable, func() error { return remote.WriteIndex(reference, index, c.options(ctx)...) })
+	err = retryWhile(ctx, c.pauses, pushable, func() error { return remote.WriteIndex(reference, index, c.options(ctx)...) })
 	if err != nil {
 		return "", explain(ctx, "push "+reference.String(), err)
 	}

@@ -111,6 +111,9 @@ func (f *Follower) follow(ctx context.Context, clients *kube.Clients, namespace,
 	var failure *event.Failure
 	f.signal.Update(func() {
 		f.progress.Run = result.Object
+		if end := result.Object.Status.CompletionTime; end != nil {
+			f.progress.bound(end.Time)
+		}
 		if err != nil && !errors.As(err, &failure) && !errors.As(err, new(*track.CanceledError)) && !errors.As(err, new(*track.SupersededError)) {
 			f.progress.Err = err
 		}
@@ -181,6 +184,22 @@ func (p *Progress) start(name event.Phase, at time.Time) {
 	for i := range p.Phases {
 		if before := &p.Phases[i]; before.Name != name && before.Started.Before(at) && before.Ended.After(at) {
 			before.Ended = at
+		}
+	}
+}
+
+// bound ends the phases of a run with the run: what has ended before it was looked at ends
+// at that time in the events. The rollout comes after the run.
+func (p *Progress) bound(end time.Time) {
+	for i := range p.Phases {
+		phase := &p.Phases[i]
+		if phase.Name == event.Rollout || !phase.Ended.After(end) {
+			continue
+		}
+		phase.Ended = end
+		if phase.Started.After(end) {
+			// The cluster knows the end to the second.
+			phase.Ended = phase.Started
 		}
 	}
 }

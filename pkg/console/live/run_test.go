@@ -75,3 +75,21 @@ func TestProgress(t *testing.T) {
 		t.Errorf("the phases are %+v", p.Phases)
 	}
 }
+
+// A phase of a run that ended long ago ends with the run, and not when it was looked at.
+func TestBound(t *testing.T) {
+	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	late := start.Add(time.Hour)
+	p := Progress{Phases: []Phase{
+		{Name: event.Build, Started: start, Ended: start.Add(5 * time.Second)},
+		{Name: event.Deploy, Started: start.Add(5 * time.Second), Ended: late},
+		{Name: event.Test, Started: start.Add(10500 * time.Millisecond), Ended: late},
+		{Name: event.Rollout, Started: late, Ended: late.Add(time.Second)},
+	}}
+	p.bound(start.Add(10 * time.Second))
+	for i, want := range []time.Duration{5 * time.Second, 5 * time.Second, 0, time.Second} {
+		if got := p.Phases[i].Ended.Sub(p.Phases[i].Started); got != want {
+			t.Errorf("%s took %s, not %s", p.Phases[i].Name, got, want)
+		}
+	}
+}

@@ -863,11 +863,24 @@ func TestModes(t *testing.T) {
 	for _, test := range []struct {
 		umask, found, want fs.FileMode
 	}{
-		{0o022, 0o644, 0o644}, {0o022, 0o755, 0o755}, {0o022, 0o600, 0o600}, {0o022, 0o664, 0o664}, {0o022, 0o4755, 0o755},
-		{0o022, fs.ModeSetuid | 0o755, fs.ModeSetuid | 0o755}, {0o022, fs.ModeDir | 0o700, fs.ModeDir | 0o700},
-		{0o022, fs.ModeDir | fs.ModeSetgid | 0o755, fs.ModeDir | 0o755}, {0o022, fs.ModeDir | fs.ModeSticky | 0o777, fs.ModeDir | 0o777},
-		{0o002, 0o664, 0o644}, {0o002, 0o775, 0o755}, {0o002, fs.ModeDir | 0o775, fs.ModeDir | 0o755}, {0o002, 0o644, 0o644}, {0o002, 0o600, 0o600},
-		{0o077, 0o600, 0o644}, {0o077, 0o700, 0o755}, {0o077, fs.ModeDir | 0o700, fs.ModeDir | 0o755}, {0o077, fs.ModeDir | 0o600, fs.ModeDir | 0o600},
+		{0o022, 0o644, 0o644},
+		{0o022, 0o755, 0o755},
+		{0o022, 0o600, 0o600},
+		{0o022, 0o664, 0o664},
+		{0o022, 0o4755, 0o755},
+		{0o022, fs.ModeSetuid | 0o755, fs.ModeSetuid | 0o755},
+		{0o022, fs.ModeDir | 0o700, fs.ModeDir | 0o700},
+		{0o022, fs.ModeDir | fs.ModeSetgid | 0o755, fs.ModeDir | 0o755},
+		{0o022, fs.ModeDir | fs.ModeSticky | 0o777, fs.ModeDir | 0o777},
+		{0o002, 0o664, 0o644},
+		{0o002, 0o775, 0o755},
+		{0o002, fs.ModeDir | 0o775, fs.ModeDir | 0o755},
+		{0o002, 0o644, 0o644},
+		{0o002, 0o600, 0o600},
+		{0o077, 0o600, 0o644},
+		{0o077, 0o700, 0o755},
+		{0o077, fs.ModeDir | 0o700, fs.ModeDir | 0o755},
+		{0o077, fs.ModeDir | 0o600, fs.ModeDir | 0o600},
 	} {
 		m := modes{umask: test.umask}
 		if got := m.of(test.found); got != test.want {

@@ -45,7 +45,8 @@ func serveRepository(t *testing.T, ns *env.NS, dir string) string {
 	t.Helper()
 	root := t.TempDir()
 	for _, args := range [][]string{
-		{"init", "--quiet", "--initial-branch=main"}, {"add", "--all"},
+		{"init", "--quiet", "--initial-branch=main"},
+		{"add", "--all"},
 		{"-c", "user.name=e2e", "-c", "user.email=e2e@example.com", "commit", "--quiet", "--message=first"},
 		{"clone", "--quiet", "--bare", dir, filepath.Join(root, "shop.git")},
 	} {
