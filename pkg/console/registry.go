@@ -185,7 +185,7 @@ func (s *registryViews) imageModel(ctx context.Context, namespace, app, digest s
 	stored, frame := s.registryFrame()
 	model := &view.Image{
 		RegistryImage: view.RegistryImage{Namespace: namespace, App: app, Digest: digest, Path: view.Path("registry", namespace, app, digest)},
-		AppPath:       view.Path("registry", namespace, app), Notes: frame.Notes,
+		AppPath:       view.Path("registry", namespace, app), Notes: frame.Notes, Listed: stored != nil,
 	}
 	if rows := s.registryRows(stored, func(image images.Image) bool {
 		return image.Namespace == namespace && image.App == app && image.Digest == digest

@@ -19,6 +19,9 @@ const hidden = "hidden"
 // Image is the model of one image.
 type Image struct {
 	RegistryImage
+	// Listed reports that the registry's list has been read: the run, the tags and the users
+	// are not known before.
+	Listed bool
 	// AppPath is the view of all images of the app, Reference the image as nodes pull it.
 	AppPath, Reference string
 	Config             []ConfigFact
