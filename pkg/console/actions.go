@@ -155,7 +155,8 @@ func (s *Server) command(w http.ResponseWriter, r *http.Request) {
 }
 
 // act runs the command of a form. It streams what the command says as "progress", and ends
-// with "done" or "failed". It goes on when the tab is closed: half a command is worse.
+// with "done" or "failed". It goes on when the tab is closed: half a command is worse. When
+// the server ends, the command is interrupted, and cleans up.
 func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 	a, values, ok := s.form(w, r)
 	if !ok {
@@ -170,7 +171,7 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 	stream := &events{w: w, flusher: http.NewResponseController(w)}
 	progress := &progress{line: func(text string) { stream.send("progress", "", map[string]string{"text": text}) }}
 	var out bytes.Buffer
-	code := s.options.Verb(context.WithoutCancel(r.Context()), args, &out, progress)
+	code := s.run(r.Context(), args, &out, progress)
 	progress.flush()
 	if code != 0 {
 		message, advice := progress.failure()
@@ -185,6 +186,22 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 		result["location"] = a.to(values, out.String())
 	}
 	stream.send("done", "", result)
+}
+
+// run runs a command that ends with the server, and not with ctx.
+func (s *Server) run(ctx context.Context, args []string, out, errOut io.Writer) (code int) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	s.working.Add(1)
+	defer s.working.Done()
+	go func() {
+		select {
+		case <-s.ending:
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	return s.options.Verb(ctx, args, out, errOut)
 }
 
 // progress passes on the lines that a command writes, and keeps the last ones.

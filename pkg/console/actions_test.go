@@ -106,6 +106,25 @@ func TestAct(t *testing.T) {
 	}
 }
 
+// The end of the server interrupts a command, and waits for it.
+func TestActEndsWithServer(t *testing.T) {
+	started, ended := make(chan struct{}), false
+	s := &Server{ending: make(chan struct{}), options: Options{Verb: func(ctx context.Context, _ []string, _, _ io.Writer) int {
+		close(started)
+		<-ctx.Done()
+		ended = true
+		return 1
+	}}}
+	done := make(chan int)
+	go func() { done <- s.run(t.Context(), nil, io.Discard, io.Discard) }()
+	<-started
+	close(s.ending)
+	s.working.Wait()
+	if !ended || <-done != 1 {
+		t.Error("the command goes on")
+	}
+}
+
 // A form that is too long, or an action that does not exist, runs nothing.
 func TestActRefuses(t *testing.T) {
 	s := &Server{options: Options{Verb: func(context.Context, []string, io.Writer, io.Writer) int {

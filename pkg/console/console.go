@@ -11,6 +11,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/live"
@@ -50,7 +51,10 @@ type Server struct {
 	cluster  *live.Cluster
 	registry *registryViews
 	allowed  *allowed
-	started  time.Time
+	// working are the actions at work, ending is closed when they have to end: with the
+	// server, and not with their tab.
+	working sync.WaitGroup
+	ending  chan struct{}
 }
 
 // Listen starts to listen on the loopback interface. The caller calls Serve.
@@ -63,7 +67,7 @@ func Listen(options Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on port %d: %w", options.Port, err)
 	}
-	return &Server{options: options, listener: listener, token: newToken(), renderer: renderer, allowed: newAllowed(options.Clients.Kube), started: time.Now()}, nil
+	return &Server{options: options, listener: listener, token: newToken(), renderer: renderer, allowed: newAllowed(options.Clients.Kube), ending: make(chan struct{})}, nil
 }
 
 // URL returns the address to open: that of a view, such as /runs, with the token behind the
@@ -72,7 +76,8 @@ func (s *Server) URL(path string) string {
 	return "http://" + s.listener.Addr().String() + path + "#token=" + s.token
 }
 
-// Serve serves until ctx ends, which is no error.
+// Serve serves until ctx ends, which is no error. Then it ends the actions at work as an
+// interrupt ends their commands, and returns when they have ended. It is called once.
 func (s *Server) Serve(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -98,7 +103,11 @@ func (s *Server) Serve(ctx context.Context) error {
 		// A browser that closes a connection is no news.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
-	context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer s.working.Wait()
+	context.AfterFunc(ctx, func() {
+		close(s.ending)
+		_ = server.Close()
+	})
 	if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve: %w", err)
 	}
