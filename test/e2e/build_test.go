@@ -256,7 +256,7 @@ func TestBrokenBuilds(t *testing.T) {
 			if r.Stdout != "" || strings.Contains(r.Stderr, "survived") {
 				t.Errorf("stdout should be empty\n%s", r)
 			}
-			if strings.Count(r.Stderr, "\nerror: ") != 1 {
+			if strings.Count("\n"+r.Stderr, "\nerror: ") != 1 {
 				t.Errorf("there should be one error\n%s", r)
 			}
 		})
