@@ -71,6 +71,19 @@ func TestScale(t *testing.T) {
 	tb.visit(t, u.url("/apps"))
 	tb.shows(t, fmt.Sprintf("%d apps", apps))
 
+	// The cluster takes a while to accept so many Deployments, and each of them is news.
+	env.Eventually(t, "wait for the Deployments", func(ctx context.Context) error {
+		list, err := ns.Kube.AppsV1().Deployments(ns.Name).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for _, deployment := range list.Items {
+			if deployment.Status.ObservedGeneration < deployment.Generation {
+				return fmt.Errorf("%s is not accepted", deployment.Name)
+			}
+		}
+		return nil
+	})
 	time.Sleep(20 * time.Second)
 	const idle = 3 * time.Minute
 	before := requests(u)
