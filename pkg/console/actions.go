@@ -171,7 +171,7 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 	stream := &events{w: w, flusher: http.NewResponseController(w)}
 	progress := &progress{line: func(text string) { stream.send("progress", "", map[string]string{"text": text}) }}
 	var out bytes.Buffer
-	code := s.run(r.Context(), args, &out, progress)
+	code := runVerb(r.Context(), s, args, &out, progress)
 	progress.flush()
 	if code != 0 {
 		message, advice := progress.failure()
@@ -188,8 +188,8 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 	stream.send("done", "", result)
 }
 
-// run runs a command that ends with the server, and not with ctx.
-func (s *Server) run(ctx context.Context, args []string, out, errOut io.Writer) (code int) {
+// runVerb runs a command that ends with the server, and not with ctx.
+func runVerb(ctx context.Context, s *Server, args []string, out, errOut io.Writer) (code int) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	s.working.Add(1)

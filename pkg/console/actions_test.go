@@ -116,7 +116,7 @@ func TestActEndsWithServer(t *testing.T) {
 		return 1
 	}}}
 	done := make(chan int)
-	go func() { done <- s.run(t.Context(), nil, io.Discard, io.Discard) }()
+	go func() { done <- runVerb(t.Context(), s, nil, io.Discard, io.Discard) }()
 	<-started
 	close(s.ending)
 	s.working.Wait()
