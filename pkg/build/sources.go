@@ -5,7 +5,6 @@ import (
 	"path"
 	"strings"
 
-	"github.com/moby/buildkit/frontend/dockerfile/dfgitutil"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
@@ -47,14 +46,8 @@ func (e *AbsentError) Error() string {
 // wildcards are not checked.
 func (p *Prepared) checkSources(context *folderContext, file *dockerfile.Dockerfile, targets []string) error {
 	absent := &AbsentError{Dockerfile: file.Path}
-	needed := make([]bool, len(file.Stages))
-	for _, target := range targets {
-		for i, wanted := range file.Needed(target) {
-			needed[i] = needed[i] || wanted
-		}
-	}
-	for i := range file.Stages {
-		if !needed[i] {
+	for i, needed := range file.Needed(targets...) {
+		if !needed {
 			continue
 		}
 		for _, step := range file.Stages[i].Steps {
@@ -90,19 +83,10 @@ func localSources(step *dockerfile.Step) []string {
 	var names []string
 	for _, word := range words {
 		name, known := step.Expand(word)
-		if !known || strings.ContainsAny(name, `*?[\`) || isRemote(name) {
+		if !known || strings.ContainsAny(name, `*?[\`) || dockerfile.IsRemote(name) {
 			continue
 		}
 		names = append(names, strings.TrimPrefix(path.Clean("/"+name), "/"))
 	}
 	return names
-}
-
-// isRemote reports whether ADD downloads a source.
-func isRemote(source string) bool {
-	if strings.Contains(source, "://") {
-		return true
-	}
-	ref, ok, err := dfgitutil.ParseGitRef(source)
-	return err == nil && ok && !ref.IndistinguishableFromLocal
 }

@@ -23,15 +23,9 @@ type SecretMount struct {
 // Secrets returns the secrets that the stages mount which the targets need, in the order of
 // the file, each ID once. A target is one of Target.
 func (d *Dockerfile) Secrets(targets ...string) []SecretMount {
-	needed := make([]bool, len(d.Stages))
-	for _, target := range targets {
-		for i, one := range d.Needed(target) {
-			needed[i] = needed[i] || one
-		}
-	}
 	var found []SecretMount
-	for i := range d.Stages {
-		if !needed[i] {
+	for i, needed := range d.Needed(targets...) {
+		if !needed {
 			continue
 		}
 		for _, step := range d.Stages[i].Steps {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/dfgitutil"
 )
 
 // Target returns the stage that is built: the last one for an empty name, else the
@@ -87,26 +89,37 @@ func (d *Dockerfile) Layers(target string) []Instruction {
 	return layers
 }
 
-// Needed reports of every stage, by its number, whether the image of target needs it: by
-// FROM, COPY --from or RUN --mount. A builder skips the others. For a target that does not
+// Needed reports of every stage, by its number, whether the image of one of targets needs it:
+// by FROM, COPY --from or RUN --mount. A builder skips the others. For a target that does not
 // exist, all are needed.
-func (d *Dockerfile) Needed(target string) []bool {
+func (d *Dockerfile) Needed(targets ...string) []bool {
 	needed := make([]bool, len(d.Stages))
-	number := d.target(target)
-	if number < 0 {
-		for i := range needed {
-			needed[i] = true
+	for _, target := range targets {
+		number := d.target(target)
+		if number < 0 {
+			return slices.Repeat([]bool{true}, len(d.Stages))
 		}
-		return needed
+		needed[number] = true
 	}
-	needed[number] = true
 	// A stage is made of earlier ones only.
-	for i := number; i >= 0; i-- {
+	for i := len(d.Stages) - 1; i >= 0; i-- {
 		for _, from := range d.Stages[i].from {
 			needed[from] = needed[from] || needed[i]
 		}
 	}
 	return needed
+}
+
+// IsRemote reports whether a source of ADD is no file of the build context, but an address
+// or a git repository.
+func IsRemote(source string) bool {
+	return strings.Contains(source, "://") || IsGit(source)
+}
+
+// IsGit reports whether a source of ADD is a git repository.
+func IsGit(source string) bool {
+	ref, isGit, err := dfgitutil.ParseGitRef(source)
+	return err == nil && isGit && !ref.IndistinguishableFromLocal
 }
 
 // predefined returns the arguments that need no ARG, as the Dockerfile reference lists

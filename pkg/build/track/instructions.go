@@ -166,14 +166,10 @@ func (s *instructions) total() int {
 
 // needed reports of each stage whether the engine builds it, for the image or its test.
 func (s *instructions) needed() []bool {
-	needed := s.parsed.Needed(s.target)
 	if _, err := s.parsed.Target(dockerfile.TestRun); err != nil {
-		return needed
+		return s.parsed.Needed(s.target)
 	}
-	for stage, also := range s.parsed.Needed(dockerfile.TestRun) {
-		needed[stage] = needed[stage] || also
-	}
-	return needed
+	return s.parsed.Needed(s.target, dockerfile.TestRun)
 }
 
 // atEnd reports whether the stage that runs has no further instruction.

@@ -59,10 +59,10 @@ type Flags struct {
 	NoDeploy  bool
 
 	// Test is the test command as a shell would read it.
-	Test                 string
-	NoTest               bool
-	CPU, Memory, Storage string
-	NodeSelector         string
+	Test   string
+	NoTest bool
+	option.Resources
+	NodeSelector string
 	// changed reports whether a flag was given.
 	changed func(name string) bool
 }

@@ -3,7 +3,6 @@ package build
 import (
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
@@ -87,16 +86,10 @@ func (f *Flags) toProject() (project.Options, error) {
 
 // readResources parses what the pod of the build requests.
 func (f *Flags) readResources(o *project.Options) error {
-	for _, flag := range []struct {
-		name, text, example string
-		into                *resource.Quantity
-	}{{"cpu", f.CPU, "2 or 500m", &o.CPU}, {"memory", f.Memory, "2Gi", &o.Memory}, {"storage", f.Storage, "10Gi", &o.Storage}} {
-		var err error
-		if *flag.into, err = input.ParseQuantity(flag.text, flag.example); err != nil {
-			return option.Usagef("--%s %w", flag.name, err)
-		}
-	}
 	var err error
+	if o.CPU, o.Memory, o.Storage, err = f.ParseResources(); err != nil {
+		return err
+	}
 	if o.NodeSelector, err = input.ParseNodeSelector(f.NodeSelector); err != nil {
 		return option.Usagef("--node-selector %w", err)
 	}

@@ -7,13 +7,11 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/input"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/find"
@@ -29,10 +27,10 @@ type Flags struct {
 	config *genericclioptions.ConfigFlags
 	session.Flags
 
-	NoCache              bool
-	BuildArgs            []string
-	Revision             string
-	CPU, Memory, Storage string
+	NoCache   bool
+	BuildArgs []string
+	Revision  string
+	option.Resources
 }
 
 // NewCommand returns the verb.
@@ -147,16 +145,9 @@ func (f *Flags) toChanges() (pipelinerun.Changes, error) {
 	if strings.HasPrefix(f.Revision, "-") {
 		return changes, option.Usagef("--revision %s is not a branch, tag or commit", f.Revision)
 	}
-	for _, flag := range []struct {
-		name, text, example string
-		into                *resource.Quantity
-	}{{"cpu", f.CPU, "2 or 500m", &changes.CPU}, {"memory", f.Memory, "2Gi", &changes.Memory}, {"storage", f.Storage, "10Gi", &changes.Storage}} {
-		var err error
-		if *flag.into, err = input.ParseQuantity(flag.text, flag.example); err != nil {
-			return changes, option.Usagef("--%s %w", flag.name, err)
-		}
-	}
-	return changes, nil
+	var err error
+	changes.CPU, changes.Memory, changes.Storage, err = f.ParseResources()
+	return changes, err
 }
 
 // Run repeats the run and watches the new one until its app has rolled out.

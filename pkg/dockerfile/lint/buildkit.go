@@ -180,7 +180,7 @@ func copiedIgnored(image *image, in *inputs) []Finding {
 	for _, step := range image.neededSteps() {
 		for _, source := range copied(step) {
 			name := contextPath(source)
-			if isRemote(source) || wholeContext(source) || strings.ContainsAny(name, "*?[$") || !in.ignore(name) ||
+			if dockerfile.IsRemote(source) || wholeContext(source) || strings.ContainsAny(name, "*?[$") || !in.ignore(name) ||
 				isSecretFile(name) && image.inImage(step) {
 				continue
 			}

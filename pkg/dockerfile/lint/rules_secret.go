@@ -106,11 +106,6 @@ func (in *inputs) secretsIn(at place) []Finding {
 	return findings
 }
 
-// isRemote reports whether a source of ADD is no file of the build context.
-func isRemote(source string) bool {
-	return strings.Contains(source, "://") || strings.HasPrefix(source, "git@")
-}
-
 // missingIgnoreFile finds the first copy of the whole build context without an ignore file.
 func missingIgnoreFile(image *image, in *inputs) []Finding {
 	if in.ignore != nil || in.folder == "" {
@@ -118,7 +113,7 @@ func missingIgnoreFile(image *image, in *inputs) []Finding {
 	}
 	for _, step := range image.neededSteps() {
 		for _, source := range copied(step) {
-			if !isRemote(source) && wholeContext(source) {
+			if !dockerfile.IsRemote(source) && wholeContext(source) {
 				return []Finding{finding(in.at(step), "the whole directory is copied, and there is no .dockerignore",
 					"add a .dockerignore with .git, .env, .venv, tests, and what else the image does not need")}
 			}
@@ -133,7 +128,7 @@ func copiedSecrets(image *image, in *inputs) []Finding {
 	for _, step := range image.steps() {
 		for _, source := range copied(step) {
 			switch {
-			case isRemote(source):
+			case dockerfile.IsRemote(source):
 			case wholeContext(source):
 				findings = append(findings, in.secretFiles(in.at(step))...)
 			case isSecretFile(contextPath(source)):

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/cache"
@@ -71,6 +72,28 @@ func (s *Signal) Watch(ctx context.Context, group *sync.WaitGroup, informer cach
 		cache.WaitForCacheSync(ctx.Done(), informer.HasSynced)
 		s.Update(nil)
 	})
+}
+
+// Wait waits for a change. It reports false if ctx ended.
+func Wait(ctx context.Context, changed <-chan struct{}) bool {
+	select {
+	case <-changed:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
+
+// WaitFor waits for a change, at most for d; changed may be nil. It reports false if ctx
+// ended.
+func WaitFor(ctx context.Context, changed <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
 }
 
 // ends reports whether an error is the normal end of a watch.

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
@@ -163,7 +164,7 @@ func (p *prober) sync(ctx context.Context) error {
 		if p.watches.synced() {
 			return nil
 		}
-		if !pause(ctx, changed, p.opts.Timeout) {
+		if !watch.WaitFor(ctx, changed, p.opts.Timeout) {
 			return cmp.Or(p.interrupted(ctx), p.watches.lost(), fmt.Errorf("pods and nodes cannot be listed within %s", p.opts.Timeout))
 		}
 	}
@@ -187,7 +188,7 @@ func (p *prober) node(ctx context.Context, index int, node string) (Result, erro
 			return result, err
 		}
 		if next == retry {
-			if failed || !pause(ctx, nil, retryAfter) {
+			if failed || !watch.WaitFor(ctx, nil, retryAfter) {
 				return result, p.interrupted(ctx)
 			}
 			failed = true
@@ -217,7 +218,7 @@ func (p *prober) create(ctx context.Context, name, node string) error {
 		if err == nil || apierrors.IsAlreadyExists(err) { // created, but the response was lost
 			return nil
 		}
-		if wait > maxCreatePause || !transient(err) || !pause(ctx, nil, wait) {
+		if wait > maxCreatePause || !transient(err) || !watch.WaitFor(ctx, nil, wait) {
 			return fmt.Errorf("create pod for node %s in namespace %s: %w", node, p.opts.Namespace, err)
 		}
 	}
@@ -231,18 +232,6 @@ func transient(err error) bool {
 	}
 	code := status.Status().Code
 	return code == 0 || code == 429 || code >= 500
-}
-
-// pause waits for a change, at most for d. It returns false if ctx ended.
-func pause(ctx context.Context, changed <-chan struct{}, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-changed:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return ctx.Err() == nil
 }
 
 // next is what follows the result of one pod.
@@ -293,7 +282,7 @@ func (p *prober) wait(ctx context.Context, name, node string) (Result, next, err
 		if gone {
 			return Result{Node: node, Reason: ReasonDeleted, Message: "the pod was deleted before the node pulled the image"}, replace, nil
 		}
-		if !pause(ctx, changed, again.Sub(now)) {
+		if !watch.WaitFor(ctx, changed, again.Sub(now)) {
 			if err := p.interrupted(ctx); err != nil {
 				return Result{}, over, err
 			}

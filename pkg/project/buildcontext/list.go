@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/tonistiigi/fsutil"
@@ -22,22 +21,11 @@ func List(ctx context.Context, dir string, opts Options) (map[string]fs.FileMode
 }
 
 func list(ctx context.Context, dir string, opts Options) (map[string]fs.FileMode, error) {
-	dockerfile, err := contextPath(opts.Dockerfile)
+	p, err := open(dir, opts)
 	if err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, cause(err)
-	}
-	defer root.Close() //nolint:errcheck // nothing was written through it
-	p := &packer{root: root, files: opts.Files, parents: map[string]bool{}}
-	if p.rules, err = readRules(root, dockerfile, opts.Files); err != nil {
-		return nil, err
-	}
-	if p.bases, err = absolute(dir); err != nil {
-		return nil, err
-	}
+	defer p.root.Close() //nolint:errcheck // nothing was written through it
 	filter, err := fsutil.NewFilterFS(p, &fsutil.FilterOpt{ExcludePatterns: p.rules.exclude})
 	if err != nil {
 		return nil, err
@@ -51,7 +39,7 @@ func list(ctx context.Context, dir string, opts Options) (map[string]fs.FileMode
 			}
 			return nil
 		}
-		info, err := root.Lstat(rel)
+		info, err := p.root.Lstat(rel)
 		if err == nil {
 			listed[rel] = Mode(info.Mode())
 		}

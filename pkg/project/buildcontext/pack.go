@@ -85,29 +85,11 @@ func pack(ctx context.Context, dir string, opts Options) (_ *Archive, err error)
 	if opts.umask == nil {
 		opts.umask = umask
 	}
-	dockerfile, err := contextPath(opts.Dockerfile)
+	p, err := open(dir, opts)
 	if err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, cause(err)
-	}
-	defer root.Close() //nolint:errcheck // nothing was written through it
-	for name := range opts.Files {
-		if !fs.ValidPath(name) || name == "." {
-			return nil, &FileError{Path: name, Err: fs.ErrInvalid}
-		}
-	}
-	rules, err := readRules(root, dockerfile, opts.Files)
-	if err != nil {
-		return nil, err
-	}
-	bases, err := absolute(dir)
-	if err != nil {
-		return nil, err
-	}
-
+	defer p.root.Close() //nolint:errcheck // nothing was written through it
 	archive, err := newArchive()
 	if err != nil {
 		return nil, err
@@ -123,18 +105,8 @@ func pack(ctx context.Context, dir string, opts Options) (_ *Archive, err error)
 	if err != nil {
 		return nil, err
 	}
-	p := &packer{
-		root:     root,
-		tar:      tar.NewWriter(io.MultiWriter(gz, content)),
-		rules:    rules,
-		files:    opts.Files,
-		parents:  map[string]bool{},
-		bases:    bases,
-		progress: opts.Progress,
-		buffer:   make([]byte, chunk),
-		archive:  archive,
-		modes:    modes{umask: opts.umask(), given: opts.Modes},
-	}
+	p.tar, p.buffer, p.archive = tar.NewWriter(io.MultiWriter(gz, content)), make([]byte, chunk), archive
+	p.progress, p.modes = opts.Progress, modes{umask: opts.umask(), given: opts.Modes}
 	if err := p.walk(ctx); err != nil {
 		return nil, err
 	}
@@ -152,6 +124,37 @@ func pack(ctx context.Context, dir string, opts Options) (_ *Archive, err error)
 	archive.Warnings, archive.MoreWarnings = p.warnings.all(archive.ContentSize)
 	archive.Notices = p.modes.notices()
 	return archive, nil
+}
+
+// open opens a directory for a walk over what a build context has of it. The caller closes
+// the root.
+func open(dir string, opts Options) (_ *packer, err error) {
+	dockerfile, err := contextPath(opts.Dockerfile)
+	if err != nil {
+		return nil, err
+	}
+	for name := range opts.Files {
+		if !fs.ValidPath(name) || name == "." {
+			return nil, &FileError{Path: name, Err: fs.ErrInvalid}
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, cause(err)
+	}
+	defer func() {
+		if err != nil {
+			_ = root.Close()
+		}
+	}()
+	p := &packer{root: root, files: opts.Files, parents: map[string]bool{}}
+	if p.rules, err = readRules(root, dockerfile, opts.Files); err != nil {
+		return nil, err
+	}
+	if p.bases, err = absolute(dir); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func sum(h hash.Hash) v1.Hash {

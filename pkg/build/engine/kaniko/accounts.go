@@ -21,12 +21,8 @@ var passwdLine = regexp.MustCompile(`^([A-Za-z_][\w.-]*):[^:]*:(\d+):(\d+):`)
 
 // before returns the steps that the image of a step is made of, in order.
 func before(at site) []*dockerfile.Step {
-	var steps []*dockerfile.Step
-	for stage := at.stage.Parent; stage != nil; stage = stage.Parent {
-		steps = slices.Concat(stage.Steps, steps)
-	}
 	i := slices.Index(at.stage.Steps, at.Step)
-	return slices.Concat(steps, at.stage.Steps[:max(i, 0)])
+	return slices.Concat(stepsOf(at.stage.Parent), at.stage.Steps[:max(i, 0)])
 }
 
 // stepsOf returns the steps that the image of a stage is made of, in order.
@@ -42,8 +38,7 @@ func stepsOf(stage *dockerfile.Stage) []*dockerfile.Step {
 // that make the user in the steps; ok is false if none does.
 func primaryGroup(p *pass, steps []*dockerfile.Step, user string) (group string, ok bool) {
 	for _, step := range steps {
-		commands, _ := p.file.Commands(step)
-		for _, command := range commands {
+		for _, command := range commandsOf(p, step) {
 			if name, said := groupOf(step, command, user); said {
 				group, ok = name, name != ""
 			}

@@ -104,15 +104,9 @@ type site struct {
 
 // needed returns the stages that are built.
 func (p *pass) needed() []*dockerfile.Stage {
-	needed := make([]bool, len(p.file.Stages))
-	for _, target := range p.targets {
-		for i, wanted := range p.file.Needed(target) {
-			needed[i] = needed[i] || wanted
-		}
-	}
 	var stages []*dockerfile.Stage
-	for i := range p.file.Stages {
-		if needed[i] {
+	for i, needed := range p.file.Needed(p.targets...) {
+		if needed {
 			stages = append(stages, &p.file.Stages[i])
 		}
 	}

@@ -13,9 +13,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/moby/buildkit/frontend/dockerfile/dfgitutil"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	mode "github.com/tonistiigi/dchapes-mode"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 )
 
 // copying is a COPY or ADD.
@@ -58,7 +59,7 @@ func (c copying) local() (sources []string, ok bool) {
 		if !known {
 			return nil, false
 		}
-		if c.add && isRemote(source) {
+		if c.add && dockerfile.IsRemote(source) {
 			continue
 		}
 		sources = append(sources, strings.TrimPrefix(path.Clean("/"+source), "/"))
@@ -66,15 +67,8 @@ func (c copying) local() (sources []string, ok bool) {
 	return sources, true
 }
 
-func isRemote(source string) bool { return isURL(source) || isGit(source) }
-
 func isURL(source string) bool {
-	return (strings.HasPrefix(source, "http://") || strings.HasPrefix(source, "https://")) && !isGit(source)
-}
-
-func isGit(source string) bool {
-	ref, isGit, err := dfgitutil.ParseGitRef(source)
-	return err == nil && isGit && !ref.IndistinguishableFromLocal
+	return (strings.HasPrefix(source, "http://") || strings.HasPrefix(source, "https://")) && !dockerfile.IsGit(source)
 }
 
 // modesOf returns the modes of what the sources have. They are nil if that is not known.
@@ -293,7 +287,7 @@ func replaceLast(lines []string, word, by string) bool {
 func gitSources(p *pass) {
 	for _, c := range p.copies() {
 		for _, word := range c.files.SourcePaths {
-			if source, _ := c.Expand(word); c.add && isGit(source) {
+			if source, _ := c.Expand(word); c.add && dockerfile.IsGit(source) {
 				p.refuse(c.Instruction, "%s does not clone a repository: it would download the address as a file", Engine{}.Name())
 			}
 		}

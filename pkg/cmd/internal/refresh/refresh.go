@@ -44,21 +44,10 @@ func Run(ctx context.Context, client dynamic.Interface, kinds []Kind, report fun
 		if err := report(ctx); err != nil {
 			return err
 		}
-		for _, wait := range []<-chan struct{}{changed, after(ctx, pause)} {
-			select {
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			case <-wait:
-			}
+		if !watch.Wait(ctx, changed) || !watch.WaitFor(ctx, nil, pause) {
+			return context.Cause(ctx)
 		}
 	}
-}
-
-// after returns a channel that is closed after d, or when ctx ends.
-func after(ctx context.Context, d time.Duration) <-chan struct{} {
-	ctx, stop := context.WithTimeout(ctx, d)
-	context.AfterFunc(ctx, stop)
-	return ctx.Done()
 }
 
 // trim keeps only the name and the version of an object: reports read the rest.
