@@ -26,7 +26,7 @@ type appViews struct{ *Server }
 // apps shows the list of apps.
 func (v *appViews) apps(_ context.Context, r *http.Request) (*page, error) {
 	query := r.URL.Query()
-	return &page{changed: v.cluster.Changed, render: func(ctx context.Context) (view.Page, error) {
+	return &page{render: func(ctx context.Context) (view.Page, error) {
 		all, ready, err := v.cluster.Apps()
 		runs, _, _ := v.cluster.Runs(time.Now())
 		model := view.Apps{
@@ -54,8 +54,7 @@ func (v *appViews) app(_ context.Context, r *http.Request) (*page, error) {
 	namespace, name := r.PathValue("namespace"), r.PathValue("name")
 	follower, done := v.cluster.FollowApp(namespace, name)
 	return &page{
-		changed: func() <-chan struct{} { return either(r.Context(), follower.Changed(), v.cluster.Changed()) },
-		log:     follower.Log(), logID: follower.ID, close: done,
+		changed: follower.Changed, log: follower.Log(), logID: follower.ID, close: done,
 		render: func(ctx context.Context) (view.Page, error) {
 			_, appsReady, appsErr := v.cluster.Apps()
 			runs, runsReady, _ := v.cluster.Runs(time.Now())

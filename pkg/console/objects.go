@@ -8,8 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tektoncd/pipeline/pkg/apis/pipeline"
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
@@ -52,7 +54,7 @@ func (v *runViews) runObjects(ctx context.Context, r *http.Request) (*page, erro
 	for _, child := range run.Status.ChildReferences {
 		add(child.Kind, namespace, strings.ToLower(child.Kind)+"s.tekton.dev", child.Name)
 	}
-	pods, err := v.options.Clients.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + name})
+	pods, err := v.options.Clients.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.Set{pipeline.PipelineRunLabelKey: name}.String()})
 	if err != nil {
 		model.Notes = append(model.Notes, "The pods cannot be listed: "+err.Error())
 	} else {
@@ -60,8 +62,8 @@ func (v *runViews) runObjects(ctx context.Context, r *http.Request) (*page, erro
 			add("Pod", namespace, "pods", pod.Name)
 		}
 	}
-	if pipeline := pipelinerun.Parse(run).Pipeline; pipeline != "" {
-		add("Pipeline", manifests.SystemNamespace, "pipelines.tekton.dev", pipeline)
+	if name := pipelinerun.Parse(run).Pipeline; name != "" {
+		add("Pipeline", manifests.SystemNamespace, "pipelines.tekton.dev", name)
 	}
 	model.Items = append(model.Items, v.tasksOf(ctx, run)...)
 	return &page{render: func(context.Context) (view.Page, error) {

@@ -46,8 +46,7 @@ func (s *registryViews) registryPage(r *http.Request, render func(context.Contex
 		s.registry.Refresh()
 	}
 	return &page{
-		changed: func() <-chan struct{} { return either(r.Context(), s.registry.Changed(), s.cluster.Changed()) },
-		close:   s.registry.View(), render: render,
+		changed: s.registry.Changed, close: s.registry.View(), render: render,
 	}
 }
 
@@ -77,28 +76,22 @@ func (s *registryViews) registryRows(stored *live.Stored, keep func(images.Image
 			found = append(found, image)
 		}
 	}
-	manifests := map[string]*images.Manifest{}
-	for _, repository := range stored.Repositories {
-		for _, manifest := range repository.Manifests {
-			manifests[manifest.Digest] = manifest
-		}
-	}
 	return view.NewRegistryImages(found, func(digest string) string {
-		if manifest := manifests[digest]; manifest != nil {
-			return s.platformOf(manifest, manifests)
+		if manifest := stored.Manifest(digest); manifest != nil {
+			return s.platformOf(manifest, stored)
 		}
 		return ""
 	}, runs)
 }
 
 // platformOf returns the platform of an image, or those of an index.
-func (s *registryViews) platformOf(manifest *images.Manifest, all map[string]*images.Manifest) string {
+func (s *registryViews) platformOf(manifest *images.Manifest, stored *live.Stored) string {
 	if len(manifest.Children) == 0 {
 		return s.registry.Platform(manifest)
 	}
 	var platforms []string
 	for _, child := range manifest.Children {
-		if found := all[child.Digest]; found != nil {
+		if found := stored.Manifest(child.Digest); found != nil {
 			if platform := s.registry.Platform(found); platform != "" && !strings.HasPrefix(platform, "unknown/") {
 				platforms = append(platforms, platform)
 			}
@@ -118,9 +111,8 @@ func (s *registryViews) registryApps(_ context.Context, r *http.Request) (*page,
 			rows := s.registryRows(stored, func(images.Image) bool { return true })
 			apps := view.NewRegistryApps(stored.Apps, rows)
 			model.All = len(apps)
-			text := strings.ToLower(strings.TrimSpace(model.Text))
 			apps = slices.DeleteFunc(apps, func(app view.RegistryApp) bool {
-				return !strings.Contains(strings.ToLower(app.Namespace+"/"+app.App), text)
+				return !view.Mentions(model.Text, app.Namespace+"/"+app.App)
 			})
 			model.Matching = len(apps)
 			model.Apps, model.Pager = view.Paginate(apps, listSize, "/registry", query)
@@ -296,12 +288,11 @@ func (s *registryViews) analysis(digest string) *inspect.Analysis {
 
 // analyzeAction returns the action that finds out what an image is made of.
 func (s *registryViews) analyzeAction(ctx context.Context, namespace, app, digest, label string) view.Action {
-	create := access.Permission{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace}
 	return s.action(ctx, view.Action{
 		Name: "analyze", ID: "analyze-" + strings.TrimPrefix(digest, "sha256:")[:12], Label: cmp.Or(label, "Analyze"), Title: "Analyze the image",
 		Text:   "A pod in the cluster lists the files of the image. Packages, the largest files and what is wasted are shown here; the result is kept on this machine.",
 		Fields: fields("namespace", namespace, "image", app+"@"+digest),
-	}, create, access.Permission{Verb: "get", Resource: "secrets", Namespace: namespace, Name: manifests.RegistrySecret})
+	}, createRuns(namespace), access.Permission{Verb: "get", Resource: "secrets", Namespace: namespace, Name: manifests.RegistrySecret})
 }
 
 // deleteActions returns the actions that delete an image, and each tag of several.

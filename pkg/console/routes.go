@@ -1,21 +1,23 @@
 package console
 
 import (
-	"bytes"
 	"context"
 	"embed"
 	"errors"
+	"io"
 	"io/fs"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/view"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 )
 
-//go:embed static/*.html static/*.css static/*.js static/*.svg
+//go:embed static/*.css static/*.js static/*.svg
 var static embed.FS
+
+//go:embed static/index.html
+var index string
 
 // opener makes the page of a request. An error is shown in its place.
 type opener func(context.Context, *http.Request) (*page, error)
@@ -50,7 +52,7 @@ func (s *Server) routes() http.Handler {
 		mux.HandleFunc("GET "+apiPrefix+"view"+path, func(w http.ResponseWriter, r *http.Request) {
 			s.stream(w, r, s.open(r, open))
 		})
-		mux.HandleFunc("GET "+path, s.shell)
+		mux.HandleFunc("GET "+path, shell(http.StatusOK))
 	}
 	mux.HandleFunc("GET "+apiPrefix+"view/", func(w http.ResponseWriter, r *http.Request) {
 		s.stream(w, r, s.open(r, func(context.Context, *http.Request) (*page, error) { return nil, errNoView }))
@@ -66,8 +68,7 @@ func (s *Server) routes() http.Handler {
 			return
 		}
 		// The frame shows that there is no such view.
-		w.WriteHeader(http.StatusNotFound)
-		s.shell(w, r)
+		shell(http.StatusNotFound)(w, r)
 	})
 	return mux
 }
@@ -81,15 +82,13 @@ func (s *Server) open(r *http.Request, open opener) *page {
 	return p
 }
 
-// shell is the frame around every view. It holds nothing of the cluster.
-func (s *Server) shell(w http.ResponseWriter, r *http.Request) {
-	content, err := fs.ReadFile(static, "static/index.html")
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
+// shell answers with the frame around every view, which holds nothing of the cluster.
+func shell(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, index)
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
 // about says which cluster the console shows.
@@ -100,19 +99,16 @@ func (s *Server) about(w http.ResponseWriter, _ *http.Request) {
 	})
 }
 
-// errorPage shows an error with what to do about it.
+// errorPage shows an error in place of a view.
 func (s *Server) errorPage(err error) view.Page {
-	message, advice, _ := strings.Cut(s.options.Explain(err), "\nhint: ")
-	return view.Page{Title: "Error", Template: "error", Model: view.Problem{
-		Message: display.Sanitize(message), Advice: display.Sanitize(strings.ReplaceAll(advice, "\nhint: ", " ")),
-	}}
+	return view.Page{Title: "Error", Template: "error", Model: s.problem(err)}
 }
 
-// problem is an error beside what a view shows; nil for no error.
+// problem is an error beside what a view shows, with what to do about it; nil for no error.
 func (s *Server) problem(err error) *view.Problem {
 	if err == nil {
 		return nil
 	}
-	problem, _ := s.errorPage(err).Model.(view.Problem)
-	return &problem
+	message, advice, _ := strings.Cut(s.options.Explain(err), "\nhint: ")
+	return &view.Problem{Message: display.Sanitize(message), Advice: display.Sanitize(strings.ReplaceAll(advice, "\nhint: ", " "))}
 }

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
@@ -28,10 +27,9 @@ const (
 type runViews struct{ *Server }
 
 // overview shows the apps and the last runs.
-func (v *runViews) overview(_ context.Context, r *http.Request) (*page, error) {
+func (v *runViews) overview(context.Context, *http.Request) (*page, error) {
 	v.cluster.ReadPlatform(false, platformAge)
-	changed := func() <-chan struct{} { return either(r.Context(), v.cluster.Changed(), v.cluster.PlatformChanged()) }
-	return &page{changed: changed, render: func(ctx context.Context) (view.Page, error) {
+	return &page{changed: v.cluster.PlatformChanged, render: func(ctx context.Context) (view.Page, error) {
 		runs, runsReady, runsErr := v.cluster.Runs(time.Now())
 		apps, appsReady, appsErr := v.cluster.Apps()
 		model := view.Overview{
@@ -54,7 +52,7 @@ func (v *runViews) overview(_ context.Context, r *http.Request) (*page, error) {
 // runs shows the list of runs.
 func (v *runViews) runs(_ context.Context, r *http.Request) (*page, error) {
 	query := r.URL.Query()
-	return &page{changed: v.cluster.Changed, render: func(ctx context.Context) (view.Page, error) {
+	return &page{render: func(ctx context.Context) (view.Page, error) {
 		all, ready, err := v.cluster.Runs(time.Now())
 		model := view.Runs{
 			All: len(all), App: query.Get("app"), State: query.Get("state"), Text: query.Get("q"), States: view.RunStates(),
@@ -62,7 +60,8 @@ func (v *runViews) runs(_ context.Context, r *http.Request) (*page, error) {
 			Build: v.buildAction(ctx),
 		}
 		found := slices.DeleteFunc(all, func(run status.Run) bool {
-			return model.App != "" && run.App != model.App || model.State != "" && string(run.State) != model.State || !mentions(run, model.Text)
+			return model.App != "" && run.App != model.App || model.State != "" && string(run.State) != model.State ||
+				!view.Mentions(model.Text, run.Name, run.App, run.Commit, run.Digest, run.Reason)
 		})
 		model.Total = len(found)
 		model.Runs, model.Pager = view.Paginate(found, listSize, "/runs", query)
@@ -70,25 +69,16 @@ func (v *runViews) runs(_ context.Context, r *http.Request) (*page, error) {
 	}}, nil
 }
 
-// mentions reports whether a run has a text in its name, app, commit or digest.
-func mentions(run status.Run, text string) bool {
-	text = strings.ToLower(strings.TrimSpace(text))
-	return text == "" || slices.ContainsFunc([]string{run.Name, run.App, run.Commit, run.Digest, run.Reason}, func(field string) bool {
-		return strings.Contains(strings.ToLower(field), text)
-	})
-}
-
 // run shows one run with its log.
 func (v *runViews) run(_ context.Context, r *http.Request) (*page, error) {
 	namespace, name := r.PathValue("namespace"), r.PathValue("name")
 	follower, done := v.cluster.Follow(namespace, name)
 	return &page{
-		changed: func() <-chan struct{} { return either(r.Context(), follower.Changed(), v.cluster.Changed()) },
-		log:     follower.Log(), logID: follower.ID, close: done,
+		changed: follower.Changed, log: follower.Log(), logID: follower.ID, close: done,
 		render: func(ctx context.Context) (view.Page, error) {
 			progress := follower.Progress()
 			if progress.Run == nil && progress.Err != nil {
-				return view.Page{}, v.noRun(namespace, name, progress.Err)
+				return view.Page{}, progress.Err
 			}
 			if progress.Run == nil {
 				return view.Page{Title: name, Section: "runs", Template: "wait", Model: "Reading run " + name + "…"}, nil
@@ -96,18 +86,6 @@ func (v *runViews) run(_ context.Context, r *http.Request) (*page, error) {
 			return view.Page{Title: name, Section: "runs", Template: "run", Model: v.runModel(ctx, progress, namespace, name)}, nil
 		},
 	}, nil
-}
-
-func (v *runViews) noRun(namespace, name string, err error) error {
-	if err != live.ErrGone { //nolint:errorlint // the follower returns it as it is
-		return err
-	}
-	runs, _, _ := v.cluster.Runs(time.Now())
-	missing := &pipelinerun.NotFoundError{Namespace: namespace, Name: name}
-	for _, run := range runs[:min(len(runs), 5)] {
-		missing.Runs = append(missing.Runs, run.Name)
-	}
-	return missing
 }
 
 func (v *runViews) runModel(ctx context.Context, progress live.Progress, namespace, name string) view.Run {
@@ -162,7 +140,12 @@ func (s *Server) rerunAction(ctx context.Context, info pipelinerun.Info) view.Ac
 	if info.Git != nil {
 		action.Inputs = slices.Insert(action.Inputs, 0, view.Input{Name: "revision", Label: "Branch, tag or commit", Hint: "Empty is the commit of the run"})
 	}
-	return s.action(ctx, action, access.Permission{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: info.Namespace})
+	return s.action(ctx, action, createRuns(info.Namespace))
+}
+
+// createRuns is the permission that starting a run needs first.
+func createRuns(namespace string) access.Permission {
+	return access.Permission{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace}
 }
 
 // sourceOf returns where a run has its source from, in a few words.
@@ -181,30 +164,23 @@ func sourceOf(info pipelinerun.Info) string {
 // buildAction returns the action that builds a repository.
 func (s *Server) buildAction(ctx context.Context) view.Action {
 	namespace := s.options.Clients.Namespace
-	text := func(name, label, hint string) view.Input {
-		return view.Input{Name: name, Label: label, Hint: hint}
-	}
-	repository := text("git", "Repository", "By https or ssh, such as https://git.example.com/team/api.git")
-	repository.Required = true
-	arguments := text("build-arg", "Build arguments", "KEY=VALUE, one per line")
-	arguments.Kind = "lines"
-	noCache, noDeploy := text("no-cache", "Ignore the layer cache", ""), text("no-deploy", "Do not deploy", "")
-	noCache.Kind, noDeploy.Kind = "checkbox", "checkbox"
 	return s.action(ctx, view.Action{
 		Name: "build", Label: "Build a repository", Title: "Build a git repository",
 		Text: "The cluster fetches the repository, builds its Dockerfile, and deploys the image.",
 		Inputs: []view.Input{
-			repository,
+			{Name: "git", Label: "Repository", Hint: "By https or ssh, such as https://git.example.com/team/api.git", Required: true},
 			{Name: "namespace", Label: "Namespace", Value: namespace, Required: true},
-			text("revision", "Branch, tag or commit", "Empty is the default branch"),
-			text("path", "Folder in the repository", ""),
-			text("name", "Name of the app", "Empty is the name of the repository"),
-			text("file", "Dockerfile", "Relative to the folder; empty is Dockerfile"),
-			text("target", "Stage", "Empty is the last one"),
-			text("git-secret", "Secret with the credentials", "For a private repository"),
-			arguments, noCache, noDeploy,
+			{Name: "revision", Label: "Branch, tag or commit", Hint: "Empty is the default branch"},
+			{Name: "path", Label: "Folder in the repository"},
+			{Name: "name", Label: "Name of the app", Hint: "Empty is the name of the repository"},
+			{Name: "file", Label: "Dockerfile", Hint: "Relative to the folder; empty is Dockerfile"},
+			{Name: "target", Label: "Stage", Hint: "Empty is the last one"},
+			{Name: "git-secret", Label: "Secret with the credentials", Hint: "For a private repository"},
+			{Name: "build-arg", Label: "Build arguments", Hint: "KEY=VALUE, one per line", Kind: "lines"},
+			{Name: "no-cache", Label: "Ignore the layer cache", Kind: "checkbox"},
+			{Name: "no-deploy", Label: "Do not deploy", Kind: "checkbox"},
 		},
-	}, access.Permission{Verb: "create", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace})
+	}, createRuns(namespace))
 }
 
 // action completes an action with its command and what the user lacks for it.
@@ -232,18 +208,4 @@ func fields(pairs ...string) []view.Field {
 		all = append(all, view.Field{Name: pairs[i], Value: pairs[i+1]})
 	}
 	return all
-}
-
-// either returns a channel that is closed with the first of two, or when ctx ends.
-func either(ctx context.Context, a, b <-chan struct{}) <-chan struct{} {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		select {
-		case <-ctx.Done():
-		case <-a:
-		case <-b:
-		}
-	}()
-	return done
 }

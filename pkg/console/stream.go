@@ -13,6 +13,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/view"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
 )
 
 const (
@@ -29,8 +30,8 @@ const (
 type page struct {
 	// render returns the view as the cluster is now.
 	render func(context.Context) (view.Page, error)
-	// changed returns a channel that is closed when render may return something else; nil
-	// for a view that does not change by itself.
+	// changed returns a channel that is closed when render may return something else, besides
+	// the runs and apps of the cluster; nil if it depends on nothing else.
 	changed func() <-chan struct{}
 	// log is streamed beside the view; nil if there is none. logID tells it from another
 	// that has lines of the same numbers.
@@ -75,7 +76,8 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, p *page) {
 	defer beat.Stop()
 	ctx := r.Context()
 	for out.err == nil && ctx.Err() == nil {
-		changed, reachable := make(<-chan struct{}), s.cluster.Changed()
+		cluster := s.cluster.Changed()
+		var changed <-chan struct{}
 		if p.changed != nil {
 			changed = p.changed()
 		}
@@ -85,22 +87,22 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, p *page) {
 			last = sent
 		}
 		next = p.sendLog(out, next)
-		if !s.next(ctx, out, changed, reachable, beat.C) {
+		if !news(ctx, out, changed, cluster, beat.C) {
 			return
 		}
-		rest(ctx, frameRate-time.Since(started))
+		watch.WaitFor(ctx, nil, frameRate-time.Since(started))
 	}
 }
 
-// next waits until there is something new to send. It reports false when the tab has gone.
-func (s *Server) next(ctx context.Context, out *events, changed, reachable <-chan struct{}, beat <-chan time.Time) bool {
+// news waits until there is something new to send. It reports false when the tab has gone.
+func news(ctx context.Context, out *events, changed, cluster <-chan struct{}, beat <-chan time.Time) bool {
 	for {
 		select {
 		case <-ctx.Done():
 			return false
 		case <-changed:
 			return true
-		case <-reachable:
+		case <-cluster:
 			return true
 		case <-beat:
 			if out.comment(); out.err != nil {
@@ -187,7 +189,7 @@ func (e *events) raw(name, id, data string) {
 	if id != "" {
 		id = "id: " + id + "\n"
 	}
-	_, err := fmt.Fprintf(e.w, "event: %s\n%sdata: %s\n\n", name, id, data) //nolint:gosec // JSON in a stream of events, whose type no browser guesses
+	_, err := fmt.Fprintf(e.w, "event: %s\n%sdata: %s\n\n", name, id, data)
 	e.err = errors.Join(err, e.flusher.Flush())
 }
 
@@ -195,13 +197,4 @@ func (e *events) raw(name, id, data string) {
 func (e *events) comment() {
 	_, err := fmt.Fprint(e.w, ":\n\n")
 	e.err = errors.Join(err, e.flusher.Flush())
-}
-
-func rest(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	ctx, stop := context.WithTimeout(ctx, d)
-	defer stop()
-	<-ctx.Done()
 }

@@ -330,7 +330,7 @@ func (f *AppFollower) read(ctx context.Context, pod *corev1.Pod, container, sour
 			return
 		}
 		if status.ContainerID == "" || status.ContainerID == id {
-			wait(ctx, changed)
+			watch.Wait(ctx, changed)
 			continue
 		}
 		if id != "" {

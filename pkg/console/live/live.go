@@ -5,7 +5,6 @@ package live
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline"
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -48,11 +48,12 @@ type Cluster struct {
 
 	runs  cache.SharedIndexInformer
 	state *watch.Signal
-	// apps, problems and read are guarded by state.
+	// The fields below are guarded by state. runsErr is why the runs cannot be read, or are
+	// out of date.
+	runsErr  error
 	apps     []status.App
 	appsErr  error
-	appsRead time.Time
-	problems map[string]error
+	appsRead bool
 
 	// objects signals changes of what apps are made of.
 	objects *watch.Signal
@@ -71,7 +72,7 @@ func New(ctx context.Context, clients *kube.Clients, namespace string) (*Cluster
 	}
 	c := &Cluster{
 		clients: clients, namespace: namespace,
-		state: watch.New(), objects: watch.New(), problems: map[string]error{},
+		state: watch.New(), objects: watch.New(),
 		platform: platformReader{signal: watch.New()},
 	}
 	c.platform.read = func(ctx context.Context, whole bool) (*status.Report, error) {
@@ -80,15 +81,16 @@ func New(ctx context.Context, clients *kube.Clients, namespace string) (*Cluster
 		})
 	}
 	c.followers.init(ctx, clients)
-	c.runs = cache.NewSharedIndexInformer(listRuns(clients, namespace), &tektonv1.PipelineRun{}, 0, cache.Indexers{})
+	c.runs = cache.NewSharedIndexInformer(listRuns(clients.Tekton, namespace, c.setRunsErr), &tektonv1.PipelineRun{}, 0, cache.Indexers{})
 	_ = c.runs.SetTransform(trimRun)
-	c.state.Watch(ctx, &c.group, c.runs, c.failed("runs"))
+	c.state.Watch(ctx, &c.group, c.runs, c.setRunsErr)
 	for kind, selector := range appKinds() {
 		informer := metadatainformer.NewFilteredMetadataInformer(objects, kind, namespace, 0, cache.Indexers{}, func(options *metav1.ListOptions) {
 			options.LabelSelector = selector
 		}).Informer()
 		_ = informer.SetTransform(trimMeta)
-		c.objects.Watch(ctx, &c.group, informer, c.failed(kind.Resource))
+		// Reading the apps says why they cannot be read.
+		c.objects.Watch(ctx, &c.group, informer, func(error) {})
 	}
 	c.group.Go(func() { c.readApps(ctx) })
 	return c, nil
@@ -116,7 +118,8 @@ func (c *Cluster) Runs(now time.Time) (runs []status.Run, ok bool, err error) {
 	for i, object := range objects {
 		runs[i] = status.NewRun(object, now)
 	}
-	return runs, c.runs.HasSynced(), c.problem("runs")
+	c.state.Read(func() { err = c.runsErr })
+	return runs, c.runs.HasSynced(), err
 }
 
 // Run returns the run of that name without the fields that a list does not show; nil if
@@ -128,7 +131,7 @@ func (c *Cluster) Run(namespace, name string) *tektonv1.PipelineRun {
 // Apps returns the apps by namespace and name. ok is false until they have been read once,
 // and err is why they cannot be read.
 func (c *Cluster) Apps() (apps []status.App, ok bool, err error) {
-	c.state.Read(func() { apps, ok, err = c.apps, !c.appsRead.IsZero(), c.appsErr })
+	c.state.Read(func() { apps, ok, err = c.apps, c.appsRead, c.appsErr })
 	return apps, ok, err
 }
 
@@ -144,22 +147,20 @@ func (c *Cluster) App(namespace, name string) (app status.App, ok bool) {
 
 // Unreachable returns why nothing can be read from the API server at the moment; nil if it
 // answers.
-func (c *Cluster) Unreachable() error {
-	if err := c.problem("runs"); err != nil && !apierrors.IsForbidden(err) && !apierrors.IsNotFound(err) {
-		return err
+func (c *Cluster) Unreachable() (err error) {
+	c.state.Read(func() { err = c.runsErr })
+	if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+		return nil
 	}
-	return nil
-}
-
-func (c *Cluster) problem(kind string) (err error) {
-	c.state.Read(func() { err = c.problems[kind] })
 	return err
 }
 
-// failed records why a kind cannot be watched.
-func (c *Cluster) failed(kind string) func(error) {
-	return func(err error) {
-		c.state.Update(func() { c.problems[kind] = err })
+// setRunsErr records why the runs cannot be read; nil if they can.
+func (c *Cluster) setRunsErr(err error) {
+	known := false
+	c.state.Read(func() { known = err == nil && c.runsErr == nil })
+	if !known {
+		c.state.Update(func() { c.runsErr = err })
 	}
 }
 
@@ -177,26 +178,11 @@ func (c *Cluster) readApps(ctx context.Context) {
 			if err == nil || c.apps == nil {
 				c.apps = apps
 			}
-			c.appsErr, c.appsRead = err, time.Now()
+			c.appsErr, c.appsRead = err, true
 		})
-		if wait(ctx, changed); ctx.Err() != nil {
-			return
-		}
-		sleep(ctx, settle)
+		watch.Wait(ctx, changed)
+		watch.WaitFor(ctx, nil, settle)
 	}
-}
-
-func wait(ctx context.Context, signal <-chan struct{}) {
-	select {
-	case <-ctx.Done():
-	case <-signal:
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	ctx, stop := context.WithTimeout(ctx, d)
-	defer stop()
-	<-ctx.Done()
 }
 
 // appKinds are the kinds of objects that decide how an app is, each with its selector. The
@@ -211,9 +197,11 @@ func appKinds() map[schema.GroupVersionResource]string {
 }
 
 // listRuns lists and watches the runs of builds. It drops what a list does not show page by
-// page: 2,000 runs with all of their fields are 50 MB.
-func listRuns(clients *kube.Clients, namespace string) *cache.ListWatch {
-	runs := clients.Tekton.TektonV1().PipelineRuns(namespace)
+// page: 2,000 runs with all of their fields are 50 MB. It calls report with the error of each
+// list and of each start of a watch, also nil: an informer keeps to itself that a connection is
+// refused, and that the next one is not.
+func listRuns(client versioned.Interface, namespace string, report func(error)) *cache.ListWatch {
+	runs := client.TektonV1().PipelineRuns(namespace)
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			// A list from the server's cache ignores the size of a page.
@@ -230,11 +218,14 @@ func listRuns(clients *kube.Clients, namespace string) *cache.ListWatch {
 			})
 			pages.PageSize, pages.PageBufferSize = pageSize, 0
 			list, _, err := pages.List(ctx, options)
+			report(err)
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (apiwatch.Interface, error) {
 			options.LabelSelector = manifests.LabelApp
-			return runs.Watch(ctx, options)
+			started, err := runs.Watch(ctx, options)
+			report(err)
+			return started, err
 		},
 	}
 }
@@ -259,6 +250,3 @@ func trimMeta(object any) (any, error) {
 		Namespace: whole.Namespace, Name: whole.Name, UID: whole.UID, ResourceVersion: whole.ResourceVersion,
 	}}, nil
 }
-
-// ErrGone reports a run that does not exist.
-var ErrGone = errors.New("it does not exist, or no longer")

@@ -50,10 +50,10 @@ func (l *Log) Append(line Line) {
 		l.bytes -= len(l.lines[drop].Text)
 		drop++
 	}
-	if drop > 0 {
-		l.lines = slices.Delete(l.lines, 0, drop)
-		l.first += uint64(drop)
-	}
+	// The lines are not moved: the next growth of the slice leaves the dropped ones behind.
+	clear(l.lines[:drop])
+	l.lines = l.lines[drop:]
+	l.first += uint64(drop)
 }
 
 // From returns at most limit lines from a number on, and the number of the first of them:

@@ -36,7 +36,12 @@ type Stored struct {
 	Apps   []images.AppStored
 	Total  images.Stored
 	Read   time.Time
+
+	byDigest map[string]*images.Manifest
 }
+
+// Manifest returns the manifest with a digest, of whatever repository; nil if there is none.
+func (s *Stored) Manifest(digest string) *images.Manifest { return s.byDigest[digest] }
 
 // Image returns the image of an app with a digest, which may be a part of an index; nil if
 // there is none.
@@ -259,8 +264,14 @@ func (r *Registry) read(ctx context.Context, t task) (*Stored, error) {
 
 // newStored returns what repositories have. It is pure but for the time.
 func newStored(config manifests.RegistryConfig, repositories []*images.Repository, usage *images.Usage) *Stored {
+	byDigest := map[string]*images.Manifest{}
+	for _, repository := range repositories {
+		for _, manifest := range repository.Manifests {
+			byDigest[manifest.Digest] = manifest
+		}
+	}
 	return &Stored{
-		Config: config, Repositories: repositories,
+		Config: config, Repositories: repositories, byDigest: byDigest,
 		Images: images.NewList(config, repositories, usage),
 		Apps:   images.SumByApp(repositories), Total: images.SumAll(repositories), Read: time.Now(),
 	}

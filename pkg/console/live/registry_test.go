@@ -21,7 +21,7 @@ import (
 
 // The registry is read when a view shows it, and again where something has happened.
 func TestRegistryReadsWhatHasChanged(t *testing.T) {
-	cluster := &Cluster{state: watch.New(), problems: map[string]error{}}
+	cluster := &Cluster{state: watch.New()}
 	cluster.runs = cache.NewSharedIndexInformer(&cache.ListWatch{}, &tektonv1.PipelineRun{}, 0, cache.Indexers{})
 	r := &Registry{cluster: cluster, memory: cached.NewMemory(nil), state: watch.New()}
 	run := func(name string, done bool) {

@@ -7,12 +7,11 @@ import (
 	"time"
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
@@ -53,7 +52,8 @@ type Progress struct {
 	Usual time.Duration
 	// Finished is the last event; nil while the run is at work.
 	Finished *event.Event
-	// Err is why the run cannot be followed; errors.Is ErrGone for one that does not exist.
+	// Err is why the run cannot be followed; a *pipelinerun.NotFoundError for one that does
+	// not exist.
 	Err error
 }
 
@@ -88,10 +88,7 @@ func (f *Follower) Progress() (p Progress) {
 
 // follow reports the run until its end, or until ctx ends.
 func (f *Follower) follow(ctx context.Context, clients *kube.Clients, namespace, name string) {
-	object, err := clients.Tekton.TektonV1().PipelineRuns(namespace).Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		err = ErrGone
-	}
+	object, err := pipelinerun.FindRun(ctx, clients.Tekton, namespace, name)
 	if err != nil {
 		f.signal.Update(func() { f.progress.Err = err })
 		return

@@ -3,7 +3,6 @@ package view
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -66,8 +65,7 @@ func (a AppRow) Mentions(text string) bool {
 	if a.Built != nil {
 		fields = append(fields, a.Built.Name, a.Built.Commit)
 	}
-	text = strings.ToLower(strings.TrimSpace(text))
-	return text == "" || slices.ContainsFunc(fields, func(field string) bool { return strings.Contains(strings.ToLower(field), text) })
+	return Mentions(text, fields...)
 }
 
 // App is the model of one app. Its processes will have their place beside the replicas, its

@@ -2,7 +2,9 @@ package view
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // Pager divides a long list into pages. Page and Pages count from 1. Previous and Next are
@@ -32,4 +34,11 @@ func Paginate[T any](items []T, size int, path string, query url.Values) ([]T, P
 	pager.Previous, pager.Next = link(pager.Page-1), link(pager.Page+1)
 	start := (pager.Page - 1) * size
 	return items[start:min(start+size, len(items))], pager
+}
+
+// Mentions reports whether one of fields has the text that a user filters a list by, in any
+// case; an empty text is in all.
+func Mentions(text string, fields ...string) bool {
+	text = strings.ToLower(strings.TrimSpace(text))
+	return text == "" || slices.ContainsFunc(fields, func(field string) bool { return strings.Contains(strings.ToLower(field), text) })
 }

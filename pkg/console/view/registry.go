@@ -204,7 +204,6 @@ func Scale(rows []RegistryImage) []RegistryImage {
 // Mentions reports whether an image has a text in its tags, digest, commit, platform, run or
 // users.
 func (i RegistryImage) Mentions(text string) bool {
-	text = strings.ToLower(strings.TrimSpace(text))
 	fields := append([]string{i.Digest, i.Platform}, i.Tags...)
 	if i.Run != nil {
 		fields = append(fields, i.Run.Name, i.Run.Commit)
@@ -212,7 +211,7 @@ func (i RegistryImage) Mentions(text string) bool {
 	for _, user := range i.Users {
 		fields = append(fields, user.Text)
 	}
-	return text == "" || slices.ContainsFunc(fields, func(field string) bool { return strings.Contains(strings.ToLower(field), text) })
+	return Mentions(text, fields...)
 }
 
 // NewRegistryApps returns the repositories of apps, the largest first.

@@ -1,0 +1,54 @@
+package live
+
+import (
+	"errors"
+	"testing"
+
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	tektonfake "github.com/tektoncd/pipeline/pkg/client/clientset/versioned/fake"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
+)
+
+// An API server that answers again is no longer said to be unreachable, also if nothing has
+// changed meanwhile.
+func TestUnreachable(t *testing.T) {
+	client := tektonfake.NewSimpleClientset(&tektonv1.PipelineRun{})
+	down := true
+	client.PrependReactor("list", "pipelineruns", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return down, nil, errors.New("connection refused")
+	})
+	c := &Cluster{state: watch.New()}
+	lists := listRuns(client, "demo", c.setRunsErr)
+	if _, err := lists.ListWithContextFunc(t.Context(), metav1.ListOptions{}); err == nil {
+		t.Fatal("the list should fail")
+	}
+	if c.Unreachable() == nil {
+		t.Error("the API server should be unreachable")
+	}
+	changed := c.Changed()
+	down = false
+	if _, err := lists.ListWithContextFunc(t.Context(), metav1.ListOptions{}); err != nil || c.Unreachable() != nil {
+		t.Errorf("after a list: %v, %v", err, c.Unreachable())
+	}
+	select {
+	case <-changed:
+	default:
+		t.Error("nobody is told that it answers")
+	}
+	c.setRunsErr(errors.New("connection refused"))
+	if _, err := lists.WatchFuncWithContext(t.Context(), metav1.ListOptions{}); err != nil || c.Unreachable() != nil {
+		t.Errorf("after a watch: %v, %v", err, c.Unreachable())
+	}
+	// An answer that changes nothing is no news: pages would be rendered for it.
+	changed = c.Changed()
+	c.setRunsErr(nil)
+	select {
+	case <-changed:
+		t.Error("an answer without news wakes all pages")
+	default:
+	}
+}
