@@ -37,7 +37,7 @@ func TestUnreachable(t *testing.T) {
 	select {
 	case <-changed:
 	default:
-		t.Error("nobody is told that it answers")
+		t.Error("no page is updated when it answers")
 	}
 	c.setRunsErr(errors.New("connection refused"))
 	if _, err := lists.WatchFuncWithContext(t.Context(), metav1.ListOptions{}); err != nil || c.Unreachable() != nil {
