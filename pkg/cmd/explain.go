@@ -132,7 +132,7 @@ func usageHints() []hint {
 			case strings.HasSuffix(missing.Argument, "RUN"):
 				return "name the run: kubectl pyflow runs lists them"
 			case strings.HasPrefix(missing.Argument, "APP"):
-				return "list the apps: kubectl pyflow status"
+				return "list the apps: kubectl pyflow apps"
 			}
 			return ""
 		}),

@@ -15,6 +15,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/apps"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/cancel"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/compare"
@@ -167,6 +168,7 @@ func groups(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStr
 		}},
 		{"Inspect", []verb{
 			{status.NewCommand(flags, streams), "docs/cluster.md", terminal},
+			{apps.NewCommand(flags, streams), "docs/apps.md", cluster},
 			{runs.NewCommand(flags, streams), "docs/runs.md", cluster},
 			{logs.NewCommand(flags, streams), "docs/runs.md", cluster},
 			{ui.NewCommand(flags, streams, ui.Program{Run: Run, Explain: explain}), "docs/ui.md", []string{"KUBECONFIG", "BROWSER"}},

@@ -11,7 +11,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/client-go/kubernetes"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/app"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
@@ -41,6 +43,42 @@ func New(config *genericclioptions.ConfigFlags, options Options) cobra.Completio
 		}
 		return candidates(cmd.Context(), clients.Tekton, clients.Namespace, args, options, time.Now()), directive
 	}
+}
+
+// Apps completes the apps that the namespace runs, each with its workloads. With many it
+// completes any number of arguments, otherwise one.
+func Apps(config *genericclioptions.ConfigFlags, many bool) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+		if len(args) > 0 && !many {
+			return nil, directive
+		}
+		clients, err := kube.New(config)
+		if err != nil {
+			return nil, directive
+		}
+		return deployed(cmd.Context(), clients.Kube, clients.Namespace, args), directive
+	}
+}
+
+// deployed are the names of the apps that a namespace runs.
+func deployed(ctx context.Context, client kubernetes.Interface, namespace string, args []string) []string {
+	list, err := app.List(ctx, client, namespace)
+	if err != nil {
+		return nil // a completion has no place for an error
+	}
+	var completions []string
+	for _, one := range list {
+		if slices.Contains(args, one.Name) {
+			continue
+		}
+		var about []string
+		for _, w := range one.Workloads {
+			about = append(about, strings.ToLower(w.Kind)+"/"+w.Meta.Name)
+		}
+		completions = append(completions, cobra.CompletionWithDesc(one.Name, strings.Join(about, ", ")))
+	}
+	return completions
 }
 
 // candidates are the completions; a completion has no place for an error.

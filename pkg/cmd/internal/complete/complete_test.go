@@ -7,8 +7,10 @@ import (
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	tektonfake "github.com/tektoncd/pipeline/pkg/client/clientset/versioned/fake"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kubefake "k8s.io/client-go/kubernetes/fake"
 	"knative.dev/pkg/apis"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -75,6 +77,22 @@ func TestImages(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	if got := imagesOf(t.Context(), client, "demo", []string{"web:web-b"}, now); len(got) != 0 {
+		t.Errorf("completes again %q", got)
+	}
+}
+
+func TestApps(t *testing.T) {
+	meta := func(name, app string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Name: name, Namespace: "demo", Labels: map[string]string{manifests.LabelApp: app}}
+	}
+	client := kubefake.NewClientset(
+		&appsv1.Deployment{ObjectMeta: meta("web", "shop")}, &appsv1.StatefulSet{ObjectMeta: meta("db", "shop")}, &appsv1.Deployment{ObjectMeta: meta("blog", "blog")},
+	)
+	want := []string{"blog\tdeployment/blog", "shop\tdeployment/web, statefulset/db"}
+	if got := deployed(t.Context(), client, "demo", nil); !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+	if got := deployed(t.Context(), client, "demo", []string{"shop"}); !slices.Equal(got, want[:1]) {
 		t.Errorf("completes again %q", got)
 	}
 }
