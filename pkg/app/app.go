@@ -183,7 +183,7 @@ func Built(w workload.Workload, path string) (container corev1.Container, ok boo
 }
 
 // BuiltWorkloads returns the workloads of the app that run the image of a repository, as Built
-// finds it; all of them if none does, such as those of an image that somebody pinned.
+// finds it; all of them if none does, such as those with an image by tag.
 func (a App) BuiltWorkloads(path string) []workload.Workload {
 	var built []workload.Workload
 	for _, w := range a.Workloads {
