@@ -28,6 +28,8 @@ type App struct {
 	Name, Namespace string
 	// Workloads are sorted by kind and name. There is at least one.
 	Workloads []workload.Workload
+	// Part reports that Workloads is the one that an argument named.
+	Part bool
 }
 
 // NotFoundError reports an app that a namespace does not run.
@@ -115,7 +117,7 @@ func (a App) only(name string) (App, error) {
 	var has []string
 	for _, w := range a.Workloads {
 		if w.Meta.Name == name {
-			a.Workloads = []workload.Workload{w}
+			a.Workloads, a.Part = []workload.Workload{w}, true
 			return a, nil
 		}
 		has = append(has, w.Meta.Name)
@@ -147,7 +149,7 @@ func list(ctx context.Context, client kubernetes.Interface, namespace, selector 
 				return err
 			})
 		}
-		if err != nil {
+		if err != nil && !apierrors.IsNotFound(err) { // a server without the kind has no object of it
 			return nil, Denied(err, access.Permission{Verb: "list", Group: "apps", Resource: workload.Resource(kind), Namespace: namespace})
 		}
 	}

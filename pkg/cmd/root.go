@@ -166,11 +166,13 @@ func groups(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStr
 			{cancel.NewCommand(flags, streams), "docs/runs.md", cluster},
 			{compare.NewCommand(flags, streams), "docs/compare.md", []string{"KUBECONFIG", "LC_ALL", "LC_CTYPE", "LANG", "TERM"}},
 		}},
+		{"Look after an app", []verb{
+			{apps.NewCommand(flags, streams), "docs/apps.md", cluster},
+			{logs.NewCommand(flags, streams), "docs/apps.md", cluster},
+		}},
 		{"Inspect", []verb{
 			{status.NewCommand(flags, streams), "docs/cluster.md", terminal},
-			{apps.NewCommand(flags, streams), "docs/apps.md", cluster},
 			{runs.NewCommand(flags, streams), "docs/runs.md", cluster},
-			{logs.NewCommand(flags, streams), "docs/runs.md", cluster},
 			{ui.NewCommand(flags, streams, ui.Program{Run: Run, Explain: explain}), "docs/ui.md", []string{"KUBECONFIG", "BROWSER"}},
 			{images.NewCommand(flags, streams), "docs/images.md", terminal},
 			{lint.NewCommand(streams), "pkg/dockerfile/lint/pages/README.md", []string{"NO_COLOR", "TERM"}},

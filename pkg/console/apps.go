@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/app/applog"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/view"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
@@ -84,7 +84,7 @@ func (v *appViews) noApp(namespace, name string) error {
 	return fmt.Errorf("there is no app %q in namespace %q, and no run of it", name, namespace)
 }
 
-func (v *appViews) appModel(ctx context.Context, app status.App, deployed bool, runs []status.Run, replicas live.Replicas) view.App {
+func (v *appViews) appModel(ctx context.Context, app status.App, deployed bool, runs []status.Run, replicas applog.Replicas) view.App {
 	model := view.App{
 		AppRow: view.AppRows([]status.App{app}, runs)[0], Deployed: deployed,
 		Replicas: view.Replicas(replicas.Pods, app.Image), ReplicasReady: replicas.Ready, ReplicasProblem: v.problem(replicas.Err),

@@ -52,7 +52,7 @@ func TestLogs(t *testing.T) {
 	if printed != "pipelinerun.tekton.dev/"+name {
 		t.Errorf("-o name prints %q", printed)
 	}
-	for _, args := range [][]string{nil, {"looked-back"}, {name}, {printed}, {"looked-back", "-f"}} {
+	for _, args := range [][]string{{"--build"}, {"--build", "looked-back"}, {name}, {printed}, {"--build", "looked-back", "-f"}} {
 		r := ns.Pyflow(t, append([]string{"logs"}, args...)...).Succeeded(t)
 		if !strings.Contains(r.Stdout, "[build] written by the Dockerfile\n") || strings.Contains(r.Stdout, "Taking snapshot") {
 			t.Errorf("it should have what the Dockerfile wrote, without the engine's chatter\n%s", r)
@@ -98,7 +98,7 @@ func TestCancel(t *testing.T) {
 	defer cancel()
 	follow := func() (*exec.Cmd, *env.Output) {
 		var stdout env.Output
-		cmd := ns.Command(ctx, "kubectl", "pyflow", "logs", "sleeper", "-f", "-n", ns.Name)
+		cmd := ns.Command(ctx, "kubectl", "pyflow", "logs", "--build", "sleeper", "-f", "-n", ns.Name)
 		cmd.Stdout, cmd.Stderr = &stdout, &env.Output{}
 		env.Check(t, cmd.Start())
 		env.Eventually(t, "wait for the log", func(context.Context) error {

@@ -97,6 +97,12 @@ func runName(name string) (string, bool) {
 	return name, false
 }
 
+// IsRunName reports whether a name can only mean a run: it is in the form that -o name prints.
+func IsRunName(name string) bool {
+	_, isRun := runName(name)
+	return isRun
+}
+
 // Newest returns the newest run of an app, or of all apps when it is empty, for which
 // is says so; nil if there is none.
 func Newest(ctx context.Context, client versioned.Interface, namespace, app string, is func(*tektonv1.PipelineRun) bool) (*tektonv1.PipelineRun, error) {

@@ -119,7 +119,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 
   # Start a build and follow it later
   kubectl pyflow build --detach
-  kubectl pyflow logs -f
+  kubectl pyflow logs --build -f
 
   # Test before deploying, and keep the results
   kubectl pyflow build --test "pytest -q" --junit results.xml

@@ -1,4 +1,4 @@
-// Package logs is the verb that prints the log of a run.
+// Package logs is the verb that prints the log of an app, or of a run.
 package logs
 
 import (
@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline"
@@ -26,9 +27,10 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/find"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs/replicas"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podlog"
 )
 
 // ErrLogsGone reports that the pods of a run are deleted, and their logs with them.
@@ -38,7 +40,10 @@ var ErrLogsGone = errors.New("its pods are deleted, and their logs with them")
 type Flags struct {
 	config *genericclioptions.ConfigFlags
 
+	Build      bool
 	Follow     bool
+	Since      time.Duration
+	Previous   bool
 	Stage      string
 	Tail       int
 	Timestamps bool
@@ -56,18 +61,25 @@ func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.
 	flags := &Flags{config: config, Tail: -1}
 	cmd := &cobra.Command{
 		Use:   "logs [APP|RUN]",
-		Short: "Show the log of a run",
-		Long: `Show what the steps of a run have written: of the run that is named, of the newest
-one of an app, or without a name of the newest one of the namespace. What the build
-engine says about its own work is left out; --all shows every line as it was written.
+		Short: "Show the log of an app or of a build",
+		Long: `Show the log of an app: what all of its replicas write, in the order of the time, each
+line after the end of its pod's name. APP/WORKLOAD is one workload of the app. Without a
+name it is the only app of the namespace. With -f it goes on over rollouts and broken
+connections until you press Ctrl-C.
 
-Each line stands after its step in brackets, except with --stage build and push,
-which have one step. Interrupting the command does not touch the run.`,
-		Example: `  # The newest run of the namespace
-  kubectl pyflow logs
+With --build, or the name of a run, show the log of a build: of the newest run of the
+app, or without a name of the namespace. What the build engine says about its own work is
+left out; --all shows every line as it was written. Each line stands after its step in
+brackets, except with --stage build and push, which have one step. The flags --stage,
+--all and --junit are for builds. Interrupting the command does not touch the run.`,
+		Example: `  # What an app has written in the last ten minutes, and writes from now on
+  kubectl pyflow logs mountains --since 10m -f
 
-  # Follow the newest run of an app until it ends; the exit code says how
-  kubectl pyflow logs mountains -f
+  # What the replicas wrote that have crashed
+  kubectl pyflow logs mountains --previous
+
+  # The build of an app, until it ends; the exit code says how
+  kubectl pyflow logs --build mountains -f
 
   # The results of a run's tests, as JUnit's XML
   kubectl pyflow logs mountains-x7k2p --junit > results.xml
@@ -85,9 +97,12 @@ which have one step. Interrupting the command does not touch the run.`,
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVarP(&flags.Follow, "follow", "f", false, "Go on until the run ends; the exit code is 1 when it does not succeed")
+	f.BoolVar(&flags.Build, "build", false, "Show the log of a build: the newest run of the app")
+	f.BoolVarP(&flags.Follow, "follow", "f", false, "Go on; with a run until it ends, and the exit code is 1 if it does not succeed")
+	f.DurationVar(&flags.Since, "since", 0, "Leave out lines of the app that are older, such as 10m")
+	f.BoolVarP(&flags.Previous, "previous", "p", false, "Show what the containers of the app wrote before they restarted")
 	f.StringVar(&flags.Stage, "stage", "", "Show one stage only: "+strings.Join(stages(), ", "))
-	f.IntVar(&flags.Tail, "tail", flags.Tail, "How many of the last lines there are to show; -1 is all")
+	f.IntVar(&flags.Tail, "tail", flags.Tail, "Number of the last lines to show: of each container of an app, or of the run; -1 is all")
 	f.BoolVar(&flags.Timestamps, "timestamps", false, "Begin each line with its time")
 	f.BoolVar(&flags.JUnit, "junit", false, "Print the results of the tests as JUnit's XML, and nothing else")
 	f.BoolVar(&flags.All, "all", false, "Show every line as it was written, what the build engine says about its own work too")
@@ -100,9 +115,14 @@ type Options struct {
 	Clients   follow.Clients
 	Streams   genericiooptions.IOStreams
 	Namespace string
-	// Target is a run or an app; empty is the newest run.
+	// Target is a run or an app; empty is the only app, or with Build the newest run.
 	Target string
-	Follow bool
+	// Build reports that the log of a build is wanted, also if Target is an app.
+	Build bool
+	// Replicas is how the log of an app is printed. Its fields that Options has too are those
+	// of Options.
+	Replicas replicas.Options
+	Follow   bool
 	// Stage restricts it to one; empty is all.
 	Stage event.Phase
 	// Tail is how many of the lines that are there are shown; negative is all.
@@ -118,6 +138,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 	o := &Options{
 		Streams: streams, Target: strings.Join(args, ""), Follow: f.Follow, Stage: event.Phase(f.Stage),
 		Tail: f.Tail, Timestamps: f.Timestamps, All: f.All, JUnit: f.JUnit,
+		Build: f.Build || f.Stage != "" || f.All || f.JUnit,
 	}
 	if f.Stage != "" && !slices.Contains(stages(), f.Stage) {
 		return nil, option.OneOf("stage", f.Stage, stages()...)
@@ -125,20 +146,48 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 	if f.JUnit && (f.Follow || f.Stage != "" || f.Tail >= 0 || f.Timestamps || f.All) {
 		return nil, option.Usagef("--junit prints no log: it goes without --follow, --stage, --tail, --timestamps and --all")
 	}
-	if f.Tail < -1 {
+	switch {
+	case f.Tail < -1:
 		return nil, option.Usagef("--tail %d is negative", f.Tail)
+	case f.Since < 0:
+		return nil, option.Usagef("--since %s is negative", f.Since)
+	case f.Previous && f.Follow:
+		return nil, option.Usagef("--previous shows what has ended: leave out --follow")
+	case o.Build && (f.Previous || f.Since > 0):
+		return nil, errAppOnly()
 	}
 	clients, err := kube.New(f.config)
 	if err != nil {
 		return nil, err
 	}
 	o.Clients, o.Namespace = follow.Clients{Tekton: clients.Tekton, Kube: clients.Kube}, clients.Namespace
+	o.Replicas = replicas.Options{
+		Kube: clients.Kube, Logs: podlog.From(clients.Kube), Streams: streams, Follow: f.Follow,
+		Since: f.Since, Tail: f.Tail, Previous: f.Previous, Timestamps: f.Timestamps, Now: time.Now,
+	}
 	return o, nil
 }
 
-// Run prints the log. With Follow it returns when the run has ended and, if the run was
+// errAppOnly is the error of flags for an app with a build.
+func errAppOnly() error {
+	return option.Usagef("--since and --previous are for the log of an app, not of a build")
+}
+
+// Run prints the log. With Follow of a run it returns when the run has ended and, if the run was
 // running, when the app has rolled out: with the reason if that was no success.
 func (o *Options) Run(ctx context.Context) error {
+	if !o.Build && !pipelinerun.IsRunName(o.Target) {
+		found, isApp, err := o.app(ctx)
+		if err != nil {
+			return err
+		}
+		if isApp {
+			return o.Replicas.Run(ctx, found)
+		}
+	}
+	if o.Replicas.Since > 0 || o.Replicas.Previous {
+		return errAppOnly()
+	}
 	object, err := find.Run(ctx, pipelinerun.Clients{Tekton: o.Clients.Tekton, Kube: o.Clients.Kube}, o.Namespace, o.Target)
 	if err != nil {
 		return err
@@ -164,9 +213,6 @@ func (o *Options) Run(ctx context.Context) error {
 	result, err := o.replay(ctx, run, printer)
 	if err == nil && printer.lines == 0 {
 		err = o.nothing(ctx, result.Object, printer)
-	}
-	if err == nil {
-		o.pointToApp(ctx, run)
 	}
 	return err
 }
@@ -237,25 +283,6 @@ func (o *Options) results(ctx context.Context, run *build.Run, printer *printer)
 		}
 	}
 	return fmt.Errorf("run %s has no test results as JUnit XML", name)
-}
-
-// pointToApp prints how to see the log of the app itself, which a person who names an
-// app may expect, if the cluster runs the app.
-func (o *Options) pointToApp(ctx context.Context, run *build.Run) {
-	if o.Target == "" || o.Target != run.App() {
-		return
-	}
-	current, err := release.Current(ctx, o.Clients.Kube, o.Namespace, run.App(), run.Repository())
-	if err != nil {
-		return // a hint is not worth an error
-	}
-	for _, workload := range current.Workloads {
-		if workload.Built {
-			fmt.Fprintf(o.Streams.ErrOut, "This is the log of build %s. For the log of the app: %s\n", run.Object.Name,
-				display.QuoteCommand("kubectl", "logs", "--namespace", o.Namespace, strings.ToLower(workload.Kind)+"/"+workload.Name))
-			return
-		}
-	}
 }
 
 // nothing reports why a run has no line to print.

@@ -12,8 +12,10 @@ import (
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	tektonfake "github.com/tektoncd/pipeline/pkg/client/clientset/versioned/fake"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/kubernetes/fake"
 	"knative.dev/pkg/apis"
@@ -23,6 +25,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs/replicas"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
@@ -124,7 +127,7 @@ func testOptions(t *testing.T, exitCode int32, podsGone bool) (o *Options, out, 
 		logs = stored{}
 	}
 	return &Options{
-		Clients: follow.Clients{Tekton: tekton, Kube: kube, Logs: logs}, Streams: streams, Namespace: "demo", Tail: -1,
+		Clients: follow.Clients{Tekton: tekton, Kube: kube, Logs: logs}, Streams: streams, Namespace: "demo", Tail: -1, Build: true,
 	}, outBuffer.String, errBuffer.String
 }
 
@@ -317,11 +320,77 @@ func TestColor(t *testing.T) {
 func TestFlags(t *testing.T) {
 	for want, flags := range map[string]*Flags{
 		`--stage is one of fetch, build, push, test, deliver, not "queue"`: {Stage: "queue"},
-		"--tail -3 is negative": {Tail: -3},
+		"--tail -3 is negative":                                            {Tail: -3},
+		"--since -1m0s is negative":                                        {Since: -time.Minute},
+		"--previous shows what has ended: leave out --follow":              {Previous: true, Follow: true},
+		"--since and --previous are for the log of an app, not of a build": {Since: time.Minute, All: true},
 	} {
 		streams, _, _, _ := genericiooptions.NewTestIOStreams()
 		if _, err := flags.ToOptions(streams, nil); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
+	}
+}
+
+// TestTarget wants the log of what a name means, and an error for what it may mean.
+func TestTarget(t *testing.T) {
+	deployment := func(app, name string) *appsv1.Deployment {
+		return &appsv1.Deployment{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "demo", Labels: map[string]string{manifests.LabelApp: app}},
+			Spec:       appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"run": name}}},
+		}
+	}
+	for name, test := range map[string]struct {
+		target    string
+		change    func(*Options)
+		out, says string
+		err       string
+	}{
+		"an app":              {"shop", nil, "[aaaaa] first\n[aaaaa] second\n", "", ""},
+		"its workload":        {"shop/shop", nil, "[aaaaa] first\n[aaaaa] second\n", "", ""},
+		"times":               {"shop", func(o *Options) { o.Replicas.Timestamps, o.Replicas.Since = true, time.Minute-time.Second }, "2026-03-01T12:00:01Z [aaaaa] second\n", "", ""},
+		"nothing before":      {"shop", func(o *Options) { o.Replicas.Previous = true }, "", "no container of app shop has restarted\n", ""},
+		"a workload it lacks": {"shop/cache", nil, "", "", `app shop has no workload "cache": it has shop`},
+		"a run":               {"web-1", func(o *Options) { o.Tail = 1 }, "[apply]\n", "", ""},
+		"a run by its kind":   {"pipelinerun/web-1", func(o *Options) { o.Tail = 1 }, "[apply]\n", "", ""},
+		"since of a run":      {"web-1", func(o *Options) { o.Replicas.Since = time.Minute }, "", "", "--since and --previous are for the log of an app, not of a build"},
+		"built only":          {"web", nil, "", "", "app web does not run in namespace demo"},
+		"neither":             {"typo", nil, "", "", `there is no run and no app "typo" in namespace demo`},
+		"the only app":        {"", nil, "[aaaaa] first\n[aaaaa] second\n", "", ""},
+		"both": {"web-1", func(o *Options) {
+			_ = o.Clients.Kube.(*fake.Clientset).Tracker().Add(deployment("web-1", "web-1"))
+		}, "", "", "web-1 is the name of an app and of a run"},
+		"one of two": {"", func(o *Options) {
+			_ = o.Clients.Kube.(*fake.Clientset).Tracker().Add(deployment("blog", "blog"))
+		}, "", "", "namespace demo runs 2 apps: name one of blog, shop"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, out, errOut := testOptions(t, 0, false)
+			tracker := o.Clients.Kube.(*fake.Clientset).Tracker()
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "shop-5f4-aaaaa", Namespace: "demo", Labels: map[string]string{"run": "shop"}}}
+			pod.Spec.Containers = []corev1.Container{{Name: "app"}}
+			pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "app", ContainerID: "containerd://1"}}
+			for _, object := range []runtime.Object{deployment("shop", "shop"), pod} {
+				if err := tracker.Add(object); err != nil {
+					t.Fatal(err)
+				}
+			}
+			logs, _, _, _ := testRun("web-1", 0)
+			logs["shop-5f4-aaaaa/app"] = []string{"first", "second"}
+			o.Clients.Logs, o.Build, o.Target = logs, false, test.target
+			o.Replicas = replicas.Options{
+				Kube: o.Clients.Kube, Logs: logs, Streams: o.Streams, Tail: -1, Now: func() time.Time { return testStart.Add(time.Minute) },
+			}
+			if test.change != nil {
+				test.change(o)
+			}
+			err := o.Run(t.Context())
+			if (err == nil) != (test.err == "") || err != nil && err.Error() != test.err {
+				t.Fatalf("got %v", err)
+			}
+			if out() != test.out || errOut() != test.says {
+				t.Errorf("got %q, %q", out(), errOut())
+			}
+		})
 	}
 }

@@ -55,7 +55,7 @@ func (c *Cluster) FollowApp(namespace, name string) (f *AppFollower, done func()
 		ctx, stop := context.WithCancel(s.ctx)
 		f := newAppFollower(s.id(), s.clients.Kube, s.logs, namespace)
 		s.group.Go(func() {
-			f.follow(ctx, func() ([]string, <-chan struct{}) {
+			f.Follow(ctx, func() ([]string, <-chan struct{}) {
 				changed := c.Changed()
 				app, _ := c.App(namespace, name)
 				return app.Workloads, changed

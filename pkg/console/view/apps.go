@@ -7,7 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/live"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/app/applog"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
@@ -132,7 +132,7 @@ const (
 )
 
 // Replicas returns the rows of pods of an app with that image. It is pure.
-func Replicas(pods []live.Replica, image string) []Replica {
+func Replicas(pods []applog.Replica, image string) []Replica {
 	rows := make([]Replica, 0, len(pods))
 	for _, one := range pods {
 		pod := one.Pod

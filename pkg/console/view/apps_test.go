@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/live"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/app/applog"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
@@ -90,7 +90,7 @@ func TestReplicas(t *testing.T) {
 			p.Status = corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "low on memory"}
 		}, "Evicted", toneBad, "low on memory", 0, false},
 	} {
-		rows := Replicas([]live.Replica{{Workload: "web", Pod: pod(test.change)}}, image)
+		rows := Replicas([]applog.Replica{{Workload: "web", Pod: pod(test.change)}}, image)
 		row := rows[0]
 		if row.State != test.state || row.Tone != test.tone || row.Message != test.message || row.Restarts != test.restarts || row.Earlier != test.earlier {
 			t.Errorf("%s: got %+v", name, row)
@@ -99,7 +99,7 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("%s: got %+v", name, row)
 		}
 	}
-	if rows := Replicas([]live.Replica{{Pod: pod(nil)}}, ""); rows[0].Earlier {
+	if rows := Replicas([]applog.Replica{{Pod: pod(nil)}}, ""); rows[0].Earlier {
 		t.Error("an app without an image of its own has no earlier release")
 	}
 }
@@ -177,7 +177,7 @@ func TestHostileAppsAndPlatform(t *testing.T) {
 		Status:     corev1.PodStatus{Phase: corev1.PodFailed, Reason: hostileMessage, Message: hostileMessage},
 	}
 	app := App{
-		AppRow: row, Deployed: true, ManyWorkloads: true, ReplicasReady: true, Replicas: Replicas([]live.Replica{{Workload: hostileName, Pod: pod}}, ""),
+		AppRow: row, Deployed: true, ManyWorkloads: true, ReplicasReady: true, Replicas: Replicas([]applog.Replica{{Workload: hostileName, Pod: pod}}, ""),
 		Workloads: []Object{{hostileName, hostileName, hostileName, Path("objects", hostileName)}}, Runs: []status.Run{run}, AllRuns: 2,
 		Actions: []Action{action}, Log: Log{Name: hostileName, Title: hostileName, Sources: hostileName}, LogNotes: []string{hostileMessage},
 	}

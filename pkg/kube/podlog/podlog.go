@@ -91,6 +91,7 @@ type Reader struct {
 	source                    Source
 	namespace, pod, container string
 	tail                      int64
+	since                     *metav1.Time
 	position                  *position
 }
 
@@ -99,6 +100,9 @@ type Reader struct {
 func NewReader(source Source, namespace, pod, container string, tail int64) *Reader {
 	return &Reader{source: source, namespace: namespace, pod: pod, container: container, tail: tail, position: newPosition()}
 }
+
+// Since makes the reader start with the second of that time. Call it before Read.
+func (r *Reader) Since(start time.Time) { r.since = &metav1.Time{Time: start.Truncate(time.Second)} }
 
 // Read reads the log of one instance from where the reader is to its very end. It returns nil
 // when the log is complete, ErrGone, an *InterruptedError, an error of the API server that
@@ -193,8 +197,11 @@ func (r *Reader) stream(ctx context.Context, instance Instance, exited bool) (*L
 	defer cancel()
 	options := &corev1.PodLogOptions{Container: r.container, Follow: !exited, Timestamps: true, SinceTime: r.position.resume()}
 	options.Previous = exited && instance.Restarted != nil && instance.Restarted()
-	if options.SinceTime == nil && r.tail > 0 {
-		options.TailLines = &r.tail
+	if options.SinceTime == nil {
+		options.SinceTime = r.since
+		if r.tail > 0 {
+			options.TailLines = &r.tail
+		}
 	}
 	body, err := r.source.Open(ctx, r.namespace, r.pod, options)
 	if err != nil {

@@ -1,4 +1,4 @@
-package live
+package applog
 
 import (
 	"bytes"
@@ -22,6 +22,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+)
+
+const (
+	maxReplicas  = 20
+	maxLineBytes = 16 << 10
 )
 
 // kubelet plays the containers of pods and their logs. A log has lines with their times; a
@@ -173,13 +178,23 @@ func (k *kubelet) Open(ctx context.Context, _, pod string, options *corev1.PodLo
 }
 
 // follow follows an app with workloads; the function returns its log.
-func (k *kubelet) follow(workloads ...string) (*AppFollower, func() []string) {
-	f := newAppFollower("1", k.kube, k, "demo")
+func (k *kubelet) follow(workloads ...string) (*Follower, func() []string) {
+	return k.followWith(Options{Tail: 1000, MaxLine: maxLineBytes, MaxReplicas: maxReplicas}, workloads...)
+}
+
+func (k *kubelet) followWith(options Options, workloads ...string) (*Follower, func() []string) {
+	var mu sync.Mutex
+	var log []Line
+	f := NewFollower(k.kube, k, "demo", options, func(lines []Line) {
+		mu.Lock()
+		defer mu.Unlock()
+		log = append(log, lines...)
+	})
 	ctx, stop := context.WithCancel(k.t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		f.follow(ctx, func() ([]string, <-chan struct{}) { return workloads, nil })
+		f.Follow(ctx, func() ([]string, <-chan struct{}) { return workloads, nil })
 	}()
 	k.t.Cleanup(func() { stop(); <-done })
 	return f, func() []string {
@@ -187,8 +202,9 @@ func (k *kubelet) follow(workloads ...string) (*AppFollower, func() []string) {
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		var texts []string
-		_, lines := f.Log().From(0, 1000)
-		for _, line := range lines {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, line := range log {
 			texts = append(texts, line.Source+": "+line.Text)
 		}
 		return texts
@@ -309,30 +325,82 @@ func TestAppLogDenied(t *testing.T) {
 	})
 }
 
-// TestShared wants one follower for all viewers, until a while after the last one.
-func TestShared(t *testing.T) {
+// TestFollowOptions wants the past that the options ask for, and all that comes after it.
+func TestFollowOptions(t *testing.T) {
+	for name, test := range map[string]struct {
+		options func(second time.Time) Options
+		want    []string
+	}{
+		"all":   {func(time.Time) Options { return Options{Tail: -1} }, []string{"aaaaa: one", "aaaaa: two", "aaaaa: three"}},
+		"since": {func(second time.Time) Options { return Options{Tail: -1, Since: second} }, []string{"aaaaa: two", "aaaaa: three"}},
+		"none":  {func(time.Time) Options { return Options{} }, []string{"aaaaa: three"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newKubelet(t, "web")
+				k.run("web", "web-7d9-aaaaa", 0)
+				k.write("web-7d9-aaaaa-0", "one")
+				second := time.Now()
+				k.write("web-7d9-aaaaa-0", "two")
+				time.Sleep(2 * time.Second)
+				options := test.options(second)
+				options.MaxReplicas = 1
+				_, log := k.followWith(options, "deployment.apps/web")
+				synctest.Wait()
+				k.write("web-7d9-aaaaa-0", "three")
+				if got := log(); !slices.Equal(got, test.want) {
+					t.Errorf("got %q, want %q", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+// TestRead wants what is written so far in the order of its time, and of the instances before
+// with previous.
+func TestRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var s shared[int]
-		started, stopped := 0, 0
-		take := func() (int, func()) {
-			return s.take("web", func() (int, context.CancelFunc) { started++; return started, func() { stopped++ } })
+		k := newKubelet(t, "web")
+		k.run("web", "web-7d9-aaaaa", 0)
+		k.run("web", "web-7d9-bbbbb", 0)
+		k.write("web-7d9-aaaaa-0", "one")
+		k.write("web-7d9-bbbbb-0", "two")
+		k.write("web-7d9-aaaaa-0", "three")
+		read := func(previous bool, limit int) (texts []string, err error) {
+			pods, err := k.kube.CoreV1().Pods("demo").List(t.Context(), metav1.ListOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var replicas []Replica
+			for i := range pods.Items {
+				replicas = append(replicas, Replica{Workload: "web", Pod: &pods.Items[i]})
+			}
+			err = Read(t.Context(), k, replicas, Options{Tail: -1}, previous, func(line Line) error {
+				texts = append(texts, line.Source+": "+line.Text)
+				if len(texts) == limit {
+					return io.ErrClosedPipe
+				}
+				return nil
+			})
+			return texts, err
 		}
-		_, first := take()
-		_, second := take()
-		first()
-		first()
-		time.Sleep(2 * linger)
-		second()
-		time.Sleep(linger / 2)
-		again, third := take()
-		third()
-		time.Sleep(linger / 2)
-		if again != 1 || stopped != 0 {
-			t.Errorf("follower %d, %d stopped", again, stopped)
+		want := []string{"aaaaa: one", "bbbbb: two", "aaaaa: three"}
+		if got, err := read(false, -1); err != nil || !slices.Equal(got, want) {
+			t.Errorf("got %q, %v", got, err)
 		}
-		time.Sleep(linger)
-		if next, _ := take(); next != 2 || stopped != 1 {
-			t.Errorf("follower %d, %d stopped", next, stopped)
+		if got, err := read(false, 1); !errors.Is(err, io.ErrClosedPipe) || len(got) != 1 {
+			t.Errorf("a reader that has gone: got %q, %v", got, err)
+		}
+		if got, err := read(true, -1); err != nil || len(got) != 0 {
+			t.Errorf("the instances before, of which there are none: %q, %v", got, err)
+		}
+		k.run("web", "web-7d9-bbbbb", 1)
+		if got, err := read(true, -1); err != nil || !slices.Equal(got, []string{"bbbbb: two"}) {
+			t.Errorf("the instance before: %q, %v", got, err)
+		}
+		k.denied = true
+		if _, err := read(false, -1); err == nil || err.Error() != "missing permissions: get pods/log in namespace demo" {
+			t.Errorf("without the permission: %v", err)
 		}
 	})
 }
