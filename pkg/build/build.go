@@ -200,6 +200,11 @@ func Prepare(ctx context.Context, env *Environment, options Options) (*Prepared,
 		p.name = options.Scratch.Run
 	}
 	namespace := env.Clients.Namespace
+	if options.Git != nil {
+		if err := access.Check(ctx, env.Clients.Kube, []access.Permission{ConfirmPermission(namespace)}); err != nil {
+			return nil, err
+		}
+	}
 	if err := p.addTest(); err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
@@ -38,6 +39,11 @@ func PrepareRerun(ctx context.Context, env *Environment, old *tektonv1.PipelineR
 	}
 	if err := checkBuildArgs(old, changes.BuildArgs, pipelinerun.BuildArgs(again, installed.Engine())); err != nil {
 		return nil, err
+	}
+	if info.Git != nil {
+		if err := access.Check(ctx, env.Clients.Kube, []access.Permission{ConfirmPermission(env.Clients.Namespace)}); err != nil {
+			return nil, err
+		}
 	}
 	reference, path := info.Source, env.path(info.App)+"/source"
 	if info.DeployOnly {

@@ -94,6 +94,9 @@ type WatchOptions struct {
 	FailFast bool
 	// NoRollout ends with the run.
 	NoRollout bool
+	// Confirm confirms the Dockerfile of a repository once it has been checked: the run fails
+	// if nobody does.
+	Confirm bool
 	// UntilChecked ends as soon as the Dockerfile of a repository has been checked, or with
 	// the run.
 	UntilChecked bool
@@ -109,8 +112,9 @@ type Result struct {
 }
 
 // Watch reports a run to recorder until the run has ended and, if it deploys, until its
-// rollout has ended. Several callers can watch one run at the same time: Watch never
-// changes the cluster, also if ctx ends.
+// rollout has ended. Several callers can watch one run at the same time: Watch changes
+// nothing in the cluster, also if ctx ends. Only with options.Confirm it lets the run build
+// what was checked.
 //
 // The error is an *event.Failure for a problem of the build, a *track.CanceledError, a
 // *track.SupersededError if a later run of the app was deployed instead, the cause of
@@ -190,12 +194,11 @@ func followRun(ctx context.Context, clients follow.Clients, watched *Run, tracke
 			if e.Hopeless && options.FailFast {
 				return nil, &event.Failure{Message: e.Reason + ": " + e.Text, Reason: e.Reason, Advice: e.Advice, Terminal: true}
 			}
-			parsed, fetched := tracker.Fetched()
-			if !fetched || check == nil {
+			if _, _, fetched := tracker.Fetched(); !fetched || check == nil {
 				continue
 			}
-			failure := unfaithful(tracker.Recorder, check(ctx, parsed))
-			if check = nil; failure != nil && options.FailFast {
+			check = nil
+			if failure := checkFetched(ctx, clients, watched, tracker, options); failure != nil && options.FailFast {
 				return nil, failure
 			}
 			if options.UntilChecked {
@@ -218,6 +221,16 @@ func followRun(ctx context.Context, clients follow.Clients, watched *Run, tracke
 	}
 	tracker.Done()
 	return end.Run, nil
+}
+
+// checkFetched checks the Dockerfile of a repository, which has just been fetched, and confirms
+// it if that is asked for. It returns why the run must not build it, or cannot.
+func checkFetched(ctx context.Context, clients follow.Clients, run *Run, tracker *track.Tracker, options WatchOptions) error {
+	parsed, text, _ := tracker.Fetched()
+	if failure := unfaithful(tracker.Recorder, run.check(ctx, parsed)); failure != nil || !options.Confirm {
+		return failure
+	}
+	return Confirm(ctx, clients.Kube, run.Object.Namespace, run.Object.Name, text)
 }
 
 // Cancel asks for the end of a run, also after ctx has ended. It does not wait for it.

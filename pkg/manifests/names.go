@@ -127,6 +127,9 @@ const (
 	AnnotationTestStage = "pyflow.dev/test-stage"
 	// AnnotationDockerfile is the text of a run's Dockerfile.
 	AnnotationDockerfile = "pyflow.dev/dockerfile"
+	// AnnotationChecked is on the pod that fetched a repository once its Dockerfile has been
+	// checked: the SHA-256 of the Dockerfile's lines, as hexadecimal digits.
+	AnnotationChecked = "pyflow.dev/checked"
 	// LabelBuildKey marks a run with what its image depends on: equal keys are
 	// equal images.
 	LabelBuildKey = "pyflow.dev/build-key"

@@ -512,7 +512,7 @@ func TestClone(t *testing.T) {
 	image := gitOfImage(t)
 	served := t.TempDir()
 	commit := repository(t, served, "shop", map[string]string{
-		"Dockerfile": "FROM scratch\n", "api/Dockerfile": "FROM python:3.13\nRUN x", "api/main.py": "x\n", "empty/x": "",
+		"Dockerfile": "FROM scratch\n", "api/Dockerfile": "FROM python:3.13\r\nRUN x\\y", "api/main.py": "x\n", "empty/x": "",
 		".gitattributes": "*.bin filter=lfs\nmain.py export-ignore\n", ".gitmodules": "x",
 	})
 	public, private := gitServer(t, served, ""), gitServer(t, served, "s3cret")
@@ -552,7 +552,7 @@ func TestClone(t *testing.T) {
 				"URL": public + "/shop", "REVISION": "", "FOLDER": "", "DOCKERFILE": "Dockerfile",
 				"CREDENTIALS": dir + "/credentials", "CREDENTIALS_BOUND": "false", "SYSTEM_CA": dir + "/system.crt", "BUILD_CA": dir + "/absent.crt",
 				"HOME": dir + "/home", "CONTEXT": dir,
-				"COMMIT_RESULT": dir + "/COMMIT", "LAYER_RESULT": dir + "/LAYER", "TAG_RESULT": dir + "/TAG",
+				"COMMIT_RESULT": dir + "/COMMIT", "LAYER_RESULT": dir + "/LAYER", "TAG_RESULT": dir + "/TAG", "SUM_RESULT": dir + "/SUM",
 				"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "http:https:ssh", "GIT_CONFIG_NOSYSTEM": "1",
 			}
 			maps.Copy(env, test.env)
@@ -588,13 +588,93 @@ func TestClone(t *testing.T) {
 			if names := slices.Sorted(maps.Keys(archived(t, archive))); !slices.Equal(names, test.files) {
 				t.Errorf("the archive has %q, want %q", names, test.files)
 			}
-			if env["FOLDER"] != "" && !strings.Contains(got.out, "pyflow.dev/dockerfile FROM python:3.13\npyflow.dev/dockerfile RUN x\n") {
-				t.Errorf("it does not print the Dockerfile: %s", got.out)
+			printed := "FROM scratch\n"
+			if env["FOLDER"] != "" {
+				// The file has carriage returns, and no newline at its end.
+				printed = "FROM python:3.13\nRUN x\\y\n"
+			}
+			if text := dockerfileIn(got.out); text != printed || written(t, dir, "SUM") != sumOf(printed) {
+				t.Errorf("it prints the Dockerfile %q, and its sum is %s: %s", text, written(t, dir, "SUM"), got.out)
 			}
 			if !strings.Contains(got.errors, "pyflow: warning: the repository has submodules") || (env["FOLDER"] == "") != strings.Contains(got.errors, "Git LFS") {
 				t.Errorf("it warns of %s", got.errors)
 			}
 		})
+	}
+}
+
+// dockerfileIn returns the Dockerfile that clone.sh has printed, without carriage returns.
+func dockerfileIn(log string) string {
+	var text strings.Builder
+	for line := range strings.Lines(strings.ReplaceAll(log, "\r", "")) {
+		if line, ok := strings.CutPrefix(line, AnnotationDockerfile+" "); ok {
+			text.WriteString(line)
+		}
+	}
+	return text.String()
+}
+
+func sumOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// TestCloneUnreadable wants no sum of a Dockerfile that cannot be checked: one that is a link, or
+// that is long.
+func TestCloneUnreadable(t *testing.T) {
+	image := gitOfImage(t)
+	served := t.TempDir()
+	repository(t, served, "link", map[string]string{"Dockerfile": "->other", "other": "FROM scratch\n"})
+	repository(t, served, "long", map[string]string{"Dockerfile": "FROM scratch\n#" + strings.Repeat("x", 65536)})
+	server := gitServer(t, served, "")
+	for _, name := range []string{"link", "long"} {
+		dir := t.TempDir()
+		writeFiles(t, dir, map[string]string{"system.crt": ""})
+		env := map[string]string{
+			"URL": server + "/" + name, "REVISION": "", "FOLDER": "", "DOCKERFILE": "Dockerfile",
+			"CREDENTIALS": dir, "CREDENTIALS_BOUND": "false", "SYSTEM_CA": dir + "/system.crt", "BUILD_CA": dir + "/absent.crt",
+			"HOME": dir + "/home", "CONTEXT": dir,
+			"COMMIT_RESULT": dir + "/COMMIT", "LAYER_RESULT": dir + "/LAYER", "TAG_RESULT": dir + "/TAG", "SUM_RESULT": dir + "/SUM", "GIT_CONFIG_NOSYSTEM": "1",
+		}
+		maps.Copy(env, image)
+		got := runScriptFile(t, "clone.sh", env)
+		if _, err := os.Stat(filepath.Join(dir, "SUM")); got.code != 0 || err != nil || written(t, dir, "SUM") != "" || dockerfileIn(got.out) != "" {
+			t.Errorf("%s: the sum is %q (%v): %+v", name, written(t, dir, "SUM"), err, got)
+		}
+	}
+}
+
+// TestCheck wants no run to go on before its Dockerfile has been checked.
+func TestCheck(t *testing.T) {
+	for name, test := range map[string]struct {
+		sum, before, after, err string
+	}{
+		"checked before":         {sum: "a1", before: "a1"},
+		"checked while it waits": {sum: "a1", after: "a1"},
+		"never checked":          {sum: "a1", err: "pyflow: the Dockerfile was not checked within 1 seconds"},
+		"another one":            {sum: "a1", after: "a2", err: "pyflow: the run fetched another Dockerfile"},
+		"a link":                 {sum: "", before: "", err: "pyflow: the Dockerfile cannot be checked"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "sum")
+			if err := os.WriteFile(file, []byte(test.before), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			limit := "1"
+			if test.after != "" {
+				limit = "60"
+				later := time.AfterFunc(300*time.Millisecond, func() { _ = os.WriteFile(file, []byte(test.after), 0o600) })
+				defer later.Stop()
+			}
+			got := runScriptFile(t, "check.sh", map[string]string{"SUM": test.sum, "CHECKED": file, "LIMIT": limit, "RUN": "shop-1"})
+			if (got.code == 0) != (test.err == "") || !strings.HasPrefix(got.errors, test.err) {
+				t.Errorf("%+v, want %q", got, test.err)
+			}
+		})
+	}
+	if got := runScriptFile(t, "check.sh", map[string]string{"SUM": "a1", "CHECKED": filepath.Join(t.TempDir(), "absent"), "LIMIT": "60", "RUN": "shop-1"}); got.code == 0 {
+		t.Errorf("a file that is not there counts as a check: %+v", got)
 	}
 }
 
@@ -635,7 +715,7 @@ func TestCloneDates(t *testing.T) {
 			"URL": server + "/" + name, "REVISION": "", "FOLDER": "", "DOCKERFILE": "Dockerfile",
 			"CREDENTIALS": dir, "CREDENTIALS_BOUND": "false", "SYSTEM_CA": dir + "/system.crt", "BUILD_CA": dir + "/absent.crt",
 			"HOME": dir + "/home", "CONTEXT": dir,
-			"COMMIT_RESULT": dir + "/COMMIT", "LAYER_RESULT": dir + "/LAYER", "TAG_RESULT": dir + "/TAG", "GIT_CONFIG_NOSYSTEM": "1",
+			"COMMIT_RESULT": dir + "/COMMIT", "LAYER_RESULT": dir + "/LAYER", "TAG_RESULT": dir + "/TAG", "SUM_RESULT": dir + "/SUM", "GIT_CONFIG_NOSYSTEM": "1",
 		}
 		maps.Copy(env, image)
 		got := runScriptFile(t, "clone.sh", env)

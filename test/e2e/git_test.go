@@ -27,8 +27,10 @@ import (
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
@@ -315,6 +317,9 @@ func TestGit(t *testing.T) {
 		}
 		test.run = createRun(t, ns, spec, nil)
 	}
+	for _, test := range tests {
+		confirm(t, ns, test.run)
+	}
 	layers := map[string]string{}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -398,6 +403,73 @@ func TestGitCommandLine(t *testing.T) {
 	lacks.Hints(t, "--build-secret id=token,src=FILE")
 	given := ns.Secret(t, "company", map[string]string{"token": "x"})
 	ns.Build(t, append(mounts, "--build-secret", "id=token,secret="+given)...).Succeeded(t)
+}
+
+// confirm confirms the Dockerfile of a run as the command does that starts one, without a check.
+func confirm(t *testing.T, ns *env.NS, run string) {
+	t.Helper()
+	env.Eventually(t, "wait for the fetch of "+run, func(ctx context.Context) error {
+		pods, err := ns.Kube.CoreV1().Pods(ns.Name).List(ctx, metav1.ListOptions{
+			LabelSelector: "tekton.dev/pipelineRun=" + run + ",tekton.dev/pipelineTask=" + manifests.FetchTask,
+		})
+		if err != nil {
+			return err
+		}
+		for _, pod := range pods.Items {
+			for _, status := range pod.Status.ContainerStatuses {
+				ended := status.State.Terminated
+				if status.Name != "step-clone" || ended == nil {
+					continue
+				}
+				if ended.ExitCode != 0 {
+					return nil
+				}
+				log, err := ns.Kube.CoreV1().Pods(ns.Name).GetLogs(pod.Name, &corev1.PodLogOptions{Container: status.Name}).DoRaw(ctx)
+				if err != nil {
+					return err
+				}
+				var text strings.Builder
+				for line := range strings.Lines(string(log)) {
+					if line, ok := strings.CutPrefix(line, manifests.AnnotationDockerfile+" "); ok {
+						text.WriteString(line)
+					}
+				}
+				return build.Confirm(ctx, ns.Kube, ns.Name, run, text.String())
+			}
+		}
+		return errors.New("the step clone has not ended")
+	})
+}
+
+// TestGitUnchecked wants no image of a run whose Dockerfile nobody has checked: one of another
+// program, or of a command that has ended.
+func TestGitUnchecked(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	g := newGitServer(t, ns, map[string]string{"Dockerfile": "FROM scratch\nCOPY . /\n"}, map[string]string{"text": "x"})
+	spec := runSpec(t, ns, "unchecked")
+	spec.NoDeploy = true
+	spec.Git = &pipelinerun.Git{URL: g.https + "public.git", Secret: ns.Secret(t, "trust", map[string]string{"ca.crt": string(g.ca)})}
+	name := createRun(t, ns, spec, nil)
+	run, outcome := ended(t, ns, name)
+	logs, _ := ns.Traces(t, name)
+	if outcome.Succeeded || outcome.Digest != "" || !strings.Contains(logs["fetch/check"], "pyflow: the Dockerfile was not checked within 120 seconds") {
+		t.Errorf("%+v; the log:\n%s", outcome, logs["fetch/check"])
+	}
+	for _, task := range run.Status.ChildReferences {
+		if task.PipelineTaskName != manifests.FetchTask {
+			t.Errorf("task %s has started", task.PipelineTaskName)
+		}
+	}
+	if log := ns.Pyflow(t, "logs", name).Succeeded(t); !strings.Contains(log.Stdout, "so it is not built") || !strings.Contains(log.Stdout, "kubectl pyflow rerun "+name) {
+		t.Errorf("the log should have the reason and what to do\n%s", log)
+	}
+	// The command that repeats the run checks it.
+	ns.Pyflow(t, "rerun", name).Succeeded(t)
+	detached := strings.TrimSpace(ns.Pyflow(t, "rerun", name, "--detach").Succeeded(t).Stdout)
+	if _, outcome := ended(t, ns, detached); !outcome.Succeeded {
+		t.Errorf("the run of --detach: %+v", outcome)
+	}
 }
 
 // TestGitDockerfile wants no image of a Dockerfile that the engine would build differently.

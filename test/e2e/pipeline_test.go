@@ -157,6 +157,8 @@ RUN exit 1
 	failing.Name += "-f"
 	failing.Dockerfile, failing.Target = "fails", ""
 	name, failingName := createRun(t, ns, spec, nil), createRun(t, ns, failing, nil)
+	confirm(t, ns, name)
+	confirm(t, ns, failingName)
 
 	nowhere := func(place string, text []byte) {
 		t.Helper()

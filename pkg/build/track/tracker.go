@@ -342,9 +342,9 @@ func (t *Tracker) readDockerfile() {
 }
 
 // Fetched reports whether the source of a repository has been fetched, and returns its
-// Dockerfile; nil if that cannot be read.
-func (t *Tracker) Fetched() (parsed *dockerfile.Dockerfile, ok bool) {
-	return t.stages.parsed, t.steps.isFetched
+// Dockerfile, nil if that cannot be read, and the text of it.
+func (t *Tracker) Fetched() (parsed *dockerfile.Dockerfile, text string, ok bool) {
+	return t.stages.parsed, t.steps.fetched.String(), t.steps.isFetched
 }
 
 // superseded is how the API server refuses what an older run deploys.

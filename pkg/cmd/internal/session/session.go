@@ -97,7 +97,7 @@ func (s *Session) checked(ctx context.Context, run *build.Run, recorder *track.R
 	}
 	clients := follow.Clients{Tekton: s.Clients.Tekton, Kube: s.Clients.Kube}
 	result, err := build.Watch(ctx, clients, run, recorder, build.WatchOptions{
-		Timeout: s.Timeout, WaitTimeout: s.WaitTimeout, FailFast: true, NoRollout: true, UntilChecked: true,
+		Timeout: s.Timeout, WaitTimeout: s.WaitTimeout, FailFast: true, NoRollout: true, Confirm: true, UntilChecked: true,
 	})
 	if err != nil {
 		s.cancel(ctx, run, result, recorder, err)
@@ -109,7 +109,7 @@ func (s *Session) checked(ctx context.Context, run *build.Run, recorder *track.R
 // after an interrupt, or if the run cannot succeed.
 func (s *Session) watch(ctx context.Context, env *build.Environment, run *build.Run, recorder *track.Recorder) (build.Result, error) {
 	clients := follow.Clients{Tekton: s.Clients.Tekton, Kube: s.Clients.Kube}
-	result, err := build.Watch(ctx, clients, run, recorder, build.WatchOptions{Timeout: s.Timeout, WaitTimeout: s.WaitTimeout, FailFast: true})
+	result, err := build.Watch(ctx, clients, run, recorder, build.WatchOptions{Timeout: s.Timeout, WaitTimeout: s.WaitTimeout, FailFast: true, Confirm: true})
 	if err == nil {
 		err = env.Measure(ctx, run, &result.Result)
 	} else {

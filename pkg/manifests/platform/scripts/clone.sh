@@ -7,11 +7,12 @@
 #                                      "true" if there is one
 #   SYSTEM_CA, BUILD_CA                CA certificates, PEM; BUILD_CA may be absent
 #   HOME, CONTEXT                      directories to write in
-#   COMMIT_RESULT, LAYER_RESULT, TAG_RESULT  files for the results
+#   COMMIT_RESULT, LAYER_RESULT, TAG_RESULT, SUM_RESULT  files for the results
 # Writes $CONTEXT/context.tar.gz and the results: the commit, the SHA-256 of the archive,
-# and the tag to push it under.
-# Prints the Dockerfile, each line after "pyflow.dev/dockerfile ", for those who show the
-# build. Errors and warnings start with "pyflow: ".
+# the tag to push it under, and the SHA-256 of the Dockerfile's lines; that is empty if the
+# Dockerfile is a link or has more than 64 KiB.
+# Prints the Dockerfile, each line after "pyflow.dev/dockerfile ", for those who check it and
+# show the build. Errors and warnings start with "pyflow: ".
 set -eu
 umask 077
 
@@ -118,12 +119,19 @@ fi
 if git grep --quiet "filter=lfs" "$tree" -- ".gitattributes" "*/.gitattributes"; then
   warn "the repository keeps files in Git LFS, which are not fetched"
 fi
+: >"$SUM_RESULT"
 case $file in
   100*)
     if [ "$(git cat-file -s "$tree:$DOCKERFILE")" -le 65536 ]; then
       git cat-file blob "$tree:$DOCKERFILE" | while IFS= read -r line || [ -n "$line" ]; do
+        printf "%s\n" "$line"
+      done >"$HOME/dockerfile"
+      while IFS= read -r line; do
         printf "pyflow.dev/dockerfile %s\n" "$line"
-      done
+      done <"$HOME/dockerfile"
+      # Not every reader of a log keeps carriage returns.
+      sum=$(tr -d '\r' <"$HOME/dockerfile" | sha256sum)
+      printf %s "${sum%% *}" >"$SUM_RESULT"
     fi
     ;;
 esac
