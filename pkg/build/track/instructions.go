@@ -191,6 +191,25 @@ func (s *instructions) runsTest() bool {
 	return s.at < len(s.chain) && s.inTest(s.chain[s.at]) && s.counts(s.chain[s.at])
 }
 
+// hearsTest reports whether a line that a command writes now is one of the test. The engine
+// writes its own lines to another stream than the command, and the first lines of a command can
+// come before its instruction: so no command may come between the current instruction and the
+// test.
+func (s *instructions) hearsTest() bool {
+	for i := s.at; i < len(s.chain); i++ {
+		index := s.chain[i]
+		instruction := s.parsed.Instructions[index]
+		switch {
+		case instruction.Name != "RUN" || s.cached[instruction.Text]:
+		case s.inTest(index):
+			return true
+		default:
+			return false
+		}
+	}
+	return false
+}
+
 // describe returns an instruction as it runs. Number counts in the order in which they run.
 func (s *instructions) describe(index int) *event.Instruction {
 	instruction := s.parsed.Instructions[index]

@@ -28,6 +28,9 @@ type tests struct {
 	command []string
 	stage   string
 	xml     []byte
+	// started reports that the test command has written a line or has been started, in the
+	// pod that builds.
+	started bool
 	// said is what the tests wrote about their result, until the results are known.
 	said string
 	// results are nil until they are known.
@@ -46,6 +49,14 @@ func isEngine(task, step string) bool {
 
 // summary is the last line of pytest: 2 passed, 1 skipped in 0.31s.
 var summary = regexp.MustCompile(`^=*\s*((?:\d+ [a-z]+, )*\d+ passed(?:, \d+ [a-z]+)*) in ([\d.]+)s\b`)
+
+// start begins the lines of the test, unless its first one has come already.
+func (t *tests) start(steps *steps) {
+	if !t.started {
+		t.started = true
+		steps.last = nil
+	}
+}
 
 // add adds a line of the results.
 func (t *tests) add(line string) {

@@ -142,6 +142,56 @@ func TestInstructionsOfTheTestAreLeftOut(t *testing.T) {
 	}
 }
 
+// TestLinesBeforeTheTest checks that the first lines of a fast test are its own, though they come
+// before the engine's line for it, and that those of another command are not.
+func TestLinesBeforeTheTest(t *testing.T) {
+	const text = "FROM a AS run\nCOPY x /\nFROM run AS test\nRUN pip install pytest\nCOPY t /\nFROM run AS pyflow-image\nCMD x\n\nFROM test AS pyflow-test\nENV PYTEST_ADDOPTS=x\nARG PYFLOW_RUN\nRUN [\"pytest\",\"-q\"]\n"
+	writes := func(line string) follow.Event {
+		return follow.Event{Kind: follow.Log, Task: "build", Step: "build", Text: line}
+	}
+	for name, test := range map[string]struct {
+		before []follow.Event
+		// sources are those of the lines of commands.
+		sources []string
+	}{
+		"before its ARG":        {[]follow.Event{engineSays("RUN pip install pytest"), writes("Collecting x"), engineSays("COPY t /"), engineSays("ENV PYTEST_ADDOPTS=x"), writes("one")}, []string{"build", "test", "test"}},
+		"before its ENV":        {[]follow.Event{engineSays("RUN pip install pytest"), writes("Collecting x"), engineSays("COPY t /"), writes("one")}, []string{"build", "test", "test"}},
+		"after a cached RUN":    {[]follow.Event{engineSays("Using caching version of cmd: RUN pip install pytest"), engineSays("RUN pip install pytest"), writes("one")}, []string{"test", "test"}},
+		"of an instruction":     {[]follow.Event{engineSays("RUN pip install pytest"), writes("Collecting x"), writes("Installed")}, []string{"build", "build", "test"}},
+		"before an instruction": {[]follow.Event{writes("Collecting x"), engineSays("RUN pip install pytest")}, []string{"build", "test"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := record(t, text, &pipelinerun.Test{Command: []string{"pytest", "-q"}, Stage: "test"})
+			r.run.Target, r.stages.target = "pyflow-image", "pyflow-image"
+			r.Begin(event.Build)
+			for _, e := range slices.Concat(
+				[]follow.Event{{Kind: follow.StepStarted, Task: "build", Step: "build"}, engineSays("Building stage 'run' [idx: '3', base-idx: '0']")},
+				test.before,
+				[]follow.Event{engineSays(`RUN ["pytest","-q"]`), writes("3 passed in 0.01s")},
+			) {
+				r.Handle(e)
+			}
+			var sources, own []string
+			for _, e := range r.events {
+				if e.Type == event.Log && !e.Chatter {
+					sources = append(sources, e.Source)
+					if e.Source == "test" {
+						own = append(own, e.Message)
+					}
+				}
+			}
+			if !slices.Equal(sources, test.sources) {
+				t.Errorf("the lines are of %q, want %q", sources, test.sources)
+			}
+			// A failure repeats all lines of the test, and none of another command.
+			said := slices.DeleteFunc(slices.Clone(r.steps.last), func(line string) bool { return strings.HasPrefix(line, "RUN ") })
+			if !slices.Equal(said, own) {
+				t.Errorf("the last lines are %q, want %q", said, own)
+			}
+		})
+	}
+}
+
 func TestTestsThatFail(t *testing.T) {
 	bad := func(name string) string { return `<testcase classname="t" name="` + name + `"><failure/></testcase>` }
 	red := `<testsuite>` + bad("a") + bad("b") + bad("c") + bad("d") + bad("e") + `<testcase name="good"/></testsuite>`

@@ -229,7 +229,7 @@ func (t *Tracker) log(e follow.Event) {
 		return
 	case isEngine(e.Task, e.Step):
 		message, hide = t.engineLine(e)
-		if t.stages.runsTest() {
+		if t.tests.started || t.stages.runsTest() {
 			source = pipelinerun.TestStep
 		}
 	case e.Task == pipelinerun.FetchTask, e.Task == pipelinerun.DeployTask:
@@ -296,7 +296,7 @@ func isLayer(reference, repository string) bool {
 func (t *Tracker) startInstruction(e follow.Event, instruction *event.Instruction) {
 	if t.stages.runsTest() {
 		instruction.Text = strings.Join(t.tests.command, " ")
-		t.steps.last = nil
+		t.tests.start(&t.steps)
 	}
 	t.installs = newInstalls(instruction.Text)
 	t.endInstruction()
@@ -315,7 +315,8 @@ func (t *Tracker) commandLine(line engine.Line) (hide bool) {
 		t.steps.exit = line.Exit
 		return true
 	}
-	if t.stages.runsTest() {
+	if t.tests.started || t.stages.hearsTest() {
+		t.tests.start(&t.steps)
 		t.tests.hear(line.Message)
 		return false
 	}
