@@ -51,14 +51,17 @@ type Server struct {
 	cluster  *live.Cluster
 	registry *registryViews
 	allowed  *allowed
+	// stopWatching ends what reads the cluster.
+	stopWatching context.CancelFunc
 	// working are the actions at work, ending is closed when they have to end: with the
 	// server, and not with their tab.
 	working sync.WaitGroup
 	ending  chan struct{}
 }
 
-// Listen starts to listen on the loopback interface. The caller calls Serve.
-func Listen(options Options) (*Server, error) {
+// Listen starts to listen on the loopback interface, and to watch the cluster until ctx ends. The
+// caller calls Serve, or else Close.
+func Listen(ctx context.Context, options Options) (*Server, error) {
 	renderer, err := view.NewRenderer()
 	if err != nil {
 		return nil, err
@@ -67,7 +70,28 @@ func Listen(options Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on port %d: %w", options.Port, err)
 	}
-	return &Server{options: options, listener: listener, token: newToken(), renderer: renderer, allowed: newAllowed(options.Clients.Kube), ending: make(chan struct{})}, nil
+	ctx, stop := context.WithCancel(ctx)
+	cluster, err := live.New(ctx, options.Clients, options.Namespace)
+	if err != nil {
+		stop()
+		return nil, errors.Join(err, listener.Close())
+	}
+	s := &Server{
+		options: options, listener: listener, token: newToken(), renderer: renderer,
+		allowed: newAllowed(options.Clients.Kube), cluster: cluster, stopWatching: stop, ending: make(chan struct{}),
+	}
+	// Without a cache the registry is only read again.
+	cache, _ := cached.OpenDefault()
+	s.registry = &registryViews{Server: s, registry: live.NewRegistry(ctx, cluster, cache)}
+	return s, nil
+}
+
+// Close ends what Listen started. It is called by Serve, or in place of it.
+func (s *Server) Close() {
+	s.stopWatching()
+	// The connections that it has accepted end with Serve.
+	_ = s.listener.Close()
+	s.cluster.Wait()
 }
 
 // URL returns the address to open: that of a view, such as /runs, with the token behind the
@@ -79,17 +103,8 @@ func (s *Server) URL(path string) string {
 // Serve serves until ctx ends, which is no error. Then it ends the actions at work as an
 // interrupt ends their commands, and returns when they have ended. It is called once.
 func (s *Server) Serve(ctx context.Context) error {
+	defer s.Close()
 	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	cluster, err := live.New(ctx, s.options.Clients, s.options.Namespace)
-	if err != nil {
-		return errors.Join(err, s.listener.Close())
-	}
-	s.cluster = cluster
-	// Without a cache the registry is only read again.
-	cache, _ := cached.OpenDefault()
-	s.registry = &registryViews{Server: s, registry: live.NewRegistry(ctx, cluster, cache)}
-	defer cluster.Wait()
 	defer stop()
 	_, port, err := net.SplitHostPort(s.listener.Addr().String())
 	if err != nil {

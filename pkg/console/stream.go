@@ -17,8 +17,10 @@ import (
 )
 
 const (
-	// frameRate is the shortest time between two versions of a view.
-	frameRate = 200 * time.Millisecond
+	// frameRate is the shortest time between two versions of a view, and firstFrameRate between
+	// the first two: what a view has at first is soon more.
+	frameRate      = 200 * time.Millisecond
+	firstFrameRate = 25 * time.Millisecond
 	// heartbeat is the longest time without a word, so that the browser knows a dead
 	// connection from an idle one.
 	heartbeat = 15 * time.Second
@@ -75,6 +77,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, p *page) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	ctx := r.Context()
+	rate := firstFrameRate
 	for out.err == nil && ctx.Err() == nil {
 		cluster := s.cluster.Changed()
 		var changed <-chan struct{}
@@ -90,7 +93,8 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, p *page) {
 		if !news(ctx, out, changed, cluster, beat.C) {
 			return
 		}
-		watch.WaitFor(ctx, nil, frameRate-time.Since(started))
+		watch.WaitFor(ctx, nil, rate-time.Since(started))
+		rate = min(2*rate, frameRate)
 	}
 }
 

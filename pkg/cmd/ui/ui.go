@@ -156,15 +156,14 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 
 // Run serves the console until ctx ends.
 func (o *Options) Run(ctx context.Context) error {
-	if err := platform.CheckNamespace(ctx, o.Console.Clients.Kube, o.Console.Namespace); err != nil {
+	// The console reads the cluster while the namespace is checked.
+	server, err := console.Listen(ctx, o.Console)
+	if err != nil {
 		return err
 	}
 	path, err := o.path(ctx)
 	if err != nil {
-		return err
-	}
-	server, err := console.Listen(o.Console)
-	if err != nil {
+		server.Close()
 		return err
 	}
 	address := server.URL(path)
@@ -180,8 +179,11 @@ func (o *Options) Run(ctx context.Context) error {
 	return server.Serve(ctx)
 }
 
-// path returns the path of the view to open.
+// path checks the namespace, and returns the path of the view to open.
 func (o *Options) path(ctx context.Context) (string, error) {
+	if err := platform.CheckNamespace(ctx, o.Console.Clients.Kube, o.Console.Namespace); err != nil {
+		return "", err
+	}
 	if o.Name == "" {
 		return "/", nil
 	}

@@ -12,18 +12,14 @@ import (
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline"
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
-	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/pager"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
@@ -32,13 +28,9 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
 
-const (
-	// pageSize bounds what of a long list is in memory with all of its fields.
-	pageSize = 100
-	// settle is how long the objects of apps may change before they are read again: a
-	// rollout changes many at once.
-	settle = time.Second
-)
+// settle is how long the objects of apps may change before they are read again: a rollout
+// changes many at once.
+const settle = time.Second
 
 // Cluster is what one scope of a cluster has: a namespace, or all of them. It watches from
 // New until its context ends. Its methods are safe for concurrent use.
@@ -48,6 +40,7 @@ type Cluster struct {
 
 	runs  cache.SharedIndexInformer
 	state *watch.Signal
+	soFar soFar
 	// The fields below are guarded by state. runsErr is why the runs cannot be read, or are
 	// out of date.
 	runsErr  error
@@ -81,9 +74,12 @@ func New(ctx context.Context, clients *kube.Clients, namespace string) (*Cluster
 		})
 	}
 	c.followers.init(ctx, clients)
-	c.runs = cache.NewSharedIndexInformer(listRuns(clients.Tekton, namespace, c.setRunsErr), &tektonv1.PipelineRun{}, 0, cache.Indexers{})
-	_ = c.runs.SetTransform(trimRun)
-	c.state.Watch(ctx, &c.group, c.runs, c.setRunsErr)
+	c.runs = cache.NewSharedIndexInformer(listRuns(clients.Tekton, namespace, c), &tektonv1.PipelineRun{}, 0, cache.Indexers{})
+	c.state.Watch(ctx, &c.group, c.runs, c.report)
+	c.group.Go(func() {
+		cache.WaitForCacheSync(ctx.Done(), c.runs.HasSynced)
+		c.soFar.clear()
+	})
 	for kind, selector := range appKinds() {
 		informer := metadatainformer.NewFilteredMetadataInformer(objects, kind, namespace, 0, cache.Indexers{}, func(options *metav1.ListOptions) {
 			options.LabelSelector = selector
@@ -109,17 +105,22 @@ func (c *Cluster) Namespace() string { return c.namespace }
 // it before them.
 func (c *Cluster) Changed() <-chan struct{} { return c.state.Changed() }
 
-// Runs returns the runs, newest first. ok is false until they have been read once, and err
-// is why they cannot be read, or are out of date.
+// Runs returns the runs, newest first. ok is false until all of them have been read once: until
+// then they are those that have been read so far. err is why they cannot be read, or are out of
+// date.
 func (c *Cluster) Runs(now time.Time) (runs []status.Run, ok bool, err error) {
+	ok = c.runs.HasSynced()
 	objects := watch.List[tektonv1.PipelineRun](c.runs)
+	if soFar := c.soFar.list(); len(soFar) > len(objects) && !ok {
+		objects = soFar
+	}
 	slices.SortFunc(objects, func(a, b *tektonv1.PipelineRun) int { return pipelinerun.Newer(a, b) })
 	runs = make([]status.Run, len(objects))
 	for i, object := range objects {
 		runs[i] = status.NewRun(object, now)
 	}
 	c.state.Read(func() { err = c.runsErr })
-	return runs, c.runs.HasSynced(), err
+	return runs, ok, err
 }
 
 // Run returns the run of that name without the fields that a list does not show; nil if
@@ -155,8 +156,18 @@ func (c *Cluster) Unreachable() (err error) {
 	return err
 }
 
-// setRunsErr records why the runs cannot be read; nil if they can.
-func (c *Cluster) setRunsErr(err error) {
+// started forgets what an earlier list has read.
+func (c *Cluster) started() { c.soFar.clear() }
+
+// found adds a run to those that the first list has read so far.
+func (c *Cluster) found(run *tektonv1.PipelineRun) {
+	if !c.runs.HasSynced() && c.soFar.add(run) {
+		c.state.Update(nil)
+	}
+}
+
+// report records why the runs cannot be read; nil if they can.
+func (c *Cluster) report(err error) {
 	known := false
 	c.state.Read(func() { known = err == nil && c.runsErr == nil })
 	if !known {
@@ -194,50 +205,6 @@ func appKinds() map[schema.GroupVersionResource]string {
 		appsv1.SchemeGroupVersion.WithResource("daemonsets"):   manifests.LabelApp,
 		corev1.SchemeGroupVersion.WithResource("pods"):         "!" + pipeline.TaskRunLabelKey,
 	}
-}
-
-// listRuns lists and watches the runs of builds. It drops what a list does not show page by
-// page: 2,000 runs with all of their fields are 50 MB. It calls report with the error of each
-// list and of each start of a watch, also nil: an informer keeps to itself that a connection is
-// refused, and that the next one is not.
-func listRuns(client versioned.Interface, namespace string, report func(error)) *cache.ListWatch {
-	runs := client.TektonV1().PipelineRuns(namespace)
-	return &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			// A list from the server's cache ignores the size of a page.
-			options.LabelSelector, options.ResourceVersion, options.ResourceVersionMatch = manifests.LabelApp, "", ""
-			pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-				list, err := runs.List(ctx, options)
-				if err != nil {
-					return nil, err
-				}
-				for i := range list.Items {
-					_, _ = trimRun(&list.Items[i])
-				}
-				return list, nil
-			})
-			pages.PageSize, pages.PageBufferSize = pageSize, 0
-			list, _, err := pages.List(ctx, options)
-			report(err)
-			return list, err
-		},
-		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (apiwatch.Interface, error) {
-			options.LabelSelector = manifests.LabelApp
-			started, err := runs.Watch(ctx, options)
-			report(err)
-			return started, err
-		},
-	}
-}
-
-// trimRun removes from a run what status.NewRun does not read, in place.
-func trimRun(object any) (any, error) {
-	run, ok := object.(*tektonv1.PipelineRun)
-	if !ok {
-		return object, nil
-	}
-	pipelinerun.Trim(run)
-	return run, nil
 }
 
 // trimMeta keeps the name and the version of an object: its change is all that counts.

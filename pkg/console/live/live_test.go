@@ -22,7 +22,7 @@ func TestUnreachable(t *testing.T) {
 		return down, nil, errors.New("connection refused")
 	})
 	c := &Cluster{state: watch.New()}
-	lists := listRuns(client, "demo", c.setRunsErr)
+	lists := listRuns(client, "demo", c)
 	if _, err := lists.ListWithContextFunc(t.Context(), metav1.ListOptions{}); err == nil {
 		t.Fatal("the list should fail")
 	}
@@ -39,13 +39,13 @@ func TestUnreachable(t *testing.T) {
 	default:
 		t.Error("no page is updated when it answers")
 	}
-	c.setRunsErr(errors.New("connection refused"))
+	c.report(errors.New("connection refused"))
 	if _, err := lists.WatchFuncWithContext(t.Context(), metav1.ListOptions{}); err != nil || c.Unreachable() != nil {
 		t.Errorf("after a watch: %v, %v", err, c.Unreachable())
 	}
 	// An answer that changes nothing is no news: pages would be rendered for it.
 	changed = c.Changed()
-	c.setRunsErr(nil)
+	c.report(nil)
 	select {
 	case <-changed:
 		t.Error("an answer without news wakes all pages")

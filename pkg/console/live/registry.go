@@ -153,6 +153,11 @@ type task struct {
 
 // next returns what to read now; the zero task is nothing.
 func (r *Registry) next() (t task) {
+	viewed := false
+	r.state.Read(func() { viewed = r.viewers > 0 })
+	if !viewed {
+		return t
+	}
 	runs, _, _ := r.cluster.Runs(time.Now())
 	apps, _, _ := r.cluster.Apps()
 	ended, deployed := map[string]bool{}, fingerprint(apps)

@@ -10,7 +10,7 @@ import (
 
 // Overview is the model of the first view.
 type Overview struct {
-	// Runs are the newest of AllRuns runs.
+	// Runs are the newest of AllRuns runs: until RunsReady, of those that are read so far.
 	Runs        []status.Run
 	AllRuns     int
 	RunsReady   bool

@@ -21,9 +21,10 @@ type Runs struct {
 	States           []status.RunState
 	// ManyNamespaces shows the namespace of each run.
 	ManyNamespaces bool
-	Ready          bool
-	Problem        *Problem
-	Build          Action
+	// Ready reports that all runs are read: until then they are those that are so far.
+	Ready   bool
+	Problem *Problem
+	Build   Action
 }
 
 // OneApp reports that the list of runs need not name the app of each.

@@ -116,3 +116,33 @@ func TestPath(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A list that is read so far has its rows, says that it goes on, and is not empty before.
+func TestRunsSoFar(t *testing.T) {
+	run := status.Run{Name: "shop-1", Namespace: "demo", App: "shop", State: status.RunSucceeded, Started: metav1.Now()}
+	for name, test := range map[string]struct {
+		model    Runs
+		has, not []string
+	}{
+		"nothing yet":     {Runs{}, []string{"Reading the runs"}, []string{"no runs yet", "so far"}},
+		"some":            {Runs{Runs: []status.Run{run}, All: 800, Total: 800}, []string{"shop-1", "Reading: 800 runs so far"}, []string{"no runs yet"}},
+		"no match so far": {Runs{All: 800, Text: "x"}, []string{"800 runs so far"}, []string{"No run matches"}},
+		"none":            {Runs{Ready: true}, []string{"There are no runs yet"}, []string{"Reading"}},
+		"no match":        {Runs{Ready: true, All: 2}, []string{"No run matches"}, []string{"Reading"}},
+		"unreadable":      {Runs{Problem: &Problem{Message: "gone"}}, []string{"gone"}, []string{"Reading"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			html := render(t, Page{Template: "runs", Model: test.model})
+			for _, want := range test.has {
+				if !strings.Contains(html, want) {
+					t.Errorf("%q is missing:\n%s", want, html)
+				}
+			}
+			for _, bad := range test.not {
+				if strings.Contains(html, bad) {
+					t.Errorf("%q is there:\n%s", bad, html)
+				}
+			}
+		})
+	}
+}
