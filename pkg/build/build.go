@@ -262,13 +262,15 @@ func (p *Prepared) addTest() error {
 // spec returns all of the run that is known before its source.
 func (p *Prepared) spec() pipelinerun.Build {
 	o, config, namespace := p.options, p.env.Config, p.env.Clients.Namespace
+	user, ofImage := podUser(o.Release)
 	b := pipelinerun.Build{
 		Meta: pipelinerun.Meta{
 			App:            o.App,
 			Namespace:      namespace,
 			Name:           p.name,
 			NodeRepository: config.Registry.NodeRepository(namespace, o.App),
-			UserOfImage:    o.Release != nil && o.Release.Directory == "" && o.Release.UserOfImage,
+			UserOfImage:    ofImage,
+			User:           user,
 			Timeout:        o.Timeout,
 			Commit:         p.commit.ID,
 			Dirty:          p.commit.Dirty,
@@ -298,6 +300,15 @@ func (p *Prepared) spec() pipelinerun.Build {
 		b.NodeRepository += "/" + scratch.Repository
 	}
 	return b
+}
+
+// podUser returns the user of the pods that only the image can tell the number of: a name, or
+// ofImage for the user that the image names.
+func podUser(o *release.Options) (name string, ofImage bool) {
+	if o == nil || o.Directory != "" {
+		return "", false // a kustomization has users of its own
+	}
+	return o.User.Name, o.UserOfImage
 }
 
 // phases returns the phases of a run. A folder is packed; uploads reports whether it is

@@ -190,7 +190,8 @@ func (r *renderer) tekton() []*unstructured.Unstructured {
 // Tekton's requests.
 func (r *renderer) pipelines() []*unstructured.Unstructured {
 	objects := r.readAll("platform/tasks", "platform/pipelines")
-	objects = append(objects, r.testedBuild(find(objects, "Task", buildTaskName), find(objects, "Task", testTaskName)))
+	objects = append(objects, r.testedBuild(find(objects, "Task", buildTaskName), find(objects, "Task", testTaskName)),
+		r.deployAs(find(objects, "Task", DeployUserTask)))
 	for _, object := range objects {
 		if object.GetKind() == "Task" {
 			r.setScripts(object)

@@ -47,6 +47,8 @@ const (
 	// DeployUserTask is the Task that deploys an image and gives the pods the user that
 	// the image names.
 	DeployUserTask = "pyflow-deploy-user"
+	// DeployAsTask does the same with a user that its parameter names.
+	DeployAsTask = "pyflow-deploy-as"
 
 	// BuildServiceAccount runs the build pod; it has no token.
 	BuildServiceAccount = "pyflow-build"
@@ -140,6 +142,9 @@ const (
 	// Superseded is the end of the API server's answer, after the later run's name, to
 	// the deployment of a run that a later one overtook.
 	Superseded = "has deployed it already"
+	// AnnotationUser is on the default Deployment whose pods run as a user that is given by
+	// name: that name.
+	AnnotationUser = "pyflow.dev/user"
 	// AnnotationManifests is on every deployed object: the hash of the manifests that
 	// it was deployed with.
 	AnnotationManifests = "pyflow.dev/manifests"

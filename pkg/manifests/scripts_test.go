@@ -266,7 +266,7 @@ func TestOverlay(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("0a", 32)
 	good := map[string]string{
 		"NAME": "shop", "IMAGE": "127.0.0.1:5180/team-a/shop", "DIGEST": digest,
-		"SEQUENCE": "2026-03-01T12:00:00Z shop-x7k2p", "MANIFESTS": "../manifests", "LAYOUT": "",
+		"SEQUENCE": "2026-03-01T12:00:00Z shop-x7k2p", "MANIFESTS": "../manifests", "LAYOUT": "", "USER_OF_PODS": "",
 	}
 	for name, test := range map[string]struct {
 		variable, value, err string
@@ -321,7 +321,9 @@ func TestOverlayUser(t *testing.T) {
 	const passwd = "root:x:0:0:root:/root:/bin/sh\napp:x:10001:10002::/home/app:\ntoor:x:0:0::/:\n"
 	const group = "root:x:0:\nweb:x:20:app\n"
 	for name, test := range map[string]struct {
-		user   string
+		user string
+		// given is the user of the settings.
+		given  string
 		layers []map[string]string
 		// uid and gid are set, "" removes the group, err is the end of a failure.
 		uid, gid, err string
@@ -339,11 +341,16 @@ func TestOverlayUser(t *testing.T) {
 		"zero":                        {user: "0:0", uid: "1000", gid: "1000", warns: true},
 		"none":                        {user: "", uid: "1000", gid: "1000", warns: true},
 		"another name of root":        {user: "toor", layers: []map[string]string{{"etc/passwd": passwd}}, uid: "1000", gid: "1000", warns: true},
-		"a name that nobody has":      {user: "web", layers: []map[string]string{{"etc/passwd": passwd}}, err: `the image runs as "web", and its /etc/passwd has no "web"`},
-		"a name without a file":       {user: "web", layers: []map[string]string{{"app/main.py": "x"}}, err: `its /etc/passwd has no "web"`},
-		"a group that nobody has":     {user: "app:db", layers: []map[string]string{{"etc/passwd": passwd, "etc/group": group}}, err: `its /etc/group has no "db"`},
+		"a name that nobody has":      {user: "web", layers: []map[string]string{{"etc/passwd": passwd}}, err: `the image runs as "web", and /etc/passwd of the image has no "web"`},
+		"a name without a file":       {user: "web", layers: []map[string]string{{"app/main.py": "x"}}, err: `/etc/passwd of the image has no "web"`},
+		"a group that nobody has":     {user: "app:db", layers: []map[string]string{{"etc/passwd": passwd, "etc/group": group}}, err: `/etc/group of the image has no "db"`},
 		"YAML in the name":            {user: "a\"\nb: c", err: "is not valid"},
 		"YAML in the file":            {user: "app", layers: []map[string]string{{"etc/passwd": "app:x:1 # x:1::/:\n"}}, err: "is not valid"},
+		"a given name":                {user: "root", given: "app", layers: []map[string]string{{"etc/passwd": passwd}}, uid: "10001", gid: "10002"},
+		"a given name and a group":    {user: "7", given: "app:web", layers: []map[string]string{{"etc/passwd": passwd, "etc/group": group}}, uid: "10001", gid: "20"},
+		"a given number and a group":  {user: "app", given: "7:web", layers: []map[string]string{{"etc/group": group}}, uid: "7", gid: "20"},
+		"a given name nobody has":     {user: "app", given: "web", layers: []map[string]string{{"etc/passwd": passwd}}, err: `the user of the pods is "web", and /etc/passwd of the image has no "web"`},
+		"a given name of root":        {user: "app", given: "toor", layers: []map[string]string{{"etc/passwd": passwd}}, err: `the user of the pods is "toor", which is root in the image, as which no pod of the Deployment runs`},
 		"a file in another directory": {user: "app", layers: []map[string]string{{"app/etc/passwd": passwd}}, err: `has no "app"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -351,7 +358,7 @@ func TestOverlayUser(t *testing.T) {
 			digest := imageLayout(t, dir+"/image", test.user, test.layers)
 			got := runScriptFile(t, "overlay.sh", map[string]string{
 				"NAME": "shop", "IMAGE": "127.0.0.1:5180/team-a/shop", "DIGEST": digest,
-				"SEQUENCE": "x", "MANIFESTS": "../manifests", "OUTPUT": dir, "LAYOUT": dir + "/image",
+				"SEQUENCE": "x", "MANIFESTS": "../manifests", "OUTPUT": dir, "LAYOUT": dir + "/image", "USER_OF_PODS": test.given,
 			})
 			text := written(t, dir, "kustomization.yaml")
 			if test.err != "" {

@@ -48,6 +48,32 @@ func (r *renderer) testedBuild(build, test *unstructured.Unstructured) *unstruct
 	return task
 }
 
+// deployAs returns the Task DeployAsTask: it is deployUser with a parameter for the user.
+func (r *renderer) deployAs(deployUser *unstructured.Unstructured) *unstructured.Unstructured {
+	task := deployUser.DeepCopy()
+	task.SetName(DeployAsTask)
+	r.set(task, "Does what pyflow-deploy-user does, with a user that is given in place of the one that the image names. Its names are those of the image.", "spec", "description")
+	r.set(task, append(list(task, "spec", "params"), map[string]any{
+		"name": "user", "description": "The user of the pods, USER or USER:GROUP, in names of the image or numbers.",
+	}), "spec", "params")
+	steps := list(task, "spec", "steps")
+	overlay := step(steps, "overlay")
+	if overlay == nil {
+		if r.err == nil {
+			r.err = fmt.Errorf("task %s: the step overlay is not in the Task that it is made of", DeployAsTask)
+		}
+		return task
+	}
+	env, _ := overlay["env"].([]any)
+	for _, item := range env {
+		if variable, _ := item.(map[string]any); variable["name"] == "USER_OF_PODS" {
+			variable["value"] = "$(params.user)"
+		}
+	}
+	r.set(task, steps, "spec", "steps")
+	return task
+}
+
 // mount adds the volume of the tests to a step.
 func mount(step map[string]any, path string) {
 	mounts, _ := step["volumeMounts"].([]any)

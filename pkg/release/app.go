@@ -10,6 +10,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/kustomize/api/types"
@@ -104,6 +105,9 @@ func fill(deployment *appsv1.Deployment, service *corev1.Service, options Option
 	deployment.Spec.Selector.MatchLabels = labels
 	deployment.Spec.Template.Labels = labels
 	setUser(deployment.Spec.Template.Spec.SecurityContext, options.User)
+	if name := options.User.Name; name != "" {
+		metav1.SetMetaDataAnnotation(&deployment.ObjectMeta, manifests.AnnotationUser, name)
+	}
 	for i := range deployment.Spec.Template.Spec.Containers {
 		container := &deployment.Spec.Template.Spec.Containers[i]
 		container.Image = options.App
@@ -126,9 +130,9 @@ func fill(deployment *appsv1.Deployment, service *corev1.Service, options Option
 	return nil
 }
 
-// setUser sets who the pods run as.
+// setUser sets who the pods run as. The run replaces the user if it is given by name.
 func setUser(pod *corev1.PodSecurityContext, user app.User) {
-	if user == (app.User{}) {
+	if user == (app.User{}) || user.Name != "" {
 		user = app.DefaultUser()
 	}
 	pod.RunAsUser, pod.RunAsGroup = &user.ID, nil

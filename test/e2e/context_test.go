@@ -57,14 +57,14 @@ func conditional(t *testing.T, url, etag string) (status int, body, now string) 
 	return response.StatusCode, string(content), response.Header.Get("ETag")
 }
 
-// TestUser wants the pods to run as the image's user: a name by its number, for an image that
-// is built and for one that exists.
+// TestUser wants the pods to run as the image's user, or as the one of the settings: a name by its
+// number, for an image that is built and for one that exists.
 func TestUser(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
 	dir := env.Project(t, "named", map[string]string{
 		"Dockerfile": "FROM " + env.SmallBase + "\n" +
-			"RUN echo 'app:x:10077:10078::/home/app:/bin/sh' >>/etc/passwd && mkdir -p /home/app && chown 10077:10078 /home/app\n" +
+			"RUN printf 'app:x:10077:10078::/home/app:/bin/sh\\nweb:x:10088:10089::/home/app:/bin/sh\\n' >>/etc/passwd && mkdir -p -m 777 /home/app\n" +
 			"WORKDIR /home/app\nUSER app\nEXPOSE 8000\n" +
 			`CMD ["sh", "-c", "id -u >index.html && id -g >>index.html; trap exit TERM; httpd -f -p 8000 & wait"]` + "\n",
 	})
@@ -74,6 +74,14 @@ func TestUser(t *testing.T) {
 	again.Says(t, "deploying it again")
 	_, url = again.Released(t)
 	env.Serves(t, url, "10077\n10078\n")
+
+	env.Check(t, os.WriteFile(filepath.Join(dir, "pyproject.toml"), []byte("[tool.kubectl-pyflow]\nuser = \"web\"\n"), 0o600))
+	named := ns.Build(t, dir)
+	named.Says(t, "The pods run as web (pyproject.toml")
+	_, url = named.Released(t)
+	env.Serves(t, url, "10088\n10089\n")
+	ns.Build(t, dir, "--user", "nowhere").Failed(t, `the user of the pods is "nowhere", and /etc/passwd of the image has no "nowhere"`)
+	env.Serves(t, url, "10088\n10089\n")
 }
 
 // TestWorkspace builds a member of a workspace of uv: what it needs of the others travels, and

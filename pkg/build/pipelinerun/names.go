@@ -23,6 +23,7 @@ const (
 	paramDeploy      = "deploy"
 	paramDigest      = "digest"
 	paramDeployTask  = "deploy-task"
+	paramUser        = "user"
 	// paramSequence is set by Create.
 	paramSequence = "sequence"
 

@@ -50,7 +50,7 @@ func TestNames(t *testing.T) {
 	for kind, want := range map[string][]string{
 		"params": {
 			paramName, paramSource, paramContextPath, paramURL, paramRevision, paramPath, paramRegistry, paramImage, paramNodeImage,
-			paramTag, paramDockerfile, paramEngineArgs, paramTest, paramTestCommand, paramBuildTask, paramDeploy, paramDigest, paramDeployTask, paramSequence,
+			paramTag, paramDockerfile, paramEngineArgs, paramTest, paramTestCommand, paramBuildTask, paramDeploy, paramDigest, paramDeployTask, paramUser, paramSequence,
 		},
 		"tasks":      {FetchTask, BuildTask, TestTask, DeployTask},
 		"results":    {resultDigest, resultURL, resultCommit, resultTested},

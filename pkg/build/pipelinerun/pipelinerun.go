@@ -109,10 +109,13 @@ func (d Deploy) params() tektonv1.Params {
 
 // deployParams choose the Task that deploys, unless it is the default one.
 func (m Meta) deployParams() tektonv1.Params {
-	if !m.UserOfImage {
-		return nil
+	switch {
+	case m.User != "":
+		return tektonv1.Params{param(paramDeployTask, manifests.DeployAsTask), param(paramUser, m.User)}
+	case m.UserOfImage:
+		return tektonv1.Params{param(paramDeployTask, manifests.DeployUserTask)}
 	}
-	return tektonv1.Params{param(paramDeployTask, manifests.DeployUserTask)}
+	return nil
 }
 
 func (d Deploy) workspaces() []tektonv1.WorkspaceBinding {

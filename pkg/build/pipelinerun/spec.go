@@ -37,6 +37,9 @@ type Meta struct {
 	ManifestsSecret string
 	// UserOfImage gives the pods of the app's Deployment the user that the image names.
 	UserOfImage bool
+	// User gives them another user, USER or USER:GROUP in names of the image or numbers;
+	// empty means none.
+	User string
 	// Timeout bounds the run; zero leaves Tekton's default.
 	Timeout time.Duration
 	// BuildKey is the result of BuildKey; it may be empty.

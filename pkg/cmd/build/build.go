@@ -163,7 +163,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	f.Int32Var(&flags.Port, "port", 0, fmt.Sprintf("Port the service listens on, without a kustomize directory (default: the EXPOSE of the Dockerfile, or %d)", project.DefaultPort))
 	f.Int32Var(&flags.Replicas, "replicas", flags.Replicas, "Number of replicas, without a kustomize directory")
 	f.StringVar(&flags.Expose, "expose", "", "Type of the Service, without a kustomize directory: NodePort, ClusterIP, LoadBalancer or None (default: NodePort)")
-	f.StringVar(&flags.User, "user", "", "User that the pods run as, as UID or UID:GID, without a kustomize directory (default: the USER of the image)")
+	f.StringVar(&flags.User, "user", "", "User that the pods run as, as USER or USER:GROUP, in numbers or names of the image, without a kustomize directory (default: the USER of the image)")
 	f.StringArrayVar(&flags.Env, "env", nil, "Environment variable of the app, as KEY=VALUE, without a kustomize directory; repeatable")
 	f.StringVar(&flags.Requests, "requests", "", "Resource requests of a replica, without a kustomize directory, such as cpu=50m,memory=128Mi")
 	f.StringVar(&flags.Limits, "limits", "", "Resource limits of a replica, without a kustomize directory, such as memory=512Mi")

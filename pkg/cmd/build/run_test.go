@@ -585,6 +585,43 @@ func TestUserOfTheImage(t *testing.T) {
 	}
 }
 
+// TestUserByName wants the run to look up a user that is given by name, and another release for
+// another name.
+func TestUserByName(t *testing.T) {
+	dir := folder(t, testApp, map[string]string{"Dockerfile": "FROM busybox\nUSER 10001\n"})
+	as := func(user string) func(*Flags) { return func(f *Flags) { f.User = user } }
+	c, _ := built(t, dir, as("app:web"), false)
+	for _, user := range []string{"app:web", "app"} {
+		must(t, c.build(t, dir, as(user)).err)
+	}
+	runs := c.runs(t)
+	if len(runs) != 3 {
+		t.Fatalf("there are %d runs", len(runs))
+	}
+	texts := map[string]bool{}
+	for i, want := range []string{"app:web", "app:web", "app"} {
+		if task, user := parameter(&runs[i], "deploy-task").StringVal, parameter(&runs[i], "user").StringVal; task != manifests.DeployAsTask || user != want {
+			t.Errorf("run %d deploys by %q as %q, want %q", i, task, user, want)
+		}
+		secret, err := c.kube.CoreV1().Secrets("team").Get(t.Context(), runs[i].Name+"-manifests", metav1.GetOptions{})
+		must(t, err)
+		text := string(secret.Data["resources.yaml"])
+		if !strings.Contains(text, manifests.AnnotationUser+": "+want+"\n") {
+			t.Errorf("run %d deploys\n%s", i, text)
+		}
+		texts[text] = true
+	}
+	if len(texts) != 2 {
+		t.Errorf("two users have %d releases", len(texts))
+	}
+	c = newCluster(t)
+	must(t, c.build(t, dir, as("10001:20")).err)
+	run := c.runs(t)[0]
+	if task, user := parameter(&run, "deploy-task").StringVal, parameter(&run, "user").StringVal; task != "" || user != "" {
+		t.Errorf("numbers are deployed by %q as %q", task, user)
+	}
+}
+
 func TestFindings(t *testing.T) {
 	c := newCluster(t)
 	dir := folder(t, testApp, map[string]string{"Dockerfile": "FROM python:3.13\nCOPY main.py /\nCMD python main.py\n", "main.py": "print()\n"})

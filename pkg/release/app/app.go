@@ -55,24 +55,33 @@ func (e *Expose) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// User is who the pods run as, by number.
+// User is who the pods run as.
 type User struct {
 	// ID is the user. Group is the group; negative leaves it to the image's /etc/passwd.
 	ID, Group int64
+	// Name is the user as USER of a Dockerfile has it, USER or USER:GROUP, if one of them is a
+	// name: only the image knows its number. ID and Group do not count then.
+	Name string
 }
 
-// userPattern is how ParseUser takes a user. The JSON schema of the settings has it as well.
-var userPattern = regexp.MustCompile(`^([1-9][0-9]{0,9})(?::(0|[1-9][0-9]{0,9}))?$`)
+// userPattern is how ParseUser takes a user in numbers, namePattern how it takes one with a
+// name. The JSON schema of the settings has them as well.
+var (
+	userPattern = regexp.MustCompile(`^([1-9][0-9]{0,9})(?::(0|[1-9][0-9]{0,9}))?$`)
+	namePattern = regexp.MustCompile(`^(?:[1-9][0-9]{0,9}|[A-Za-z_][A-Za-z0-9._-]{0,31})(?::(?:0|[1-9][0-9]{0,9}|[A-Za-z_][A-Za-z0-9._-]{0,31}))?$`)
+)
 
-// ParseUser parses UID or UID:GID. Root is an error, as the pods refuse to run as root, and a
-// name is one, as the image alone knows its number.
+// ParseUser parses USER or USER:GROUP, each a number or a name of the image. Root is an error,
+// as the pods refuse to run as root.
 func ParseUser(text string) (User, error) {
 	match := userPattern.FindStringSubmatch(text)
 	switch person, _, _ := strings.Cut(text, ":"); {
 	case person == "root" || person == "0":
 		return User{}, fmt.Errorf("%q is root, as which no pod of the default Deployment runs: for that, write manifests of your own", text)
+	case match == nil && namePattern.MatchString(text):
+		return User{Name: text}, nil
 	case match == nil:
-		return User{}, fmt.Errorf("%q is not UID or UID:GID in numbers, such as 10001:10001; a name has a number in the image, which id -u NAME prints there", text)
+		return User{}, fmt.Errorf("%q is not USER or USER:GROUP, each a number or a name of the image, such as 10001:10001 or app", text)
 	}
 	user := User{Group: -1}
 	for _, half := range []struct {
@@ -96,6 +105,9 @@ func DefaultUser() User { return User{ID: 1000, Group: 1000} }
 
 // String returns the user and the group as USER has them.
 func (u User) String() string {
+	if u.Name != "" {
+		return u.Name
+	}
 	if u.Group < 0 {
 		return strconv.FormatInt(u.ID, 10)
 	}

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes a kustomization that puts an image's digest into manifests, and the user that the
-# image names into the Deployment NAME.
+# Writes a kustomization that puts an image's digest into manifests, and a user, by number,
+# into the Deployment NAME.
 #
 # Reads:
 #   NAME       the image name that the manifests use
@@ -10,6 +10,8 @@
 #   MANIFESTS  the kustomization to build on, relative to OUTPUT
 #   OUTPUT     the directory to write kustomization.yaml in
 #   LAYOUT     the image, an OCI layout; empty leaves the user of the manifests
+#   USER_OF_PODS  USER or USER:GROUP, in names of the image or numbers; empty means the USER
+#              of the image
 # DIGEST comes from the pod that ran the Dockerfile: nothing but a digest may get into
 # the kustomization.
 set -eu
@@ -67,7 +69,7 @@ database() {
     file=$(blob "$layer")
     case $(od -An -tx1 -N4 "$file" | tr -d ' \n') in
       1f8b*) unpack="gzip -dc" ;;
-      28b52ffd) fail "the image runs as \"$user\", and layer $layer is compressed by zstd, which hides its number: write USER as a number" ;;
+      28b52ffd) fail "$says, and layer $layer is compressed by zstd, which hides its number: write the user as a number" ;;
       *) unpack="cat" ;;
     esac
     # tar fails if the layer has not all of these names.
@@ -91,7 +93,12 @@ patch=
 if [ -n "$LAYOUT" ]; then
   manifest=$(blob "$DIGEST")
   layers=$(strings "$manifest" .layers..digest)
-  user=$(strings "$(blob "$(strings "$manifest" .config.digest)")" .config.User)
+  user=$USER_OF_PODS
+  says="the user of the pods is \"$user\""
+  if [ -z "$user" ]; then
+    user=$(strings "$(blob "$(strings "$manifest" .config.digest)")" .config.User)
+    says="the image runs as \"$user\""
+  fi
   require "user" "${user:--}" 'A-Za-z0-9._:$-'
   person=${user%%:*}
   group=${user#"$person"}
@@ -101,12 +108,13 @@ if [ -n "$LAYOUT" ]; then
   gid=
   if [ -n "$group" ]; then
     gid=$(number group "$group" 3)
-    [ -n "$gid" ] || fail "the image runs as \"$user\", and its /etc/group has no \"$group\""
+    [ -n "$gid" ] || fail "$says, and /etc/group of the image has no \"$group\""
   elif [ "$uid" != "$person" ]; then
     gid=$(database passwd | awk -F: -v name="$person" '$1 == name { print $4; exit }')
   fi
-  [ -n "$uid" ] || fail "the image runs as \"$user\", and its /etc/passwd has no \"$person\""
+  [ -n "$uid" ] || fail "$says, and /etc/passwd of the image has no \"$person\""
   if [ "$uid" = 0 ]; then
+    [ -z "$USER_OF_PODS" ] || fail "$says, which is root in the image, as which no pod of the Deployment runs"
     uid=1000
     gid=1000
     echo "pyflow: warning: the image runs as root, so the pods run as $uid:$gid: add a USER to the Dockerfile"
