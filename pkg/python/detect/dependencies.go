@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -149,13 +150,17 @@ func (d *dependencies) isLockOf(file string) bool {
 	})
 }
 
+// pdmLockFile is the name of PDM's lock, which is not read.
+const pdmLockFile = "pdm.lock"
+
 // warnUnread warns of locks that are not read, unless the dependencies are locked in
 // another way.
 func (d *dependencies) warnUnread(t *tree) {
 	if d.Locked {
 		return
 	}
-	unread := []string{"pdm.lock"}
+	d.warnAbove(t)
+	unread := []string{pdmLockFile}
 	for _, name := range []string{"pylock.toml", "pylock.*.toml"} {
 		found, err := fs.Glob(t.files, name)
 		if err == nil {
@@ -164,11 +169,41 @@ func (d *dependencies) warnUnread(t *tree) {
 	}
 	for _, lock := range unread {
 		how := ""
-		if lock == "pdm.lock" {
+		if lock == pdmLockFile {
 			how = ", as pdm export --prod -o requirements.txt does"
 		}
 		if t.exists(lock) {
 			d.warn("%s is not read, so that every build may get other versions: write what it has into requirements.txt%s", lock, how)
+		}
+	}
+}
+
+// warnAbove warns of what is above the project, and is not of it: Poetry, PDM and Pipenv read the
+// lock beside the nearest manifest, and have no workspaces. So a project with a manifest of its own
+// has no lock above, and one without belongs to the project above.
+func (d *dependencies) warnAbove(t *tree) {
+	if d.Kind == Requirements {
+		return
+	}
+	own := t.present(packaging.PyprojectFile, packaging.PipfileFile)
+	for dir := ".."; ; dir = path.Join("..", dir) {
+		if files, _ := t.at(dir); files == nil {
+			return
+		}
+		for _, tool := range []struct{ name, manifest, lock string }{
+			{"Poetry", packaging.PyprojectFile, packaging.PoetryLockFile},
+			{"PDM", packaging.PyprojectFile, pdmLockFile},
+			{"Pipenv", packaging.PipfileFile, packaging.PipfileLockFile},
+		} {
+			manifest, lock := path.Join(dir, tool.manifest), path.Join(dir, tool.lock)
+			switch {
+			case slices.Contains(own, tool.manifest) && t.exists(lock):
+				d.warn("%s is not used: %s reads the lock beside the %s of a project only", lock, tool.name, tool.manifest)
+				return
+			case len(own) == 0 && d.Kind == "" && t.exists(manifest):
+				d.warn("%s is not used: it has the dependencies of the project in %s; build that directory, or write down here what this one needs", manifest, dir)
+				return
+			}
 		}
 	}
 }
