@@ -82,6 +82,9 @@ type Line struct {
 	// end of the stage.
 	Activity   string
 	Background bool
+	// Runs reports that the command of the instruction starts, and the Activity before it is
+	// over.
+	Runs bool
 	// Stage is the stage of the Dockerfile that starts here; nil if none does.
 	Stage *Stage
 	// Base is the base image that is being pulled.

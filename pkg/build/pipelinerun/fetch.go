@@ -1,6 +1,7 @@
 package pipelinerun
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -12,6 +13,9 @@ const (
 	warningPrefix = "warning: "
 )
 
+// pushLine is what crane writes about a push that succeeds.
+var pushLine = regexp.MustCompile(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:base unspecified, using empty image$|(?:pushed|existing|mounted) blob: |\S+: digest: sha256:)|^\S+@sha256:[0-9a-f]{64}$`)
+
 // FetchLine is one line of the log of FetchTask, or of another Task that runs a script.
 type FetchLine struct {
 	// Level is warning, or error for the reason of a failure, if the Task wrote the
@@ -19,6 +23,8 @@ type FetchLine struct {
 	Level string
 	// Message is the line without the Task's marks.
 	Message string
+	// Chatter marks a line about the push of the source that says nothing about the build.
+	Chatter bool
 	// Dockerfile marks a line of the Dockerfile, which the Task prints so that its
 	// instructions can be shown.
 	Dockerfile bool
@@ -31,7 +37,7 @@ func ParseFetchLine(text string) FetchLine {
 	}
 	message, own := strings.CutPrefix(text, fetchPrefix)
 	if !own {
-		return FetchLine{Message: text}
+		return FetchLine{Message: text, Chatter: pushLine.MatchString(text)}
 	}
 	if warning, ok := strings.CutPrefix(message, warningPrefix); ok {
 		return FetchLine{Level: "warning", Message: warning}

@@ -146,6 +146,8 @@ func (t *Tracker) taskEnded(e follow.Event) {
 		t.steps.task = &e
 	case e.Succeeded && (e.Task == pipelinerun.BuildTask || e.Task == pipelinerun.TestTask):
 		t.Done()
+	case e.Succeeded && e.Task == pipelinerun.FetchTask:
+		t.does("starting the pod that builds")
 	}
 }
 
@@ -157,6 +159,7 @@ func (t *Tracker) stepStarted(e follow.Event) {
 	switch {
 	case e.Task == pipelinerun.FetchTask, e.Task == pipelinerun.BuildTask && e.Step == pipelinerun.FetchStep:
 		t.next(event.Fetch)
+		t.does("")
 	case e.Task == pipelinerun.BuildTask:
 		t.next(event.Build)
 	case e.Task == pipelinerun.TestTask:
@@ -244,7 +247,7 @@ func (t *Tracker) log(e follow.Event) {
 		case line.Level == "error":
 			t.steps.reason = line.Message
 		}
-		message = line.Message
+		message, hide = line.Message, line.Chatter
 	case e.Task == pipelinerun.TestTask:
 		hide = strings.HasSuffix(e.Text, skippedStep)
 	}
@@ -278,6 +281,8 @@ func (t *Tracker) engineLine(e follow.Event) (message string, hide bool) {
 	switch {
 	case instruction != nil:
 		t.startInstruction(e, instruction)
+	case line.Runs:
+		t.does("")
 	case line.Activity != "" && (!line.Background || t.stages.atEnd()):
 		t.does(line.Activity)
 	}

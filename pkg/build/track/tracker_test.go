@@ -223,20 +223,29 @@ func TestARunFromARepository(t *testing.T) {
 	r.Created("app-x", 0)
 	r.Begin(event.Queue)
 	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "fetch", Step: "clone"})
-	for _, line := range []string{"FROM scratch", "COPY . /"} {
+	for _, line := range []string{"FROM a", "RUN make"} {
 		r.Handle(follow.Event{Kind: follow.Log, Task: "fetch", Step: "clone", Text: manifests.AnnotationDockerfile + " " + line})
 	}
 	r.Handle(follow.Event{Kind: follow.StepEnded, Task: "fetch", Step: "clone"})
 	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "fetch", Step: "push"})
+	r.Handle(follow.Event{Kind: follow.Log, Task: "fetch", Step: "push", Text: "2026/11/30 08:06:56 pushed blob: sha256:0a"})
+	r.Handle(follow.Event{Kind: follow.TaskEnded, Task: "fetch", Succeeded: true})
 	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "build", Step: "fetch"})
 	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "build", Step: "build"})
-	r.Handle(engineSays("Building stage 'scratch' [idx: '0', base-idx: '-1']"))
-	r.Handle(engineSays("COPY . /"))
+	r.Handle(engineSays("Building stage 'a' [idx: '0', base-idx: '-1']"))
+	r.Handle(engineSays("RUN make"))
+	r.Handle(engineSays("Taking snapshot of full filesystem..."))
+	r.Handle(engineSays("Running: [/bin/sh -c make]"))
 	r.expect(t, "RunCreated", "StageStarted queue", "StageEnded queue Succeeded", "StageStarted fetch",
+		"Log fetch push: 2026/11/30 08:06:56 pushed blob: sha256:0a (chatter)",
+		"StageUpdated fetch starting the pod that builds", "StageUpdated fetch",
 		"StageEnded fetch Succeeded Fetched the source", "StageStarted build",
-		"InstructionStarted build 1/2 line 1 FROM scratch scratch", "Log build build: Building stage 'scratch' [idx: '0', base-idx: '-1'] (chatter)",
-		"InstructionEnded build 1/2 line 1 FROM scratch scratch",
-		"InstructionStarted build 2/2 line 2 COPY . /", "Log build build: COPY . / (chatter)")
+		"InstructionStarted build 1/2 line 1 FROM a a", "Log build build: Building stage 'a' [idx: '0', base-idx: '-1'] (chatter)",
+		"InstructionEnded build 1/2 line 1 FROM a a",
+		"InstructionStarted build 2/2 line 2 RUN make", "Log build build: RUN make (chatter)",
+		"StageUpdated build taking a snapshot of the files", "Log build build: Taking snapshot of full filesystem... (chatter)",
+		// The command runs: nothing else goes on.
+		"StageUpdated build", "Log build build: Running: [/bin/sh -c make] (chatter)")
 }
 
 func TestFailures(t *testing.T) {

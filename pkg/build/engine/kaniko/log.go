@@ -47,7 +47,6 @@ func activities() []struct{ start, phrase string } {
 		{"Saving file ", "keeping /%s for a later stage"},
 		{"Deleting filesystem", "removing the files of the stage"},
 		{"Adding remote URL ", "downloading %s"},
-		{"Running: ", ""},
 	}
 }
 
@@ -76,6 +75,7 @@ func (Engine) ParseLine(text string) engine.Line {
 	line.Cached = after(message, "Using caching version of cmd: ")
 	line.Pushing = after(message, "Pushing image to ")
 	line.Activity = activity(message)
+	line.Runs = strings.HasPrefix(message, "Running: ")
 	line.Background = strings.HasPrefix(message, "Pushing layer ")
 	return line
 }

@@ -33,6 +33,9 @@ func TestParseLine(t *testing.T) {
 		`time="x" level=warning msg="Failed to retrieve image a:1 from remapped registry m:5000: GET http://m:5000/v2/: MANIFEST_UNKNOWN: x. Will try"`: {
 			Level: "warning", Message: "Failed to retrieve image a:1 from remapped registry m:5000: GET http://m:5000/v2/: MANIFEST_UNKNOWN: x. Will try", Lacks: "m:5000",
 		},
+		`time="x" level=info msg="Running: [/bin/sh -c sleep 9]"`: {
+			Level: "info", Message: "Running: [/bin/sh -c sleep 9]", Chatter: true, Runs: true,
+		},
 		`time="x" level=info msg="Pushing image to r/a:b"`: {
 			Level: "info", Message: "Pushing image to r/a:b", Chatter: true, Pushing: "r/a:b",
 		},
