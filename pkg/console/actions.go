@@ -204,7 +204,8 @@ func runVerb(ctx context.Context, s *Server, args []string, out, errOut io.Write
 	return s.options.Verb(ctx, args, out, errOut)
 }
 
-// progress passes on the lines that a command writes, and keeps the last ones.
+// progress passes on the lines that a command writes, and keeps the last ones. It is a
+// display.Running.
 type progress struct {
 	mu sync.Mutex
 	// line is called with each line but those of an error.
@@ -228,6 +229,13 @@ func (p *progress) Write(text []byte) (int, error) {
 		p.add(string(line))
 		p.part = bytes.Clone(rest)
 	}
+}
+
+// ShowRunning passes on what the running step of a command does, which is no line of its own.
+func (p *progress) ShowRunning(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.line(text)
 }
 
 func (p *progress) flush() {

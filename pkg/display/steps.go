@@ -10,8 +10,14 @@ import (
 	"golang.org/x/term"
 )
 
-// Steps prints one line per step with its result and time. On a terminal it also shows the
-// running step, on a line that the result replaces. It sanitizes what it prints.
+// Running is a writer, other than a terminal, that shows the running step in its own way.
+type Running interface {
+	// ShowRunning shows a text in place of the last one.
+	ShowRunning(text string)
+}
+
+// Steps prints one line per step with its result and time. On a terminal, and on a Running, it
+// also shows the running step, which the result replaces. It sanitizes what it prints.
 type Steps struct {
 	out      io.Writer
 	terminal bool
@@ -72,6 +78,9 @@ func (s *Steps) show(text string) {
 		fmt.Fprintf(s.out, "\r\x1b[K… %s", Sanitize(text))
 		s.pending = text
 	}
+	if running, ok := s.out.(Running); ok {
+		running.ShowRunning(Sanitize(text))
+	}
 }
 
 func (s *Steps) clear() (pending string) {
@@ -84,7 +93,7 @@ func (s *Steps) clear() (pending string) {
 	return pending
 }
 
-// Update replaces the text of the running step. It prints on a terminal only.
+// Update replaces the text of the running step. It prints on a terminal and a Running only.
 func (s *Steps) Update(text string) { s.show(text) }
 
 // Seconds returns a duration with a precision that suits its length: 0.4s, 12.3s, 3m04s.

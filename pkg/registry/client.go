@@ -80,6 +80,8 @@ type Client struct {
 	auth      authn.Authenticator
 	transport tlsTransport
 	puller    *remote.Puller
+	// pusher deletes.
+	pusher *remote.Pusher
 	// pauses are the times to wait between the attempts of an upload.
 	pauses []time.Duration
 	now    func() time.Time
@@ -117,7 +119,7 @@ func New(opts Options) (*Client, error) {
 			TLSClientConfig:     trust,
 			TLSHandshakeTimeout: 20 * time.Second,
 			IdleConnTimeout:     90 * time.Second,
-			MaxIdleConnsPerHost: 4,
+			MaxIdleConnsPerHost: 8,
 			WriteBufferSize:     64 << 10,
 			ReadBufferSize:      64 << 10,
 		}},
@@ -141,6 +143,9 @@ func New(opts Options) (*Client, error) {
 		trust.DynamicRecordSizingDisabled = true
 	}
 	if client.puller, err = remote.NewPuller(settings(client)...); err != nil {
+		return nil, fmt.Errorf("registry: %w", err)
+	}
+	if client.pusher, err = remote.NewPusher(settings(client)...); err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
 	return client, nil

@@ -265,7 +265,7 @@ func (c *Client) DeleteManifest(ctx context.Context, repository, reference strin
 	if err != nil {
 		return err
 	}
-	err = retryWhile(ctx, c.pauses, transient, func() error { return remote.Delete(target, c.options(ctx)...) })
+	err = retryWhile(ctx, c.pauses, transient, func() error { return c.pusher.Delete(ctx, target) })
 	if err == nil {
 		return nil
 	}

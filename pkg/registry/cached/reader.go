@@ -129,6 +129,13 @@ func NewReader(registry Registry, memory *Memory, trust bool, progress func(done
 	return r
 }
 
+// OpenReader returns a reader with the cache of the user. Without one it reads everything. It
+// calls progress as NewReader says.
+func OpenReader(registry Registry, progress func(done, total int)) *Reader {
+	cache, _ := OpenDefault()
+	return NewReader(registry, NewMemory(cache), false, progress)
+}
+
 // Tags lists the tags of a repository.
 func (r *Reader) Tags(ctx context.Context, repository string) ([]string, error) {
 	tags, err := r.registry.Tags(ctx, repository)

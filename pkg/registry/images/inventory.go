@@ -18,7 +18,7 @@ import (
 
 // parallel is the number of concurrent requests to the registry: as many as its client keeps
 // connections.
-const parallel = 4
+const parallel = 8
 
 // Kind is the kind of content of a repository.
 type Kind string

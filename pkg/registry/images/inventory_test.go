@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -190,9 +191,9 @@ func TestDeleteAndRestore(t *testing.T) {
 	}
 	repositories := []*Repository{shop}
 	plan := NewPlan(repositories, uses(), Rules{Now: testNow})
-	progress := 0
-	deleted, err := Delete(t.Context(), m, plan.Deletions, func(n int) { progress = n })
-	if err != nil || len(deleted) != 4 || progress != 4 || len(m.content[shop.Path]) != 0 {
+	var progress atomic.Int64
+	deleted, err := Delete(t.Context(), m, plan.Deletions, func(int) { progress.Add(1) })
+	if err != nil || len(deleted) != 4 || progress.Load() != 4 || len(m.content[shop.Path]) != 0 {
 		t.Fatalf("deleted %d of 4, %d left, error %v", len(deleted), len(m.content[shop.Path]), err)
 	}
 	gone, err := Restore(t.Context(), m, deleted, NewPlan(repositories, uses(sha("x"), "team-a/shop:bb"), Rules{Now: testNow}))

@@ -16,6 +16,8 @@ const (
 	// comparisonGrace is how long the data of a comparison stays: the comparison may still run,
 	// or the user may look at its images.
 	comparisonGrace = 48 * time.Hour
+	// maxDepth bounds how deep an index in an index is looked for.
+	maxDepth = 4
 )
 
 // Rules select what may be deleted.
@@ -68,7 +70,7 @@ func NewPlan(repositories []*Repository, usage *Usage, rules Rules) Plan {
 		}
 	}
 	slices.SortStableFunc(plan.Deletions, func(a, b Deletion) int {
-		return depth(b.Manifest) - depth(a.Manifest)
+		return b.depth() - a.depth()
 	})
 	freed := blobs(gone)
 	for digest := range blobs(kept) {
@@ -78,12 +80,23 @@ func NewPlan(repositories []*Repository, usage *Usage, rules Rules) Plan {
 	return plan
 }
 
-// depth sorts manifests that refer to others before those that do not.
-func depth(m *Manifest) int {
-	if len(m.Children) > 0 {
-		return 1
+// depth is that of the manifests below: an index must go before its images.
+func (d Deletion) depth() int {
+	if len(d.Manifest.Children) == 0 {
+		return 0
 	}
-	return 0
+	byDigest := d.Repository.byDigest()
+	var depth func(m *Manifest, above int) int
+	depth = func(m *Manifest, above int) int {
+		deepest := above
+		for _, child := range m.Children {
+			if found := byDigest[child.Digest]; found != nil && above < maxDepth {
+				deepest = max(deepest, depth(found, above+1))
+			}
+		}
+		return deepest
+	}
+	return max(1, depth(d.Manifest, 0))
 }
 
 // stays returns the digests of a repository that are not deleted.

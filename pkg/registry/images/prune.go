@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,20 +29,57 @@ type Writer interface {
 
 // Delete makes the deletions, and returns those that succeeded, with or without an error. What
 // the manifests refer to stays until the registry collects its garbage.
+//
+// It makes several at once, but none before those that must go first, such as the index of an
+// image. It calls progress from several goroutines.
 func Delete(ctx context.Context, writer Writer, deletions []Deletion, progress func(done int)) ([]Deletion, error) {
-	done := 0
-	for chunk := range slices.Chunk(deletions, parallel) {
-		group, ctx := errgroup.WithContext(ctx)
-		for _, d := range chunk {
-			group.Go(func() error { return writer.DeleteManifest(ctx, d.Repository.Path, d.Manifest.Digest) })
+	var done atomic.Int64
+	gone := make([]bool, len(deletions))
+	var err error
+	for start := 0; start < len(deletions) && err == nil; {
+		end := start + 1
+		for end < len(deletions) && deletions[end].depth() == deletions[start].depth() {
+			end++
 		}
-		if err := group.Wait(); err != nil {
-			return deletions[:done], err
-		}
-		done += len(chunk)
-		progress(done)
+		err = inParallel(ctx, end-start, func(ctx context.Context, i int) error {
+			d := deletions[start+i]
+			if err := writer.DeleteManifest(ctx, d.Repository.Path, d.Manifest.Digest); err != nil {
+				return err
+			}
+			gone[start+i] = true
+			progress(int(done.Add(1)))
+			return nil
+		})
+		start = end
 	}
-	return deletions, nil
+	return pick(deletions, gone), err
+}
+
+// inParallel calls do with the numbers up to count, some of them at once. After an error it
+// starts no more, and returns the first one.
+func inParallel(ctx context.Context, count int, do func(ctx context.Context, i int) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for i := range count {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return do(ctx, i)
+		})
+	}
+	return group.Wait()
+}
+
+// pick returns the elements whose place in chosen is true.
+func pick[T any](all []T, chosen []bool) []T {
+	picked := make([]T, 0, len(all))
+	for i, one := range all {
+		if chosen[i] {
+			picked = append(picked, one)
+		}
+	}
+	return picked
 }
 
 // Restore restores the deleted manifests that plan, made after the deletion, would keep,

@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
 const (
@@ -21,6 +23,10 @@ const (
 	collectorInterval = time.Second
 	// restartTimeout is how long the registry's storage may take to start again.
 	restartTimeout = 3 * time.Minute
+	// updateRate is how often in a second a step says how far it is.
+	updateRate = 5
+	// readStep is the step that reads what the registry stores.
+	readStep = "Reading the registry"
 )
 
 // Progress shows the steps of a prune.
@@ -38,6 +44,23 @@ type PruneOptions struct {
 	DryRun bool
 	// Timeout bounds the whole prune.
 	Timeout time.Duration
+	// Reader makes the reader of what the registry stores.
+	Reader NewReader
+}
+
+// NewReader makes the reader of a registry to use in place of its client, such as one that knows
+// what it has read before. The reader calls progress with the number of tags that are read and
+// of those that are known to exist, from several goroutines.
+type NewReader func(client *registry.Client, progress func(done, total int)) Reader
+
+// open makes the reader, which shows how far a step is.
+func (n NewReader) open(client *registry.Client, step string, progress Progress) Reader {
+	pace := flowcontrol.NewTokenBucketRateLimiter(updateRate, 1)
+	return n(client, func(done, total int) {
+		if pace.TryAccept() {
+			progress.Update(fmt.Sprintf("%s: %d of %d tags", step, done, total))
+		}
+	})
 }
 
 // Prune deletes the images that nothing uses, and collects the registry's garbage. It
@@ -67,7 +90,7 @@ func Prune(ctx context.Context, clients *kube.Clients, options PruneOptions, pro
 		checkNamespace: func(ctx context.Context) error {
 			return kube.CheckNamespace(ctx, clients.Kube, options.Rules.Namespace)
 		},
-		store: client, cluster: clients.Dynamic, rules: options.Rules, progress: progress, ephemeral: config.Registry.Ephemeral,
+		store: client, reader: options.Reader.open(client, readStep, progress), cluster: clients.Dynamic, rules: options.Rules, progress: progress, ephemeral: config.Registry.Ephemeral,
 		collector: &Collector{Kube: clients.Kube, Interval: collectorInterval, RestartTimeout: restartTimeout, Progress: progress.Update},
 	}
 	pruned, err := p.run(ctx, options.DryRun)
@@ -88,7 +111,6 @@ func PrunePermissions(config manifests.RegistryConfig, dryRun bool) []access.Per
 
 // store is a registry that can be pruned.
 type store interface {
-	Reader
 	Writer
 	Catalog(ctx context.Context) ([]string, error)
 }
@@ -102,7 +124,9 @@ type collector interface {
 
 // pruner prunes one registry.
 type pruner struct {
-	store     store
+	store store
+	// reader reads the content of store.
+	reader    Reader
 	cluster   dynamic.Interface
 	collector collector
 	rules     Rules
@@ -167,11 +191,11 @@ func (p *pruner) collect(ctx context.Context, repositories []*Repository, pruned
 // read finds everything that the registry stores. It runs before the search for what
 // is used, because an image is used only after it was pushed.
 func (p *pruner) read(ctx context.Context) ([]*Repository, error) {
-	done := p.progress.Start("Reading the registry")
+	done := p.progress.Start(readStep)
 	paths, err := p.store.Catalog(ctx)
 	repositories := Catalog(paths)
 	if err == nil {
-		err = Read(ctx, p.store, repositories)
+		err = Read(ctx, p.reader, repositories)
 	}
 	n := 0
 	for _, repository := range repositories {

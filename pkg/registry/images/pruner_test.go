@@ -151,7 +151,7 @@ func TestPrune(t *testing.T) {
 			store := &fakeStore{tags: map[string]string{"new": digit("a"), "old": digit("b")}, events: &events}
 			cluster := fakeCluster(t)
 			p := &pruner{
-				store: store, cluster: cluster, collector: &fakeCollector{events: &events},
+				store: store, reader: store, cluster: cluster, collector: &fakeCollector{events: &events},
 				rules: Rules{Keep: 1, Now: pruneNow}, progress: noProgress{},
 			}
 			if test.change != nil {

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
 // Removal is one image, or one tag of it, to delete.
@@ -191,6 +194,10 @@ type RemoveOptions struct {
 	Confirm func(removals []Removal, warnings []string) error
 	// Waiting is called while Remove waits for the registry.
 	Waiting func(error)
+	// Reader makes the reader of the images.
+	Reader NewReader
+	// Progress shows the steps.
+	Progress Progress
 }
 
 // Remove deletes images of one namespace, and returns those that it has deleted, with or
@@ -212,7 +219,12 @@ func Remove(ctx context.Context, clients *kube.Clients, options RemoveOptions) (
 	if app := options.Names[0].App; !slices.ContainsFunc(options.Names, func(name Name) bool { return name.App != app }) {
 		scope.App = app
 	}
-	repositories, err := Fetch(ctx, clients, config, scope, options.Waiting)
+	const step = "Reading the images"
+	done := options.Progress.Start(step)
+	repositories, err := Fetch(ctx, clients, config, scope, options.Waiting, func(client *registry.Client) Reader {
+		return options.Reader.open(client, step, options.Progress)
+	})
+	done("Read the images", err)
 	if err != nil {
 		return nil, err
 	}
@@ -241,7 +253,12 @@ func Remove(ctx context.Context, clients *kube.Clients, options RemoveOptions) (
 		return nil, err
 	}
 	defer client.Close()
-	return remove(ctx, client, removals)
+	done = options.Progress.Start("Deleting")
+	removed, err := remove(ctx, client, removals, func(n int) {
+		options.Progress.Update(fmt.Sprintf("Deleting: %d of %d", n, len(removals)))
+	})
+	done("Deleted "+strconv.Itoa(len(removed)), err)
+	return removed, err
 }
 
 // RemovePermissions returns the permissions that Remove needs.
@@ -257,21 +274,30 @@ type remover interface {
 	DeleteManifest(ctx context.Context, repository, reference string) error
 }
 
-// remove makes the removals in order, an index before its images, and returns those made.
-func remove(ctx context.Context, registry remover, removals []Removal) ([]Removal, error) {
-	for i, removal := range removals {
-		path := removal.Repository.Path
-		if removal.Tag != "" {
-			if err := registry.DeleteManifest(ctx, path, removal.Tag); err != nil {
-				return removals[:i], err
-			}
-			continue
+// remove makes the removals, several at once, and returns those made.
+func remove(ctx context.Context, registry remover, removals []Removal, progress func(done int)) ([]Removal, error) {
+	var done atomic.Int64
+	gone := make([]bool, len(removals))
+	err := inParallel(ctx, len(removals), func(ctx context.Context, i int) error {
+		if err := removals[i].run(ctx, registry); err != nil {
+			return err
 		}
-		for _, manifest := range append([]*Manifest{removal.Manifest}, removal.Parts...) {
-			if err := registry.DeleteManifest(ctx, path, manifest.Digest); err != nil {
-				return removals[:i], err
-			}
+		gone[i] = true
+		progress(int(done.Add(1)))
+		return nil
+	})
+	return pick(removals, gone), err
+}
+
+// run makes one removal, an index before its images.
+func (r Removal) run(ctx context.Context, registry remover) error {
+	if r.Tag != "" {
+		return registry.DeleteManifest(ctx, r.Repository.Path, r.Tag)
+	}
+	for _, manifest := range append([]*Manifest{r.Manifest}, r.Parts...) {
+		if err := registry.DeleteManifest(ctx, r.Repository.Path, manifest.Digest); err != nil {
+			return err
 		}
 	}
-	return removals, nil
+	return nil
 }

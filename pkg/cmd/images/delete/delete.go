@@ -16,6 +16,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/cached"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 )
 
@@ -130,7 +132,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 func (o *Options) Run(ctx context.Context) error {
 	var planned []images.Removal
 	removed, err := images.Remove(ctx, o.Clients, images.RemoveOptions{
-		Names: o.Images, Force: o.Force,
+		Names: o.Images, Force: o.Force, Reader: newReader, Progress: display.NewSteps(o.Streams.ErrOut),
 		Confirm: func(removals []images.Removal, warnings []string) error {
 			planned = removals
 			for _, warning := range warnings {
@@ -152,6 +154,11 @@ func (o *Options) Run(ctx context.Context) error {
 		fmt.Fprintln(o.Streams.ErrOut, "the layers stay until a cluster administrator frees their space: kubectl pyflow images prune")
 	}
 	return err
+}
+
+// newReader reads what this user has not read before.
+func newReader(client *registry.Client, progress func(done, total int)) images.Reader {
+	return cached.OpenReader(client, progress)
 }
 
 // confirm shows what goes, and asks. It returns errDryRun for a dry run.

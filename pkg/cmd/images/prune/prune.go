@@ -18,6 +18,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/cached"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 )
 
@@ -117,8 +119,13 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams) (*Options, error) 
 	if !f.AllNamespaces {
 		rules.Namespace = o.Clients.Namespace
 	}
-	o.Prune = images.PruneOptions{Rules: rules, DryRun: f.DryRun.Enabled(), Timeout: f.Timeout}
+	o.Prune = images.PruneOptions{Rules: rules, DryRun: f.DryRun.Enabled(), Timeout: f.Timeout, Reader: newReader}
 	return o, nil
+}
+
+// newReader reads what this user has not read before.
+func newReader(client *registry.Client, progress func(done, total int)) images.Reader {
+	return cached.OpenReader(client, progress)
 }
 
 // Run prunes, and prints what it deleted.
