@@ -255,6 +255,10 @@ func TestDeveloper(t *testing.T) {
 		t.Errorf("the run's pod should have a log\n%s", log)
 	}
 	as("get", "secret", manifests.RegistrySecret, "-n", ns.Name).Succeeded(t)
+	// The Dockerfile of a repository is confirmed on the pod that has fetched it.
+	g := newGitServer(t, ns, map[string]string{"Dockerfile": "FROM scratch\nCOPY . /\n"}, map[string]string{"text": "x"})
+	trust := ns.Secret(t, "trust", map[string]string{"ca.crt": string(g.ca)})
+	as("pyflow", "build", "-n", ns.Name, "--git", g.https+"public.git", "--git-secret", trust, "--name", gitApp, "--no-deploy").Succeeded(t)
 
 	_, err := ns.Kube.CoreV1().Secrets(ns.Name).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "of-an-app"}}, metav1.CreateOptions{})
 	env.Check(t, err)

@@ -14,7 +14,7 @@ const (
 )
 
 // pushLine is what crane writes about a push that succeeds.
-var pushLine = regexp.MustCompile(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:base unspecified, using empty image$|(?:pushed|existing|mounted) blob: |\S+: digest: sha256:)|^\S+@sha256:[0-9a-f]{64}$`)
+var pushLine = regexp.MustCompile(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:base unspecified, using empty image$|(?:pushed|existing|mounted) (?:blob|manifest): |\S+: digest: sha256:)|^\S+@sha256:[0-9a-f]{64}$`)
 
 // FetchLine is one line of the log of FetchTask, or of another Task that runs a script.
 type FetchLine struct {

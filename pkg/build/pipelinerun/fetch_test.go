@@ -19,6 +19,7 @@ func TestParseFetchLine(t *testing.T) {
 		"2026/11/30 08:06:56 base unspecified, using empty image":                         {Message: "2026/11/30 08:06:56 base unspecified, using empty image", Chatter: true},
 		"2026/11/30 08:06:56 pushed blob: sha256:0831":                                    {Message: "2026/11/30 08:06:56 pushed blob: sha256:0831", Chatter: true},
 		"2026/11/30 08:06:56 r.svc/a/source:2026-11-30-08: digest: sha256:5755 size: 401": {Message: "2026/11/30 08:06:56 r.svc/a/source:2026-11-30-08: digest: sha256:5755 size: 401", Chatter: true},
+		"2026/11/30 08:11:35 existing manifest: 2026-11-30-0831@sha256:5755":              {Message: "2026/11/30 08:11:35 existing manifest: 2026-11-30-0831@sha256:5755", Chatter: true},
 		digestLine: {Message: digestLine, Chatter: true},
 		"2026/11/30 08:06:56 retrying after error: connection reset": {Message: "2026/11/30 08:06:56 retrying after error: connection reset"},
 		"Error: pushing image r.svc/a/source: UNAUTHORIZED":          {Message: "Error: pushing image r.svc/a/source: UNAUTHORIZED"},
