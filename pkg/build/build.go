@@ -14,6 +14,7 @@ import (
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/app/reach"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
@@ -101,6 +102,9 @@ func (e *Environment) Measure(ctx context.Context, run *Run, result *event.Resul
 	}
 	var err error
 	result.URL, err = status.AppURL(ctx, e.Clients.Kube, e.Clients.Namespace, run.app)
+	if err == nil && result.URL != "" && !reach.NewProber(reach.Short).Answers(ctx, result.URL) {
+		result.Reach = reach.Command(e.Clients.Namespace, run.app)
+	}
 	return err
 }
 

@@ -27,8 +27,11 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/lint"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/open"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/rerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/restart"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/runs"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/scale"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/setup"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
@@ -168,7 +171,10 @@ func groups(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStr
 		}},
 		{"Look after an app", []verb{
 			{apps.NewCommand(flags, streams), "docs/apps.md", cluster},
+			{open.NewCommand(flags, streams), "docs/apps.md", []string{"KUBECONFIG", "BROWSER"}},
 			{logs.NewCommand(flags, streams), "docs/apps.md", cluster},
+			{scale.NewCommand(flags, streams), "docs/apps.md", cluster},
+			{restart.NewCommand(flags, streams), "docs/apps.md", cluster},
 		}},
 		{"Inspect", []verb{
 			{status.NewCommand(flags, streams), "docs/cluster.md", terminal},

@@ -6,11 +6,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
@@ -126,4 +129,88 @@ func TestAppLog(t *testing.T) {
 	if strings.Count(r.Stdout, "] line 0\n") != 2 {
 		t.Error("the new replicas should start with their first line")
 	}
+}
+
+// get returns what an address answers.
+func get(t *testing.T, address string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	env.Check(t, err)
+	response, err := (&http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
+	env.Check(t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	env.Check(t, err)
+	return string(body)
+}
+
+// TestOpen opens an app at its URL, and one without an outside address through a port-forward
+// that survives its pods.
+func TestOpen(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	_, url := ns.Build(t, counting(t, "reached", "from the node port", ""), "--open").Released(t)
+	ns.Start(t, nil, "open", "--no-browser").Prints(t, url+"\n")
+	ns.Build(t, counting(t, "hidden", "from the pod", `expose = "ClusterIP"`)).Succeeded(t)
+	ns.Pyflow(t, "apps").Succeeded(t).Prints(t, "kubectl pyflow open hidden", url)
+	ns.Pyflow(t, "open", "--no-browser").Failed(t, "runs 2 apps", "hidden, reached")
+	ns.Pyflow(t, "open", "hidde").Failed(t, `"hidde"`, "hint: ", "hidden")
+
+	open := ns.Start(t, nil, "open", "hidden", "--no-browser")
+	open.Prints(t, "http://127.0.0.1:")
+	local := strings.TrimSpace(open.Stdout.String())
+	if got := get(t, local); got != "from the pod" {
+		t.Errorf("the port-forward answers %q", got)
+	}
+	kubectl(t, ns, "delete", "pod", "-l", "pyflow.dev/app=hidden,app.kubernetes.io/name=hidden").Succeeded(t)
+	if got := get(t, local); got != "from the pod" {
+		t.Errorf("after its pod was replaced the port-forward answers %q", got)
+	}
+	env.Check(t, open.Cmd.Process.Signal(syscall.SIGINT))
+	r := open.Ends(t)
+	if r.Code != 130 || strings.Count(r.Stderr, "forwarding to pod hidden-") != 2 {
+		t.Errorf("it should say which two pods it used\n%s", r)
+	}
+	// A name that the cluster does not know answers from nowhere.
+	kubectl(t, ns, "create", "ingress", "hidden", "--rule=hidden.invalid/*=hidden:80").Succeeded(t)
+	kubectl(t, ns, "label", "ingress", "hidden", "pyflow.dev/app=hidden").Succeeded(t)
+	r = ns.Build(t, counting(t, "hidden", "again", `expose = "ClusterIP"`)).Succeeded(t)
+	r.Prints(t, "url    http://hidden.invalid (does not answer from here: kubectl pyflow open hidden --namespace "+ns.Name+")")
+}
+
+// TestScale changes the replicas of an app, restarts them, and leaves them to an autoscaler.
+func TestScale(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	ns.Build(t, counting(t, "scaled", "one", "")).Released(t)
+	r := ns.Pyflow(t, "scale", "scaled", "3").Succeeded(t)
+	if r.Stdout != "deployment/scaled scaled from 1 to 3 replicas\n" {
+		t.Errorf("it should say what it did\n%s", r)
+	}
+	r.Says(t, "3 of 3 replicas ready", "The next build")
+	ns.Pyflow(t, "apps").Succeeded(t).Prints(t, "3/3")
+	before := kubectl(t, ns, "get", "pods", "-l", "app.kubernetes.io/name=scaled", "-o", "name").Succeeded(t).Stdout
+	ns.Pyflow(t, "restart", "scaled").Succeeded(t).Prints(t, "deployment/scaled restarted").Says(t, "3 of 3 replicas ready")
+	after := kubectl(t, ns, "get", "pods", "-l", "app.kubernetes.io/name=scaled", "--field-selector=status.phase=Running", "-o", "name").Succeeded(t).Stdout
+	for pod := range strings.Lines(after) {
+		if strings.Contains(before, pod) && !strings.Contains(kubectl(t, ns, "get", strings.TrimSpace(pod), "--ignore-not-found", "-o", "jsonpath={.metadata.deletionTimestamp}").Stdout, "T") {
+			if kubectl(t, ns, "get", strings.TrimSpace(pod), "--ignore-not-found", "-o", "name").Stdout != "" {
+				t.Errorf("pod %s was not replaced", pod)
+			}
+		}
+	}
+	ns.Pyflow(t, "scale", "scaled/scaled", "0", "--no-wait").Succeeded(t)
+	ns.Pyflow(t, "apps").Succeeded(t).Prints(t, "0/0", "Stopped")
+	kubectl(t, ns, "autoscale", "deployment/scaled", "--min=2", "--max=4").Succeeded(t)
+	ns.Pyflow(t, "scale", "scaled", "3").Hints(t, "edit hpa scaled", "HorizontalPodAutoscaler scaled sets the replicas of deployment/scaled: from 2 to 4")
+	ns.Pyflow(t, "scale", "scaled", "many").FailedWith(t, 2, `"many" is not a number of replicas`)
+	ns.Pyflow(t, "restart", "scale").Failed(t, `"scale"`, "hint: ", "scaled")
+
+	// A developer has the permissions, and a viewer learns which one is missing.
+	kubectl(t, ns, "create", "rolebinding", "developer", "--clusterrole=pyflow-developer", "--user=developer").Succeeded(t)
+	kubectl(t, ns, "create", "rolebinding", "viewer", "--clusterrole=view", "--user=viewer").Succeeded(t)
+	kubectl(t, ns, "delete", "hpa", "scaled").Succeeded(t)
+	ns.Pyflow(t, "scale", "scaled", "1", "--as", "developer", "--as-group", "system:authenticated").Succeeded(t)
+	ns.Pyflow(t, "restart", "scaled", "--as", "developer", "--as-group", "system:authenticated").Succeeded(t)
+	ns.Pyflow(t, "restart", "scaled", "--as", "viewer", "--as-group", "system:authenticated").Failed(t, "missing permissions: patch deployments.apps in namespace "+ns.Name)
 }

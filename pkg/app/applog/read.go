@@ -94,18 +94,18 @@ func readOne(ctx context.Context, logs podlog.Source, pod *corev1.Pod, container
 	})
 	var interrupted *podlog.InterruptedError
 	switch {
-	case err == nil || ctx.Err() != nil || errors.Is(err, podlog.ErrGone):
-		return nil
+	case err == nil, ctx.Err() != nil, errors.Is(err, podlog.ErrGone):
+		return nil //nolint:nilerr // the caller has ended, or the log has
 	case apierrors.IsForbidden(err):
 		return refused(err, access.Permission{Verb: "get", Resource: "pods", Subresource: "log", Namespace: pod.Namespace})
-	case errors.As(err, &interrupted):
-		select {
-		case lines <- Line{Source: source, Time: last, Text: interrupted.Error(), Note: true}:
-		case <-ctx.Done():
-		}
-		return nil
+	case !errors.As(err, &interrupted):
+		return err
 	}
-	return err
+	select {
+	case lines <- Line{Source: source, Time: last, Text: interrupted.Error(), Note: true}:
+	case <-ctx.Done():
+	}
+	return nil
 }
 
 // merge emits the lines of streams in the order of their time, until all are closed.

@@ -177,8 +177,10 @@ type Result struct {
 	PreviousSizeBytes int64 `json:"previousSizeBytes,omitempty"`
 	// Tests are the test results, if they are known.
 	Tests *Tests `json:"tests,omitempty"`
-	// URL is where the app answers.
-	URL string `json:"url,omitempty"`
+	// URL is the address of the app outside the cluster. Reach is the command that opens the
+	// app, if URL does not answer from where the build was started.
+	URL   string `json:"url,omitempty"`
+	Reach string `json:"reach,omitempty"`
 	// Commit is the git commit of the source; Dirty reports that files differed.
 	Commit string `json:"commit,omitempty"`
 	Dirty  bool   `json:"dirty,omitempty"`

@@ -18,6 +18,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/app/reach"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/refresh"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
@@ -81,6 +82,8 @@ type Options struct {
 	Streams genericiooptions.IOStreams
 	// Report selects the apps.
 	Report status.Options
+	// Mark marks the apps whose URL does not answer from here.
+	Mark func(context.Context, []status.App)
 	// Watch is the client that watches for changes; nil prints the list once.
 	Watch dynamic.Interface
 	// Sort sorts the apps.
@@ -120,6 +123,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams) (*Options, error) 
 		return nil, err
 	}
 	o.Clients = status.Clients{Kube: clients.Kube, Tekton: clients.Tekton}
+	o.Mark = reach.NewProber(reach.Short).Mark
 	o.Report = status.Options{Namespace: clients.Namespace, AllNamespaces: f.AllNamespaces, Selector: selector}
 	if f.Watch {
 		o.Watch = clients.Dynamic
@@ -194,6 +198,7 @@ func (o *Options) read(ctx context.Context) (*status.AppList, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Mark(ctx, apps)
 	list := status.NewAppList(apps)
 	return list, o.Sort(list.Items)
 }
@@ -233,7 +238,7 @@ func columns(options tableOptions) []display.Column[status.App] {
 		}
 		return display.Digest(a.Digest, false)
 	})
-	add("URL", func(a status.App) string { return display.OrNone(a.URL) })
+	add("URL", status.App.Address)
 	if options.Wide {
 		add("WORKLOADS", func(a status.App) string { return strings.Join(a.Workloads, ",") })
 		add("MESSAGE", func(a status.App) string { return a.Message })

@@ -16,6 +16,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/app/reach"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
@@ -92,6 +93,8 @@ type Options struct {
 	Clients status.Clients
 	Streams genericiooptions.IOStreams
 	Report  status.Options
+	// Mark marks the apps whose URL does not answer from here; nil marks none.
+	Mark func(context.Context, []status.App)
 	// Print writes a report to Streams.Out.
 	Print func(*status.Status, io.Writer) error
 	// Sort sorts the runs and apps.
@@ -140,6 +143,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 		return nil, err
 	}
 	o.Clients = status.Clients{Kube: clients.Kube, Tekton: clients.Tekton}
+	o.Mark = reach.NewProber(reach.Short).Mark
 	o.Report = status.Options{Namespace: clients.Namespace, AllNamespaces: f.AllNamespaces, Runs: f.Runs, App: strings.Join(args, ""), Selector: selector}
 	if f.Watch {
 		o.Watch = clients.Dynamic
@@ -178,6 +182,9 @@ func (o *Options) collect(ctx context.Context) (*status.Status, error) {
 	snapshot, err := status.Collect(ctx, o.Clients, options)
 	if err != nil {
 		return nil, err
+	}
+	if o.Mark != nil {
+		o.Mark(ctx, snapshot.Apps)
 	}
 	return snapshot, o.Sort(snapshot)
 }

@@ -112,7 +112,7 @@ func appColumns(options tableOptions) []display.Column[status.App] {
 		display.Column[status.App]{Header: "STATUS", Cell: func(a status.App) string { return health(a.Healthy, false) }},
 		display.Column[status.App]{Header: "AGE", Cell: func(a status.App) string { return display.Age(a.Updated, options.Now) }},
 		display.Column[status.App]{Header: "DIGEST", Cell: func(a status.App) string { return display.Digest(a.Digest, options.Wide) }},
-		display.Column[status.App]{Header: "URL", Cell: func(a status.App) string { return display.OrNone(a.URL) }},
+		display.Column[status.App]{Header: "URL", Cell: status.App.Address},
 	)
 	if options.Wide {
 		columns = append(columns,

@@ -4,11 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"html"
-	"io"
 	"os"
 	"path/filepath"
-
-	"github.com/cli/browser"
 )
 
 // openBrowser opens an address in the browser. The address goes there in a file that only
@@ -35,11 +32,4 @@ func (o *Options) openBrowser(address string) (remove func(), err error) {
 		return remove, fmt.Errorf("write the address: %w", err)
 	}
 	return remove, o.Open(file.Name())
-}
-
-// openFile opens a file with the browser of the system.
-func openFile(path string) error {
-	// What a browser writes is no part of this program's output.
-	browser.Stdout, browser.Stderr = io.Discard, io.Discard
-	return browser.OpenFile(path)
 }

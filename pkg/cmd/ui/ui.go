@@ -16,6 +16,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/browse"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/find"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
@@ -149,7 +150,7 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, args []string) (*O
 		o.Console.Namespace = ""
 	}
 	if !f.NoBrowser {
-		o.Open = openFile
+		o.Open = browse.File
 	}
 	return o, nil
 }

@@ -126,7 +126,10 @@ func (r *results) finished(result *event.Result) {
 	if result.Image != "" {
 		r.print("image  %s\n", result.Image)
 	}
-	if result.URL != "" {
+	switch {
+	case result.Reach != "":
+		r.print("url    %s (does not answer from here: %s)\n", result.URL, result.Reach)
+	case result.URL != "":
 		r.print("url    %s\n", result.URL)
 	}
 }

@@ -34,6 +34,17 @@ func (l *AppList) DeepCopyObject() runtime.Object {
 	return &c
 }
 
+// Address returns the URL of an app if it answers, otherwise how to open the app.
+func (a App) Address() string {
+	switch {
+	case a.Reach != "":
+		return "kubectl pyflow open " + a.Name
+	case a.URL == "":
+		return "<none>"
+	}
+	return a.URL
+}
+
 // State returns the state of an app in a word, with the reason of Kubernetes in parentheses for
 // one that has a problem.
 func (a App) State() string {

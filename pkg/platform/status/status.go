@@ -123,6 +123,9 @@ type App struct {
 	Image string `json:"image,omitempty"`
 	// URL is the address of the app outside the cluster; empty if none is known.
 	URL string `json:"url"`
+	// Reach is the command that opens the app, if URL does not answer from where the user is.
+	// This room leaves it empty: it reads the cluster only.
+	Reach string `json:"reach,omitempty"`
 	// Workloads are the app's, as <resource>.<group>/<name>, sorted.
 	Workloads []string `json:"workloads"`
 	// Updated is the time at which a release last changed the app.

@@ -50,14 +50,14 @@ func URL(services []corev1.Service, addresses []string, ingresses []networkingv1
 			continue
 		}
 		for _, ingress := range service.Status.LoadBalancer.Ingress {
-			port, ok := webPort(service)
+			port, ok := WebPort(service)
 			if host := first(ingress.IP, ingress.Hostname); host != "" && ok {
 				return address(scheme(port), host, port.Port)
 			}
 		}
 	}
 	if service := nodePort(services); service != nil && len(addresses) > 0 {
-		port, _ := webPort(*service)
+		port, _ := WebPort(*service)
 		return address(scheme(port), addresses[0], port.NodePort)
 	}
 	for _, ingress := range byName(ingresses, func(i networkingv1.Ingress) string { return i.Name }) {
@@ -74,15 +74,15 @@ func URL(services []corev1.Service, addresses []string, ingresses []networkingv1
 // nodePort returns the first Service by name with a node port for TCP.
 func nodePort(services []corev1.Service) *corev1.Service {
 	for _, service := range byName(services, func(s corev1.Service) string { return s.Name }) {
-		if port, ok := webPort(service); ok && port.NodePort != 0 {
+		if port, ok := WebPort(service); ok && port.NodePort != 0 {
 			return &service
 		}
 	}
 	return nil
 }
 
-// webPort returns the port that is named for the web, else the first port.
-func webPort(service corev1.Service) (corev1.ServicePort, bool) {
+// WebPort returns the port that is named for the web, else the first port.
+func WebPort(service corev1.Service) (corev1.ServicePort, bool) {
 	ports := slices.DeleteFunc(slices.Clone(service.Spec.Ports), func(port corev1.ServicePort) bool {
 		return port.Protocol != "" && port.Protocol != corev1.ProtocolTCP
 	})

@@ -12,6 +12,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display/buildview"
 )
 
@@ -33,6 +34,7 @@ type Flags struct {
 	Output      string
 	Quiet       bool
 	JUnit       string
+	Open        bool
 }
 
 // NewFlags returns the flags with their defaults.
@@ -50,6 +52,7 @@ func (f *Flags) Add(cmd *cobra.Command) {
 	flags.StringVar(&f.Progress, "progress", f.Progress, "Type of progress output: auto, tty or plain")
 	flags.StringVarP(&f.Output, "output", "o", "", "Output format: json, one event per line; with --detach also name, the run as kubectl names it")
 	flags.StringVar(&f.JUnit, "junit", "", "File for the test results as JUnit XML")
+	flags.BoolVar(&f.Open, "open", false, "Open the app in the browser after the rollout; outside of a terminal only its URL is printed")
 	flags.BoolVarP(&f.Quiet, "quiet", "q", false, "Print only the digest of the image")
 	for flag, values := range map[string][]string{"progress": {"auto", "tty", "plain"}, "output": {"json", option.Name}} {
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
@@ -61,6 +64,7 @@ func (f *Flags) ToSession(streams genericiooptions.IOStreams) (Session, error) {
 	s := Session{
 		Streams: streams, Mode: buildview.Mode(f.Progress), Detach: f.Detach,
 		Names: f.Output == option.Name, Timeout: f.Timeout, WaitTimeout: f.WaitTimeout, Keep: f.Keep, JUnit: f.JUnit,
+		Open: f.Open && display.IsTerminal(streams.Out),
 	}
 	if !slices.Contains([]buildview.Mode{buildview.Auto, buildview.TTY, buildview.Plain}, s.Mode) {
 		return s, option.OneOf("progress", f.Progress, "auto", "tty", "plain")
@@ -72,6 +76,8 @@ func (f *Flags) ToSession(streams genericiooptions.IOStreams) (Session, error) {
 		return s, option.Usagef("--output name prints the run that --detach leaves running: pass --detach as well")
 	case f.Output != "" && f.Quiet:
 		return s, option.Usagef("--output and --quiet exclude each other")
+	case f.Open && f.Detach:
+		return s, option.Usagef("--open opens the app after the rollout, which --detach does not wait for")
 	case f.Quiet && f.Detach:
 		return s, option.Usagef("--quiet prints the image's digest, which --detach does not wait for")
 	case f.JUnit != "" && f.Detach:

@@ -16,6 +16,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/open"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display/buildview"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
@@ -43,6 +44,8 @@ type Session struct {
 	Keep int
 	// JUnit is the file for the test results; empty is none.
 	JUnit string
+	// Open opens the app after the rollout.
+	Open bool
 }
 
 // Run prepares a build, starts it and watches it until its app has rolled out. Nothing is
@@ -85,6 +88,9 @@ func (s *Session) Run(ctx context.Context, prepare func(*build.Environment) (*bu
 	closing := shown.Close()
 	if err == nil {
 		err = closing
+	}
+	if err == nil && s.Open && run.Deploys {
+		return open.New(s.Clients, s.Streams, prepared.App()).Run(ctx)
 	}
 	return err
 }
