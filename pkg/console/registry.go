@@ -127,11 +127,14 @@ func (s *registryViews) registryApp(_ context.Context, r *http.Request) (*page, 
 	if err := s.inScope(namespace); err != nil {
 		return nil, err
 	}
-	return s.registryPage(r, func(context.Context) (view.Page, error) {
+	return s.registryPage(r, func(ctx context.Context) (view.Page, error) {
 		stored, frame := s.registryFrame()
 		model := view.RegistryAppImages{Namespace: namespace, App: app, Text: query.Get("q"), RegistryFrame: frame}
 		rows := s.registryRows(stored, func(image images.Image) bool { return image.Namespace == namespace && image.App == app })
 		model.All = len(rows)
+		if stored != nil && !stored.Config.External {
+			model.Delete = deleteSelected(ctx, s.Server, stored, namespace)
+		}
 		if stored != nil {
 			for _, sum := range stored.Apps {
 				if sum.Namespace == namespace && sum.App == app {
@@ -320,6 +323,17 @@ func (s *registryViews) deleteActions(ctx context.Context, stored *live.Stored, 
 	return all
 }
 
+// deleteSelected returns the action that deletes the images that the user selects.
+func deleteSelected(ctx context.Context, s *Server, stored *live.Stored, namespace string) *view.Action {
+	action := s.action(ctx, view.Action{
+		Name: "delete-images", Label: "Delete", Title: "Delete the selected images?", Danger: true,
+		Text:   "The images go with all of their tags. If the cluster uses one of them, none is deleted. Their space is free after the next prune.",
+		Fields: fields("namespace", namespace),
+		Inputs: []view.Input{{Name: "force", Kind: "checkbox", Label: "Delete those that the cluster uses, too"}},
+	}, images.RemovePermissions(stored.Config, namespace)...)
+	return &action
+}
+
 // registryActions are the actions of the registry.
 func (s *registryViews) registryActions() map[string]action {
 	return map[string]action{
@@ -353,6 +367,19 @@ func (s *registryViews) registryActions() map[string]action {
 				return view.Path("registry", form.Get("namespace"), app)
 			},
 		},
+		"delete-images": {
+			args: func(form url.Values) ([]string, error) {
+				args, err := onImages("delete", form)
+				if form.Get("force") != "" {
+					args = append(args, "--force")
+				}
+				return append(args, "--yes"), err
+			},
+			done: func(url.Values, string) {
+				s.previewed.set(nil, nil)
+				s.registry.Refresh()
+			},
+		},
 		"prune": {
 			args: pruneArgs,
 			done: func(url.Values, string) {
@@ -366,11 +393,26 @@ func (s *registryViews) registryActions() map[string]action {
 
 // onImage returns a command for one image, with its operand last but for flags.
 func onImage(verb string, form url.Values) ([]string, error) {
-	name, err := images.ParseName(form.Get("image"))
-	if err != nil || form.Get("namespace") == "" || name.App == "" || strings.HasPrefix(name.App, "-") {
+	if len(form["image"]) != 1 {
 		return nil, errors.New("the image is not named")
 	}
-	return []string{"images", verb, name.String(), "--namespace=" + form.Get("namespace")}, nil
+	return onImages(verb, form)
+}
+
+// onImages returns a command for one or more images, with its operands last but for flags.
+func onImages(verb string, form url.Values) ([]string, error) {
+	args := []string{"images", verb}
+	for _, image := range form["image"] {
+		name, err := images.ParseName(image)
+		if err != nil || name.App == "" || strings.HasPrefix(name.App, "-") {
+			return nil, errors.New("the image is not named")
+		}
+		args = append(args, name.String())
+	}
+	if len(form["image"]) == 0 || form.Get("namespace") == "" {
+		return nil, errors.New("no image is selected")
+	}
+	return append(args, "--namespace="+form.Get("namespace")), nil
 }
 
 // pruneArgs returns the command that prunes, without a dry run.

@@ -57,6 +57,7 @@ async function run(form, go) {
         ended = true;
         result.textContent = data.message;
         dialog.close();
+        form.dispatchEvent(new Event("done", { bubbles: true }));
         if (data.location) go(data.location);
       }
     });

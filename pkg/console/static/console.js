@@ -4,6 +4,7 @@
 import { Idiomorph } from "./idiomorph.js";
 import { bindActions } from "./actions.js";
 import { LogView } from "./log.js";
+import { bindSelection, showSelection } from "./selection.js";
 import { api, follow, readToken, Unauthorized } from "./stream.js";
 import { tick } from "./time.js";
 
@@ -53,6 +54,7 @@ function show(view, first) {
     log = new LogView(section);
     if (before && !before.element) log.adopt(before);
   }
+  showSelection(main);
   tick(main);
   if (first) announce.textContent = view.title;
 }
@@ -60,6 +62,8 @@ function show(view, first) {
 /** A log, and a dialog that is open, belong to this page and not to the server.
  * @param {Node} old @param {Node} next */
 function mayMorph(old, next) {
+  // What is selected is known to this page only.
+  if (old instanceof HTMLInputElement && next instanceof HTMLInputElement && old.hasAttribute("data-select") && old.value === next.value) next.checked = old.checked;
   if (!(old instanceof HTMLElement) || !(next instanceof HTMLElement) || !old.hasAttribute("data-keep")) return true;
   if (old instanceof HTMLDialogElement) return !old.open;
   return old.dataset.log !== next.dataset.log;
@@ -180,6 +184,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 bindActions(main, go);
+bindSelection(main);
 setInterval(() => tick(main), 1000);
 history.scrollRestoration = "manual";
 

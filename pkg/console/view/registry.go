@@ -93,6 +93,8 @@ type RegistryAppImages struct {
 	Pager          Pager
 	Text           string
 	Stored         images.Stored
+	// Delete deletes those that the user selects; nil for a registry that is not the platform's.
+	Delete *Action
 	RegistryFrame
 }
 

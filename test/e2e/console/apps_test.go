@@ -142,6 +142,10 @@ func TestPlatform(t *testing.T) {
 		tb.picture(t, "platform", s)
 	}
 	tb.accessible(t, "the platform")
+	// What is not in a column of a narrow screen is below the name.
+	tb.run(t, width(360))
+	tb.until(t, `[...document.querySelectorAll("tbody tr")].some(e => /^registry\b.*Certificate valid until \d{4}-\d\d-\d\d/s.test(e.innerText))`)
+	tb.run(t, width(1280))
 	tb.press(t, "Overview")
 	tb.shows(t, "Platform devel")
 }

@@ -4,6 +4,7 @@ package console
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
@@ -70,6 +71,56 @@ func TestImages(t *testing.T) {
 		tb.shows(t, "1 image")
 		tb.visit(t, image(hash.String()))
 		tb.shows(t, "the registry does not have this image", "Try again")
+	})
+	t.Run("delete several", func(t *testing.T) {
+		var hashes []string
+		for _, content := range []string{"one", "two", "three"} {
+			image, _ := registrytest.NewImage(t, content)
+			registrytest.Push(t, front, user, ns.Name+"/shop", content, image)
+			hash, err := image.Digest()
+			env.Check(t, err)
+			hashes = append(hashes, hash.String())
+		}
+		tb.visit(t, u.url("/registry/"+ns.Name+"/shop"))
+		tb.press(t, "Refresh")
+		tb.shows(t, "4 images")
+		// By the keyboard alone.
+		tick := func(label string) {
+			tb.until(t, `(document.querySelector('[aria-label=`+quote(label)+`]')?.focus(), document.activeElement.ariaLabel === `+quote(label)+`)`)
+			tb.keys(t, " ")
+		}
+		tick("Select one")
+		tick("Select two")
+		tb.shows(t, "2 images selected", "kubectl pyflow images delete shop@", "--namespace="+ns.Name+" --yes")
+		// It stays while the list is read again, and what a filter hides is not selected.
+		tb.press(t, "Refresh")
+		tb.until(t, `!document.querySelector("main .loading")`)
+		tb.shows(t, "2 images selected")
+		for _, s := range screens() {
+			tb.picture(t, "selected-images", s)
+		}
+		tb.accessible(t, "selected images")
+		tb.fill(t, "Tag, commit or workload", "two")
+		tb.shows(t, "1 image selected")
+		tb.fill(t, "Tag, commit or workload", "")
+		tb.until(t, `document.querySelectorAll("[data-select]").length === 4`)
+		tick("Select all images of this page")
+		tb.shows(t, "4 images selected")
+		tb.press(t, "Delete")
+		tb.press(t, "Delete")
+		tb.shows(t, "is used by deployment.apps/shop")
+		tb.press(t, "Close")
+		tick("Select " + run)
+		tb.shows(t, "3 images selected")
+		tb.press(t, "Delete")
+		tb.until(t, `(command => `+quote(strings.Join(hashes, " "))+`.split(" ").every(hash => command.includes("shop@" + hash)))(document.querySelector("dialog[open] [data-command]").textContent)`)
+		tb.press(t, "Delete")
+		tb.until(t, `!document.querySelector("dialog[open]")`)
+		tb.until(t, `document.querySelector("[data-selection]").hidden`)
+		tb.until(t, `document.querySelectorAll("[data-select]").length === 1`)
+		if left := ns.ImageList(t).Items; len(left) != 1 || left[0].Digest != digest {
+			t.Errorf("%+v is left", left)
+		}
 	})
 	t.Run("prune", func(t *testing.T) {
 		tb.visit(t, u.url("/registry/prune"))
