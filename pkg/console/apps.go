@@ -10,6 +10,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/app/applog"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/view"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
@@ -52,7 +53,8 @@ func (v *appViews) apps(_ context.Context, r *http.Request) (*page, error) {
 // app shows one app with its replicas and their log.
 func (v *appViews) app(_ context.Context, r *http.Request) (*page, error) {
 	namespace, name := r.PathValue("namespace"), r.PathValue("name")
-	follower, done := v.cluster.FollowApp(namespace, name)
+	replica := r.URL.Query().Get("replica")
+	follower, done := v.cluster.FollowApp(namespace, name, replica)
 	return &page{
 		changed: follower.Changed, log: follower.Log(), logID: follower.ID, close: done,
 		render: func(ctx context.Context) (view.Page, error) {
@@ -71,7 +73,7 @@ func (v *appViews) app(_ context.Context, r *http.Request) (*page, error) {
 			default:
 				app = status.App{Namespace: namespace, Name: name}
 			}
-			return view.Page{Title: name, Section: "apps", Template: "app", Model: v.appModel(ctx, app, deployed, runs, follower.Replicas())}, nil
+			return view.Page{Title: name, Section: "apps", Template: "app", Model: v.appModel(ctx, app, deployed, runs, follower.Replicas(), replica)}, nil
 		},
 	}, nil
 }
@@ -84,7 +86,7 @@ func (v *appViews) noApp(namespace, name string) error {
 	return fmt.Errorf("there is no app %q in namespace %q, and no run of it", name, namespace)
 }
 
-func (v *appViews) appModel(ctx context.Context, app status.App, deployed bool, runs []status.Run, replicas applog.Replicas) view.App {
+func (v *appViews) appModel(ctx context.Context, app status.App, deployed bool, runs []status.Run, replicas applog.Replicas, replica string) view.App {
 	model := view.App{
 		AppRow: view.AppRows([]status.App{app}, runs)[0], Deployed: deployed,
 		Replicas: view.Replicas(replicas.Pods, app.Image), ReplicasReady: replicas.Ready, ReplicasProblem: v.problem(replicas.Err),
@@ -99,9 +101,11 @@ func (v *appViews) appModel(ctx context.Context, app status.App, deployed bool, 
 			Kind: kind, Namespace: app.Namespace, Name: name, Path: view.Path("objects", app.Namespace, kind+"s."+group, name),
 		})
 	}
-	if replicas.Unread > 0 {
-		model.LogNotes = append(model.LogNotes, fmt.Sprintf("The log leaves out %d of %d replicas: too many are running to read all at once.", replicas.Unread, len(replicas.Pods)))
+	if replica != "" {
+		model.Log.Name, model.Log.Title, model.Log.Sources = model.Log.Name+"/"+replica, "Log of replica "+replica, ""
+		model.Replica, model.AllReplicas = replica, view.Path("apps", app.Namespace, app.Name)
 	}
+	model.LogNotes = view.LogNotes(replicas, replica, live.MaxReplicas)
 	if problem := v.problem(replicas.LogErr); problem != nil {
 		model.LogNotes = append(model.LogNotes, problem.Message)
 	}

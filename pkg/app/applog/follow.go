@@ -63,6 +63,8 @@ type Options struct {
 	MaxLine int
 	// MaxReplicas is how many replicas are read at once, each with connections of its own.
 	MaxReplicas int
+	// Pod is the only one to read; empty is all.
+	Pod string
 }
 
 // Replica is a pod of an app.
@@ -79,7 +81,7 @@ type Replicas struct {
 	Pods []Replica
 	// Ready is false until they have been read once.
 	Ready bool
-	// Unread is how many of them are left out of the log, because there are too many.
+	// Unread is how many of those to read are left out of the log, because there are too many.
 	Unread int
 	// Err is why they cannot be read, LogErr why their logs cannot.
 	Err, LogErr error
@@ -274,6 +276,9 @@ func (f *Follower) start(ctx context.Context, pods []Replica, readers map[reader
 		read[key.pod] = true
 	}
 	for _, replica := range pods {
+		if f.options.Pod != "" && replica.Pod.Name != f.options.Pod {
+			continue
+		}
 		if !read[replica.Pod.UID] && len(read) >= f.options.MaxReplicas {
 			unread++
 			continue

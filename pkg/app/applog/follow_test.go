@@ -301,6 +301,24 @@ func TestAppLogLimits(t *testing.T) {
 	})
 }
 
+// The log of one replica has nothing of the others, and what is not asked for is not left out.
+func TestAppLogOfOnePod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKubelet(t, "web")
+		for i := range maxReplicas + 3 {
+			k.run("web", fmt.Sprintf("web-%02d", i), 0)
+			k.write(fmt.Sprintf("web-%02d-0", i), fmt.Sprint("of ", i))
+		}
+		f, log := k.followWith(Options{Tail: 1000, MaxReplicas: maxReplicas, Pod: "web-22"}, "deployment.apps/web")
+		if got := log(); !slices.Equal(got, []string{"22: of 22"}) {
+			t.Errorf("got %q", got)
+		}
+		if replicas := f.Replicas(); replicas.Unread != 0 || len(replicas.Pods) != maxReplicas+3 || len(k.opened) != 1 {
+			t.Errorf("%d are left out of %d, opened %q", replicas.Unread, len(replicas.Pods), k.opened)
+		}
+	})
+}
+
 func TestAppLogDenied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKubelet(t, "web")

@@ -10,8 +10,8 @@ import (
 const (
 	// pastLines is how many of the last lines of a container that runs already are shown.
 	pastLines = 1000
-	// maxReplicas is how many replicas are read at once.
-	maxReplicas = 20
+	// MaxReplicas is how many replicas the log of an app reads at once.
+	MaxReplicas = 50
 	// maxLineBytes is how much of a line is shown.
 	maxLineBytes = 16 << 10
 )
@@ -25,9 +25,9 @@ type AppFollower struct {
 	log Log
 }
 
-func newAppFollower(id string, client kubernetes.Interface, logs podlog.Source, namespace string) *AppFollower {
+func newAppFollower(id string, client kubernetes.Interface, logs podlog.Source, namespace, pod string) *AppFollower {
 	f := &AppFollower{ID: id}
-	options := applog.Options{Tail: pastLines, MaxLine: maxLineBytes, MaxReplicas: maxReplicas}
+	options := applog.Options{Tail: pastLines, MaxLine: maxLineBytes, MaxReplicas: MaxReplicas, Pod: pod}
 	f.Follower = applog.NewFollower(client, logs, namespace, options, func(lines []applog.Line) {
 		for _, line := range lines {
 			kind := Plain
@@ -40,6 +40,6 @@ func newAppFollower(id string, client kubernetes.Interface, logs podlog.Source, 
 	return f
 }
 
-// Log is the log of all replicas, in the order of its lines' time. The source of a line is
+// Log is the log of the replicas, in the order of its lines' time. The source of a line is
 // the end of the pod's name.
 func (f *AppFollower) Log() *Log { return &f.log }

@@ -47,13 +47,13 @@ func (c *Cluster) Follow(namespace, name string) (f *Follower, done func()) {
 	})
 }
 
-// FollowApp returns the follower of an app, which is deployed or not. The caller calls done
-// when it looks at it no longer.
-func (c *Cluster) FollowApp(namespace, name string) (f *AppFollower, done func()) {
+// FollowApp returns the follower of an app, which is deployed or not. Its log is that of one pod,
+// or of all replicas if pod is empty. The caller calls done when it looks at it no longer.
+func (c *Cluster) FollowApp(namespace, name, pod string) (f *AppFollower, done func()) {
 	s := &c.followers
-	return s.apps.take(namespace+"/"+name, func() (*AppFollower, context.CancelFunc) {
+	return s.apps.take(namespace+"/"+name+"/"+pod, func() (*AppFollower, context.CancelFunc) {
 		ctx, stop := context.WithCancel(s.ctx)
-		f := newAppFollower(s.id(), s.clients.Kube, s.logs, namespace)
+		f := newAppFollower(s.id(), s.clients.Kube, s.logs, namespace, pod)
 		s.group.Go(func() {
 			f.Follow(ctx, func() ([]string, <-chan struct{}) {
 				changed := c.Changed()

@@ -2,6 +2,8 @@ package view
 
 import (
 	"cmp"
+	"fmt"
+	"net/url"
 	"slices"
 	"time"
 
@@ -89,6 +91,9 @@ type App struct {
 	Log     Log
 	// LogNotes are what is missing in the log, and why.
 	LogNotes []string
+	// Replica is the only one whose log is shown, and AllReplicas the view with that of all;
+	// empty if that is shown.
+	Replica, AllReplicas string
 	// ManyNamespaces is for the list of runs, which are of one namespace here.
 	ManyNamespaces bool
 }
@@ -106,10 +111,24 @@ type Log struct {
 	Chatter bool
 }
 
+// LogNotes returns what is missing in the log of an app that shows one replica, or all if it is
+// empty, of which most are read at once. It is pure.
+func LogNotes(replicas applog.Replicas, replica string, most int) []string {
+	switch {
+	case !replicas.Ready:
+	case replicas.Unread > 0:
+		return []string{fmt.Sprintf("The log has %d of %d replicas, the newest ones: %d are read at once. The list above opens the log of any other.",
+			len(replicas.Pods)-replicas.Unread, len(replicas.Pods), most)}
+	case replica != "" && !slices.ContainsFunc(replicas.Pods, func(one applog.Replica) bool { return one.Pod.Name == replica }):
+		return []string{"Replica " + replica + " does not exist any more, and its log is gone with it."}
+	}
+	return nil
+}
+
 // Replica is a pod of an app.
 type Replica struct {
-	// Name is the pod's, Object the path of its YAML.
-	Name, Object, Workload string
+	// Name is the pod's, Object the path of its YAML, and Log the query of the view with its log.
+	Name, Object, Log, Workload string
 	// State is one word or two, Tone the class of its color.
 	State, Tone string
 	// Message is why it is not ready, Remedy what to do; both may be empty.
@@ -137,7 +156,7 @@ func Replicas(pods []applog.Replica, image string) []Replica {
 	for _, one := range pods {
 		pod := one.Pod
 		row := Replica{
-			Name: pod.Name, Object: Path("objects", pod.Namespace, "pods", pod.Name), Workload: one.Workload,
+			Name: pod.Name, Object: Path("objects", pod.Namespace, "pods", pod.Name), Log: "?" + url.Values{"replica": {pod.Name}}.Encode(), Workload: one.Workload,
 			Node: pod.Spec.NodeName, Created: pod.CreationTimestamp.Time,
 		}
 		row.State, row.Tone, row.Message, row.Remedy = stateOf(pod)

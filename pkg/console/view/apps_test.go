@@ -1,6 +1,7 @@
 package view
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -216,5 +217,28 @@ func TestHostileAppsAndPlatform(t *testing.T) {
 	html, _ := renderer.Render(Page{Template: "app", Model: app})
 	if !strings.Contains(html, "sha256:aaaaaaaaaaaa…") || !strings.Contains(html, "&lt;script&gt;") {
 		t.Error("the message is not shown")
+	}
+}
+
+// The log says how many replicas it has, and that one is gone.
+func TestLogNotes(t *testing.T) {
+	var pods []applog.Replica
+	for i := range 73 {
+		pods = append(pods, applog.Replica{Pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("web-", i)}}})
+	}
+	for name, test := range map[string]struct {
+		replicas applog.Replicas
+		replica  string
+		want     string
+	}{
+		"all are read":      {applog.Replicas{Ready: true, Pods: pods}, "", ""},
+		"too many":          {applog.Replicas{Ready: true, Pods: pods, Unread: 23}, "", "The log has 50 of 73 replicas"},
+		"one":               {applog.Replicas{Ready: true, Pods: pods}, "web-72", ""},
+		"one that is gone":  {applog.Replicas{Ready: true, Pods: pods}, "web-99", "Replica web-99 does not exist any more"},
+		"one, not read yet": {applog.Replicas{}, "web-99", ""},
+	} {
+		if got := strings.Join(LogNotes(test.replicas, test.replica, 50), " "); !strings.HasPrefix(got, test.want) || test.want == "" && got != "" {
+			t.Errorf("%s: got %q", name, got)
+		}
 	}
 }
