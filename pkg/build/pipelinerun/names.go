@@ -54,6 +54,8 @@ const (
 	FetchStep = "fetch"
 	// BuildStep is the build engine.
 	BuildStep = "build"
+	// PullStep fetches the image whose user DeployTask looks up.
+	PullStep = "pull"
 	// TestStep is the test command.
 	TestStep = "test"
 	// ReportStep prints the JUnit results after TestStep, or after BuildStep if that

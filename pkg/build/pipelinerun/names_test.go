@@ -61,7 +61,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s are %q, runs use %q", kind, got, want)
 		}
 	}
-	for _, step := range []string{FetchStep, BuildStep, TestStep, ReportStep} {
+	for _, step := range []string{FetchStep, BuildStep, PullStep, TestStep, ReportStep} {
 		if !found["steps"][step] {
 			t.Errorf("no Task has a step %s", step)
 		}

@@ -106,6 +106,7 @@ func TestTestsThatPass(t *testing.T) {
 		"Log push test: Pushing image to registry/team/app:app-x (chatter)",
 		"StageEnded push Succeeded Pushed the image",
 		"StageStarted deliver",
+		"StageUpdated deliver starting the pod that deploys",
 	)
 	if err := r.Finish(t.Context(), event.Result{Tests: r.Tests()}, nil); err != nil {
 		t.Fatal(err)

@@ -135,8 +135,10 @@ func (t *Tracker) taskStarted(e follow.Event) {
 	case t.Phase() == event.Queue:
 	case e.Task == pipelinerun.DeployTask:
 		t.next(event.Deploy)
+		t.does("starting the pod that deploys")
 	case e.Task == pipelinerun.TestTask:
 		t.next(event.Test)
+		t.does("starting the pod that tests")
 	}
 }
 
@@ -164,8 +166,14 @@ func (t *Tracker) stepStarted(e follow.Event) {
 		t.next(event.Build)
 	case e.Task == pipelinerun.TestTask:
 		t.next(event.Test)
+		t.does("")
 	case e.Task == pipelinerun.DeployTask:
 		t.next(event.Deploy)
+		if e.Step == pipelinerun.PullStep {
+			t.does("looking up the user in the image")
+		} else {
+			t.does("")
+		}
 	}
 }
 

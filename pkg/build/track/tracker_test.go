@@ -197,6 +197,7 @@ func TestARunThatSucceeds(t *testing.T) {
 		"Log push build: Pushing image to registry/team/app:app-x (chatter)",
 		"StageEnded push Succeeded Pushed the image",
 		"StageStarted deliver",
+		"StageUpdated deliver starting the pod that deploys", "StageUpdated deliver",
 		"Log deliver apply: service/app serverside-applied",
 		"StageEnded deliver Succeeded Applied the manifests",
 	)
@@ -498,4 +499,16 @@ func TestPushOfAnAppNamedCache(t *testing.T) {
 	if r.Phase() != event.Push {
 		t.Errorf("the image leaves the stage at %s", r.Phase())
 	}
+}
+
+// TestDeliveryWithTheUserOfTheImage wants a word for each pod and each step that takes seconds.
+func TestDeliveryWithTheUserOfTheImage(t *testing.T) {
+	r := record(t, "", nil)
+	r.Begin(event.Push)
+	r.Handle(follow.Event{Kind: follow.TaskStarted, Task: "deploy"})
+	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "deploy", Step: "pull"})
+	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "deploy", Step: "overlay"})
+	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "deploy", Step: "apply"})
+	r.expect(t, "StageStarted push", "StageEnded push Succeeded Pushed the image", "StageStarted deliver",
+		"StageUpdated deliver starting the pod that deploys", "StageUpdated deliver looking up the user in the image", "StageUpdated deliver")
 }
