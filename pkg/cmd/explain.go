@@ -19,6 +19,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	deleteverb "github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/delete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
 	imagesdelete "github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images/delete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
@@ -154,6 +155,7 @@ func platformHints() []hint {
 		as[*platform.IncompatibleTektonError]("upgrade Tekton Pipelines to " + platform.MinTekton + " or newer with the cluster resolver, or use another cluster"),
 		as[*access.MissingError]("ask a cluster administrator for these permissions, or to run the command"),
 		is(teardown.ErrNotInteractive, "check what would be deleted with --dry-run, then pass --yes"),
+		is(deleteverb.ErrNotInteractive, "check what would be deleted with --dry-run, then pass --yes"),
 		is(imagesdelete.ErrNotInteractive, "check what would be deleted with --dry-run, then pass --yes"),
 		is(teardown.ErrTektonInUse, "list it with --dry-run=client; pass --keep-tekton to keep Tekton, or --keep-tekton=false to delete all of it"),
 		as[*apply.LeftError]("an object with a finalizer is deleted when its controller removes the finalizer; to continue, run kubectl pyflow teardown again, if it only needs time with a longer --timeout"),

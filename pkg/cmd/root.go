@@ -20,6 +20,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/cancel"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/compare"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/completion"
+	deleteverb "github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/delete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/initialize"
@@ -175,6 +176,7 @@ func groups(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStr
 			{logs.NewCommand(flags, streams), "docs/apps.md", cluster},
 			{scale.NewCommand(flags, streams), "docs/apps.md", cluster},
 			{restart.NewCommand(flags, streams), "docs/apps.md", cluster},
+			{deleteverb.NewCommand(flags, streams), "docs/apps.md", terminal},
 		}},
 		{"Inspect", []verb{
 			{status.NewCommand(flags, streams), "docs/cluster.md", terminal},

@@ -214,3 +214,50 @@ func TestScale(t *testing.T) {
 	ns.Pyflow(t, "restart", "scaled", "--as", "developer", "--as-group", "system:authenticated").Succeeded(t)
 	ns.Pyflow(t, "restart", "scaled", "--as", "viewer", "--as-group", "system:authenticated").Failed(t, "missing permissions: patch deployments.apps in namespace "+ns.Name)
 }
+
+// TestDelete deletes one of two apps, and leaves everything else.
+func TestDelete(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	ns.Build(t, counting(t, "kept", "one", "")).Released(t)
+	ns.Build(t, counting(t, "doomed", "one", "")).Released(t)
+	kubectl(t, ns, "create", "configmap", "foreign").Succeeded(t)
+	kubectl(t, ns, "label", "configmap", "foreign", "pyflow.dev/app=doomed").Succeeded(t)
+	dry := ns.Pyflow(t, "delete", "doomed", "--dry-run").Succeeded(t)
+	dry.Prints(t, "deployments.apps/doomed deleted (dry run)", "services/doomed", "pipelineruns.tekton.dev/doomed-", "of images, build contexts and cached layers")
+	if strings.Contains(dry.Stdout, "foreign") || strings.Contains(dry.Stdout, "kept") {
+		t.Errorf("it would delete what is not of the app\n%s", dry)
+	}
+	ns.Pyflow(t, "delete", "doomed").Hints(t, "--yes", "no terminal", "deployments.apps/doomed")
+	ns.Pyflow(t, "delete", "doome", "--yes").Failed(t, `"doome"`, "hint: ", "doomed, kept")
+
+	dir := env.Project(t, "doomed", map[string]string{"Dockerfile": "FROM " + env.SmallBase + "\nRUN sleep 900\n"})
+	ns.Detached(t, dir)
+	ns.Pyflow(t, "delete", "doomed", "--yes").Hints(t, "kubectl pyflow cancel doomed", "app doomed is being built")
+	ns.Pyflow(t, "delete", "doomed", "--yes", "--force").Succeeded(t).Prints(t, "deployments.apps/doomed deleted")
+	ns.Pyflow(t, "delete", "doomed", "--yes").Failed(t, `no app "doomed" runs`, "hint: ", "kept")
+	if left := ns.ImageList(t); len(left.Items) != 1 {
+		t.Errorf("the images of the other app should be left, and no others: %+v", left.Items)
+	}
+	for _, kind := range []string{"pipelineruns", "secrets", "services", "deployments"} {
+		if r := kubectl(t, ns, "get", kind, "-o", "name").Succeeded(t); strings.Contains(r.Stdout, "doomed") {
+			t.Errorf("%s of the app are left\n%s", kind, r)
+		}
+	}
+	kubectl(t, ns, "get", "configmap", "foreign").Succeeded(t)
+	ns.Pyflow(t, "apps").Succeeded(t).Prints(t, "kept", "1/1")
+
+	// A viewer learns what is left and why, and the next call of a developer finishes it.
+	for _, user := range []string{"viewer --clusterrole=view", "developer --clusterrole=pyflow-developer"} {
+		name, role, _ := strings.Cut(user, " ")
+		kubectl(t, ns, "create", "rolebinding", name, role, "--user="+name).Succeeded(t)
+	}
+	as := func(user string) env.Result {
+		return ns.Pyflow(t, "delete", "kept", "--yes", "--keep-images", "--as", user, "--as-group", "system:authenticated")
+	}
+	as("viewer").Failed(t, "not deleted completely", "deployments.apps/kept", "delete deployments.apps in namespace "+ns.Name)
+	as("developer").Succeeded(t).Prints(t, "deployments.apps/kept deleted")
+	if r := ns.Pyflow(t, "images", "kept").Succeeded(t); !strings.Contains(r.Stdout, "kept") {
+		t.Errorf("--keep-images should keep the image\n%s", r)
+	}
+}
