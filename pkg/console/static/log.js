@@ -190,7 +190,17 @@ export class LogView {
     /** @type {HTMLElement[]} */
     const drawn = [];
     for (let position = from; position < to; position++) drawn.push(this.row(position));
+    if (this.shown.length === 0) drawn.push(this.nothing());
     rows.replaceChildren(...drawn);
+  }
+
+  /** Says why there is no line. */
+  nothing() {
+    const text = document.createElement("p");
+    text.className = "log-empty";
+    text.textContent = this.lines.length === 0 ? "Nothing has been written yet."
+      : this.source ? "No line of this replica." : "Only lines of the build engine so far: select All lines to see them.";
+    return text;
   }
 
   /** @param {number} position */
