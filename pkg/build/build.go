@@ -12,7 +12,6 @@ import (
 	"time"
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
-	"k8s.io/apimachinery/pkg/util/rand"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/app/reach"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
@@ -28,6 +27,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
 )
 
 // Environment is a namespace of a cluster that is set up for builds.
@@ -142,6 +142,8 @@ type Options struct {
 	NoCache bool
 	// Force builds and deploys even if nothing has changed.
 	Force bool
+	// Adopt takes over objects that are not the app's, and fields that other managers own.
+	Adopt bool
 	// Test has to pass before the image is deployed; nil tests nothing.
 	Test      *pipelinerun.Test
 	Resources pipelinerun.Resources
@@ -185,13 +187,15 @@ type Prepared struct {
 	manifests *release.Manifests
 	before    release.Deployed
 	commit    project.Commit
-	// name is the name of the run.
-	name string
 	// conformed is the Dockerfile that the engine builds, with the lines of the user's. text is
 	// what travels of it, and extra are the arguments that it needs.
 	conformed *dockerfile.Dockerfile
 	text      []byte
 	extra     []string
+	// about is what the record of the release says.
+	about record.Info
+	// rollback is the delivery of an earlier release.
+	rollback *pipelinerun.Deploy
 	// again is the run to create for the repetition of another one.
 	again *tektonv1.PipelineRun
 }
@@ -199,10 +203,7 @@ type Prepared struct {
 // Prepare renders what is deployed and reads what the cluster runs of the app. It changes
 // nothing. An error holds a *MissingSecretsError if the build lacks secrets.
 func Prepare(ctx context.Context, env *Environment, options Options) (*Prepared, error) {
-	p := &Prepared{env: env, options: options, name: options.App + "-" + rand.String(5)}
-	if options.Scratch != nil {
-		p.name = options.Scratch.Run
-	}
+	p := &Prepared{env: env, options: options}
 	namespace := env.Clients.Namespace
 	if options.Git != nil {
 		if err := access.Check(ctx, env.Clients.Kube, []access.Permission{ConfirmPermission(namespace)}); err != nil {
@@ -227,6 +228,9 @@ func Prepare(ctx context.Context, env *Environment, options Options) (*Prepared,
 		if p.manifests, err = release.Render(wanted); err != nil {
 			return nil, err
 		}
+		if err := settle(ctx, p); err != nil {
+			return nil, err
+		}
 	}
 	if options.Scratch == nil {
 		p.before, err = release.Current(ctx, env.Clients.Kube, namespace, options.App, env.Config.Registry.NodeRepository(namespace, options.App))
@@ -239,7 +243,35 @@ func Prepare(ctx context.Context, env *Environment, options Options) (*Prepared,
 			return nil, err
 		}
 	}
+	p.about = describe(ctx, p)
 	return p, nil
+}
+
+// settle adapts the manifests to the objects that exist.
+func settle(ctx context.Context, p *Prepared) error {
+	clients := p.env.Clients
+	kept, err := p.manifests.Settle(ctx, release.Clients{Dynamic: clients.Dynamic, Mapper: clients.Mapper}, clients.Namespace, p.options.Adopt)
+	for _, sentence := range kept {
+		p.options.Notices = append(p.options.Notices, event.Event{Message: sentence})
+	}
+	return err
+}
+
+// describe returns what the record of the release says of the build.
+func describe(ctx context.Context, p *Prepared) record.Info {
+	o := p.options
+	if p.manifests == nil || o.Scratch != nil {
+		return record.Info{}
+	}
+	user, ofImage := podUser(o.Release)
+	about := record.Info{
+		By: p.env.user(ctx), Commit: p.commit.ID, Dirty: p.commit.Dirty,
+		Dockerfile: o.Dockerfile, Target: o.Target, BuildArgs: o.BuildArgs, User: user, UserOfImage: ofImage,
+	}
+	if o.Git != nil {
+		about.Source = o.Git.URL
+	}
+	return about
 }
 
 // addTest adds to the Dockerfile of the folder what runs the test of a stage: the Dockerfile
@@ -271,13 +303,14 @@ func (p *Prepared) spec() pipelinerun.Build {
 		Meta: pipelinerun.Meta{
 			App:            o.App,
 			Namespace:      namespace,
-			Name:           p.name,
 			NodeRepository: config.Registry.NodeRepository(namespace, o.App),
 			UserOfImage:    ofImage,
 			User:           user,
 			Timeout:        o.Timeout,
 			Commit:         p.commit.ID,
 			Dirty:          p.commit.Dirty,
+			Record:         p.about.JSON(),
+			Adopt:          o.Adopt,
 		},
 		Git:    o.Git,
 		Engine: installed.Engine(),
@@ -299,7 +332,7 @@ func (p *Prepared) spec() pipelinerun.Build {
 		b.DockerfileText = string(p.text)
 	}
 	if scratch := o.Scratch; scratch != nil {
-		b.Tag = scratch.Tag
+		b.Name, b.Tag = scratch.Run, scratch.Tag
 		b.Repository += "/" + scratch.Repository
 		b.NodeRepository += "/" + scratch.Repository
 	}
@@ -363,12 +396,25 @@ func (p *Prepared) run(result event.Result) *Run {
 	return run
 }
 
-// Prune deletes the app's finished runs except for the newest keep, after a run of it. A
-// failure is a warning: the next build can do it.
-func (e *Environment) Prune(ctx context.Context, run *Run, keep int) error {
-	_, err := pipelinerun.Prune(ctx, e.runs(), e.Clients.Namespace, run.app, keep)
+// Prune deletes the app's finished runs except for the newest keep, and its records of releases
+// except for the newest releases and the live one, after a run of it; 0 keeps all. A failure is
+// a warning: the next build can do it.
+func (e *Environment) Prune(ctx context.Context, run *Run, keep, releases int) error {
+	namespace := e.Clients.Namespace
+	if keep > 0 {
+		if _, err := pipelinerun.Prune(ctx, e.runs(), namespace, run.app, keep); err != nil {
+			return fmt.Errorf("delete old runs: %w", err)
+		}
+	}
+	if releases == 0 || !run.Deploys {
+		return nil
+	}
+	current, err := release.Current(ctx, e.Clients.Kube, namespace, run.app, run.repository)
+	if err == nil {
+		err = record.Prune(ctx, e.Clients.Kube, namespace, run.app, releases, current.Release)
+	}
 	if err != nil {
-		return fmt.Errorf("delete old runs: %w", err)
+		return fmt.Errorf("delete old records of releases: %w", err)
 	}
 	return nil
 }

@@ -2,12 +2,12 @@ package build
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
-	"k8s.io/apimachinery/pkg/util/rand"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
@@ -18,24 +18,29 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
 )
 
 // ErrSourceGone reports that a run cannot be repeated: the registry no longer has its
 // source.
 var ErrSourceGone = errors.New("its source is no longer in the registry")
 
-// PrepareRerun prepares the repetition of a run, with changes. It checks that the changes go
+// PrepareRerun prepares the repetition of a run, with changes; adopt takes over what is not the
+// app's. It checks that the changes go
 // with the run and that the registry still has what it needs, and reads what the cluster
 // runs of the app. It changes nothing. An error holds a *pipelinerun.ChangeError or an
 // *UnsupportedError if the run cannot have the changes.
-func PrepareRerun(ctx context.Context, env *Environment, old *tektonv1.PipelineRun, changes pipelinerun.Changes) (*Prepared, error) {
+func PrepareRerun(ctx context.Context, env *Environment, old *tektonv1.PipelineRun, changes pipelinerun.Changes, adopt bool) (*Prepared, error) {
 	info := pipelinerun.Parse(old)
-	again, err := pipelinerun.Rerun(old, info.App+"-"+rand.String(5))
+	again, err := pipelinerun.Rerun(old, info.App)
 	if err != nil {
 		return nil, err
 	}
 	if err := pipelinerun.Change(again, old.Name, installed.Engine(), changes); err != nil {
 		return nil, err
+	}
+	if adopt {
+		pipelinerun.Adopt(again)
 	}
 	if err := checkBuildArgs(old, changes.BuildArgs, pipelinerun.BuildArgs(again, installed.Engine())); err != nil {
 		return nil, err
@@ -134,7 +139,15 @@ func (p *Prepared) App() string { return p.options.App }
 func (p *Prepared) repeat(ctx context.Context, recorder *track.Recorder) (*Run, error) {
 	info := pipelinerun.Parse(p.again)
 	recorder.Plan(p.phases(info, false)...)
-	object, err := pipelinerun.Start(ctx, p.env.runs(), p.again)
+	var about record.Info
+	if err := json.Unmarshal([]byte(pipelinerun.Record(p.again)), &about); err != nil {
+		about = record.Info{} // a run of another tool
+	}
+	about.By = p.env.user(ctx)
+	object, err := p.env.numbered(ctx, info.App, func(number int) (*tektonv1.PipelineRun, error) {
+		pipelinerun.Renumber(p.again, info.App, number, about.JSON())
+		return pipelinerun.Start(ctx, p.env.runs(), p.again)
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,9 @@ func Start(ctx context.Context, p *Prepared, recorder *track.Recorder) (*Run, er
 	if p.again != nil {
 		return p.repeat(ctx, recorder)
 	}
+	if p.rollback != nil {
+		return startRollback(ctx, p, recorder)
+	}
 	spec := p.spec()
 	recorder.Plan(p.phases(pipelinerun.Parse(pipelinerun.New(spec)), true)...)
 	for _, notice := range p.options.Notices {
@@ -204,7 +207,9 @@ func (p *Prepared) create(ctx context.Context, recorder *track.Recorder, spec pi
 		if p.manifests != nil {
 			files = p.manifests.Files()
 		}
-		run.Object, err = pipelinerun.Create(ctx, p.env.runs(), spec, files)
+		run.Object, err = p.env.numbered(ctx, p.options.App, func(number int) (*tektonv1.PipelineRun, error) {
+			return pipelinerun.Create(ctx, p.env.runs(), pipelinerun.Numbered(spec, number), files)
+		})
 	}
 	if err != nil {
 		return nil, err

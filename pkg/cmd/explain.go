@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -24,6 +25,7 @@ import (
 	imagesdelete "github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images/delete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/rollback"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
@@ -38,6 +40,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
 )
 
 // explain returns the message of an error and, below it, what to do about it. It is
@@ -114,7 +118,7 @@ func pyflow(args ...string) string {
 
 // hints returns a hint for each kind of error; the first that applies counts.
 func hints() []hint {
-	return slices.Concat(usageHints(), platformHints(), projectHints(), registryHints(), kubeconfigHints())
+	return slices.Concat(usageHints(), releaseHints(), platformHints(), projectHints(), registryHints(), kubeconfigHints())
 }
 
 // serverFailure is the hint for an API server that fails.
@@ -172,6 +176,31 @@ func platformHints() []hint {
 		is(logs.ErrLogsGone, "a log is deleted with its pod; for the result see kubectl pyflow runs -o wide, for a new log build again"),
 		is(gather.ErrExists, "replace it with --force, or choose another file with --file"),
 	}
+}
+
+func releaseHints() []hint {
+	return []hint{
+		as[*release.ForeignError]("choose another name for the app with --name, or take the objects over with --adopt"),
+		with(func(missing *record.NotFoundError) string {
+			if len(missing.Has) > 0 {
+				return fmt.Sprintf("it has %s: %s", numbers(missing.Has), pyflow("history", missing.App))
+			}
+			return "list the apps and their releases: " + pyflow("history", "--namespace", missing.Namespace)
+		}),
+		with(func(none *rollback.NothingBeforeError) string {
+			return "list its releases: " + pyflow("history", none.App)
+		}),
+		is(build.ErrImageGone, "images prune keeps the images of releases on record, so it was deleted by name: build the commit again"),
+	}
+}
+
+// numbers returns releases as a phrase, the newest first.
+func numbers(releases []int) string {
+	texts := make([]string, len(releases))
+	for i, number := range releases {
+		texts[i] = strconv.Itoa(number)
+	}
+	return display.JoinMax(texts, 10)
 }
 
 func projectHints() []hint {

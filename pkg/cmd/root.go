@@ -22,6 +22,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/completion"
 	deleteverb "github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/delete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/history"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/initialize"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
@@ -31,6 +32,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/open"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/rerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/restart"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/rollback"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/runs"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/scale"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/setup"
@@ -167,6 +169,7 @@ func groups(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStr
 		{"Build and run", []verb{
 			{build.NewCommand(flags, streams), "docs/build.md", view},
 			{rerun.NewCommand(flags, streams), "docs/runs.md", view},
+			{rollback.NewCommand(flags, streams), "docs/releases.md", view},
 			{cancel.NewCommand(flags, streams), "docs/runs.md", cluster},
 			{compare.NewCommand(flags, streams), "docs/compare.md", []string{"KUBECONFIG", "LC_ALL", "LC_CTYPE", "LANG", "TERM"}},
 		}},
@@ -181,6 +184,7 @@ func groups(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStr
 		{"Inspect", []verb{
 			{status.NewCommand(flags, streams), "docs/cluster.md", terminal},
 			{runs.NewCommand(flags, streams), "docs/runs.md", cluster},
+			{history.NewCommand(flags, streams), "docs/releases.md", terminal},
 			{ui.NewCommand(flags, streams, ui.Program{Run: Run, Explain: explain}), "docs/ui.md", []string{"KUBECONFIG", "BROWSER"}},
 			{images.NewCommand(flags, streams), "docs/images.md", terminal},
 			{lint.NewCommand(streams), "pkg/dockerfile/lint/pages/README.md", []string{"NO_COLOR", "TERM"}},

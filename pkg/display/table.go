@@ -60,6 +60,19 @@ func Digest(digest string, whole bool) string {
 	return digest[:short]
 }
 
+// Commit returns a git commit as git abbreviates it, or all of it if whole is set, with a star
+// if files differed from it.
+func Commit(commit string, dirty, whole bool) string {
+	const short = 7
+	if len(commit) > short && !whole {
+		commit = commit[:short]
+	}
+	if commit != "" && dirty {
+		commit += "*"
+	}
+	return OrNone(commit)
+}
+
 // Age returns the time since then as kubectl prints it.
 func Age(since metav1.Time, now time.Time) string {
 	if since.IsZero() {

@@ -209,8 +209,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestSuperseded holds the policy to the words that the refusal is known by.
-func TestSuperseded(t *testing.T) {
+// TestRefusals holds the policy to the words that its refusals are known by.
+func TestRefusals(t *testing.T) {
 	platform, err := Render(fixed("default"))
 	if err != nil {
 		t.Fatal(err)
@@ -220,12 +220,10 @@ func TestSuperseded(t *testing.T) {
 	if err != nil || len(validations) == 0 {
 		t.Fatalf("the policy has the validations %v: %v", validations, err)
 	}
-	for _, item := range validations {
-		validation, _ := item.(map[string]any)
-		for _, field := range []string{"message", "messageExpression"} {
-			if text, _ := validation[field].(string); !strings.Contains(text, Superseded) {
-				t.Errorf("%s %q does not say %q", field, text, Superseded)
-			}
+	for i, want := range []string{NotTheApps, Superseded} {
+		validation, _ := validations[i].(map[string]any)
+		if text, _ := validation["messageExpression"].(string); !strings.Contains(text, want) {
+			t.Errorf("message %q does not say %q", text, want)
 		}
 	}
 }

@@ -1,5 +1,7 @@
 package manifests
 
+import "fmt"
+
 // Names that are fixed across the cluster, as documented in docs/cluster.md.
 const (
 	// SystemNamespace holds the registry, node access, Tasks, Pipeline and the
@@ -145,7 +147,21 @@ const (
 	// AnnotationUser is on the default Deployment whose pods run as a user that is given by
 	// name: that name.
 	AnnotationUser = "pyflow.dev/user"
+	// LabelRelease marks the record of a release with its number. AnnotationRelease is on
+	// every deployed object: the number of the release that deployed it.
+	LabelRelease      = "pyflow.dev/release"
+	AnnotationRelease = LabelRelease
+	// AnnotationAdopted is "true" on an object that a deployment may take over although it
+	// was not the app's.
+	AnnotationAdopted = "pyflow.dev/adopted"
+	// NotTheApps is how the API server's answer ends, before the name of the app, to a
+	// deployment that would change an object of another owner.
+	NotTheApps = ", not of app "
 	// AnnotationManifests is on every deployed object: the hash of the manifests that
 	// it was deployed with.
 	AnnotationManifests = "pyflow.dev/manifests"
 )
+
+// RecordName is the name of the ConfigMap that records a release of an app, and of the Secret
+// with the Secrets among its manifests.
+func RecordName(app string, number int) string { return fmt.Sprintf("%s-release-%d", app, number) }

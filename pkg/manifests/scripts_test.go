@@ -23,12 +23,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 )
 
@@ -266,7 +270,8 @@ func TestOverlay(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("0a", 32)
 	good := map[string]string{
 		"NAME": "shop", "IMAGE": "127.0.0.1:5180/team-a/shop", "DIGEST": digest,
-		"SEQUENCE": "2026-03-01T12:00:00Z shop-x7k2p", "MANIFESTS": "../manifests", "LAYOUT": "", "USER_OF_PODS": "",
+		"SEQUENCE": "2026-03-01T12:00:00Z shop-7", "MANIFESTS": "../manifests", "LAYOUT": "", "USER_OF_PODS": "",
+		"RELEASE": "", "RECORD": "{}", "ADOPT": "false",
 	}
 	for name, test := range map[string]struct {
 		variable, value, err string
@@ -281,6 +286,8 @@ func TestOverlay(t *testing.T) {
 		"a quote in the name":   {"NAME", `sh"op`, "image name"},
 		"a line in the image":   {"IMAGE", "a\nb", "image"},
 		"a quote in the place":  {"SEQUENCE", `a"b`, "sequence"},
+		"YAML in the number":    {"RELEASE", "7\"\nx: y", "release"},
+		"two lines to record":   {"RECORD", "{}\nkind: Secret", "the record of the release has more than one line"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := maps.Clone(good)
@@ -311,6 +318,80 @@ func TestOverlay(t *testing.T) {
 			var patch []map[string]string
 			if err := yaml.Unmarshal([]byte(kustomization.Patches[0].Patch), &patch); err != nil || patch[0]["value"] != env["SEQUENCE"] {
 				t.Errorf("the patch is %v, %v", patch, err)
+			}
+		})
+	}
+}
+
+// TestOverlayRecord wants the record of a release, as kustomize renders it, before the objects.
+func TestOverlayRecord(t *testing.T) {
+	const resources = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: shop\n  annotations:\n    pyflow.dev/manifests: a\nspec:\n  template:\n    spec:\n      containers:\n      - name: shop\n        image: shop\n        args: [\"a: |\\n  b\", '---']\n"
+	const secrets = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: db\n  annotations:\n    pyflow.dev/manifests: a\nstringData:\n  url: s3cr3t\n"
+	for name, test := range map[string]struct {
+		secrets bool
+		adopt   string
+		names   []string
+	}{
+		"without Secrets": {false, "false", []string{"ConfigMap/shop-release-7", "Deployment/shop"}},
+		"with Secrets":    {true, "true", []string{"ConfigMap/shop-release-7", "Secret/shop-release-7", "Secret/db", "Deployment/shop"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			files := map[string]string{"kustomization.yaml": "resources:\n- resources.yaml\n", "resources.yaml": resources}
+			if test.secrets {
+				files["kustomization.yaml"], files["secrets.yaml"] = "resources:\n- secrets.yaml\n- resources.yaml\n", secrets
+			}
+			for _, sub := range []string{"manifests", "overlay"} {
+				if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for name, text := range files {
+				if err := os.WriteFile(filepath.Join(dir, "manifests", name), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			digest := "sha256:" + strings.Repeat("0a", 32)
+			record := `{"by":"it's \"me\"","buildArgs":["A=$(x)"]}`
+			got := runScriptFile(t, "overlay.sh", map[string]string{
+				"NAME": "shop", "IMAGE": "127.0.0.1:5180/team-a/shop", "DIGEST": digest, "SEQUENCE": "2026-03-01T12:00:00Z shop-7",
+				"MANIFESTS": "../manifests", "OUTPUT": dir + "/overlay", "LAYOUT": "", "USER_OF_PODS": "", "RELEASE": "7", "RECORD": record, "ADOPT": test.adopt,
+			})
+			if got.code != 0 {
+				t.Fatalf("%+v", got)
+			}
+			rendered, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir+"/overlay")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for _, object := range rendered.Resources() {
+				names = append(names, object.GetKind()+"/"+object.GetName())
+				annotations := object.GetAnnotations()
+				released := annotations["pyflow.dev/release"] == "7" && annotations["pyflow.dev/adopted"] == map[string]string{"true": "true"}[test.adopt]
+				if kept := object.GetLabels()["pyflow.dev/release"] == "7"; !kept && !released {
+					t.Errorf("%s has the annotations %v", object.GetName(), annotations)
+				}
+			}
+			if !slices.Equal(names, test.names) {
+				t.Errorf("the objects are %q, want %q", names, test.names)
+			}
+			text, err := rendered.Resources()[0].AsYAML()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var kept corev1.ConfigMap
+			if err := yaml.UnmarshalStrict(text, &kept); err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]string{
+				"record.json": record + "\n", "digest": digest + "\n", "resources.yaml": resources, "kustomization.yaml": files["kustomization.yaml"],
+			}
+			if diff := cmp.Diff(want, kept.Data); diff != "" || kept.Immutable == nil || !*kept.Immutable {
+				t.Errorf("the record differs (-want +got):\n%s", diff)
+			}
+			if strings.Contains(string(text), "s3cr3t") {
+				t.Error("the ConfigMap has a Secret in it")
 			}
 		})
 	}
@@ -359,6 +440,7 @@ func TestOverlayUser(t *testing.T) {
 			got := runScriptFile(t, "overlay.sh", map[string]string{
 				"NAME": "shop", "IMAGE": "127.0.0.1:5180/team-a/shop", "DIGEST": digest,
 				"SEQUENCE": "x", "MANIFESTS": "../manifests", "OUTPUT": dir, "LAYOUT": dir + "/image", "USER_OF_PODS": test.given,
+				"RELEASE": "", "RECORD": "{}", "ADOPT": "false",
 			})
 			text := written(t, dir, "kustomization.yaml")
 			if test.err != "" {

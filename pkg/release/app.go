@@ -55,12 +55,12 @@ func appDirectory(options Options) (filesys.FileSystem, string, error) {
 		return nil, "", err
 	}
 	kustomization := &types.Kustomization{}
-	text, err := defaults.ReadFile("defaults/" + kustomizationFile)
+	text, err := defaults.ReadFile("defaults/" + KustomizationFile)
 	if err == nil {
 		err = yaml.UnmarshalStrict(text, kustomization)
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("built-in manifests, %s: %w", kustomizationFile, err)
+		return nil, "", fmt.Errorf("built-in manifests, %s: %w", KustomizationFile, err)
 	}
 	if options.Expose == app.ExposeNone {
 		delete(objects, serviceFile)
@@ -78,10 +78,10 @@ func appDirectory(options Options) (filesys.FileSystem, string, error) {
 		}
 	}
 	if text, err = yaml.Marshal(kustomization); err == nil {
-		err = fs.WriteFile("/"+kustomizationFile, text)
+		err = fs.WriteFile("/"+KustomizationFile, text)
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("built-in manifests, %s: %w", kustomizationFile, err)
+		return nil, "", fmt.Errorf("built-in manifests, %s: %w", KustomizationFile, err)
 	}
 	return fs, "/", nil
 }

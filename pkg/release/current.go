@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -90,6 +91,8 @@ type Deployed struct {
 	Digest string
 	// Sequence is the greatest manifests.AnnotationSequence, that of the last run.
 	Sequence string
+	// Release is the number of the release of that run; 0 if it has none.
+	Release int
 }
 
 // Current reads what the cluster runs of an app. repository is the one from which nodes pull
@@ -125,6 +128,7 @@ func (d Deployed) with(w workload.Workload, repository string) Deployed {
 	case sequence > d.Sequence:
 		d = Deployed{Sequence: sequence}
 	}
+	d.Release, _ = strconv.Atoi(w.Meta.Annotations[manifests.AnnotationRelease])
 	one := Workload{Kind: w.Kind, Name: w.Meta.Name}
 	for _, container := range w.Containers() {
 		if digest, ok := strings.CutPrefix(container.Image, repository+"@"); ok {

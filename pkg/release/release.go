@@ -3,12 +3,14 @@
 package release
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/resource"
@@ -26,9 +29,15 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
+// The files of a release: a kustomization, and what it lists.
 const (
-	resourcesFile     = "resources.yaml"
-	kustomizationFile = "kustomization.yaml"
+	KustomizationFile = "kustomization.yaml"
+	// ResourcesFile has all objects but the Secrets, which are in SecretsFile.
+	ResourcesFile = "resources.yaml"
+	SecretsFile   = "secrets.yaml"
+)
+
+const (
 
 	// maxSize leaves room for metadata below the limit of 1 MiB of a Secret.
 	maxSize = 1<<20 - 16<<10
@@ -74,11 +83,11 @@ type Options struct {
 // Manifests are the objects of one release, with the name of the app in place of the image that
 // is not built yet.
 type Manifests struct {
-	// YAML is a stream of documents in the order in which they must be applied. Equal options
-	// and files give equal bytes.
-	YAML []byte
-	// Hash identifies YAML and Options.Key: 32 hexadecimal digits. Each object has it as the
-	// annotation manifests.AnnotationManifests.
+	// YAML is a stream of documents in the order in which they must be applied: all but the
+	// Secrets, which are in Secrets and come first. Equal options and files give equal bytes.
+	YAML, Secrets []byte
+	// Hash identifies the manifests and Options.Key: 32 hexadecimal digits. Each object has it
+	// as the annotation manifests.AnnotationManifests.
 	Hash string
 	// Objects are all objects, in the order of YAML.
 	Objects []Object
@@ -87,6 +96,11 @@ type Manifests struct {
 	Workloads []Workload
 	// Services are the names of the Services, in order.
 	Services []string
+
+	app     string
+	objects []*unstructured.Unstructured
+	// secretsElsewhere reports that the Secrets are in none of the fields: they are on record.
+	secretsElsewhere bool
 }
 
 // Object is the name of an object of a release.
@@ -109,10 +123,16 @@ type Workload struct {
 // Files returns the release as a kustomization, file names and their content, for the Secret
 // that the deployment reads.
 func (m *Manifests) Files() map[string][]byte {
-	return map[string][]byte{
-		resourcesFile:     m.YAML,
-		kustomizationFile: []byte("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- " + resourcesFile + "\n"),
+	files := map[string][]byte{ResourcesFile: m.YAML}
+	list := "- " + ResourcesFile + "\n"
+	if len(m.Secrets) > 0 {
+		files[SecretsFile] = m.Secrets
 	}
+	if len(m.Secrets) > 0 || m.secretsElsewhere {
+		list = "- " + SecretsFile + "\n" + list
+	}
+	files[KustomizationFile] = []byte("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n" + list)
+	return files
 }
 
 // Render renders the manifests of a release. It reads Directory, and the local files that the
@@ -129,7 +149,7 @@ func Render(options Options) (*Manifests, error) {
 	if err != nil {
 		return nil, err
 	}
-	rendered := &Manifests{}
+	rendered := &Manifests{app: options.App, objects: objects}
 	found := false
 	for _, object := range objects {
 		if err := place(object, options); err != nil {
@@ -165,13 +185,56 @@ func Render(options Options) (*Manifests, error) {
 		annotations[manifests.AnnotationManifests] = rendered.Hash
 		object.SetAnnotations(annotations)
 	}
-	if rendered.YAML, err = stream(objects); err != nil {
-		return nil, err
+	return rendered, rendered.write()
+}
+
+// Recorded returns the manifests of a release on record, by the files that Files returned. If it
+// has Secrets, they are not among the files, and Files leaves them out again. The Hash is empty:
+// the objects have it.
+func Recorded(app string, files map[string]string, secrets bool) (*Manifests, error) {
+	m := &Manifests{app: app, secretsElsewhere: secrets}
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(files[ResourcesFile])))
+	for {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return m, m.write()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", ResourcesFile, err)
+		}
+		text, err := yaml.YAMLToJSON(document)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", ResourcesFile, err)
+		}
+		object := &unstructured.Unstructured{}
+		if err := object.UnmarshalJSON(text); err != nil {
+			return nil, fmt.Errorf("read %s: %w", ResourcesFile, err)
+		}
+		m.objects = append(m.objects, object)
 	}
-	if len(rendered.YAML) > maxSize {
-		return nil, fmt.Errorf("the manifests take %d KiB, and a release can hold %d", len(rendered.YAML)>>10, maxSize>>10)
+}
+
+// write makes the files of the objects.
+func (m *Manifests) write() error {
+	var secrets, others []*unstructured.Unstructured
+	for _, object := range m.objects {
+		if object.GroupVersionKind().GroupKind() == (schema.GroupKind{Kind: "Secret"}) {
+			secrets = append(secrets, object)
+		} else {
+			others = append(others, object)
+		}
 	}
-	return rendered, nil
+	var err error
+	if m.Secrets, err = stream(secrets); err != nil {
+		return err
+	}
+	if m.YAML, err = stream(others); err != nil {
+		return err
+	}
+	if size := len(m.YAML) + len(m.Secrets); size > maxSize {
+		return fmt.Errorf("the manifests take %d KiB, and a release can hold %d", size>>10, maxSize>>10)
+	}
+	return nil
 }
 
 // stream returns objects as a stream of documents.

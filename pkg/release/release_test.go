@@ -88,6 +88,7 @@ func TestDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "kustomize.yaml", got.YAML)
+	golden(t, "kustomize-secrets.yaml", got.Secrets)
 	want := []release.Workload{
 		{Kind: "Deployment", Name: "db"},
 		{Kind: "Deployment", Name: "web", Built: true},

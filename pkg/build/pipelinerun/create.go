@@ -12,15 +12,22 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
-// cleanupTimeout bounds the removal of a run that could not be started; it runs
-// after ctx has ended, too.
-const cleanupTimeout = 10 * time.Second
+const (
+	// cleanupTimeout bounds the removal of a run that could not be started; it runs
+	// after ctx has ended, too.
+	cleanupTimeout = 10 * time.Second
+	// annotationCreation is on a run what the request that created it alone knows, of
+	// creationLength characters: of two clients only one gets the name of a run.
+	annotationCreation = "pyflow.dev/creation"
+	creationLength     = 16
+)
 
 // Clients are the API clients that Create needs.
 type Clients struct {
@@ -76,6 +83,10 @@ func create(ctx context.Context, clients Clients, run *tektonv1.PipelineRun, sec
 		return nil, fmt.Errorf("create pipelinerun %s: %w", run.Name, err)
 	}
 	run = run.DeepCopy()
+	if run.Annotations == nil {
+		run.Annotations = map[string]string{}
+	}
+	run.Annotations[annotationCreation] = rand.String(creationLength)
 	run.Spec.Params = append(run.Spec.Params, param(paramSequence, Sequence(tried)))
 	// The run comes first, pending, so that Secrets can be born with their owner:
 	// whatever breaks in between, no Secret outlives its run, nothing has started
@@ -130,12 +141,17 @@ func ownSecret(meta Meta, name string, data map[string][]byte) *corev1.Secret {
 func discard(ctx context.Context, clients Clients, run *tektonv1.PipelineRun, secrets []*corev1.Secret) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	var options metav1.DeleteOptions
-	if run.UID != "" {
-		options.Preconditions = &metav1.Preconditions{UID: &run.UID}
+	runs := clients.Tekton.TektonV1().PipelineRuns(run.Namespace)
+	if run.UID == "" {
+		// Another client may have taken the name.
+		found, err := runs.Get(ctx, run.Name, metav1.GetOptions{})
+		if err != nil || found.Annotations[annotationCreation] != run.Annotations[annotationCreation] {
+			return
+		}
+		run = found
 	}
 	// Best effort: the caller reports the error that led here.
-	_ = clients.Tekton.TektonV1().PipelineRuns(run.Namespace).Delete(ctx, run.Name, options)
+	_ = runs.Delete(ctx, run.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &run.UID}})
 	for _, made := range secrets {
 		secret, err := clients.Kube.CoreV1().Secrets(run.Namespace).Get(ctx, made.Name, metav1.GetOptions{})
 		if err == nil && len(secret.OwnerReferences) == 1 && secret.OwnerReferences[0].UID == run.UID {

@@ -24,6 +24,9 @@ const (
 	paramDigest      = "digest"
 	paramDeployTask  = "deploy-task"
 	paramUser        = "user"
+	paramRecord      = "record"
+	paramAdopt       = "adopt"
+	paramRelease     = "release"
 	// paramSequence is set by Create.
 	paramSequence = "sequence"
 
@@ -61,6 +64,8 @@ const (
 	// ReportStep prints the JUnit results after TestStep, or after BuildStep if that
 	// tests, and exits with its code.
 	ReportStep = "report"
+	// CheckStep asks the API server whether it accepts the manifests, before any is applied.
+	CheckStep = "check"
 )
 
 func pipelines() []string {

@@ -51,6 +51,7 @@ func TestNames(t *testing.T) {
 		"params": {
 			paramName, paramSource, paramContextPath, paramURL, paramRevision, paramPath, paramRegistry, paramImage, paramNodeImage,
 			paramTag, paramDockerfile, paramEngineArgs, paramTest, paramTestCommand, paramBuildTask, paramDeploy, paramDigest, paramDeployTask, paramUser, paramSequence,
+			paramRelease, paramRecord, paramAdopt,
 		},
 		"tasks":      {FetchTask, BuildTask, TestTask, DeployTask},
 		"results":    {resultDigest, resultURL, resultCommit, resultTested},
@@ -61,7 +62,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s are %q, runs use %q", kind, got, want)
 		}
 	}
-	for _, step := range []string{FetchStep, BuildStep, PullStep, TestStep, ReportStep} {
+	for _, step := range []string{FetchStep, BuildStep, PullStep, TestStep, ReportStep, CheckStep} {
 		if !found["steps"][step] {
 			t.Errorf("no Task has a step %s", step)
 		}

@@ -5,6 +5,7 @@ package pipelinerun
 import (
 	"cmp"
 	"maps"
+	"strconv"
 	"strings"
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/pod"
@@ -21,6 +22,8 @@ const (
 	// secretMode keeps build secrets from a RUN whose user is not root: such a user
 	// reads what the RUN mounts.
 	secretMode = int32(0o400)
+	// secretsFile is release.SecretsFile.
+	secretsFile = "secrets.yaml"
 	// dockerfileLimit bounds the Dockerfile's text on a run, in bytes; all annotations
 	// of an object together may have 256 KiB.
 	dockerfileLimit = 64 << 10
@@ -107,19 +110,38 @@ func (d Deploy) params() tektonv1.Params {
 	return append(params, d.deployParams()...)
 }
 
-// deployParams choose the Task that deploys, unless it is the default one.
+// deployParams are how a run deploys, as far as it differs from the default.
 func (m Meta) deployParams() tektonv1.Params {
+	var params tektonv1.Params
 	switch {
 	case m.User != "":
-		return tektonv1.Params{param(paramDeployTask, manifests.DeployAsTask), param(paramUser, m.User)}
+		params = append(params, param(paramDeployTask, manifests.DeployAsTask), param(paramUser, m.User))
 	case m.UserOfImage:
-		return tektonv1.Params{param(paramDeployTask, manifests.DeployUserTask)}
+		params = append(params, param(paramDeployTask, manifests.DeployUserTask))
 	}
-	return nil
+	if m.Number > 0 {
+		params = append(params, param(paramRelease, strconv.Itoa(m.Number)))
+	}
+	if m.Record != "" {
+		params = append(params, param(paramRecord, m.Record))
+	}
+	if m.Adopt {
+		params = append(params, param(paramAdopt, "true"))
+	}
+	return params
 }
 
 func (d Deploy) workspaces() []tektonv1.WorkspaceBinding {
-	return []tektonv1.WorkspaceBinding{d.manifestsWorkspace()}
+	binding := d.manifestsWorkspace()
+	if d.SecretsFrom == "" {
+		return []tektonv1.WorkspaceBinding{binding}
+	}
+	own := corev1.LocalObjectReference{Name: d.SecretName()}
+	earlier := corev1.LocalObjectReference{Name: d.SecretsFrom}
+	return []tektonv1.WorkspaceBinding{{Name: binding.Name, Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+		{Secret: &corev1.SecretProjection{LocalObjectReference: own}},
+		{Secret: &corev1.SecretProjection{LocalObjectReference: earlier, Items: []corev1.KeyToPath{{Key: secretsFile, Path: secretsFile}}}},
+	}}}}
 }
 
 func (d Deploy) taskRunSpecs() []tektonv1.PipelineTaskRunSpec {

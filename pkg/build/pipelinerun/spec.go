@@ -14,6 +14,8 @@ type Spec interface {
 	// SecretName returns the name of the Secret with the manifests that the run applies.
 	SecretName() string
 	about() Meta
+	// numbered returns the spec as that of the run of this number.
+	numbered(number int) Spec
 	pipeline() string
 	params() tektonv1.Params
 	workspaces() []tektonv1.WorkspaceBinding
@@ -40,6 +42,13 @@ type Meta struct {
 	// User gives them another user, USER or USER:GROUP in names of the image or numbers;
 	// empty means none.
 	User string
+	// Number is that of the run, and of the release that it delivers; 0 records no release.
+	Number int
+	// Record is what the record of the release says of the run, a JSON object in one line;
+	// empty says nothing.
+	Record string
+	// Adopt takes over objects that are not the app's, and fields of other managers.
+	Adopt bool
 	// Timeout bounds the run; zero leaves Tekton's default.
 	Timeout time.Duration
 	// BuildKey is the result of BuildKey; it may be empty.
@@ -88,6 +97,9 @@ type Deploy struct {
 	Repository string
 	// Digest is the image, sha256:<hex>.
 	Digest string
+	// SecretsFrom is a Secret whose key release.SecretsFile belongs to the manifests: that of
+	// the record of an earlier release. Empty means none.
+	SecretsFrom string
 }
 
 // Folder is a build context in the registry.

@@ -3,6 +3,7 @@ package track
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"strings"
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
@@ -11,6 +12,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 )
 
@@ -77,6 +79,12 @@ func (t explanation) stepFailure(name string, outcome pipelinerun.Outcome) *even
 	case failed.Task == pipelinerun.TestTask && failed.Step == pipelinerun.TestStep:
 		t.explainTests(failure, name)
 		return failure
+	case failed.Task == pipelinerun.DeployTask:
+		if reason, message := refusal(t.steps.last); reason != "" {
+			failure.Reason, failure.Advice = reason, adoptAdvice
+			failure.Message = fmt.Sprintf("%s failed: nothing was changed: %s", name, message)
+			return failure
+		}
 	case isEngine(failed.Task, failed.Step) && t.full:
 		failure.Cause = registry.ErrFull
 		failure.Message = fmt.Sprintf("%s failed: step %s: %v", name, failed.Step, registry.ErrFull)
@@ -102,6 +110,35 @@ func (t explanation) stepFailure(name string, outcome pipelinerun.Outcome) *even
 	failure.Message = fmt.Sprintf("%s failed: task %s, step %s: %s", name, failed.Task, failed.Step,
 		cmp.Or(t.steps.reason, failed.Text, t.lastLine(failed.Task), fmt.Sprintf("%s, exit code %d", failed.Reason, failed.ExitCode)))
 	return failure
+}
+
+// conflictLine is what the API server answers to the application of a field that another manager
+// owns.
+var conflictLine = regexp.MustCompile(`conflicts? with "([^"]+)".*`)
+
+// adoptAdvice is what to do about objects and fields of other owners.
+const adoptAdvice = "leave them out of the manifests, or take them over with --adopt"
+
+// refusal returns why the API server does not let a deployment change what is not the app's; two
+// empty texts if the log has another reason.
+func refusal(log []string) (reason, message string) {
+	for i, line := range log {
+		if _, text, ok := strings.Cut(line, "denied request: "); ok && strings.Contains(text, manifests.NotTheApps) {
+			object, _, _ := strings.Cut(line, " is invalid")
+			return "NotOwned", display.OneLine(strings.TrimPrefix(object, "The ") + " exists: " + text)
+		}
+		if match := conflictLine.FindString(line); match != "" {
+			// The fields may be on lines of their own.
+			for _, more := range log[i+1:] {
+				if !strings.HasPrefix(strings.TrimSpace(more), "- .") {
+					break
+				}
+				match += " " + strings.TrimSpace(more)
+			}
+			return "FieldConflict", display.OneLine(match)
+		}
+	}
+	return "", ""
 }
 
 // inTests adds to the name of a run that the build of its tests failed.

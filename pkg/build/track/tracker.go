@@ -255,7 +255,7 @@ func (t *Tracker) log(e follow.Event) {
 		case line.Level == "error":
 			t.steps.reason = line.Message
 		}
-		message, hide = line.Message, line.Chatter
+		message, hide = line.Message, line.Chatter || deployChatter(e)
 	case e.Task == pipelinerun.TestTask:
 		hide = strings.HasSuffix(e.Text, skippedStep)
 	}
@@ -264,6 +264,16 @@ func (t *Tracker) log(e follow.Event) {
 		t.steps.last = t.steps.last[max(0, len(t.steps.last)-logLines):]
 	}
 	t.Emit(event.Event{Type: event.Log, Phase: t.Phase(), Source: source, Message: message, Raw: e.Text, Chatter: hide, Folded: t.steps.folded})
+}
+
+// checkedObject is how kubectl names an object that the API server would accept.
+var checkedObject = regexp.MustCompile(`^[a-z0-9.-]+/[a-z0-9.:-]+$`)
+
+// deployChatter reports whether people need not see a line of the deployment: the objects that
+// pass the check, which are applied next, and kubectl's remark on their order.
+func deployChatter(e follow.Event) bool {
+	return e.Task == pipelinerun.DeployTask &&
+		(e.Step == pipelinerun.CheckStep && checkedObject.MatchString(e.Text) || strings.Contains(e.Text, "Warning: Sorting order is set both"))
 }
 
 // engineLine reads a line of the build engine and returns its message, and whether

@@ -57,6 +57,7 @@ type Flags struct {
 	Limits    string
 	Probes    []string
 	NoDeploy  bool
+	Adopt     bool
 
 	// Test is the test command as a shell would read it.
 	Test   string
@@ -169,6 +170,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	f.StringVar(&flags.Limits, "limits", "", "Resource limits of a replica, without a kustomize directory, such as memory=512Mi")
 	f.StringArrayVar(&flags.Probes, "probe", nil, "Health check KIND=SPEC, without a kustomize directory: startup, readiness or liveness = an HTTP path, tcp or none; repeatable")
 	f.BoolVar(&flags.NoDeploy, "no-deploy", false, "Build and push the image without deploying it")
+	f.BoolVar(&flags.Adopt, "adopt", false, "Take over objects that are not of the app, and fields that another manager owns")
 	f.StringVar(&flags.Test, "test", "", "Command that has to succeed before the image is deployed; it runs in the stage test of the Dockerfile, or in the image with a copy of the source (default: the command of the stage test)")
 	f.BoolVar(&flags.NoTest, "no-test", false, "Deploy without testing")
 	f.StringVar(&flags.CPU, "cpu", "", "CPU request and limit of the build, such as 2 or 500m")
@@ -239,6 +241,7 @@ type Options struct {
 func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*Options, error) {
 	o := &Options{Options: build.Options{
 		App: f.Name, Target: f.Target, BuildArgs: f.BuildArgs, NoCache: f.NoCache, Force: f.Force || f.NoCache,
+		Adopt: f.Adopt,
 	}}
 	var err error
 	if o.Session, err = f.ToSession(streams); err != nil {

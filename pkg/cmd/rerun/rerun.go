@@ -30,6 +30,7 @@ type Flags struct {
 	NoCache   bool
 	BuildArgs []string
 	Revision  string
+	Adopt     bool
 	option.Resources
 }
 
@@ -77,6 +78,7 @@ current release. Deleting the run that it repeats deletes its manifests, too.`,
 	f.StringVar(&flags.CPU, "cpu", "", "CPU request and limit of the build, such as 2 or 500m (default: that of the run)")
 	f.StringVar(&flags.Memory, "memory", "", "Memory request and limit of the build, such as 2Gi (default: that of the run)")
 	f.StringVar(&flags.Storage, "storage", "", "Request and limit of the build for space on the node's disk, such as 10Gi (default: that of the run)")
+	f.BoolVar(&flags.Adopt, "adopt", false, "Take over objects that are not of the app, and fields that another manager owns")
 	flags.Add(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("build-arg", func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return flags.buildArgs(cmd.Context(), strings.Join(args, "")), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
@@ -117,11 +119,13 @@ type Options struct {
 	Name string
 	// Changes are the settings that the new run does not take over.
 	Changes pipelinerun.Changes
+	// Adopt takes over objects that are not the app's, and fields of other managers.
+	Adopt bool
 }
 
 // ToOptions checks the flags.
 func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*Options, error) {
-	o := &Options{}
+	o := &Options{Adopt: f.Adopt}
 	if len(args) > 0 {
 		o.Name = args[0]
 	}
@@ -157,7 +161,7 @@ func (o *Options) Run(ctx context.Context) error {
 		return err
 	}
 	return o.Session.Run(ctx, func(env *build.Environment) (*build.Prepared, error) {
-		prepared, err := build.PrepareRerun(ctx, env, old, o.Changes)
+		prepared, err := build.PrepareRerun(ctx, env, old, o.Changes, o.Adopt)
 		if err == nil && o.JUnit != "" && !prepared.Tests() {
 			return nil, fmt.Errorf("--junit: run %s tests nothing", old.Name)
 		}

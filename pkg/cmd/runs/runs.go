@@ -259,24 +259,11 @@ func columns(options tableOptions) []display.Column[status.Run] {
 	add("DURATION", func(r status.Run) string {
 		return duration.HumanDuration(time.Duration(r.DurationSeconds) * time.Second)
 	})
-	add("COMMIT", func(r status.Run) string { return commit(r, options.Wide) })
+	add("COMMIT", func(r status.Run) string { return display.Commit(r.Commit, r.Dirty, options.Wide) })
 	add("DIGEST", func(r status.Run) string { return display.Digest(r.Digest, options.Wide) })
 	if options.Wide {
 		add("PIPELINE", func(r status.Run) string { return display.OrNone(r.Pipeline) })
 		add("MESSAGE", func(r status.Run) string { return r.Message })
 	}
 	return columns
-}
-
-// commit is as git abbreviates it, with a star when files differed from it.
-func commit(run status.Run, whole bool) string {
-	const short = 7
-	text := run.Commit
-	if len(text) > short && !whole {
-		text = text[:short]
-	}
-	if text != "" && run.Dirty {
-		text += "*"
-	}
-	return display.OrNone(text)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -113,6 +114,9 @@ func (c *collector) app(ctx context.Context, workloads []workload.Workload) (App
 		if app.Image == "" {
 			app.Image = image(w, path)
 			_, app.Digest, _ = strings.Cut(app.Image, "@")
+		}
+		if number, err := strconv.Atoi(w.Meta.Annotations[manifests.AnnotationRelease]); err == nil {
+			app.Release = max(app.Release, number)
 		}
 		if changed := changed(w.Meta); app.Updated.Before(&changed) {
 			app.Updated = changed

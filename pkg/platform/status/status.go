@@ -121,6 +121,8 @@ type App struct {
 	Digest string `json:"digest"`
 	// Image is the whole reference, as nodes pull it.
 	Image string `json:"image,omitempty"`
+	// Release is the number of the release that the workloads are of; 0 if none is on them.
+	Release int `json:"release,omitempty"`
 	// URL is the address of the app outside the cluster; empty if none is known.
 	URL string `json:"url"`
 	// Reach is the command that opens the app, if URL does not answer from where the user is.

@@ -19,6 +19,8 @@ import (
 const (
 	// defaultKeep is the number of finished runs of an app that are kept.
 	defaultKeep = 10
+	// defaultKeepReleases is the number of releases of an app that are kept on record.
+	defaultKeepReleases = 20
 	// defaultTimeout bounds a run, and defaultWait how long it may make no progress.
 	defaultTimeout = 30 * time.Minute
 	defaultWait    = 5 * time.Minute
@@ -35,23 +37,31 @@ type Flags struct {
 	Quiet       bool
 	JUnit       string
 	Open        bool
+	// KeepReleases is the number of releases of the app to keep on record.
+	KeepReleases int
 }
 
 // NewFlags returns the flags with their defaults.
 func NewFlags() Flags {
-	return Flags{Timeout: defaultTimeout, WaitTimeout: defaultWait, Keep: defaultKeep, Progress: string(buildview.Auto)}
+	return Flags{Timeout: defaultTimeout, WaitTimeout: defaultWait, Keep: defaultKeep, KeepReleases: defaultKeepReleases, Progress: string(buildview.Auto)}
 }
 
-// Add adds the flags and their completions to a command.
+// Add adds the flags and their completions to a command that builds.
 func (f *Flags) Add(cmd *cobra.Command) {
+	f.AddDelivery(cmd)
+	cmd.Flags().StringVar(&f.JUnit, "junit", "", "File for the test results as JUnit XML")
+}
+
+// AddDelivery adds the flags of a command that deploys and builds nothing.
+func (f *Flags) AddDelivery(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.DurationVar(&f.Timeout, "timeout", f.Timeout, "Time limit of the run, and of the rollout after it")
 	flags.DurationVar(&f.WaitTimeout, "wait-timeout", f.WaitTimeout, "Fail if a pod has not started, or a rollout has not progressed, for this long; 0 waits as long as --timeout")
 	flags.IntVar(&f.Keep, "keep", f.Keep, "Number of finished runs of the app to keep; older runs are deleted with their pods, 0 keeps all")
+	flags.IntVar(&f.KeepReleases, "keep-releases", f.KeepReleases, "Number of releases of the app to keep on record; 0 keeps all")
 	flags.BoolVarP(&f.Detach, "detach", "d", false, "Print the name of the run when it has started, and do not wait for it")
 	flags.StringVar(&f.Progress, "progress", f.Progress, "Type of progress output: auto, tty or plain")
 	flags.StringVarP(&f.Output, "output", "o", "", "Output format: json, one event per line; with --detach also name, the run as kubectl names it")
-	flags.StringVar(&f.JUnit, "junit", "", "File for the test results as JUnit XML")
 	flags.BoolVar(&f.Open, "open", false, "Open the app in the browser after the rollout; outside of a terminal only its URL is printed")
 	flags.BoolVarP(&f.Quiet, "quiet", "q", false, "Print only the digest of the image")
 	for flag, values := range map[string][]string{"progress": {"auto", "tty", "plain"}, "output": {"json", option.Name}} {
@@ -63,7 +73,7 @@ func (f *Flags) Add(cmd *cobra.Command) {
 func (f *Flags) ToSession(streams genericiooptions.IOStreams) (Session, error) {
 	s := Session{
 		Streams: streams, Mode: buildview.Mode(f.Progress), Detach: f.Detach,
-		Names: f.Output == option.Name, Timeout: f.Timeout, WaitTimeout: f.WaitTimeout, Keep: f.Keep, JUnit: f.JUnit,
+		Names: f.Output == option.Name, Timeout: f.Timeout, WaitTimeout: f.WaitTimeout, Keep: f.Keep, KeepReleases: f.KeepReleases, JUnit: f.JUnit,
 		Open: f.Open && display.IsTerminal(streams.Out),
 	}
 	if !slices.Contains([]buildview.Mode{buildview.Auto, buildview.TTY, buildview.Plain}, s.Mode) {
@@ -93,6 +103,8 @@ func (f *Flags) ToSession(streams genericiooptions.IOStreams) (Session, error) {
 	switch {
 	case f.Keep < 0:
 		return s, option.Usagef("--keep %d is negative", f.Keep)
+	case f.KeepReleases < 0:
+		return s, option.Usagef("--keep-releases %d is negative", f.KeepReleases)
 	case f.Timeout <= 0:
 		return s, option.Usagef("--timeout %s is not positive", f.Timeout)
 	case f.WaitTimeout < 0:

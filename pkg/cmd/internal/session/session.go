@@ -42,6 +42,8 @@ type Session struct {
 	WaitTimeout time.Duration
 	// Keep is the number of finished runs of the app to keep; zero keeps all.
 	Keep int
+	// KeepReleases is the number of releases of the app to keep on record; zero keeps all.
+	KeepReleases int
 	// JUnit is the file for the test results; empty is none.
 	JUnit string
 	// Open opens the app after the rollout.
@@ -216,12 +218,12 @@ func (s *Session) leave(shown buildview.View, run *build.Run) error {
 	return err
 }
 
-// prune deletes old runs. The next build can do it, so a failure is a warning.
+// prune deletes old runs and releases. The next build can do it, so a failure is a warning.
 func (s *Session) prune(ctx context.Context, env *build.Environment, run *build.Run, recorder *track.Recorder) {
-	if run.Object == nil || s.Keep == 0 || ctx.Err() != nil {
+	if run.Object == nil || ctx.Err() != nil {
 		return
 	}
-	if err := env.Prune(ctx, run, s.Keep); err != nil && ctx.Err() == nil {
+	if err := env.Prune(ctx, run, s.Keep, s.KeepReleases); err != nil && ctx.Err() == nil {
 		recorder.Warn(err.Error())
 	}
 }

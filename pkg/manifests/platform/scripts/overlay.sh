@@ -1,12 +1,16 @@
 #!/bin/sh
 # Writes a kustomization that puts an image's digest into manifests, and a user, by number,
-# into the Deployment NAME.
+# into the Deployment NAME. Before the manifests comes the record of the release: a
+# ConfigMap that cannot change, and a Secret for the Secrets among them.
 #
 # Reads:
 #   NAME       the image name that the manifests use
 #   IMAGE      the repository that nodes pull from
 #   DIGEST     the image's digest
 #   SEQUENCE   the run's place in the sequence of all runs; may be empty
+#   RELEASE    the number of the release; empty records none
+#   RECORD     what else the record says: a JSON object in one line
+#   ADOPT      "true" marks the objects as taken over
 #   MANIFESTS  the kustomization to build on, relative to OUTPUT
 #   OUTPUT     the directory to write kustomization.yaml in
 #   LAYOUT     the image, an OCI layout; empty leaves the user of the manifests
@@ -31,6 +35,11 @@ require() {
 require "image name" "$NAME" 'A-Za-z0-9._/:-'
 require "image" "$IMAGE" 'A-Za-z0-9._/:-'
 require "sequence" "${SEQUENCE:--}" 'A-Za-z0-9._: -'
+require "release" "${RELEASE:-0}" '0-9'
+case $RECORD in
+  *"
+"*) fail "the record of the release has more than one line" ;;
+esac
 require "digest" "${DIGEST#sha256:}" '0-9a-f'
 if [ "${#DIGEST}" != 71 ] || [ "$DIGEST" != "sha256:${DIGEST#sha256:}" ]; then
   fail "digest \"$DIGEST\" is not valid"
@@ -140,10 +149,66 @@ if [ -n "$LAYOUT" ]; then
   fi
 fi
 
-cat >"$OUTPUT/kustomization.yaml" <<YAML
+# metadata KIND: the head of an object of the record.
+metadata() {
+  cat <<YAML
+---
+apiVersion: v1
+kind: $1
+metadata:
+  name: "$NAME-release-$RELEASE"
+  labels:
+    app.kubernetes.io/managed-by: kubectl-pyflow
+    pyflow.dev/app: "$NAME"
+    pyflow.dev/release: "$RELEASE"
+  annotations:
+    pyflow.dev/sequence: "$SEQUENCE"
+immutable: true
+YAML
+}
+
+# block KEY: standard input as the value of a key.
+block() {
+  echo "  $1: |"
+  sed 's/^/    /'
+}
+
+cd "$OUTPUT"
+first=
+if [ -n "$RELEASE" ]; then
+  first="
+  - record.yaml"
+  {
+    metadata ConfigMap
+    echo "data:"
+    echo "$RECORD" | block record.json
+    echo "$DIGEST" | block digest
+    for file in kustomization.yaml resources.yaml; do
+      block "$file" <"$MANIFESTS/$file"
+    done
+    if [ -e "$MANIFESTS/secrets.yaml" ]; then
+      metadata Secret
+      echo "data:"
+      echo "  secrets.yaml: $(base64 <"$MANIFESTS/secrets.yaml" | tr -d '\n')"
+    fi
+  } >record.yaml
+fi
+
+taken=
+if [ "$ADOPT" = true ]; then
+  taken="
+      - op: add
+        path: /metadata/annotations/pyflow.dev~1adopted
+        value: \"true\""
+fi
+
+# The objects are applied in this order.
+cat >kustomization.yaml <<YAML
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
-resources:
+sortOptions:
+  order: fifo
+resources:$first
   - $MANIFESTS
 images:
   - name: "$NAME"
@@ -156,5 +221,8 @@ patches:
     patch: |-
       - op: add
         path: /metadata/annotations/pyflow.dev~1sequence
-        value: "$SEQUENCE"$patch
+        value: "$SEQUENCE"
+      - op: add
+        path: /metadata/annotations/pyflow.dev~1release
+        value: "$RELEASE"$taken$patch
 YAML

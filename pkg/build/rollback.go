@@ -1,0 +1,68 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
+)
+
+// ErrImageGone reports that a release cannot be delivered again: the registry no longer has its
+// image.
+var ErrImageGone = errors.New("its image is no longer in the registry")
+
+// PrepareRollback prepares the delivery of an earlier release: its image and its manifests, with
+// the replicas that autoscalers manage left as they are. Start creates a run that is a release of
+// its own. PrepareRollback changes nothing. An error may be ErrImageGone or a
+// *release.ForeignError.
+func PrepareRollback(ctx context.Context, env *Environment, to *record.Record, adopt bool) (*Prepared, error) {
+	namespace, config := env.Clients.Namespace, env.Config
+	if _, err := env.Registry.Manifest(ctx, env.path(to.App), to.Digest); errors.Is(err, registry.ErrNotFound) {
+		return nil, fmt.Errorf("release %d of app %s: %w", to.Number, to.App, ErrImageGone)
+	} else if err != nil {
+		return nil, err
+	}
+	p := &Prepared{env: env, options: Options{App: to.App, Adopt: adopt}, about: to.Info}
+	p.commit.ID, p.commit.Dirty = to.Commit, to.Dirty
+	p.about.By, p.about.RollbackTo = env.user(ctx), to.Number
+	var err error
+	if p.manifests, err = release.Recorded(to.App, to.Files, to.HasSecrets()); err != nil {
+		return nil, fmt.Errorf("release %d of app %s: %w", to.Number, to.App, err)
+	}
+	if err := settle(ctx, p); err != nil {
+		return nil, err
+	}
+	node := config.Registry.NodeRepository(namespace, to.App)
+	if p.before, err = release.Current(ctx, env.Clients.Kube, namespace, to.App, node); err != nil {
+		return nil, err
+	}
+	p.rollback = &pipelinerun.Deploy{
+		Meta: pipelinerun.Meta{
+			App: to.App, Namespace: namespace, NodeRepository: node, UserOfImage: to.UserOfImage, User: to.User,
+			Commit: to.Commit, Dirty: to.Dirty, Record: p.about.JSON(), Adopt: adopt,
+		},
+		Repository: config.Registry.Repository(namespace, to.App), Digest: to.Digest,
+	}
+	if to.HasSecrets() {
+		p.rollback.SecretsFrom = to.Name()
+	}
+	return p, nil
+}
+
+// startRollback creates the run that delivers an earlier release.
+func startRollback(ctx context.Context, p *Prepared, recorder *track.Recorder) (*Run, error) {
+	recorder.Plan(p.phases(pipelinerun.Parse(pipelinerun.New(*p.rollback)), false)...)
+	for _, notice := range p.options.Notices {
+		notice.Type = event.Notice
+		recorder.Emit(notice)
+	}
+	result := p.result()
+	result.Digest, result.Image = p.rollback.Digest, p.rollback.NodeRepository+"@"+p.rollback.Digest
+	return p.create(ctx, recorder, *p.rollback, p.run(result))
+}

@@ -1,0 +1,193 @@
+package release
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/workload"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+)
+
+// scaleSubresource is how a manager of fields is recorded that has set replicas through the
+// scale subresource: autoscalers and kubectl scale do.
+const scaleSubresource = "scale"
+
+// ForeignError reports objects that a release would change although they are not the app's.
+type ForeignError struct {
+	App string
+	// Objects are sorted as the manifests are.
+	Objects []Foreign
+}
+
+// Foreign is an object of another owner.
+type Foreign struct {
+	// Object is kind/name, Owner a phrase: who made it.
+	Object, Owner string
+}
+
+func (e *ForeignError) Error() string {
+	var lines []string
+	for _, object := range e.Objects {
+		lines = append(lines, fmt.Sprintf("%s exists and is not of app %s: %s", object.Object, e.App, object.Owner))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Settle compares the manifests with the objects that exist, before a release is delivered. An
+// object of another owner is a *ForeignError, unless adopt is set. Replicas that an autoscaler
+// or kubectl scale has set stay as they are: the manifests are changed, and each of kept says
+// so in a sentence. What the user may not read is left to the delivery. The Hash does not change.
+func (m *Manifests) Settle(ctx context.Context, clients Clients, namespace string, adopt bool) (kept []string, err error) {
+	live, err := m.live(ctx, clients, namespace)
+	if err != nil {
+		return nil, err
+	}
+	foreign := &ForeignError{App: m.app}
+	for i, object := range live {
+		if object == nil {
+			continue
+		}
+		if owner := ownerOf(object, m.app); owner != "" {
+			foreign.Objects = append(foreign.Objects, Foreign{Object: id(m.objects[i]), Owner: owner})
+		}
+	}
+	if len(foreign.Objects) > 0 && !adopt {
+		return nil, foreign
+	}
+	scalers, err := m.autoscalers(ctx, clients, namespace)
+	if err != nil {
+		return nil, err
+	}
+	for i, object := range live {
+		if object == nil || adopt || !workload.IsKind(object.GetKind()) {
+			continue
+		}
+		if sentence := keepReplicas(m.objects[i], object, scalers[id(object)]); sentence != "" {
+			kept = append(kept, sentence)
+		}
+	}
+	if len(kept) == 0 {
+		return nil, nil
+	}
+	return kept, m.write()
+}
+
+// live returns the objects of the manifests as the cluster has them; nil for those that do not
+// exist or that the user may not read.
+func (m *Manifests) live(ctx context.Context, clients Clients, namespace string) ([]*unstructured.Unstructured, error) {
+	live := make([]*unstructured.Unstructured, len(m.objects))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for i, object := range m.objects {
+		group.Go(func() error {
+			kind := object.GroupVersionKind()
+			mapping, err := clients.Mapper.RESTMapping(kind.GroupKind(), kind.Version)
+			if meta.IsNoMatchError(err) {
+				return nil // the delivery reports the error
+			}
+			if err != nil {
+				return fmt.Errorf("find %s: %w", id(object), err)
+			}
+			got, err := clients.Dynamic.Resource(mapping.Resource).Namespace(namespace).Get(ctx, object.GetName(), metav1.GetOptions{})
+			if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("get %s: %w", id(object), err)
+			}
+			live[i] = got
+			return nil
+		})
+	}
+	return live, group.Wait()
+}
+
+// ownerOf returns who made an object that is not the app's; empty if it is.
+func ownerOf(object *unstructured.Unstructured, app string) string {
+	labels := object.GetLabels()
+	switch owner := labels[manifests.LabelApp]; {
+	case owner == app:
+		return ""
+	case owner != "":
+		return "app " + owner + " has it"
+	case labels[manifests.LabelManagedBy] != "":
+		return labels[manifests.LabelManagedBy] + " manages it"
+	}
+	for _, entry := range object.GetManagedFields() {
+		if entry.Subresource == "" && entry.Manager != "" {
+			return entry.Manager + " made it"
+		}
+	}
+	return "another tool made it"
+}
+
+// autoscalers returns the HorizontalPodAutoscalers by the object that they scale, kind/name:
+// those of the manifests, and those that the user may list in the cluster.
+func (m *Manifests) autoscalers(ctx context.Context, clients Clients, namespace string) (map[string]string, error) {
+	kind := schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
+	list, err := clients.Dynamic.Resource(kind).Namespace(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil && !apierrors.IsForbidden(err) && !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("list horizontalpodautoscalers: %w", err)
+	}
+	all := slices.Clone(m.objects)
+	if err == nil {
+		for i := range list.Items {
+			all = append(all, &list.Items[i])
+		}
+	}
+	scalers := map[string]string{}
+	for _, object := range all {
+		if object.GetKind() != "HorizontalPodAutoscaler" {
+			continue
+		}
+		kind, _, _ := unstructured.NestedString(object.Object, "spec", "scaleTargetRef", "kind")
+		name, _, _ := unstructured.NestedString(object.Object, "spec", "scaleTargetRef", "name")
+		scalers[kind+"/"+name] = object.GetName()
+	}
+	return scalers, nil
+}
+
+// keepReplicas leaves the replicas of a workload to who has set them, and returns a sentence if
+// the manifests want another number.
+func keepReplicas(wanted, live *unstructured.Unstructured, scaler string) string {
+	want, given, err := unstructured.NestedInt64(wanted.Object, "spec", "replicas")
+	have, _, liveErr := unstructured.NestedInt64(live.Object, "spec", "replicas")
+	if err != nil || liveErr != nil || !given || want == have {
+		return ""
+	}
+	manager := scaledBy(live)
+	switch {
+	case scaler == "" && manager == "":
+		return ""
+	case manager != "":
+		// It keeps the field when the release gives it up.
+		unstructured.RemoveNestedField(wanted.Object, "spec", "replicas")
+	default:
+		// Nothing else has the field yet: without it the number would fall back to 1.
+		_ = unstructured.SetNestedField(wanted.Object, have, "spec", "replicas")
+	}
+	if scaler != "" {
+		return fmt.Sprintf("%s keeps %d replicas: HorizontalPodAutoscaler %s manages them", id(live), have, scaler)
+	}
+	return fmt.Sprintf("%s keeps %d replicas, not %d: %s has set them", id(live), have, want, manager)
+}
+
+// scaledBy returns who has set the replicas of a workload through the scale subresource; empty
+// if none has.
+func scaledBy(object *unstructured.Unstructured) string {
+	for _, entry := range object.GetManagedFields() {
+		if entry.Subresource == scaleSubresource && entry.FieldsV1 != nil && strings.Contains(string(entry.FieldsV1.Raw), `"f:replicas"`) {
+			return entry.Manager
+		}
+	}
+	return ""
+}

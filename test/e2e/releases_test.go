@@ -1,0 +1,183 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
+	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
+)
+
+// releases returns the history of an app, newest first.
+func releases(t *testing.T, ns *env.NS, app string) []status.Release {
+	t.Helper()
+	var list status.ReleaseList
+	env.Check(t, json.Unmarshal([]byte(ns.Pyflow(t, "history", app, "-o", "json").Succeeded(t).Stdout), &list))
+	return list.Items
+}
+
+// states returns the numbers and states of releases, as "2 Live, 1 Replaced".
+func states(list []status.Release) string {
+	var texts []string
+	for _, release := range list {
+		texts = append(texts, fmt.Sprintf("%d %s", release.Number, release.State))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// rewrite replaces the page that a project of env.Page serves.
+func rewrite(t *testing.T, dir, text string) {
+	t.Helper()
+	env.Check(t, os.WriteFile(filepath.Join(dir, "index.html"), []byte(text), 0o644))
+}
+
+// TestReleases wants the history of an app, and a way back, while the app serves.
+func TestReleases(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	shop := env.Page(t, "shop", "one", "")
+	first, url := ns.Build(t, shop, "--replicas", "2").Released(t)
+	rewrite(t, shop, "two")
+	second, _ := ns.Build(t, shop, "--replicas", "2").Released(t)
+	stop := env.KeepsServing(t, url)
+
+	// Back, and back again to what was before: a rollback goes on from where the live one came.
+	if back, _ := ns.Pyflow(t, "rollback", "shop").Released(t); back != first {
+		t.Errorf("the rollback deployed %s, want %s", back, first)
+	}
+	env.Serves(t, url, "one")
+	ns.Pyflow(t, "rollback", "shop").Failed(t, "no release before the live one").Hints(t, "list its releases")
+	if again, _ := ns.Pyflow(t, "rollback", "shop", "--to", "2").Released(t); again != second {
+		t.Errorf("the rollback deployed %s, want %s", again, second)
+	}
+	env.Serves(t, url, "two")
+	stop()
+	list := releases(t, ns, "shop")
+	if got := states(list); got != "4 Live, 3 Replaced, 2 Replaced, 1 Replaced" {
+		t.Fatalf("the releases are %s", got)
+	}
+	if list[0].RollbackTo != 2 || list[0].By == "" || list[0].Run != "shop-4" || list[0].Digest != second || list[3].Digest != first {
+		t.Errorf("the releases are %+v", list)
+	}
+	ns.Pyflow(t, "rollback", "shop", "--to", "9").Failed(t, "no release 9").Hints(t, "4, 3, 2, 1")
+	ns.Pyflow(t, "history", "shop", "--diff", "2").Succeeded(t).Prints(t, "release 1 -> release 2", "1 layer of", "packages: the same", "manifests: the same")
+
+	// Runs go, records stay; of records the newest and the live one stay.
+	rewrite(t, shop, "three")
+	ns.Build(t, shop, "--replicas", "2", "--keep", "1", "--keep-releases", "2").Succeeded(t)
+	if got := states(releases(t, ns, "shop")); got != "5 Live, 4 Replaced" {
+		t.Errorf("the releases on record are %s", got)
+	}
+	if runs := ns.RunsOf(t, "shop"); len(runs) != 1 {
+		t.Errorf("%d runs are left", len(runs))
+	}
+	if back, _ := ns.Pyflow(t, "rollback", "shop").Released(t); back != second {
+		t.Errorf("without its run, the rollback deployed %s, want %s", back, second)
+	}
+}
+
+// TestSecretsOfReleases wants the Secrets of manifests in no ConfigMap, and again after a
+// rollback.
+func TestSecretsOfReleases(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	shop := env.Page(t, "shop", "one", "")
+	write := func(url string) {
+		t.Helper()
+		for file, text := range map[string]string{
+			"kustomization.yaml": "resources: [secret.yaml, deployment.yaml]\n",
+			"secret.yaml":        "apiVersion: v1\nkind: Secret\nmetadata: {name: shop-db}\nstringData: {url: " + url + "}\n",
+			"deployment.yaml": `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: shop}
+spec:
+  selector: {matchLabels: {app: shop}}
+  template:
+    metadata: {labels: {app: shop}}
+    spec:
+      containers:
+      - {name: shop, image: shop}
+`,
+		} {
+			env.Check(t, os.MkdirAll(filepath.Join(shop, "k8s"), 0o755))
+			env.Check(t, os.WriteFile(filepath.Join(shop, "k8s", file), []byte(text), 0o600))
+		}
+	}
+	write("postgres-first")
+	ns.Build(t, shop).Succeeded(t)
+	write("postgres-second")
+	ns.Build(t, shop).Succeeded(t)
+	ns.Pyflow(t, "rollback", "shop").Succeeded(t)
+	secret, err := ns.Kube.CoreV1().Secrets(ns.Name).Get(t.Context(), "shop-db", metav1.GetOptions{})
+	env.Check(t, err)
+	if got := string(secret.Data["url"]); got != "postgres-first" {
+		t.Errorf("after the rollback the Secret has %q", got)
+	}
+	list, err := ns.Kube.CoreV1().ConfigMaps(ns.Name).List(t.Context(), metav1.ListOptions{})
+	env.Check(t, err)
+	for _, object := range list.Items {
+		if text := fmt.Sprint(object.Data); strings.Contains(text, "postgres-") || strings.Contains(text, "cG9zdGdyZXM") {
+			t.Errorf("ConfigMap %s has the Secret in it", object.Name)
+		}
+	}
+}
+
+// TestForeignObjects wants nothing taken over and nothing applied: neither an object of another
+// tool, nor a field of another manager, nor replicas that were scaled.
+func TestForeignObjects(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	shop := env.Page(t, "shop", "one", "")
+	_, err := ns.Kube.CoreV1().Services(ns.Name).Create(t.Context(), &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{"app.kubernetes.io/managed-by": "Helm"}},
+		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}},
+	}, metav1.CreateOptions{})
+	env.Check(t, err)
+	r := ns.Build(t, shop)
+	r.Failed(t, "Service/shop exists and is not of app shop: Helm manages it").Hints(t, "--adopt")
+	if runs := ns.Runs(t); len(runs) != 0 {
+		t.Errorf("there are %d runs\n%s", len(runs), r)
+	}
+	ns.Build(t, shop, "--adopt").Succeeded(t)
+
+	// A run does not know what came after it started: the policy refuses it.
+	deployments := ns.Kube.AppsV1().Deployments(ns.Name)
+	live, err := deployments.Patch(t.Context(), "shop", types.JSONPatchType,
+		[]byte(`[{"op": "remove", "path": "/metadata/labels/pyflow.dev~1app"}]`), metav1.PatchOptions{FieldManager: "another-tool"})
+	env.Check(t, err)
+	ns.Pyflow(t, "rerun", "shop").Failed(t, "nothing was changed", "shop", "is of another tool, not of app shop").Hints(t, "--adopt")
+	_, err = deployments.Patch(t.Context(), "shop", types.MergePatchType,
+		[]byte(`{"metadata": {"labels": {"pyflow.dev/app": "shop"}}, "spec": {"progressDeadlineSeconds": 301}}`), metav1.PatchOptions{FieldManager: "another-tool"})
+	env.Check(t, err)
+	rewrite(t, shop, "two")
+	ns.Build(t, shop).Failed(t, "nothing was changed", "conflict").Hints(t, "--adopt")
+	now, err := deployments.Get(t.Context(), "shop", metav1.GetOptions{})
+	env.Check(t, err)
+	if now.Spec.Template.Spec.Containers[0].Image != live.Spec.Template.Spec.Containers[0].Image {
+		t.Error("the refused deployment has changed the image")
+	}
+	ns.Build(t, shop, "--adopt").Succeeded(t)
+
+	_, err = deployments.UpdateScale(t.Context(), "shop", &autoscalingv1.Scale{
+		ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: ns.Name}, Spec: autoscalingv1.ScaleSpec{Replicas: 2},
+	}, metav1.UpdateOptions{FieldManager: "an-autoscaler"})
+	env.Check(t, err)
+	rewrite(t, shop, "three")
+	ns.Build(t, shop).Succeeded(t).Says(t, "Deployment/shop keeps 2 replicas, not 1: an-autoscaler has set them")
+	scaled, err := deployments.Get(t.Context(), "shop", metav1.GetOptions{})
+	env.Check(t, err)
+	if *scaled.Spec.Replicas != 2 {
+		t.Errorf("the build set %d replicas", *scaled.Spec.Replicas)
+	}
+}
