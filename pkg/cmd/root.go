@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
+	appshell "github.com/pyflow-dev/kubectl-pyflow/pkg/app/shell"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/apps"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/build"
@@ -36,6 +37,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/runs"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/scale"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/setup"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/shell"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/ui"
@@ -60,12 +62,16 @@ func Run(ctx context.Context, streams genericiooptions.IOStreams, args []string)
 	root := New(streams)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	var ended *appshell.ExitError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, status.ErrUnhealthy), errors.Is(err, lint.ErrFindings):
 		// The report itself shows what is wrong.
 		return exitFailed
+	case errors.As(err, &ended):
+		// The command in the pod has said what is wrong.
+		return ended.Code
 	case ctx.Err() != nil:
 		fmt.Fprintln(streams.ErrOut, "interrupted")
 		return exitInterrupted
@@ -177,6 +183,7 @@ func groups(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStr
 			{apps.NewCommand(flags, streams), "docs/apps.md", cluster},
 			{open.NewCommand(flags, streams), "docs/apps.md", []string{"KUBECONFIG", "BROWSER"}},
 			{logs.NewCommand(flags, streams), "docs/apps.md", cluster},
+			{shell.NewCommand(flags, streams), "docs/apps.md", terminal},
 			{scale.NewCommand(flags, streams), "docs/apps.md", cluster},
 			{restart.NewCommand(flags, streams), "docs/apps.md", cluster},
 			{deleteverb.NewCommand(flags, streams), "docs/apps.md", terminal},

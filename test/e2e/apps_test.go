@@ -187,7 +187,7 @@ func TestScale(t *testing.T) {
 	if r.Stdout != "deployment/scaled scaled from 1 to 3 replicas\n" {
 		t.Errorf("it should say what it did\n%s", r)
 	}
-	r.Says(t, "3 of 3 replicas ready", "The next build")
+	r.Says(t, "3 of 3 replicas ready", "Builds keep this number")
 	ns.Pyflow(t, "apps").Succeeded(t).Prints(t, "3/3")
 	before := kubectl(t, ns, "get", "pods", "-l", "app.kubernetes.io/name=scaled", "-o", "name").Succeeded(t).Stdout
 	ns.Pyflow(t, "restart", "scaled").Succeeded(t).Prints(t, "deployment/scaled restarted").Says(t, "3 of 3 replicas ready")
@@ -260,4 +260,31 @@ func TestDelete(t *testing.T) {
 	if r := ns.Pyflow(t, "images", "kept").Succeeded(t); !strings.Contains(r.Stdout, "kept") {
 		t.Errorf("--keep-images should keep the image\n%s", r)
 	}
+}
+
+// TestShell runs commands in the pod of an app, and beside one whose image has no shell.
+func TestShell(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	ns.Build(t, counting(t, "shelled", "one", "")).Released(t)
+	if r := ns.Pyflow(t, "shell", "shelled", "--", "cat", "/app/index.html").Succeeded(t); r.Stdout != "one" {
+		t.Errorf("it should be the file of the app\n%s", r)
+	}
+	if r := ns.Pyflow(t, "shell", "shelled", "--", "sh", "-c", "echo oh >&2; exit 7"); r.Code != 7 || r.Stderr != "oh\n" {
+		t.Errorf("the exit code and standard error should be those of the command\n%s", r)
+	}
+	piped := ns.Run(t, strings.NewReader("echo in $HOSTNAME\nexit 3\n"), "kubectl", "pyflow", "shell", "shelled", "-n", ns.Name)
+	if piped.Code != 3 || !strings.HasPrefix(piped.Stdout, "in shelled-") {
+		t.Errorf("the shell should read from a pipe\n%s", piped)
+	}
+
+	// An image without a shell: the web server of busybox alone.
+	ns.Build(t, env.Project(t, "bare", map[string]string{
+		"Dockerfile": "FROM " + env.SmallBase + " AS tools\nRUN cp /bin/busybox /httpd\nFROM scratch\nCOPY --from=tools /httpd /httpd\nCOPY index.html /app/\nEXPOSE 8000\nCMD [\"/httpd\", \"-f\", \"-p\", \"8000\", \"-h\", \"/app\"]\n",
+		"index.html": "bare",
+	})).Released(t)
+	debug := ns.Run(t, strings.NewReader("id -u\ncat /proc/1/cmdline\n"), "kubectl", "pyflow", "shell", "bare", "-n", ns.Name).Succeeded(t)
+	debug.Says(t, "Adding a debug container").Prints(t, "10001\n", "/httpd")
+	kubectl(t, ns, "create", "rolebinding", "viewer", "--clusterrole=view", "--user=viewer").Succeeded(t)
+	ns.Pyflow(t, "shell", "shelled", "--as", "viewer", "--as-group", "system:authenticated", "--", "true").Failed(t, "missing permissions: create pods/exec in namespace "+ns.Name)
 }

@@ -35,7 +35,8 @@ func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.
 APP is every workload that runs the image of the app, APP/WORKLOAD is one of them. If an
 autoscaler sets the replicas, nothing changes.
 
-To set the number for good, set replicas in the settings or in the manifests, and build.`,
+Builds keep the number from then on, and say so; build --adopt sets that of the settings or
+manifests again.`,
 		Example: `  # Run five replicas
   kubectl pyflow scale mountains 5
 
@@ -107,4 +108,4 @@ func (o *Options) Run(ctx context.Context) error {
 }
 
 // nextBuild is what becomes of the number.
-const nextBuild = "The next build sets the replicas of its settings or manifests again: change them there to keep this number"
+const nextBuild = "Builds keep this number from now on; build --adopt sets that of the settings or manifests again"
