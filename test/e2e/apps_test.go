@@ -284,7 +284,7 @@ func TestShell(t *testing.T) {
 		"index.html": "bare",
 	})).Released(t)
 	debug := ns.Run(t, strings.NewReader("id -u\ncat /proc/1/cmdline\n"), "kubectl", "pyflow", "shell", "bare", "-n", ns.Name).Succeeded(t)
-	debug.Says(t, "Adding a debug container").Prints(t, "10001\n", "/httpd")
+	debug.Says(t, "Adding a debug container").Prints(t, "1000\n", "/httpd")
 	kubectl(t, ns, "create", "rolebinding", "viewer", "--clusterrole=view", "--user=viewer").Succeeded(t)
 	ns.Pyflow(t, "shell", "shelled", "--as", "viewer", "--as-group", "system:authenticated", "--", "true").Failed(t, "missing permissions: create pods/exec in namespace "+ns.Name)
 }
