@@ -178,7 +178,7 @@ func keepReplicas(wanted, live *unstructured.Unstructured, scaler string) string
 	if scaler != "" {
 		return fmt.Sprintf("%s keeps %d replicas: HorizontalPodAutoscaler %s manages them", id(live), have, scaler)
 	}
-	return fmt.Sprintf("%s keeps %d replicas, not %d: %s has set them", id(live), have, want, manager)
+	return fmt.Sprintf("%s keeps %d replicas, not %d: it was scaled (%s); for %d again, scale it to %d or pass --adopt", id(live), have, want, manager, want, want)
 }
 
 // scaledBy returns who has set the replicas of a workload through the scale subresource; empty

@@ -68,7 +68,7 @@ func TestSettle(t *testing.T) {
 	}{
 		"a new app":                {replicas: "replicas: 3"},
 		"as it was":                {objects: []runtime.Object{deployed(1, "")}, replicas: "replicas: 3"},
-		"scaled by hand":           {objects: []runtime.Object{deployed(5, "kubectl")}, kept: "Deployment/mountains keeps 5 replicas, not 3: kubectl has set them"},
+		"scaled by hand":           {objects: []runtime.Object{deployed(5, "kubectl")}, kept: "Deployment/mountains keeps 5 replicas, not 3: it was scaled (kubectl); for 3 again, scale it to 3 or pass --adopt"},
 		"scaled to what is wanted": {objects: []runtime.Object{deployed(3, "kubectl")}, replicas: "replicas: 3"},
 		"scaled, taken over":       {objects: []runtime.Object{deployed(5, "kubectl")}, adopt: true, replicas: "replicas: 3"},
 		"an autoscaler":            {objects: []runtime.Object{deployed(5, "kube-controller-manager"), autoscaler}, kept: "Deployment/mountains keeps 5 replicas: HorizontalPodAutoscaler crowd manages them"},

@@ -174,7 +174,7 @@ func TestForeignObjects(t *testing.T) {
 	}, metav1.UpdateOptions{FieldManager: "an-autoscaler"})
 	env.Check(t, err)
 	rewrite(t, shop, "three")
-	ns.Build(t, shop).Succeeded(t).Says(t, "Deployment/shop keeps 2 replicas, not 1: an-autoscaler has set them")
+	ns.Build(t, shop).Succeeded(t).Says(t, "Deployment/shop keeps 2 replicas, not 1: it was scaled (an-autoscaler)")
 	scaled, err := deployments.Get(t.Context(), "shop", metav1.GetOptions{})
 	env.Check(t, err)
 	if *scaled.Spec.Replicas != 2 {

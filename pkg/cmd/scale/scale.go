@@ -107,5 +107,5 @@ func (o *Options) Run(ctx context.Context) error {
 	return o.Rollout.Watch(ctx, o.Clients, o.Streams, workloads)
 }
 
-// nextBuild is what becomes of the number.
+// nextBuild is what the next build does with the number.
 const nextBuild = "Builds keep this number from now on; build --adopt sets that of the settings or manifests again"
