@@ -8,6 +8,7 @@ import (
 	tektonfake "github.com/tektoncd/pipeline/pkg/client/clientset/versioned/fake"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
@@ -43,6 +44,14 @@ func TestUnreachable(t *testing.T) {
 	if _, err := lists.WatchFuncWithContext(t.Context(), metav1.ListOptions{}); err != nil || c.Unreachable() != nil {
 		t.Errorf("after a watch: %v, %v", err, c.Unreachable())
 	}
+	// client-go hides a connection that breaks behind a watch that has ended.
+	client.PrependWatchReactor("pipelineruns", func(clienttesting.Action) (bool, apiwatch.Interface, error) {
+		return true, apiwatch.NewEmptyWatch(), nil
+	})
+	if _, err := lists.WatchFuncWithContext(t.Context(), metav1.ListOptions{}); err == nil || c.Unreachable() == nil {
+		t.Errorf("after a watch that has ended: %v, %v", err, c.Unreachable())
+	}
+	c.report(nil)
 	// An answer that changes nothing is no news: pages would be rendered for it.
 	changed = c.Changed()
 	c.report(nil)

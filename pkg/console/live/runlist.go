@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -66,11 +67,22 @@ func listRuns(client versioned.Interface, namespace string, reader runReader) *c
 				reader.started()
 			}
 			watch, err := runs.Watch(ctx, options)
+			var first *apiwatch.Event
+			if err == nil {
+				first, err = peek(watch)
+			}
 			reader.report(err)
 			if err != nil {
 				return nil, err
 			}
-			return newRunWatch(watch, lists, reader), nil
+			return newRunWatch(watch, first, lists, reader, func() {
+				// Watches end regularly. The informer waits for up to a minute before the next one.
+				bounded, cancel := context.WithTimeout(ctx, answerWithin)
+				defer cancel()
+				if _, err := runs.List(bounded, metav1.ListOptions{Limit: 1}); err != nil && ctx.Err() == nil {
+					reader.report(err)
+				}
+			}), nil
 		},
 	}
 }
@@ -128,12 +140,33 @@ type runWatch struct {
 	stop    func()
 }
 
-// newRunWatch wraps a watch. With lists, it sends a list first, and reader is called with the
-// runs of it.
-func newRunWatch(watch apiwatch.Interface, lists bool, reader runReader) *runWatch {
+// errNoAnswer stands for the error that client-go hides: of a server that breaks a connection or
+// lets it time out, it makes a watch that has ended.
+var errNoAnswer = errors.New("the connection broke before an answer")
+
+// peek returns the first event of a watch if it is there already, and errNoAnswer if the watch
+// has ended.
+func peek(watch apiwatch.Interface) (*apiwatch.Event, error) {
+	select {
+	case event, open := <-watch.ResultChan():
+		if !open {
+			return nil, errNoAnswer
+		}
+		return &event, nil
+	default:
+		return nil, nil //nolint:nilnil // no event yet is no error
+	}
+}
+
+// answerWithin is how long an API server that works takes to answer at most.
+const answerWithin = 5 * time.Second
+
+// newRunWatch wraps a watch whose first event may be read already. With lists, it sends a list
+// first, and reader is called with the runs of it. ended is called if the watch ends by itself.
+func newRunWatch(watch apiwatch.Interface, first *apiwatch.Event, lists bool, reader runReader, ended func()) *runWatch {
 	w := &runWatch{watch: watch, events: make(chan apiwatch.Event), stopped: make(chan struct{})}
 	w.stop = sync.OnceFunc(func() { close(w.stopped) })
-	go w.run(lists, reader)
+	go w.run(first, lists, reader, ended)
 	return w
 }
 
@@ -146,9 +179,9 @@ func (w *runWatch) Stop() {
 // ResultChan returns the events, which end with those of the watch.
 func (w *runWatch) ResultChan() <-chan apiwatch.Event { return w.events }
 
-func (w *runWatch) run(listing bool, reader runReader) {
+func (w *runWatch) run(first *apiwatch.Event, listing bool, reader runReader, ended func()) {
 	defer close(w.events)
-	for event := range w.watch.ResultChan() {
+	forward := func(event apiwatch.Event) bool {
 		if run, ok := event.Object.(*tektonv1.PipelineRun); ok {
 			pipelinerun.Trim(run)
 			listing = listing && run.Annotations[metav1.InitialEventsAnnotationKey] != "true"
@@ -158,8 +191,22 @@ func (w *runWatch) run(listing bool, reader runReader) {
 		}
 		select {
 		case w.events <- event:
+			return true
 		case <-w.stopped:
+			return false
+		}
+	}
+	if first != nil && !forward(*first) {
+		return
+	}
+	for event := range w.watch.ResultChan() {
+		if !forward(event) {
 			return
 		}
+	}
+	select {
+	case <-w.stopped:
+	default:
+		go ended()
 	}
 }

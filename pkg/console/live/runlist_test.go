@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -103,7 +104,7 @@ func TestRunsSoFar(t *testing.T) {
 func TestRunWatchStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stream := apiwatch.NewFakeWithChanSize(2, false)
-		w := newRunWatch(stream, false, nil)
+		w := newRunWatch(stream, nil, false, nil, func() { t.Error("a watch that was stopped is not one that ended") })
 		stream.Modify(numberedRun(1))
 		stream.Modify(numberedRun(2))
 		synctest.Wait()
@@ -112,6 +113,25 @@ func TestRunWatchStops(t *testing.T) {
 		// Its goroutine has ended, or else synctest reports a deadlock.
 		for range w.ResultChan() {
 			t.Error("an event came after the end")
+		}
+	})
+}
+
+// A watch that ends by itself may be the first sign of an API server that does not answer.
+func TestRunWatchEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream := apiwatch.NewFakeWithChanSize(2, false)
+		ended := false
+		w := newRunWatch(stream, &apiwatch.Event{Type: apiwatch.Added, Object: numberedRun(1)}, false, nil, func() { ended = true })
+		stream.Modify(numberedRun(2))
+		stream.Stop()
+		var types []apiwatch.EventType
+		for event := range w.ResultChan() {
+			types = append(types, event.Type)
+		}
+		synctest.Wait()
+		if !ended || !slices.Equal(types, []apiwatch.EventType{apiwatch.Added, apiwatch.Modified}) {
+			t.Errorf("ended is %v after %v", ended, types)
 		}
 	})
 }

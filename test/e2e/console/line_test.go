@@ -4,8 +4,11 @@ package console
 
 import (
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/page"
 
@@ -44,6 +47,63 @@ func TestCuts(t *testing.T) {
 			t.Errorf("line %d is there %d times", i, n)
 		}
 	}
+}
+
+// TestOutage takes the API server away while a page shows a run and another one an app. Both
+// pages say so, and take it back when it answers again. No line of a log is lost, and none comes
+// twice.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	ns.Build(t, env.Project(t, "counter", map[string]string{
+		"Dockerfile": "FROM " + env.SmallBase + "\nEXPOSE 8000\n" + `CMD ["sh", "-c", "trap exit TERM; mkdir -p /tmp/w; httpd -p 8000 -h /tmp/w; i=0; while true; do i=$((i+1)); echo count-$i-end; sleep 0.2; done"]` + "\n",
+	})).Released(t)
+	const lines = 600
+	run := ns.Detached(t, env.Page(t, "lines", "hello", fmt.Sprintf("RUN for i in $(seq %d); do echo line-$i-end; sleep 0.1; done\n%sRUN echo after\n", lines, env.HeldInstruction)))
+	line, kubeconfig := servers.NewLine(t, ns.Cluster)
+	u := serveWith(t, ns, []string{"KUBECONFIG=" + kubeconfig}, run)
+	ofRun, ofApp, list := open(t, u, "/runs/"+ns.Name+"/"+run), open(t, u, "/apps/"+ns.Name+"/counter"), open(t, u, "/runs")
+	ofRun.shows(t, "-end")
+	ofApp.shows(t, "count-")
+	list.shows(t, run)
+	tabs := []*tab{ofRun, ofApp, list}
+	for name, end := range map[string]func(){"refuses connections": line.Stop, "does not answer": line.Freeze} {
+		end()
+		for _, tb := range tabs {
+			tb.shows(t, "The API server does not answer")
+			// What is known stays on the page.
+			tb.until(t, `document.querySelector("main h1") && !document.querySelector("main .loading")`)
+		}
+		t.Logf("the API server %s: %s", name, is[string](t, list, `document.getElementById("connection").innerText`))
+		time.Sleep(5 * time.Second)
+		line.Resume()
+		for _, tb := range tabs {
+			tb.until(t, `document.getElementById("connection").hidden`)
+		}
+	}
+	ns.Held(t, "lines")
+	ofRun.shows(t, fmt.Sprintf("line-%d-end", lines))
+	ns.Release(t, "lines")
+	ofRun.shows(t, "after")
+	text := ofRun.savedLog(t)
+	for i := 1; i <= lines; i++ {
+		if n := strings.Count(text, fmt.Sprintf(" line-%d-end\n", i)); n != 1 {
+			t.Errorf("line %d is there %d times", i, n)
+		}
+	}
+	// The log of the app goes on as well.
+	counts := regexp.MustCompile(`count-(\d+)-end`).FindAllStringSubmatch(ofApp.savedLog(t), -1)
+	for i, count := range counts {
+		if n, _ := strconv.Atoi(count[1]); i > 0 {
+			if before, _ := strconv.Atoi(counts[i-1][1]); n != before+1 {
+				t.Errorf("%s comes after %s", count[0], counts[i-1][0])
+			}
+		}
+	}
+	if len(counts) < 100 {
+		t.Errorf("the log of the app has %d lines", len(counts))
+	}
+	list.until(t, fmt.Sprintf(`[...document.querySelectorAll("tbody tr")].some(e => e.innerText.includes(%s) && e.innerText.includes("Succeeded"))`, quote(run)))
 }
 
 // savedLog returns what the button Save saves.

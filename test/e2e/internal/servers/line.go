@@ -28,8 +28,8 @@ type Line struct {
 	conns map[net.Conn]bool
 	// marks are what to do, once each, when so many bytes have gone up.
 	marks []Mark
-	// frozen reports that nothing answers.
-	frozen bool
+	// frozen reports that nothing answers, and stopped that nothing listens.
+	frozen, stopped bool
 }
 
 // Mark is what to do when so many bytes have gone up.
@@ -82,8 +82,11 @@ func NewLine(t *testing.T, c *env.Cluster, marks ...Mark) (*Line, string) {
 func (l *Line) serve(client net.Conn) {
 	defer client.Close()
 	l.mu.Lock()
-	frozen := l.frozen
+	frozen, stopped := l.frozen, l.stopped
 	l.mu.Unlock()
+	if stopped {
+		return
+	}
 	if frozen {
 		l.keep(client)
 		defer l.drop(client)
@@ -149,6 +152,22 @@ func (l *Line) Cut() {
 func (l *Line) Freeze() {
 	l.mu.Lock()
 	l.frozen = true
+	l.mu.Unlock()
+	l.Cut()
+}
+
+// Stop breaks every connection, and new ones at once, as when the API server is down.
+func (l *Line) Stop() {
+	l.mu.Lock()
+	l.stopped = true
+	l.mu.Unlock()
+	l.Cut()
+}
+
+// Resume ends Freeze and Stop. Connections that had no answer break.
+func (l *Line) Resume() {
+	l.mu.Lock()
+	l.frozen, l.stopped = false, false
 	l.mu.Unlock()
 	l.Cut()
 }
