@@ -185,7 +185,7 @@ func keepReplicas(wanted, live *unstructured.Unstructured, scaler string) string
 // if none has.
 func scaledBy(object *unstructured.Unstructured) string {
 	for _, entry := range object.GetManagedFields() {
-		if entry.Subresource == scaleSubresource && entry.FieldsV1 != nil && strings.Contains(string(entry.FieldsV1.Raw), `"f:replicas"`) {
+		if entry.Subresource == scaleSubresource && entry.FieldsV1 != nil && strings.Contains(entry.FieldsV1.GetRawString(), `"f:replicas"`) {
 			return entry.Manager
 		}
 	}

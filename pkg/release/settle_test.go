@@ -42,7 +42,7 @@ func deployed(replicas int32, manager string) *appsv1.Deployment {
 	}
 	if manager != "" {
 		object.ManagedFields = []metav1.ManagedFieldsEntry{{
-			Manager: manager, Subresource: "scale", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:replicas":{}}}`)},
+			Manager: manager, Subresource: "scale", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:replicas":{}}}`),
 		}}
 	}
 	return object
@@ -72,8 +72,10 @@ func TestSettle(t *testing.T) {
 		"scaled to what is wanted": {objects: []runtime.Object{deployed(3, "kubectl")}, replicas: "replicas: 3"},
 		"scaled, taken over":       {objects: []runtime.Object{deployed(5, "kubectl")}, adopt: true, replicas: "replicas: 3"},
 		"an autoscaler":            {objects: []runtime.Object{deployed(5, "kube-controller-manager"), autoscaler}, kept: "Deployment/mountains keeps 5 replicas: HorizontalPodAutoscaler crowd manages them"},
-		"an autoscaler that has not scaled yet": {objects: []runtime.Object{deployed(2, ""), autoscaler}, replicas: "replicas: 2",
-			kept: "Deployment/mountains keeps 2 replicas: HorizontalPodAutoscaler crowd manages them"},
+		"an autoscaler that has not scaled yet": {
+			objects: []runtime.Object{deployed(2, ""), autoscaler}, replicas: "replicas: 2",
+			kept: "Deployment/mountains keeps 2 replicas: HorizontalPodAutoscaler crowd manages them",
+		},
 		"of another app":      {objects: []runtime.Object{foreign(map[string]string{manifests.LabelApp: "lakes"}, "")}, err: "Service/mountains exists and is not of app mountains: app lakes has it"},
 		"of another tool":     {objects: []runtime.Object{foreign(map[string]string{manifests.LabelManagedBy: "Helm"}, "helm")}, err: "Helm manages it"},
 		"of a person":         {objects: []runtime.Object{foreign(nil, "kubectl-create")}, err: "kubectl-create made it"},

@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	// Short and Long are how long an address may take to answer: in a list, and if its user
-	// waits for it.
+	// Short is how long an address may take to answer in a list.
 	Short = time.Second
-	Long  = 3 * time.Second
+	// Long is how long it may take if its user waits for it.
+	Long = 3 * time.Second
 	// retry is when an address is asked again that refuses: nodes learn of new pods late.
 	retry = 100 * time.Millisecond
 	// parallel is how many addresses are asked at once.

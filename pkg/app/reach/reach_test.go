@@ -37,7 +37,7 @@ func TestMark(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close() //nolint:errcheck // of a test
+	defer silent.Close()
 	apps := []status.App{
 		{Name: "up", Namespace: "demo", Desired: 1, URL: up.URL},
 		{Name: "silent", Namespace: "demo", Desired: 1, URL: "http://" + silent.Addr().String()},
@@ -143,7 +143,7 @@ func (c *cluster) dialer(pod string, port int) (podforward.DialFunc, error) {
 		}
 		near, far := net.Pipe()
 		go func() {
-			defer far.Close() //nolint:errcheck // of a test
+			defer far.Close()
 			line, err := bufio.NewReader(far).ReadString('\n')
 			if err == nil {
 				_, _ = fmt.Fprintf(far, "%s:%d %s", pod, port, line)
@@ -178,7 +178,7 @@ func TestForward(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer connection.Close() //nolint:errcheck // of a test
+		defer connection.Close()
 		_ = connection.SetDeadline(time.Now().Add(20 * time.Second))
 		if _, err := fmt.Fprintln(connection, "hello"); err != nil {
 			t.Fatal(err)

@@ -114,7 +114,7 @@ func (o *Options) layers(ctx context.Context, older, newer *record.Record) ([]st
 	var sides [2]*registry.Manifest
 	for i, one := range []*record.Record{older, newer} {
 		if sides[i], err = client.Manifest(ctx, path, one.Digest); err != nil {
-			return []string{fmt.Sprintf("image: that of release %d is no longer in the registry", one.Number)}, nil //nolint:nilerr // the rest of the comparison needs no image
+			return []string{fmt.Sprintf("image: that of release %d is no longer in the registry", one.Number)}, nil
 		}
 	}
 	return compareLayers(sides[0], sides[1]), nil
