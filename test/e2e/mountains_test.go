@@ -337,7 +337,7 @@ func deleted(t *testing.T, m mountains) {
 		}
 		return tags
 	}
-	m.Pyflow(t, "images", "delete", "mountains@"+m.digest, "--yes").Hints(t, "--force", "is used by deployment.apps/mountains")
+	m.Pyflow(t, "images", "delete", "mountains@"+m.digest, "--yes").Hints(t, "--force", "is used by configmap/mountains-release-", "deployment.apps/mountains")
 	m.Pyflow(t, "images", "delete", "mountains:gone", "--yes").Hints(t, "its newest tags", "no image mountains:gone")
 	m.Pyflow(t, "images", "delete", "mountains:spare-1").Hints(t, "--yes", "stays with the tags spare-2", "no terminal to ask on")
 	m.Pyflow(t, "images", "delete", "mountains:spare-1", "--dry-run").Succeeded(t).Prints(t, `tag "mountains:spare-1" deleted (dry run)`)

@@ -77,7 +77,7 @@ func TestDeploymentSequence(t *testing.T) {
 		env.Check(t, err)
 		_, outcome := ended(t, ns, spec.Name)
 		logs, _ := ns.Traces(t, spec.Name)
-		return outcome, logs["deploy/apply"]
+		return outcome, logs["deploy/check"] + logs["deploy/apply"]
 	}
 
 	later := createRun(t, ns, unordered(), release(ns, "later"))
@@ -109,17 +109,22 @@ func TestDeploymentSequence(t *testing.T) {
 	wantText("by hand")
 
 	// A run that was started by other means has no place in the sequence, and
-	// manifests of its own no annotation for it.
-	bare := map[string][]byte{
-		"kustomization.yaml": []byte("resources: [resources.yaml]\n"),
-		"resources.yaml":     []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + sequenceApp + ", namespace: " + ns.Name + "}\ndata: {text: bare}\n"),
+	// manifests of its own no annotation for it. It does not undo a change by hand either.
+	bare := func(name string) map[string][]byte {
+		return map[string][]byte{
+			"kustomization.yaml": []byte("resources: [resources.yaml]\n"),
+			"resources.yaml":     []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + ", namespace: " + ns.Name + "}\ndata: {text: bare}\n"),
+		}
 	}
 	for _, sequence := range []string{"", "2018-01-01T00:00:00Z sequence-oldest"} {
-		if outcome, log := older(sequence, bare); !outcome.Succeeded {
+		if outcome, log := older(sequence, bare("bare")); !outcome.Succeeded {
 			t.Errorf("sequence %q, manifests without annotations: %+v\n%s", sequence, outcome, log)
 		}
-		wantText("bare")
 	}
+	if outcome, log := older("", bare(sequenceApp)); outcome.Succeeded || !strings.Contains(log, "conflict") {
+		t.Errorf("a change by hand: %+v\n%s", outcome, log)
+	}
+	wantText("by hand")
 }
 
 const secretsApp = "with-secrets"
