@@ -18,6 +18,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
@@ -71,6 +72,14 @@ func TestImagesPrune(t *testing.T) {
 		})
 	}
 	args := []string{"images", "prune", "--keep", "1", "-o", "json"}
+	// A release on record does as well: it can be rolled back to.
+	if planned := prune(t, ns, append(args, "--dry-run")); planned.takes(unused.Digest) {
+		t.Errorf("a dry run names the image of a release on record: %+v", planned)
+	}
+	for _, run := range unused.Tags {
+		record := manifests.RecordName(name, pipelinerun.NumberOf(name, run))
+		env.Check(t, ns.Kube.CoreV1().ConfigMaps(ns.Name).Delete(t.Context(), record, metav1.DeleteOptions{}))
+	}
 	if planned := prune(t, ns, append(args, "--dry-run")); !planned.DryRun || planned.FreedBytes <= 0 || !planned.takes(unused.Digest) {
 		t.Errorf("a dry run should name %s: %+v", unused.Digest, planned)
 	}
