@@ -52,7 +52,7 @@ func TestImages(t *testing.T) {
 		tb.press(t, "Delete")
 		tb.shows(t, "kubectl pyflow images delete shop@"+digest+" --namespace="+ns.Name+" --yes")
 		tb.press(t, "Delete")
-		tb.shows(t, "is used by deployment.apps/shop", "--force")
+		tb.shows(t, "is used by configmap/shop-release-1, deployment.apps/shop", "--force")
 		tb.press(t, "Close")
 	})
 	t.Run("compare", func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestImages(t *testing.T) {
 		tb.shows(t, "4 images selected")
 		tb.press(t, "Delete")
 		tb.press(t, "Delete")
-		tb.shows(t, "is used by deployment.apps/shop")
+		tb.shows(t, "is used by configmap/shop-release-1, deployment.apps/shop")
 		tb.press(t, "Close")
 		tick("Select " + run)
 		tb.shows(t, "3 images selected")
