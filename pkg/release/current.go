@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
@@ -48,25 +49,36 @@ func UpToDate(ctx context.Context, clients Clients, namespace string, wanted *Ma
 }
 
 func objectUpToDate(ctx context.Context, clients Clients, namespace string, object Object, hash, image string) (bool, error) {
-	mapping, err := clients.Mapper.RESTMapping(object.GroupKind(), object.Version)
-	if meta.IsNoMatchError(err) {
-		return false, nil // the deployment reports the error
-	}
-	if err != nil {
-		return false, fmt.Errorf("find %s %s: %w", object.Kind, object.Name, err)
-	}
-	got, err := clients.Dynamic.Resource(mapping.Resource).Namespace(namespace).Get(ctx, object.Name, metav1.GetOptions{})
+	got, err := clients.get(ctx, namespace, object.GroupVersionKind, object.Name)
 	switch {
-	case apierrors.IsNotFound(err):
-		return false, nil
 	case apierrors.IsForbidden(err):
 		return true, nil
-	case err != nil:
-		return false, fmt.Errorf("get %s %s: %w", object.Kind, object.Name, err)
+	case err != nil || got == nil:
+		return false, err
 	case object.Built && !Runs(got, image):
 		return false, nil
 	}
 	return matches(got, hash)
+}
+
+// get reads an object; nil if it does not exist. That the cluster does not know the kind is the
+// same: the deployment reports it.
+func (c Clients) get(ctx context.Context, namespace string, kind schema.GroupVersionKind, name string) (*unstructured.Unstructured, error) {
+	mapping, err := c.Mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if meta.IsNoMatchError(err) {
+		return nil, nil //nolint:nilnil // no object is no error
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find %s %s: %w", kind.Kind, name, err)
+	}
+	got, err := c.Dynamic.Resource(mapping.Resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // no object is no error
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get %s %s: %w", kind.Kind, name, err)
+	}
+	return got, nil
 }
 
 // matches reports whether an object was deployed with the manifests of that hash and, if it is

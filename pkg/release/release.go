@@ -193,6 +193,7 @@ func Render(options Options) (*Manifests, error) {
 // the objects have it.
 func Recorded(app string, files map[string]string, secrets bool) (*Manifests, error) {
 	m := &Manifests{app: app, secretsElsewhere: secrets}
+	// Numbers have the types that unstructured requires, which manifests.Decode does not see to.
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(files[ResourcesFile])))
 	for {
 		document, err := documents.Read()

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -63,12 +62,18 @@ func (m *Manifests) Settle(ctx context.Context, clients Clients, namespace strin
 	if len(foreign.Objects) > 0 && !adopt {
 		return nil, foreign
 	}
+	scaled := slices.ContainsFunc(live, func(object *unstructured.Unstructured) bool {
+		return object != nil && workload.IsKind(object.GetKind())
+	})
+	if adopt || !scaled {
+		return nil, nil
+	}
 	scalers, err := m.autoscalers(ctx, clients, namespace)
 	if err != nil {
 		return nil, err
 	}
 	for i, object := range live {
-		if object == nil || adopt || !workload.IsKind(object.GetKind()) {
+		if object == nil || !workload.IsKind(object.GetKind()) {
 			continue
 		}
 		if sentence := keepReplicas(m.objects[i], object, scalers[id(object)]); sentence != "" {
@@ -89,23 +94,12 @@ func (m *Manifests) live(ctx context.Context, clients Clients, namespace string)
 	group.SetLimit(parallel)
 	for i, object := range m.objects {
 		group.Go(func() error {
-			kind := object.GroupVersionKind()
-			mapping, err := clients.Mapper.RESTMapping(kind.GroupKind(), kind.Version)
-			if meta.IsNoMatchError(err) {
-				return nil // the delivery reports the error
-			}
-			if err != nil {
-				return fmt.Errorf("find %s: %w", id(object), err)
-			}
-			got, err := clients.Dynamic.Resource(mapping.Resource).Namespace(namespace).Get(ctx, object.GetName(), metav1.GetOptions{})
-			if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+			got, err := clients.get(ctx, namespace, object.GroupVersionKind(), object.GetName())
+			if apierrors.IsForbidden(err) {
 				return nil
 			}
-			if err != nil {
-				return fmt.Errorf("get %s: %w", id(object), err)
-			}
 			live[i] = got
-			return nil
+			return err
 		})
 	}
 	return live, group.Wait()

@@ -136,6 +136,19 @@ func TestRecorded(t *testing.T) {
 			t.Errorf("%s is\n%s", name, text)
 		}
 	}
+	// A rollback keeps replicas as a build does.
+	o := options("")
+	o.Replicas = 3
+	if rendered, err = release.Render(o); err != nil {
+		t.Fatal(err)
+	}
+	again, err = release.Recorded("mountains", map[string]string{release.ResourcesFile: string(rendered.YAML)}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := again.Settle(t.Context(), settling(deployed(5, "kubectl")), "hiking", false); err != nil || len(kept) != 1 {
+		t.Errorf("a rollback keeps %q, %v", kept, err)
+	}
 	if _, err := release.Recorded("mountains", map[string]string{release.ResourcesFile: "a: [\n"}, false); err == nil {
 		t.Error("broken YAML should be an error")
 	}

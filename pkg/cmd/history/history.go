@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -150,8 +151,8 @@ func (f *Flags) toDiff(args []string) ([2]int, error) {
 	case other == "":
 		return [2]int{0, f.Diff}, nil
 	}
-	var number int
-	if _, err := fmt.Sscanf(other, "%d", &number); err != nil || number < 1 || fmt.Sprint(number) != other {
+	number, err := strconv.Atoi(other)
+	if err != nil || number < 1 || strconv.Itoa(number) != other {
 		return [2]int{}, option.Usagef("%s is not the number of a release", other)
 	}
 	return [2]int{f.Diff, number}, nil
@@ -214,7 +215,7 @@ func columns(namespaces, wide bool, now time.Time) []display.Column[status.Relea
 		add("NAMESPACE", func(r status.Release) string { return r.Namespace })
 	}
 	add("APP", func(r status.Release) string { return r.App })
-	add("RELEASE", func(r status.Release) string { return fmt.Sprint(r.Number) })
+	add("RELEASE", func(r status.Release) string { return strconv.Itoa(r.Number) })
 	add("STATE", status.Release.Ending)
 	add("AGE", func(r status.Release) string { return display.Age(metav1.NewTime(r.Created), now) })
 	add("BY", func(r status.Release) string { return display.OrNone(r.By) })
