@@ -119,6 +119,10 @@ const (
 	LabelManagedBy = "app.kubernetes.io/managed-by"
 	// LabelApp marks an app's runs, manifests and workloads with its name.
 	LabelApp = "pyflow.dev/app"
+	// LabelGenerated is "true" on the objects of a release that this program generated, and
+	// not on those of the user's manifests. It is on their own metadata only: not on pods, and
+	// in no selector.
+	LabelGenerated = "pyflow.dev/generated"
 	// AnnotationSource is a run's build context, as repository@digest.
 	AnnotationSource = "pyflow.dev/source"
 	// AnnotationCommit is the git commit that a run's source is of, in full.

@@ -1,7 +1,7 @@
 package release
 
 import (
-	"embed"
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,25 +11,13 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/kustomize/api/types"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
-	"sigs.k8s.io/yaml"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
-// defaults holds the kustomization for an app without one.
-//
-//go:embed defaults/*.yaml
-var defaults embed.FS
-
 const (
-	serviceFile = "service.yaml"
-
 	// nameLabel is a label of the app's pods that the pods of its runs do not have. Both carry
 	// manifests.LabelApp, so a selector without nameLabel would select the pods of runs, too.
 	nameLabel = "app.kubernetes.io/name"
@@ -38,95 +26,63 @@ const (
 	portVariable = "PORT"
 )
 
-// appDirectory returns that kustomization for an app, in a file system of its own.
-func appDirectory(options Options) (filesys.FileSystem, string, error) {
-	deployment, service := &appsv1.Deployment{}, &corev1.Service{}
-	objects := map[string]runtime.Object{"deployment.yaml": deployment, serviceFile: service}
-	for file, object := range objects {
-		text, err := defaults.ReadFile("defaults/" + file)
-		if err == nil {
-			err = yaml.UnmarshalStrict(text, object)
-		}
-		if err != nil {
-			return nil, "", fmt.Errorf("built-in manifests, %s: %w", file, err)
-		}
-	}
-	if err := fill(deployment, service, options); err != nil {
-		return nil, "", err
-	}
-	kustomization := &types.Kustomization{}
-	text, err := defaults.ReadFile("defaults/" + KustomizationFile)
-	if err == nil {
-		err = yaml.UnmarshalStrict(text, kustomization)
-	}
-	if err != nil {
-		return nil, "", fmt.Errorf("built-in manifests, %s: %w", KustomizationFile, err)
-	}
-	if options.Expose == app.ExposeNone {
-		delete(objects, serviceFile)
-		kustomization.Resources = slices.DeleteFunc(kustomization.Resources, func(file string) bool { return file == serviceFile })
-	}
-
-	fs := filesys.MakeFsInMemory()
-	for file, object := range objects {
-		text, err := marshal(object)
-		if err == nil {
-			err = fs.WriteFile("/"+file, text)
-		}
-		if err != nil {
-			return nil, "", fmt.Errorf("built-in manifests, %s: %w", file, err)
-		}
-	}
-	if text, err = yaml.Marshal(kustomization); err == nil {
-		err = fs.WriteFile("/"+KustomizationFile, text)
-	}
-	if err != nil {
-		return nil, "", fmt.Errorf("built-in manifests, %s: %w", KustomizationFile, err)
-	}
-	return fs, "/", nil
+// selector returns the labels of the pods that serve the app. They are those of its Service
+// and of its Deployment, where they cannot change.
+func selector(options *Options) map[string]string {
+	return map[string]string{manifests.LabelApp: options.App, nameLabel: options.App}
 }
 
-// fill sets the fields that depend on the app.
-func fill(deployment *appsv1.Deployment, service *corev1.Service, options Options) error {
-	labels := map[string]string{manifests.LabelApp: options.App, nameLabel: options.App}
-	port := options.Port
-	if port == 0 {
-		port = python.DefaultPort
+// service returns the Service of an app; none for ExposeNone.
+func service(options *Options) ([]object, error) {
+	if options.Expose == app.ExposeNone {
+		return nil, nil
 	}
-	replicas := options.Replicas
-
-	service.Name, service.Spec.Selector = options.App, labels
+	service := &corev1.Service{}
+	if err := template("service.yaml", service); err != nil {
+		return nil, err
+	}
+	service.Name, service.Spec.Selector = options.App, selector(options)
 	if options.Expose != "" {
 		service.Spec.Type = corev1.ServiceType(options.Expose)
 	}
+	return []object{service}, nil
+}
 
+// web returns the Deployment of an app.
+func web(options *Options) ([]object, error) {
+	deployment := &appsv1.Deployment{}
+	if err := template("deployment.yaml", deployment); err != nil {
+		return nil, err
+	}
+	replicas := options.Replicas
 	deployment.Name = options.App
 	deployment.Spec.Replicas = &replicas
-	deployment.Spec.Selector.MatchLabels = labels
-	deployment.Spec.Template.Labels = labels
+	deployment.Spec.Selector.MatchLabels = selector(options)
+	deployment.Spec.Template.Labels = selector(options)
 	setUser(deployment.Spec.Template.Spec.SecurityContext, options.User)
 	if name := options.User.Name; name != "" {
 		metav1.SetMetaDataAnnotation(&deployment.ObjectMeta, manifests.AnnotationUser, name)
 	}
-	for i := range deployment.Spec.Template.Spec.Containers {
-		container := &deployment.Spec.Template.Spec.Containers[i]
-		container.Image = options.App
-		for i := range container.Ports {
-			container.Ports[i].ContainerPort = port
+	return []object{deployment}, fill(&deployment.Spec.Template.Spec.Containers[0], options)
+}
+
+// fill sets what the options say of the container of the app.
+func fill(container *corev1.Container, options *Options) error {
+	port := cmp.Or(options.Port, python.DefaultPort)
+	container.Image = options.App
+	container.Ports[0].ContainerPort = port
+	for i := range container.Env {
+		if container.Env[i].Name == portVariable {
+			container.Env[i].Value = strconv.Itoa(int(port))
 		}
-		for i := range container.Env {
-			if container.Env[i].Name == portVariable {
-				container.Env[i].Value = strconv.Itoa(int(port))
-			}
-		}
-		if err := addEnv(container, options.Env); err != nil {
-			return err
-		}
-		if err := addResources(container, options.Requests, options.Limits); err != nil {
-			return err
-		}
-		setProbes(container, options.Probes)
 	}
+	if err := addEnv(container, options.Env); err != nil {
+		return err
+	}
+	if err := addResources(container, options.Requests, options.Limits); err != nil {
+		return err
+	}
+	setProbes(container, options.Probes)
 	return nil
 }
 
@@ -197,15 +153,4 @@ func setProbes(container *corev1.Container, probes app.Probes) {
 	set(&container.StartupProbe, probes.Startup)
 	set(&container.ReadinessProbe, probes.Readiness)
 	set(&container.LivenessProbe, probes.Liveness)
-}
-
-// marshal leaves out empty fields that the types always write.
-func marshal(object runtime.Object) ([]byte, error) {
-	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
-	if err != nil {
-		return nil, err
-	}
-	delete(fields, "status")
-	unstructured.RemoveNestedField(fields, "spec", "strategy")
-	return yaml.Marshal(fields)
 }

@@ -260,7 +260,7 @@ func build(options Options) ([]*unstructured.Unstructured, error) {
 	var files tree
 	if directory == "" {
 		var err error
-		if fs, directory, err = appDirectory(options); err != nil {
+		if fs, directory, err = generatedDirectory(&options); err != nil {
 			return nil, err
 		}
 	} else {
