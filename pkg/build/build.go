@@ -228,6 +228,9 @@ func Prepare(ctx context.Context, env *Environment, options Options) (*Prepared,
 		if p.manifests, err = release.Render(wanted); err != nil {
 			return nil, err
 		}
+		for _, note := range p.manifests.Notes {
+			p.options.Notices = append(p.options.Notices, event.Event{Message: note})
+		}
 		if err := settle(ctx, p); err != nil {
 			return nil, err
 		}

@@ -34,6 +34,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/scaffold"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
@@ -42,6 +43,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/source"
 )
 
 // explain returns the message of an error and, below it, what to do about it. It is
@@ -180,6 +182,7 @@ func platformHints() []hint {
 
 func releaseHints() []hint {
 	return []hint{
+		with(noPlaceholder),
 		as[*release.ForeignError]("choose another name for the app with --name, or take the objects over with --adopt"),
 		with(func(missing *record.NotFoundError) string {
 			if len(missing.Has) > 0 {
@@ -192,6 +195,16 @@ func releaseHints() []hint {
 		}),
 		is(build.ErrImageGone, "images prune keeps the images of releases on record, so it was deleted by name: build the commit again"),
 	}
+}
+
+// noPlaceholder tells which name makes the manifests those of the app.
+func noPlaceholder(none *release.NoPlaceholderError) string {
+	for _, image := range none.Images {
+		if name := source.Repository(image); appname.Validate(name) == nil {
+			return fmt.Sprintf("write `image: %s` where the app runs, or name the app as its image is: --name %s", none.App, name)
+		}
+	}
+	return fmt.Sprintf("write `image: %s` where the app runs; a build puts its own image there", none.App)
 }
 
 // numbers returns releases as a phrase, the newest first.

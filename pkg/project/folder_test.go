@@ -1,7 +1,6 @@
 package project
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,39 +20,6 @@ func write(t *testing.T, dir, name, content string) {
 	file := filepath.Join(dir, name)
 	must(t, os.MkdirAll(filepath.Dir(file), 0o755))
 	must(t, os.WriteFile(file, []byte(content), 0o600))
-}
-
-func TestFindManifests(t *testing.T) {
-	tests := map[string]struct {
-		files []string
-		want  string
-		err   error
-	}{
-		"none":                    {files: []string{"main.py", "deploy/values.yaml", "k8s/readme"}},
-		"deploy":                  {files: []string{"deploy/kustomization.yaml"}, want: "deploy"},
-		"k8s, yml":                {files: []string{"k8s/kustomization.yml", "deploy/x"}, want: "k8s"},
-		"k8s, upper case":         {files: []string{"k8s/Kustomization"}, want: "k8s"},
-		"both":                    {files: []string{"k8s/kustomization.yaml", "deploy/Kustomization"}, err: ErrTwoManifests},
-		"deploy is a script":      {files: []string{"deploy", "k8s/kustomization.yaml"}, want: "k8s"},
-		"only below":              {files: []string{"deploy/base/kustomization.yaml"}},
-		"a directory of the name": {files: []string{"deploy/kustomization.yaml/x"}},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			for _, file := range test.files {
-				write(t, dir, file, "")
-			}
-			want := ""
-			if test.want != "" {
-				want = filepath.Join(dir, test.want)
-			}
-			got, err := FindManifests(dir)
-			if got != want || !errors.Is(err, test.err) {
-				t.Errorf("found %q, %v, want %q, %v", got, err, want, test.err)
-			}
-		})
-	}
 }
 
 func TestReadCommit(t *testing.T) {

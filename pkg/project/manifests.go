@@ -1,53 +1,68 @@
 package project
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/packaging"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/source"
 )
 
-// ErrTwoManifests reports two directories of manifests where one is expected.
-var ErrTwoManifests = errors.New("both deploy/ and k8s/ have a kustomization")
-
-// FindManifests returns the kustomize directory of a project: dir joined with deploy or k8s,
-// whichever holds a kustomization file. It returns an empty string if neither does, and an
-// error that holds ErrTwoManifests if both do.
-func FindManifests(dir string) (string, error) {
-	found := ""
-	for _, name := range []string{"deploy", "k8s"} {
-		candidate := filepath.Join(dir, name)
-		has, err := hasKustomization(candidate)
-		switch {
-		case err != nil:
-			return "", fmt.Errorf("look for manifests: %w", err)
-		case has && found != "":
-			return "", fmt.Errorf("%s: %w", dir, ErrTwoManifests)
-		case has:
-			found = candidate
-		}
+// resolveManifests decides the directory of manifests, and the name of the app where only the
+// manifests tell it: they run the project's name and not the folder's.
+func resolveManifests(p *Project, options *Options) error {
+	names := []string{p.Name.Value}
+	if own := projectName(p.Dir); p.Name.Origin.Kind == Default && own != "" && own != names[0] {
+		names = append(names, own)
 	}
-	return found, nil
+	p.Manifests = flag("manifests", options.Manifests)
+	if p.Manifests.IsSet() {
+		nameAfter(p, source.Named(p.Manifests.Value, names...), p.Manifests.Value)
+		return nil
+	}
+	if options.NoDeploy && len(names) == 1 {
+		return nil
+	}
+	found, err := source.Find(p.Dir, names...)
+	if err != nil && options.NoDeploy {
+		return nil // the name stays the folder's
+	}
+	if err != nil {
+		return err
+	}
+	nameAfter(p, found.Name, found.Dir)
+	if !options.NoDeploy {
+		p.warnings = append(p.warnings, found.Notes...)
+		p.Manifests = valueIf(found.Dir != "", filepath.Join(p.Dir, filepath.FromSlash(found.Dir)), Origin{Detected, found.Dir + "/"})
+	}
+	return nil
 }
 
-// hasKustomization looks for the file names that kustomize accepts.
-func hasKustomization(dir string) (bool, error) {
-	for _, name := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization"} {
-		info, err := os.Stat(filepath.Join(dir, name))
-		switch {
-		case err == nil && !info.IsDir():
-			return true, nil
-		case err != nil && !errors.Is(err, fs.ErrNotExist) && !isNotDirectory(dir):
-			return false, err
-		}
+// nameAfter names the app after the project if the manifests in a directory do.
+func nameAfter(p *Project, name, dir string) {
+	if name != "" && name != p.Name.Value {
+		p.Name = Value[string]{name, Origin{Detected, "name in " + settings.File + ", image in " + dir}}
 	}
-	return false, nil
 }
 
-// isNotDirectory reports whether the name is that of something else, such as a script named
-// deploy.
-func isNotDirectory(name string) bool {
-	info, err := os.Stat(name)
-	return err == nil && !info.IsDir()
+// projectName returns the name in pyproject.toml as that of an app; empty if there is none.
+func projectName(dir string) string {
+	content, err := os.ReadFile(filepath.Join(dir, packaging.PyprojectFile))
+	if err != nil {
+		return ""
+	}
+	manifest, err := packaging.ParsePyproject(content)
+	if err != nil {
+		return ""
+	}
+	name := manifest.Project.Name
+	if name == "" {
+		name = manifest.Tool.Poetry.Name
+	}
+	if name == "" {
+		return ""
+	}
+	return appname.FromDir(name)
 }

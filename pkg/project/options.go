@@ -44,7 +44,7 @@ type Options struct {
 	// NodeSelector is --node-selector of the build.
 	NodeSelector map[string]string
 
-	// Manifests is --manifests, a kustomize directory.
+	// Manifests is --manifests, a directory of manifests.
 	Manifests string
 	// Replicas is --replicas; nil if the flag was not given.
 	Replicas *int32
@@ -105,8 +105,8 @@ func (o *Options) Check() error {
 	return nil
 }
 
-// CheckManifests refuses flags of the default Deployment together with a kustomize
-// directory, where they have no effect.
+// CheckManifests refuses flags of the default Deployment together with manifests of the
+// user's own, where they have no effect.
 func (o *Options) CheckManifests(directory string) error {
 	for _, flag := range []struct {
 		name  string
@@ -122,7 +122,7 @@ func (o *Options) CheckManifests(directory string) error {
 		{"probe", o.Probes != app.Probes{}},
 	} {
 		if flag.given {
-			return optionErrorf("--%s has no effect on a kustomize directory: set it in %s", flag.name, directory)
+			return optionErrorf("--%s has no effect on manifests of your own: set it in %s", flag.name, directory)
 		}
 	}
 	return nil

@@ -82,7 +82,7 @@ type Project struct {
 	// NodeSelector selects the nodes that may run the build.
 	NodeSelector map[string]Value[string]
 
-	// Manifests is the kustomize directory that is deployed. If it is not set, Deployment is;
+	// Manifests is the directory of manifests that is deployed. If it is not set, Deployment is;
 	// with Options.NoDeploy neither is.
 	Manifests  Value[string]
 	Deployment *Deployment

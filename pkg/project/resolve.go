@@ -32,6 +32,9 @@ func Resolve(dir string, options Options) (*Project, error) {
 		return nil, err
 	}
 	p.Name = first(flag("name", options.Name), setting(p.Settings, "name", p.Settings.Name), Value[string]{appname.FromDir(p.Dir), Origin{Default, "the folder's name"}})
+	if err := resolveManifests(p, &options); err != nil {
+		return nil, err
+	}
 	p.flagSecrets = options.Secrets
 	if p.SecretSources, err = secretSources(p.Settings); err != nil {
 		return nil, err
@@ -320,17 +323,9 @@ func (p *Project) resolveBuildArgs(options *Options) error {
 	return nil
 }
 
-// resolveDeployment decides what is deployed: a kustomize directory, or the default
+// resolveDeployment decides what is deployed: the user's manifests, or the default
 // Deployment.
 func (p *Project) resolveDeployment(options *Options) error {
-	p.Manifests = flag("manifests", options.Manifests)
-	if !p.Manifests.IsSet() {
-		found, err := FindManifests(p.Dir)
-		if err != nil {
-			return err
-		}
-		p.Manifests = valueIf(found != "", found, Origin{Detected, filepath.Base(found) + "/"})
-	}
 	if p.Manifests.IsSet() {
 		if err := p.Settings.CheckManifests(p.Manifests.Value); err != nil {
 			return err

@@ -1,4 +1,4 @@
-// Package release renders a kustomization as the manifests of a release, and compares releases
+// Package release renders what a user wrote, or the default, as the manifests of a release, and compares releases
 // with what the cluster runs.
 package release
 
@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -19,14 +18,14 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/resource"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/kustomize/kyaml/resid"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/source"
 )
 
 // The files of a release: a kustomization, and what it lists.
@@ -43,18 +42,19 @@ const (
 	maxSize = 1<<20 - 16<<10
 )
 
-// ErrNoPlaceholder reports that no workload runs the image that is built.
-var ErrNoPlaceholder = errors.New("no workload runs the image that is built")
-
 // Options determine the manifests of a release.
 type Options struct {
 	// App is the name of the app, and the image name that stands for the built image.
 	App string
 	// Namespace is the namespace of all objects.
 	Namespace string
-	// Directory holds the user's kustomization. If it is empty, the release is the default
-	// Deployment and Service, which the fields from Port to UserOfImage configure.
+	// Directory holds the user's manifests: a kustomization, or plain YAML. If it is empty, the
+	// release is the default Deployment and Service, which the fields from Port to UserOfImage
+	// configure.
 	Directory string
+	// Detected reports that the user did not name Directory. Files in it that are no manifests
+	// are left out then, and otherwise an error.
+	Detected bool
 	// Port is the port that the app listens on; zero is python.DefaultPort.
 	Port int32
 	// Replicas is the number of pods.
@@ -96,6 +96,8 @@ type Manifests struct {
 	Workloads []Workload
 	// Services are the names of the Services, in order.
 	Services []string
+	// Notes are clauses about what is not as the files of the user say.
+	Notes []string
 
 	app     string
 	objects []*unstructured.Unstructured
@@ -135,26 +137,24 @@ func (m *Manifests) Files() map[string][]byte {
 	return files
 }
 
-// Render renders the manifests of a release. It reads Directory, and the local files that the
+// Render renders the manifests of a release. It reads Directory, and the local files that a
 // kustomization refers to. It fetches nothing and runs nothing: remote resources, plugins and
-// Helm charts are errors.
+// the Helm charts of a kustomization are errors.
 //
 // Every object gets the namespace, the labels of the app and the annotation with the hash, on
 // its own metadata only. The pods that run the built image get PullSecret. Render returns an
 // error if an object has another namespace or cannot have one, if no pod runs the built image
-// (ErrNoPlaceholder), and if the release is larger than a Secret can be. No error repeats what
+// (a *NoPlaceholderError), and if the release is larger than a Secret can be. No error repeats what
 // a Secret contains.
 func Render(options Options) (*Manifests, error) {
-	objects, err := build(options)
+	objects, notes, err := build(options)
 	if err != nil {
 		return nil, err
 	}
-	rendered := &Manifests{app: options.App, objects: objects}
+	rendered := &Manifests{app: options.App, objects: objects, Notes: notes}
 	found := false
 	for _, object := range objects {
-		if err := place(object, options); err != nil {
-			return nil, err
-		}
+		place(object, options)
 		built := usePullSecret(object, options)
 		found = found || built
 		switch object.GetKind() {
@@ -168,7 +168,7 @@ func Render(options Options) (*Manifests, error) {
 		rendered.Objects = append(rendered.Objects, Object{object.GroupVersionKind(), object.GetName(), built})
 	}
 	if !found {
-		return nil, fmt.Errorf("%s: %w: one container needs `image: %s`", options.Directory, ErrNoPlaceholder, options.App)
+		return nil, &NoPlaceholderError{Directory: options.Directory, App: options.App, Images: imagesOf(objects)}
 	}
 	plain, err := stream(objects)
 	if err != nil {
@@ -254,46 +254,15 @@ func stream(objects []*unstructured.Unstructured) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// build runs kustomize.
-func build(options Options) ([]*unstructured.Unstructured, error) {
-	fs, directory := filesys.MakeFsOnDisk(), options.Directory
-	var files tree
-	if directory == "" {
-		var err error
-		if fs, directory, err = generatedDirectory(&options); err != nil {
-			return nil, err
-		}
-	} else {
-		if info, err := os.Stat(directory); err != nil {
-			return nil, fmt.Errorf("manifests: %w", err)
-		} else if !info.IsDir() {
-			return nil, fmt.Errorf("manifests: %s is not a directory", directory)
-		}
-		if err := files.walk(directory); err != nil {
-			return nil, err
-		}
-	}
-	kustomize := krusty.MakeDefaultOptions()
-	// The legacy order sorts namespaces, and other objects that objects depend on, first.
-	kustomize.Reorder = krusty.ReorderOptionLegacy
-	result, err := krusty.MakeKustomizer(kustomize).Run(fs, directory)
-	if err != nil {
-		// The error is not wrapped, because kustomize quotes what it cannot read.
-		return nil, fmt.Errorf("kustomize %s: %s", options.Directory, files.redact(err.Error()))
-	}
-	return convert(result, options)
-}
-
 func convert(result resmap.ResMap, options Options) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	for _, item := range result.Resources() {
-		name := item.GetKind() + "/" + item.GetName()
-		if item.GetGvk().IsClusterScoped() {
-			return nil, fmt.Errorf("%s: %s belongs to no namespace: a release goes to namespace %s only", options.Directory, name, options.Namespace)
-		}
 		object, err := decode(item)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %s is not a manifest", options.Directory, name)
+			return nil, fmt.Errorf("%s: %s/%s is not a manifest", options.Directory, item.GetKind(), item.GetName())
+		}
+		if err := checkNamespace(object, options.Namespace); err != nil {
+			return nil, fmt.Errorf("%s: %w", options.Directory, err)
 		}
 		objects = append(objects, object)
 	}
@@ -310,11 +279,20 @@ func decode(item *resource.Resource) (*unstructured.Unstructured, error) {
 	return object, object.UnmarshalJSON(text)
 }
 
-// place sets the namespace, labels and annotation of an object.
-func place(object *unstructured.Unstructured, options Options) error {
-	if namespace := object.GetNamespace(); namespace != "" && namespace != options.Namespace {
-		return fmt.Errorf("%s: %s is for namespace %s: a release goes to namespace %s only", options.Directory, id(object), namespace, options.Namespace)
+// checkNamespace refuses an object of another namespace, or of none.
+func checkNamespace(object *unstructured.Unstructured, namespace string) error {
+	kind := object.GroupVersionKind()
+	if resid.NewGvk(kind.Group, kind.Version, kind.Kind).IsClusterScoped() {
+		return fmt.Errorf("%s belongs to no namespace: a release goes to namespace %s only", id(object), namespace)
 	}
+	if other := object.GetNamespace(); other != "" && other != namespace {
+		return fmt.Errorf("%s is for namespace %s: a release goes to namespace %s only", id(object), other, namespace)
+	}
+	return nil
+}
+
+// place sets the namespace and the labels of an object.
+func place(object *unstructured.Unstructured, options Options) {
 	object.SetNamespace(options.Namespace)
 	labels := object.GetLabels()
 	if labels == nil {
@@ -323,7 +301,6 @@ func place(object *unstructured.Unstructured, options Options) error {
 	labels[manifests.LabelManagedBy] = manifests.FieldManager
 	labels[manifests.LabelApp] = options.App
 	object.SetLabels(labels)
-	return nil
 }
 
 // usePullSecret reports whether the pods of an object run the built image, and gives those the
@@ -331,7 +308,7 @@ func place(object *unstructured.Unstructured, options Options) error {
 func usePullSecret(object *unstructured.Unstructured, options Options) bool {
 	for _, path := range podPaths() {
 		pod, ok, err := unstructured.NestedMap(object.Object, path...)
-		if err != nil || !ok || !runs(pod, func(image string) bool { return repository(image) == options.App }) {
+		if err != nil || !ok || !runs(pod, func(image string) bool { return source.Repository(image) == options.App }) {
 			continue
 		}
 		secrets, _, _ := unstructured.NestedSlice(pod, "imagePullSecrets")
@@ -377,15 +354,6 @@ func runs(pod map[string]any, wanted func(image string) bool) bool {
 		}
 	}
 	return false
-}
-
-// repository returns an image reference without tag and digest.
-func repository(image string) string {
-	image, _, _ = strings.Cut(image, "@")
-	if colon := strings.LastIndexByte(image, ':'); colon > strings.LastIndexByte(image, '/') {
-		return image[:colon]
-	}
-	return image
 }
 
 func id(object *unstructured.Unstructured) string {

@@ -213,7 +213,7 @@ func TestErrors(t *testing.T) {
 		files map[string]string
 		want  string
 	}{
-		"no kustomization": {map[string]string{"web.yaml": deployment}, "kustomization.yaml"},
+		"no manifests": {map[string]string{"README.md": deployment}, "no .yaml, .yml or .json file there holds an object"},
 		"other namespace": {
 			kustomize("web.yaml, other.yaml", map[string]string{"other.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: elsewhere}\n"}),
 			"ConfigMap/c is for namespace elsewhere: a release goes to namespace hiking only",
@@ -277,6 +277,63 @@ func TestErrors(t *testing.T) {
 		if _, err := release.Render(options(directory)); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// plain has a Service and a ConfigMap after the Deployment that needs them.
+func plain(t *testing.T, more map[string]string) string {
+	t.Helper()
+	files := map[string]string{
+		"a-web.yaml": deployment + "---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n",
+		"b-job.yaml": strings.NewReplacer("apps/v1", "batch/v1", "Deployment", "Job", "name: web}\nspec:\n  selector: {matchLabels: {app: web}}", "name: migrate}\nspec:").Replace(
+			strings.Replace(deployment, `spec: {containers: [{name: web, image: "mountains"}]}`, `spec: {restartPolicy: Never, initContainers: [{name: a, image: "mountains:1.2"}], containers: [{name: b, image: busybox}]}`, 1)),
+		"c-config.json": `{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}}]}`,
+		"d-secret.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: hunter2secret}\n",
+	}
+	for name, text := range more {
+		files[name] = text
+	}
+	return write(t, files)
+}
+
+// TestPlain wants plain manifests delivered as a kustomization is.
+func TestPlain(t *testing.T) {
+	o := options(plain(t, map[string]string{"values.yaml": "replicas: 3\n"}))
+	o.Detected = true
+	got, err := release.Render(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "plain.yaml", got.YAML)
+	golden(t, "plain-secrets.yaml", got.Secrets)
+	if len(got.Notes) != 1 || !strings.Contains(got.Notes[0], "values.yaml is left out") {
+		t.Errorf("notes %q", got.Notes)
+	}
+	kustomization := plain(t, map[string]string{"kustomization.yaml": "resources: [a-web.yaml, b-job.yaml, c-config.json, d-secret.yaml]\n"})
+	same, err := release.Render(options(kustomization))
+	if err != nil || same.Hash != got.Hash {
+		t.Errorf("a kustomization of the same files has the hash %s, %v, and not %s", same.Hash, err, got.Hash)
+	}
+}
+
+func TestPlainRefused(t *testing.T) {
+	for name, test := range map[string]struct{ file, want string }{
+		"other namespace": {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: elsewhere}\n", "z.yaml:1: ConfigMap/x is for namespace elsewhere: a release goes to namespace hiking only"},
+		"cluster-scoped":  {"# all\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: all}\n", "z.yaml:2: ClusterRole/all belongs to no namespace"},
+		"no manifest":     {"replicas: 3\n", "z.yaml:1: not a Kubernetes manifest"},
+		"too large":       {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {a: " + strings.Repeat("x", 1<<20) + "}\n", "a release can hold"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := release.Render(options(plain(t, map[string]string{"z.yaml": test.file})))
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+	_, err := release.Render(options(write(t, map[string]string{"web.yaml": strings.Replace(deployment, `"mountains"`, "ghcr.io/acme/lakes:1", 1)})))
+	var none *release.NoPlaceholderError
+	if !errors.As(err, &none) || !errors.Is(err, release.ErrNoPlaceholder) || !strings.HasSuffix(err.Error(), "one container needs `image: mountains`; its containers run ghcr.io/acme/lakes:1") {
+		t.Errorf("error %v, want one that names the image", err)
 	}
 }
 

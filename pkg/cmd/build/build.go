@@ -14,6 +14,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/input"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/session"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/written"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate/variant"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
@@ -47,17 +48,17 @@ type Flags struct {
 	Path      string
 	GitSecret string
 
-	Manifests string
-	Port      int32
-	Replicas  int32
-	Expose    string
-	User      string
-	Env       []string
-	Requests  string
-	Limits    string
-	Probes    []string
-	NoDeploy  bool
-	Adopt     bool
+	Written  written.Flags
+	Port     int32
+	Replicas int32
+	Expose   string
+	User     string
+	Env      []string
+	Requests string
+	Limits   string
+	Probes   []string
+	NoDeploy bool
+	Adopt    bool
 
 	// Test is the test command as a shell would read it.
 	Test   string
@@ -87,9 +88,10 @@ If DIR has no Dockerfile, pyflow detects the Python project and generates one:
 --show-dockerfile prints it, kubectl pyflow init keeps it. The settings in
 [tool.kubectl-pyflow] of pyproject.toml are the defaults of the flags.
 
-pyflow deploys the kustomization in DIR/deploy or DIR/k8s, or the one that --manifests
-names: a container in it whose image is the name of the app runs the new image. Without
-such a directory pyflow deploys a Deployment and a NodePort Service.
+pyflow deploys the manifests in DIR/deploy, DIR/k8s, DIR/manifests or DIR/kubernetes, or
+those in the directory that --manifests names: a kustomization, or plain YAML as for
+kubectl apply -f. A container whose image is the name of the app runs the new image.
+Without manifests pyflow deploys a Deployment and a NodePort Service.
 
 With --test, or if the Dockerfile has a stage test that the image does not contain, the
 tests run before the image is deployed. If they fail, nothing is deployed.
@@ -160,15 +162,15 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	f.StringVar(&flags.Revision, "revision", "", "Branch, tag or full commit of the repository (default: its default branch)")
 	f.StringVar(&flags.Path, "path", "", "Folder in the repository (default: the whole repository)")
 	f.StringVar(&flags.GitSecret, "git-secret", "", "Secret with the credentials for the repository: username and password (a token), or ssh-privatekey and known_hosts")
-	f.StringVar(&flags.Manifests, "manifests", "", "Kustomize directory to deploy (default: deploy or k8s in the folder, if it exists)")
-	f.Int32Var(&flags.Port, "port", 0, fmt.Sprintf("Port the service listens on, without a kustomize directory (default: the EXPOSE of the Dockerfile, or %d)", project.DefaultPort))
-	f.Int32Var(&flags.Replicas, "replicas", flags.Replicas, "Number of replicas, without a kustomize directory")
-	f.StringVar(&flags.Expose, "expose", "", "Type of the Service, without a kustomize directory: NodePort, ClusterIP, LoadBalancer or None (default: NodePort)")
-	f.StringVar(&flags.User, "user", "", "User that the pods run as, as USER or USER:GROUP, in numbers or names of the image, without a kustomize directory (default: the USER of the image)")
-	f.StringArrayVar(&flags.Env, "env", nil, "Environment variable of the app, as KEY=VALUE, without a kustomize directory; repeatable")
-	f.StringVar(&flags.Requests, "requests", "", "Resource requests of a replica, without a kustomize directory, such as cpu=50m,memory=128Mi")
-	f.StringVar(&flags.Limits, "limits", "", "Resource limits of a replica, without a kustomize directory, such as memory=512Mi")
-	f.StringArrayVar(&flags.Probes, "probe", nil, "Health check KIND=SPEC, without a kustomize directory: startup, readiness or liveness = an HTTP path, tcp or none; repeatable")
+	flags.Written.Add(cmd)
+	f.Int32Var(&flags.Port, "port", 0, fmt.Sprintf("Port the service listens on, without manifests of your own (default: the EXPOSE of the Dockerfile, or %d)", project.DefaultPort))
+	f.Int32Var(&flags.Replicas, "replicas", flags.Replicas, "Number of replicas, without manifests of your own")
+	f.StringVar(&flags.Expose, "expose", "", "Type of the Service, without manifests of your own: NodePort, ClusterIP, LoadBalancer or None (default: NodePort)")
+	f.StringVar(&flags.User, "user", "", "User that the pods run as, as USER or USER:GROUP, in numbers or names of the image, without manifests of your own (default: the USER of the image)")
+	f.StringArrayVar(&flags.Env, "env", nil, "Environment variable of the app, as KEY=VALUE, without manifests of your own; repeatable")
+	f.StringVar(&flags.Requests, "requests", "", "Resource requests of a replica, without manifests of your own, such as cpu=50m,memory=128Mi")
+	f.StringVar(&flags.Limits, "limits", "", "Resource limits of a replica, without manifests of your own, such as memory=512Mi")
+	f.StringArrayVar(&flags.Probes, "probe", nil, "Health check KIND=SPEC, without manifests of your own: startup, readiness or liveness = an HTTP path, tcp or none; repeatable")
 	f.BoolVar(&flags.NoDeploy, "no-deploy", false, "Build and push the image without deploying it")
 	f.BoolVar(&flags.Adopt, "adopt", false, "Take over objects that are not of the app, and fields that another manager owns")
 	f.StringVar(&flags.Test, "test", "", "Command that has to succeed before the image is deployed; it runs in the stage test of the Dockerfile, or in the image with a copy of the source (default: the command of the stage test)")
@@ -178,7 +180,6 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	f.StringVar(&flags.Storage, "storage", "", "Request and limit of the build for space on the node's disk, such as 10Gi")
 	f.StringVar(&flags.NodeSelector, "node-selector", "", "Labels of the nodes that may run the build, as KEY=VALUE,…")
 	flags.Add(cmd)
-	_ = cmd.MarkFlagDirname("manifests")
 	_ = cmd.MarkFlagDirname("context")
 	_ = cmd.RegisterFlagCompletionFunc("target", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		var names []string

@@ -10,6 +10,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/session"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/written"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
@@ -48,9 +49,9 @@ func (f *Flags) toProject() (project.Options, error) {
 	}
 	o := project.Options{
 		Name: f.Name, Dockerfile: f.Dockerfile, Context: directory, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python, Port: int(f.Port),
-		Target: f.Target, BuildArgs: f.BuildArgs, Secrets: input.SecretIDs(f.Secrets), Test: f.Test, NoTest: f.NoTest, Manifests: f.Manifests, NoDeploy: f.NoDeploy,
+		Target: f.Target, BuildArgs: f.BuildArgs, Secrets: input.SecretIDs(f.Secrets), Test: f.Test, NoTest: f.NoTest, Manifests: f.Written.Manifests, NoDeploy: f.NoDeploy,
 	}
-	if f.NoDeploy && f.Manifests != "" {
+	if f.NoDeploy && f.Written.Manifests != "" {
 		return o, option.Usagef("--manifests names what to deploy, and --no-deploy deploys nothing")
 	}
 	if f.changed("replicas") {
@@ -117,12 +118,12 @@ func (f *Flags) readFolder(o *Options, dir string, options project.Options) erro
 		o.Test = &pipelinerun.Test{Stage: found.TestStage, Command: found.Test.Value}
 	}
 	o.Release = toRelease(found.Deployment)
-	o.Release.Directory = found.Manifests.Value
+	o.Release.Directory, o.Release.Detected = written.Near(found.Manifests.Value), found.Manifests.Origin.Kind == project.Detected
 	o.Release.Port = int32(found.Port.Value) //nolint:gosec // a port
 	return nil
 }
 
-// toRelease returns what is deployed without a kustomize directory.
+// toRelease returns what is deployed without manifests of the user's own.
 func toRelease(d *project.Deployment) *release.Options {
 	if d == nil {
 		return &release.Options{}

@@ -101,7 +101,7 @@ func TestSettingsAndManifests(t *testing.T) {
 	} {
 		cmd := NewCommand(testFlags(t).config, genericiooptions.NewTestIOStreamsDiscard())
 		wantRefused(t, cmd, append([]string{folder(t, "own", map[string]string{"Dockerfile": "FROM scratch\n", "k8s/kustomization.yaml": "resources: []\n"})}, args...),
-			args[0]+" has no effect on a kustomize directory: set it in ")
+			args[0]+" has no effect on manifests of your own: set it in ")
 	}
 }
 

@@ -58,10 +58,10 @@ func (f *Flags) readGit(o *Options, args []string, options project.Options) erro
 	if err != nil {
 		return err
 	}
-	if f.Manifests != "" {
-		err = options.CheckManifests(f.Manifests)
+	if f.Written.Manifests != "" {
+		err = options.CheckManifests(f.Written.Manifests)
 	}
 	o.Release = toRelease(deployment)
-	o.Release.Directory, o.Release.Port = f.Manifests, f.Port
+	o.Release.Directory, o.Release.Port = f.Written.Manifests, f.Port
 	return err
 }

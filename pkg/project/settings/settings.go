@@ -165,7 +165,7 @@ func (s *Settings) Where(key string) string {
 // WhereIn returns the place of a key of a table such as "env", as Where does.
 func (s *Settings) WhereIn(table, key string) string { return s.Where(toml.Join(table, key)) }
 
-// CheckManifests refuses settings that have no effect on a kustomize directory: replicas,
+// CheckManifests refuses settings that have no effect on the user's own manifests: replicas,
 // expose, user, env, resources and probes. The error joins a *toml.Error for each, in the order of the
 // file.
 func (s *Settings) CheckManifests(directory string) error {
@@ -173,7 +173,7 @@ func (s *Settings) CheckManifests(directory string) error {
 	for _, key := range []string{"replicas", "expose", "user", "env", "resources", "probes"} {
 		if offset, ok := s.offsets[key]; ok {
 			problem := s.place(offset)
-			problem.Err = fmt.Errorf(Table+".%s has no effect on a kustomize directory: set it in %s, and remove it here", key, directory)
+			problem.Err = fmt.Errorf(Table+".%s has no effect on manifests of your own: set it in %s, and remove it here", key, directory)
 			problems = append(problems, problem)
 		}
 	}

@@ -366,8 +366,8 @@ func TestCheckManifests(t *testing.T) {
 	if table, err = settings.Parse([]byte("[tool.kubectl-pyflow]\nname = 'a'\nport = 80\nreplicas = 1\n[tool.kubectl-pyflow.probes]\n[tool.kubectl-pyflow.build]\ncpu = '1'\n")); err != nil {
 		t.Fatal(err)
 	}
-	want := `pyproject.toml:4:1: tool.kubectl-pyflow.replicas has no effect on a kustomize directory: set it in k8s, and remove it here
-pyproject.toml:5:22: tool.kubectl-pyflow.probes has no effect on a kustomize directory: set it in k8s, and remove it here`
+	want := `pyproject.toml:4:1: tool.kubectl-pyflow.replicas has no effect on manifests of your own: set it in k8s, and remove it here
+pyproject.toml:5:22: tool.kubectl-pyflow.probes has no effect on manifests of your own: set it in k8s, and remove it here`
 	if err := table.CheckManifests("k8s"); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -1,0 +1,36 @@
+// Package written has the flags about the manifests that a user wrote: where they are, and how
+// they are rendered.
+package written
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+)
+
+// Flags are the values of the command line.
+type Flags struct {
+	// Manifests is the directory of the manifests; empty if it is to be found.
+	Manifests string
+}
+
+// Add adds the flags to a command.
+func (f *Flags) Add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.Manifests, "manifests", "", "Directory of manifests to deploy: a kustomization or plain YAML (default: deploy, k8s, manifests or kubernetes in the folder, if one has manifests of the app)")
+	_ = cmd.MarkFlagDirname("manifests")
+}
+
+// Near returns a path relative to the working directory if it is in or below that, as a person
+// names it. Another path, and an empty one, stay as they are.
+func Near(path string) string {
+	working, err := os.Getwd()
+	if path == "" || err != nil {
+		return path
+	}
+	relative, err := filepath.Rel(working, path)
+	if err != nil || !filepath.IsLocal(relative) {
+		return path
+	}
+	return relative
+}
