@@ -27,6 +27,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
 )
 
@@ -150,6 +151,8 @@ type Options struct {
 	// Release is what to deploy, except what the cluster determines; nil deploys
 	// nothing.
 	Release *release.Options
+	// Sources are the places that name a Secret or a ConfigMap that the app needs.
+	Sources map[app.Source]string
 	// Timeout bounds the run.
 	Timeout time.Duration
 	// Scratch keeps the build apart from the app; nil builds the app itself.
@@ -230,6 +233,9 @@ func Prepare(ctx context.Context, env *Environment, options Options) (*Prepared,
 		}
 		for _, note := range p.manifests.Notes {
 			p.options.Notices = append(p.options.Notices, event.Event{Message: note})
+		}
+		if err := checkConfiguration(ctx, p); err != nil {
+			return nil, err
 		}
 		if err := settle(ctx, p); err != nil {
 			return nil, err

@@ -28,6 +28,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
 const (
@@ -56,7 +57,7 @@ type Candidate struct {
 	// Port is where the service answers, and Env what else it finds in its
 	// environment.
 	Port int
-	Env  map[string]string
+	Env  map[string]app.Variable
 }
 
 // Bench is where candidates are measured, one after the other, so that no build takes

@@ -27,6 +27,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
 const (
@@ -65,7 +66,7 @@ type Launch struct {
 	// Port is where the program answers, and Env what it finds in its environment
 	// beside PORT.
 	Port int
-	Env  map[string]string
+	Env  map[string]app.Variable
 	// Limit is how long that may take, WaitTimeout how long until the pod runs.
 	Limit, WaitTimeout time.Duration
 }
@@ -247,13 +248,24 @@ func parseResult(ended *corev1.ContainerStateTerminated) (time.Duration, error) 
 	return time.Duration(hundredths) * 10 * time.Millisecond, nil
 }
 
+// optional lets the program start without what the variable comes from, which the namespace of
+// the measurement may not have.
+func optional(variable corev1.EnvVar) corev1.EnvVar {
+	if from := variable.ValueFrom; from != nil && from.SecretKeyRef != nil {
+		from.SecretKeyRef.Optional = new(true)
+	} else if from != nil && from.ConfigMapKeyRef != nil {
+		from.ConfigMapKeyRef.Optional = new(true)
+	}
+	return variable
+}
+
 // pod conforms to the baseline Pod Security Standard, as builds do.
 func (l Launch) pod(name string) *corev1.Pod {
 	const noUser = 65534
 	environment := []corev1.EnvVar{{Name: "PORT", Value: strconv.Itoa(l.Port)}}
 	for _, name := range slices.Sorted(maps.Keys(l.Env)) {
 		if name != "PORT" {
-			environment = append(environment, corev1.EnvVar{Name: name, Value: l.Env[name]})
+			environment = append(environment, optional(l.Env[name].EnvVar(name)))
 		}
 	}
 	return &corev1.Pod{

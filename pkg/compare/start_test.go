@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+
+	release "github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
 func testLaunch() Launch {
@@ -24,7 +26,7 @@ func testLaunch() Launch {
 
 func TestPod(t *testing.T) {
 	launch := testLaunch()
-	launch.Env = map[string]string{"PORT": "1", "MODE": "slow", "DEBUG": ""}
+	launch.Env = map[string]release.Variable{"PORT": {Value: "1"}, "MODE": {Value: "slow"}, "DEBUG": {}, "URL": {From: release.Source{Kind: release.SourceSecret, Name: "db", Key: "url"}}}
 	pod := launch.pod("x")
 	measure, app := pod.Spec.Containers[0], pod.Spec.Containers[1]
 	if measure.Name != measureContainer || !*pod.Spec.ShareProcessNamespace {
@@ -36,7 +38,9 @@ func TestPod(t *testing.T) {
 	if !*measure.SecurityContext.RunAsNonRoot || *measure.SecurityContext.RunAsUser == 0 || !*measure.SecurityContext.ReadOnlyRootFilesystem {
 		t.Errorf("what measures may do more than it has to: %+v", measure.SecurityContext)
 	}
-	if app.Command != nil || app.Args != nil || app.SecurityContext.RunAsUser != nil || !reflect.DeepEqual(app.Env, []corev1.EnvVar{{Name: "PORT", Value: "8000"}, {Name: "DEBUG"}, {Name: "MODE", Value: "slow"}}) {
+	if app.Command != nil || app.Args != nil || app.SecurityContext.RunAsUser != nil || !reflect.DeepEqual(app.Env, []corev1.EnvVar{{Name: "PORT", Value: "8000"}, {Name: "DEBUG"}, {Name: "MODE", Value: "slow"}, {Name: "URL", ValueFrom: &corev1.EnvVarSource{
+		SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "db"}, Key: "url", Optional: new(true)},
+	}}}) {
 		t.Errorf("the image does not run as it is: %+v", app)
 	}
 	if *pod.Spec.AutomountServiceAccountToken || pod.Spec.ImagePullSecrets[0].Name != "login" {

@@ -123,6 +123,9 @@ const (
 	// not on those of the user's manifests. It is on their own metadata only: not on pods, and
 	// in no selector.
 	LabelGenerated = "pyflow.dev/generated"
+	// AnnotationSecretVariables is on the ConfigMap of EnvName: the names of the variables that
+	// the Secret of that name has, which not everybody may read, with commas between them.
+	AnnotationSecretVariables = "pyflow.dev/secret-variables"
 	// AnnotationSource is a run's build context, as repository@digest.
 	AnnotationSource = "pyflow.dev/source"
 	// AnnotationCommit is the git commit that a run's source is of, in full.
@@ -169,3 +172,7 @@ const (
 // RecordName is the name of the ConfigMap that records a release of an app, and of the Secret
 // with the Secrets among its manifests.
 func RecordName(app string, number int) string { return fmt.Sprintf("%s-release-%d", app, number) }
+
+// EnvName returns the name of the ConfigMap and of the Secret with the variables that the verb
+// env sets.
+func EnvName(app string) string { return app + "-pyflow-env" }

@@ -2,6 +2,9 @@ package project
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -20,7 +23,9 @@ type Deployment struct {
 	// image's own, as far as it is known.
 	User, OfImage Value[app.User]
 	// Env are the variables of the app. Their values may be secret.
-	Env map[string]Value[string]
+	Env map[string]Value[app.Variable]
+	// EnvFrom are sources of more variables, a later one before an earlier one.
+	EnvFrom []Value[app.EnvFrom]
 	// Requests and Limits are those of each pod.
 	Requests, Limits map[corev1.ResourceName]Value[resource.Quantity]
 	// Startup, Readiness and Liveness are not set unless a flag or a setting sets them.
@@ -39,6 +44,7 @@ func newDeployment(o *Options, table *settings.Settings) (*Deployment, error) {
 		Expose:   first(flag("expose", o.Expose), setting(table, "expose", table.Expose), byDefault(app.ExposeNodePort)),
 		Env:      merge("env", o.Env, table, "env", table.Env),
 		Requests: merge("requests", o.Requests, table, "resources.requests", table.Resources.Requests),
+		EnvFrom:  envFrom(o, table),
 		Limits:   merge("limits", o.Limits, table, "resources.limits", table.Resources.Limits),
 
 		Startup:   first(flag("probe", o.Probes.Startup), setting(table, "probes.startup", table.Probes.Startup)),
@@ -58,6 +64,42 @@ func newDeployment(o *Options, table *settings.Settings) (*Deployment, error) {
 		d.Replicas = setting(table, "replicas", *table.Replicas)
 	}
 	return d, app.CheckResources(Values(d.Requests), Values(d.Limits))
+}
+
+// envFrom returns the sources of the settings, and after them those of the flag.
+func envFrom(o *Options, table *settings.Settings) []Value[app.EnvFrom] {
+	var all []Value[app.EnvFrom]
+	for i, from := range table.EnvFrom {
+		all = append(all, Value[app.EnvFrom]{from, Origin{Setting, table.WhereIn("env-from", strconv.Itoa(i))}})
+	}
+	for _, from := range o.EnvFrom {
+		all = append(all, Value[app.EnvFrom]{from, Origin{Flag, "--env-from"}})
+	}
+	return all
+}
+
+// Sources returns where each Secret and ConfigMap, or key of it, is named that the deployment
+// needs, such as "pyproject.toml:9: DATABASE_URL".
+func (d *Deployment) Sources() map[app.Source]string {
+	sources := map[app.Source]string{}
+	if d == nil {
+		return sources
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Env)) {
+		if value := d.Env[name]; value.Value.From.Kind != "" && sources[value.Value.From] == "" {
+			origin := value.Origin.String()
+			if value.Origin.Kind == Flag {
+				origin = "--env-from"
+			}
+			sources[value.Value.From] = origin + ": " + name
+		}
+	}
+	for _, from := range d.EnvFrom {
+		if sources[from.Value.Source] == "" {
+			sources[from.Value.Source] = from.Origin.String()
+		}
+	}
+	return sources
 }
 
 // UserLine returns a line about a user that a flag or a setting decides; nothing for any other.

@@ -52,8 +52,9 @@ type Options struct {
 	Expose app.Expose
 	// User is --user.
 	User app.User
-	// Env is --env.
-	Env map[string]string
+	// Env is --env, and the variables of --env-from. EnvFrom are the sources of --env-from.
+	Env     map[string]app.Variable
+	EnvFrom []app.EnvFrom
 	// Requests and Limits are --requests and --limits.
 	Requests, Limits corev1.ResourceList
 	// Probes are --probe.
@@ -117,6 +118,7 @@ func (o *Options) CheckManifests(directory string) error {
 		{"expose", o.Expose != ""},
 		{"user", o.User != app.User{}},
 		{"env", len(o.Env) > 0},
+		{"env-from", len(o.EnvFrom) > 0},
 		{"requests", len(o.Requests) > 0},
 		{"limits", len(o.Limits) > 0},
 		{"probe", o.Probes != app.Probes{}},

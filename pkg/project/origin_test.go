@@ -49,7 +49,14 @@ func decided(p *project.Project) map[string]string {
 		add("replicas", d.Replicas.Value, d.Replicas.Origin)
 		add("expose", d.Expose.Value, d.Expose.Origin)
 		for key, value := range d.Env {
-			add("env "+key, value.Value, value.Origin)
+			text := value.Value.Value
+			if from := value.Value.From; from.Kind != "" {
+				text = from.String()
+			}
+			add("env "+key, text, value.Origin)
+		}
+		for i, value := range d.EnvFrom {
+			add(fmt.Sprintf("env-from %d", i), value.Value.String()+value.Value.Prefix, value.Origin)
 		}
 		for key, value := range d.Requests {
 			add("requests "+string(key), value.Value.String(), value.Origin)
@@ -72,7 +79,8 @@ port = 7000
 replicas = 3
 expose = "ClusterIP"
 test = "pytest -q"
-env = { A = "1", "b.c" = "2" }
+env = { A = "1", "b.c" = "2", URL = { secret = "db" } }
+env-from = [{ secret = "s" }, { config-map = "c", prefix = "P_" }]
 probes = { readiness = "/readyz" }
 [tool.kubectl-pyflow.resources]
 requests = { cpu = "100m" }
@@ -103,12 +111,12 @@ func TestOrigins(t *testing.T) {
 		"settings": {
 			files: map[string]string{"main.py": pythonApp, "pyproject.toml": allSettings},
 			want: map[string]string{
-				"name": "till (settings: pyproject.toml:2)", "dockerfile": "Dockerfile (default: generated)", "variant": "bloated (settings: pyproject.toml:15)",
+				"name": "till (settings: pyproject.toml:2)", "dockerfile": "Dockerfile (default: generated)", "variant": "bloated (settings: pyproject.toml:16)",
 				"entrypoint": "main:other (settings: pyproject.toml:3)", "python": "3.13 (settings: pyproject.toml:4)", "port": "7000 (settings: pyproject.toml:5)",
 				"replicas": "3 (settings: pyproject.toml:6)", "expose": "ClusterIP (settings: pyproject.toml:7)", "test": `["pytest" "-q"] in "test" (settings: pyproject.toml:8)`,
-				"env A": "1 (settings: pyproject.toml:9)", "env b.c": "2 (settings: pyproject.toml:9)", "readiness": "/readyz (settings: pyproject.toml:10)",
-				"requests cpu": "100m (settings: pyproject.toml:12)", "limits memory": "1Gi (settings: pyproject.toml:13)", "cpu": "2 (settings: pyproject.toml:16)",
-				"arg PIP_INDEX_URL": "http://a (settings: pyproject.toml:17)", "arg PIP_TRUSTED_HOST": "a (settings: pyproject.toml:17)", "node-selector disk": "ssd (settings: pyproject.toml:18)",
+				"env A": "1 (settings: pyproject.toml:9)", "env b.c": "2 (settings: pyproject.toml:9)", "env URL": "secret/db:URL (settings: pyproject.toml:9)", "env-from 0": "secret/s (settings: pyproject.toml:10)", "env-from 1": "configmap/cP_ (settings: pyproject.toml:10)", "readiness": "/readyz (settings: pyproject.toml:11)",
+				"requests cpu": "100m (settings: pyproject.toml:13)", "limits memory": "1Gi (settings: pyproject.toml:14)", "cpu": "2 (settings: pyproject.toml:17)",
+				"arg PIP_INDEX_URL": "http://a (settings: pyproject.toml:18)", "arg PIP_TRUSTED_HOST": "a (settings: pyproject.toml:18)", "node-selector disk": "ssd (settings: pyproject.toml:19)",
 			},
 		},
 		"flags": {
@@ -116,18 +124,19 @@ func TestOrigins(t *testing.T) {
 			options: project.Options{
 				Name: "api", Entrypoint: "main:app", Python: "3.12", Variant: generate.Slim, Port: 6000, BuildArgs: []string{"PIP_INDEX_URL=http://b", "PIP_INDEX_URL=http://c"},
 				Test: "tox", CPU: resource.MustParse("1"), Memory: resource.MustParse("2Gi"), Storage: resource.MustParse("3Gi"), NodeSelector: map[string]string{"disk": "hdd", "zone": "a"},
-				Replicas: new(int32), Expose: app.ExposeNone, Env: map[string]string{"A": "3", "D": ""}, Probes: app.Probes{Startup: "tcp", Readiness: "none", Liveness: "/"},
+				Replicas: new(int32), Expose: app.ExposeNone, Env: map[string]app.Variable{"A": app.Text("3"), "D": app.Text("")}, EnvFrom: []app.EnvFrom{{Source: app.Source{Kind: app.SourceSecret, Name: "t"}}}, Probes: app.Probes{Startup: "tcp", Readiness: "none", Liveness: "/"},
 				Requests: resources("memory", "64Mi"), Limits: resources("memory", "2Gi"),
 			},
 			want: map[string]string{
 				"name": "api (flag: --name)", "dockerfile": "Dockerfile (default: generated)", "variant": "slim (flag: --variant)",
 				"entrypoint": "main:app (flag: --entrypoint)", "python": "3.12 (flag: --python)", "port": "6000 (flag: --port)",
 				"replicas": "0 (flag: --replicas)", "expose": "None (flag: --expose)", "test": `["tox"] in "test" (flag: --test)`,
-				"env A": "3 (flag: --env)", "env b.c": "2 (settings: pyproject.toml:9)", "env D": " (flag: --env)",
+				"env A": "3 (flag: --env)", "env b.c": "2 (settings: pyproject.toml:9)", "env D": " (flag: --env)", "env URL": "secret/db:URL (settings: pyproject.toml:9)",
+				"env-from 0": "secret/s (settings: pyproject.toml:10)", "env-from 1": "configmap/cP_ (settings: pyproject.toml:10)", "env-from 2": "secret/t (flag: --env-from)",
 				"startup": "tcp (flag: --probe)", "readiness": "none (flag: --probe)", "liveness": "/ (flag: --probe)",
-				"requests cpu": "100m (settings: pyproject.toml:12)", "requests memory": "64Mi (flag: --requests)", "limits memory": "2Gi (flag: --limits)",
+				"requests cpu": "100m (settings: pyproject.toml:13)", "requests memory": "64Mi (flag: --requests)", "limits memory": "2Gi (flag: --limits)",
 				"cpu": "1 (flag: --cpu)", "memory": "2Gi (flag: --memory)", "storage": "3Gi (flag: --storage)",
-				"arg PIP_INDEX_URL": "http://c (flag: --build-arg)", "arg PIP_TRUSTED_HOST": "a (settings: pyproject.toml:17)",
+				"arg PIP_INDEX_URL": "http://c (flag: --build-arg)", "arg PIP_TRUSTED_HOST": "a (settings: pyproject.toml:18)",
 				"node-selector disk": "hdd (flag: --node-selector)", "node-selector zone": "a (flag: --node-selector)",
 			},
 		},
@@ -215,7 +224,7 @@ func TestTestStage(t *testing.T) {
 
 // What has no settings, such as a repository, is deployed by flags and defaults.
 func TestDeploymentOfFlags(t *testing.T) {
-	options := project.Options{Env: map[string]string{"A": "1"}, Requests: resources("cpu", "1")}
+	options := project.Options{Env: map[string]app.Variable{"A": app.Text("1")}, Requests: resources("cpu", "1")}
 	d, err := options.Deployment()
 	if err != nil {
 		t.Fatal(err)

@@ -73,6 +73,15 @@ func Values[K comparable, V any](values map[K]Value[V]) map[K]V {
 	return plain
 }
 
+// Plain returns the plain values of a list.
+func Plain[V any](values []Value[V]) []V {
+	var plain []V
+	for _, value := range values {
+		plain = append(plain, value.Value)
+	}
+	return plain
+}
+
 // first returns the first value that is set. It is where the order flag, setting,
 // detected, default is applied: candidates are passed in that order.
 func first[T any](candidates ...Value[T]) Value[T] {

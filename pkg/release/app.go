@@ -76,7 +76,7 @@ func fill(container *corev1.Container, options *Options) error {
 			container.Env[i].Value = strconv.Itoa(int(port))
 		}
 	}
-	if err := addEnv(container, options.Env); err != nil {
+	if err := addEnv(container, options); err != nil {
 		return err
 	}
 	if err := addResources(container, options.Requests, options.Limits); err != nil {
@@ -98,8 +98,22 @@ func setUser(pod *corev1.PodSecurityContext, user app.User) {
 }
 
 // addEnv adds variables, sorted, to those of a container. A variable that the container has
-// cannot get another value. No error repeats a value.
-func addEnv(container *corev1.Container, env map[string]string) error {
+// cannot get another value. No error repeats a value. Of the sources of more variables the last
+// ones are those of the verb env, which need not exist.
+func addEnv(container *corev1.Container, options *Options) error {
+	for _, from := range options.EnvFrom {
+		container.EnvFrom = append(container.EnvFrom, from.EnvFromSource())
+	}
+	for _, kind := range []app.SourceKind{app.SourceConfigMap, app.SourceSecret} {
+		from := app.EnvFrom{Source: app.Source{Kind: kind, Name: manifests.EnvName(options.App)}}.EnvFromSource()
+		if from.SecretRef != nil {
+			from.SecretRef.Optional = new(true)
+		} else {
+			from.ConfigMapRef.Optional = new(true)
+		}
+		container.EnvFrom = append(container.EnvFrom, from)
+	}
+	env := options.Env
 	has := map[string]string{}
 	for _, variable := range container.Env {
 		has[variable.Name] = variable.Value
@@ -107,12 +121,11 @@ func addEnv(container *corev1.Container, env map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		value, ok := has[name]
 		switch {
-		case ok && value == env[name]:
+		case ok && env[name] == app.Text(value):
 		case ok:
 			return fmt.Errorf("the variable %s must be %s: set the port instead, which sets the variable", name, value)
 		default:
-			// The kubelet expands $(NAME) and $$, but the values are literal.
-			container.Env = append(container.Env, corev1.EnvVar{Name: name, Value: strings.ReplaceAll(env[name], "$", "$$")})
+			container.Env = append(container.Env, env[name].EnvVar(name))
 		}
 	}
 	return nil

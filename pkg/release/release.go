@@ -59,8 +59,11 @@ type Options struct {
 	Port int32
 	// Replicas is the number of pods.
 	Replicas int32
-	// Env are variables of the app, with literal values. PORT must be equal to Port.
-	Env map[string]string
+	// Env are variables of the app. PORT must be equal to Port.
+	Env map[string]app.Variable
+	// EnvFrom are sources of more variables. Env wins over them, a later one over an earlier
+	// one, and over all of them what manifests.EnvName names.
+	EnvFrom []app.EnvFrom
 	// Requests and Limits are the resources of each pod, valid by app.CheckResources. By
 	// default a pod requests 50m of CPU and 128Mi of memory, but no more than Limits.
 	Requests, Limits corev1.ResourceList

@@ -27,7 +27,13 @@ func TestSettings(t *testing.T) {
 	for name, set := range map[string]func(*release.Options){
 		"settings.yaml": func(o *release.Options) {
 			o.Port, o.Replicas = 5000, 0
-			o.Env = map[string]string{"B": "two words", "A": "1", "PORT": "5000", "PRICE": "$(A) or $$5", "LINES": "a\nb\n"}
+			o.Env = app.Texts(map[string]string{"B": "two words", "A": "1", "PORT": "5000", "PRICE": "$(A) or $$5", "LINES": "a\nb\n"})
+			o.Env["DATABASE_URL"] = app.Variable{From: app.Source{Kind: app.SourceSecret, Name: "shop-db", Key: "url"}}
+			o.Env["REGION"] = app.Variable{From: app.Source{Kind: app.SourceConfigMap, Name: "site", Key: "region"}}
+			o.EnvFrom = []app.EnvFrom{
+				{Source: app.Source{Kind: app.SourceSecret, Name: "shop-env"}},
+				{Source: app.Source{Kind: app.SourceConfigMap, Name: "shop-config"}, Prefix: "APP_"},
+			}
 			o.Requests = resources(t, "cpu=1,ephemeral-storage=1Gi,nvidia.com/gpu=1")
 			o.Limits = resources(t, "cpu=2,memory=64Mi,nvidia.com/gpu=1")
 			o.Probes = app.Probes{Readiness: "/readyz?full=1", Liveness: "/livez"}
@@ -64,7 +70,7 @@ func TestExplicitDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := options("")
-	o.Env = map[string]string{"PORT": "8000"}
+	o.Env = app.Texts(map[string]string{"PORT": "8000"})
 	o.Requests, o.Limits = resources(t, "cpu=50m,memory=128Mi"), corev1.ResourceList{}
 	o.Probes = app.Probes{Startup: app.ProbeTCP, Readiness: app.ProbeTCP, Liveness: app.ProbeTCP}
 	o.Expose = app.ExposeNodePort
@@ -142,7 +148,7 @@ func TestSettingsRefused(t *testing.T) {
 		set  func(*release.Options)
 		want string
 	}{
-		"another port": {func(o *release.Options) { o.Port, o.Env = 5000, map[string]string{"PORT": "8000"} }, "the variable PORT must be 5000: set the port instead"},
+		"another port": {func(o *release.Options) { o.Port, o.Env = 5000, app.Texts(map[string]string{"PORT": "8000"}) }, "the variable PORT must be 5000: set the port instead"},
 		"too much":     {func(o *release.Options) { o.Requests, o.Limits = resources(t, "cpu=2"), resources(t, "cpu=1") }, "resources: cpu is requested 2, more than its limit of 1"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,7 +3,6 @@ package build
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -12,6 +11,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/input"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/deployment"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/session"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/written"
@@ -21,7 +21,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
 // Flags are the flags of the command line.
@@ -48,30 +47,21 @@ type Flags struct {
 	Path      string
 	GitSecret string
 
-	Written  written.Flags
-	Port     int32
-	Replicas int32
-	Expose   string
-	User     string
-	Env      []string
-	Requests string
-	Limits   string
-	Probes   []string
-	NoDeploy bool
-	Adopt    bool
+	Written    written.Flags
+	Deployment deployment.Flags
+	NoDeploy   bool
+	Adopt      bool
 
 	// Test is the test command as a shell would read it.
 	Test   string
 	NoTest bool
 	option.Resources
 	NodeSelector string
-	// changed reports whether a flag was given.
-	changed func(name string) bool
 }
 
 // NewCommand returns the verb.
 func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	return newCommand(&Flags{config: config, Flags: session.NewFlags(), Replicas: 1}, streams)
+	return newCommand(&Flags{config: config, Flags: session.NewFlags()}, streams)
 }
 
 func newCommand(flags *Flags, streams genericiooptions.IOStreams) *cobra.Command {
@@ -145,7 +135,6 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 		},
 	}
 	f := cmd.Flags()
-	flags.changed = f.Changed
 	f.StringVar(&flags.Name, "name", "", "Name of the app (default: the name of the folder or repository)")
 	f.StringVarP(&flags.Dockerfile, "file", "f", "", "Dockerfile, relative to the folder (default: Dockerfile, or a generated one for a Python project without it)")
 	f.StringVar(&flags.Context, "context", "", "Directory to send as the build context (default: DIR; for a generated Dockerfile the nearest directory that has all that the project needs); a name that is no directory is a context of the kubeconfig, as for kubectl")
@@ -163,14 +152,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	f.StringVar(&flags.Path, "path", "", "Folder in the repository (default: the whole repository)")
 	f.StringVar(&flags.GitSecret, "git-secret", "", "Secret with the credentials for the repository: username and password (a token), or ssh-privatekey and known_hosts")
 	flags.Written.Add(cmd)
-	f.Int32Var(&flags.Port, "port", 0, fmt.Sprintf("Port the service listens on, without manifests of your own (default: the EXPOSE of the Dockerfile, or %d)", project.DefaultPort))
-	f.Int32Var(&flags.Replicas, "replicas", flags.Replicas, "Number of replicas, without manifests of your own")
-	f.StringVar(&flags.Expose, "expose", "", "Type of the Service, without manifests of your own: NodePort, ClusterIP, LoadBalancer or None (default: NodePort)")
-	f.StringVar(&flags.User, "user", "", "User that the pods run as, as USER or USER:GROUP, in numbers or names of the image, without manifests of your own (default: the USER of the image)")
-	f.StringArrayVar(&flags.Env, "env", nil, "Environment variable of the app, as KEY=VALUE, without manifests of your own; repeatable")
-	f.StringVar(&flags.Requests, "requests", "", "Resource requests of a replica, without manifests of your own, such as cpu=50m,memory=128Mi")
-	f.StringVar(&flags.Limits, "limits", "", "Resource limits of a replica, without manifests of your own, such as memory=512Mi")
-	f.StringArrayVar(&flags.Probes, "probe", nil, "Health check KIND=SPEC, without manifests of your own: startup, readiness or liveness = an HTTP path, tcp or none; repeatable")
+	flags.Deployment.AddFlags(cmd)
 	f.BoolVar(&flags.NoDeploy, "no-deploy", false, "Build and push the image without deploying it")
 	f.BoolVar(&flags.Adopt, "adopt", false, "Take over objects that are not of the app, and fields that another manager owns")
 	f.StringVar(&flags.Test, "test", "", "Command that has to succeed before the image is deployed; it runs in the stage test of the Dockerfile, or in the image with a copy of the source (default: the command of the stage test)")
@@ -197,13 +179,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 		}
 		return names, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 	})
-	for flag, values := range map[string][]string{
-		"variant": variant.Names(),
-		"expose":  {string(app.ExposeNodePort), string(app.ExposeClusterIP), string(app.ExposeLoadBalancer), string(app.ExposeNone)},
-		"probe":   {"startup=", "readiness=", "liveness="},
-	} {
-		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-	}
+	_ = cmd.RegisterFlagCompletionFunc("variant", cobra.FixedCompletions(variant.Names(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

@@ -82,8 +82,7 @@ func testFlags(t *testing.T) *Flags {
 	server, cache, namespace := "https://127.0.0.1:1", t.TempDir(), "team"
 	config.APIServer, config.CacheDir, config.Namespace = &server, &cache, &namespace
 	return &Flags{
-		config: config, Replicas: 1, changed: func(string) bool { return false },
-		Flags: session.NewFlags(),
+		config: config, Flags: session.NewFlags(),
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
 // show prints the Dockerfile that would be built, and for which project it was generated.
@@ -48,39 +47,14 @@ func (f *Flags) toProject() (project.Options, error) {
 		return project.Options{}, err
 	}
 	o := project.Options{
-		Name: f.Name, Dockerfile: f.Dockerfile, Context: directory, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python, Port: int(f.Port),
+		Name: f.Name, Dockerfile: f.Dockerfile, Context: directory, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python,
 		Target: f.Target, BuildArgs: f.BuildArgs, Secrets: input.SecretIDs(f.Secrets), Test: f.Test, NoTest: f.NoTest, Manifests: f.Written.Manifests, NoDeploy: f.NoDeploy,
 	}
 	if f.NoDeploy && f.Written.Manifests != "" {
 		return o, option.Usagef("--manifests names what to deploy, and --no-deploy deploys nothing")
 	}
-	if f.changed("replicas") {
-		o.Replicas = &f.Replicas
-	}
-	for _, flag := range []struct {
-		name  string
-		parse func() error
-	}{
-		{"expose", func() error {
-			if f.Expose != "" {
-				o.Expose, err = app.ParseExpose(f.Expose)
-			}
-			return err
-		}},
-		{"user", func() error {
-			if f.User != "" {
-				o.User, err = app.ParseUser(f.User)
-			}
-			return err
-		}},
-		{"env", func() error { o.Env, err = app.ParseEnv(f.Env); return err }},
-		{"requests", func() error { o.Requests, err = app.ParseResources(f.Requests); return err }},
-		{"limits", func() error { o.Limits, err = app.ParseResources(f.Limits); return err }},
-		{"probe", func() error { o.Probes, err = app.ParseProbes(f.Probes); return err }},
-	} {
-		if err := flag.parse(); err != nil {
-			return o, option.Usagef("--%s: %w", flag.name, err)
-		}
+	if err := f.Deployment.Read(&o); err != nil {
+		return o, err
 	}
 	return o, f.readResources(&o)
 }
@@ -117,7 +91,7 @@ func (f *Flags) readFolder(o *Options, dir string, options project.Options) erro
 	if found.TestStage != "" || found.Test.IsSet() {
 		o.Test = &pipelinerun.Test{Stage: found.TestStage, Command: found.Test.Value}
 	}
-	o.Release = toRelease(found.Deployment)
+	o.Release, o.Sources = toRelease(found.Deployment), found.Deployment.Sources()
 	o.Release.Directory, o.Release.Detected = written.Near(found.Manifests.Value), found.Manifests.Origin.Kind == project.Detected
 	o.Release.Port = int32(found.Port.Value) //nolint:gosec // a port
 	return nil
@@ -129,7 +103,7 @@ func toRelease(d *project.Deployment) *release.Options {
 		return &release.Options{}
 	}
 	return &release.Options{
-		Replicas: d.Replicas.Value, Expose: d.Expose.Value, Env: project.Values(d.Env), Probes: d.Probes(),
+		Replicas: d.Replicas.Value, Expose: d.Expose.Value, Env: project.Values(d.Env), EnvFrom: project.Plain(d.EnvFrom), Probes: d.Probes(),
 		Requests: project.Values(d.Requests), Limits: project.Values(d.Limits), User: d.User.Value, UserOfImage: !d.User.IsSet(),
 	}
 }

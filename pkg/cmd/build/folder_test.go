@@ -2,6 +2,7 @@ package build
 
 import (
 	"bytes"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -61,7 +62,7 @@ func TestSettingsAndFlags(t *testing.T) {
 	o := read()
 	r := o.Release
 	if o.App != "till" || r.Port != 9000 || r.Replicas != 0 || r.Expose != app.ExposeClusterIP ||
-		!reflect.DeepEqual(r.Env, map[string]string{"LOG_LEVEL": "debug", "MODE": "slow"}) ||
+		!reflect.DeepEqual(r.Env, app.Texts(map[string]string{"LOG_LEVEL": "debug", "MODE": "slow"})) ||
 		r.Requests.Cpu().String() != "100m" || r.Limits.Memory().String() != "1Gi" ||
 		r.Probes != (app.Probes{Readiness: "/readyz", Liveness: "/healthz"}) ||
 		!slices.Equal(o.BuildArgs, []string{"PIP_INDEX_URL=http://index", "PIP_TRUSTED_HOST=index"}) ||
@@ -72,12 +73,17 @@ func TestSettingsAndFlags(t *testing.T) {
 		t.Errorf("found is %+v\n%s", o.Found, o.Folder.Dockerfile.Content)
 	}
 
-	o = read("--name", "other", "--port", "7000", "--replicas", "2", "--expose", "None", "--env", "MODE=fast", "--env", "MORE=1",
+	o = read("--name", "other", "--port", "7000", "--replicas", "2", "--expose", "None", "--env", "MODE=fast", "--env", "MORE=1", "--env-from", "secret/all", "--env-from", "URL=secret/db:url",
 		"--requests", "memory=64Mi", "--limits", "memory=512Mi", "--probe", "liveness=none",
 		"--build-arg", "PIP_INDEX_URL=http://other", "--memory", "4Gi", "--variant", "bloated")
 	r = o.Release
 	if o.App != "other" || r.Port != 7000 || r.Replicas != 2 || r.Expose != app.ExposeNone ||
-		!reflect.DeepEqual(r.Env, map[string]string{"LOG_LEVEL": "debug", "MODE": "fast", "MORE": "1"}) ||
+		!reflect.DeepEqual(r.Env, map[string]app.Variable{
+			"LOG_LEVEL": app.Text("debug"), "MODE": app.Text("fast"), "MORE": app.Text("1"), "URL": {From: app.Source{Kind: app.SourceSecret, Name: "db", Key: "url"}},
+		}) || !slices.Equal(r.EnvFrom, []app.EnvFrom{{Source: app.Source{Kind: app.SourceSecret, Name: "all"}}}) ||
+		!maps.Equal(o.Sources, map[app.Source]string{
+			{Kind: app.SourceSecret, Name: "db", Key: "url"}: "--env-from: URL", {Kind: app.SourceSecret, Name: "all"}: "--env-from",
+		}) ||
 		r.Requests.Cpu().String() != "100m" || r.Requests.Memory().String() != "64Mi" || r.Limits.Memory().String() != "512Mi" ||
 		r.Probes != (app.Probes{Readiness: "/readyz", Liveness: app.ProbeNone}) ||
 		!slices.Equal(o.BuildArgs, []string{"PIP_TRUSTED_HOST=index", "PIP_INDEX_URL=http://other"}) || o.Resources.Memory.String() != "4Gi" {
@@ -97,7 +103,7 @@ func TestSettingsAndManifests(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 	for _, args := range [][]string{
-		{"--port", "80"}, {"--replicas", "1"}, {"--expose", "None"}, {"--env", "A=b"}, {"--requests", "cpu=1"}, {"--limits", "cpu=1"}, {"--probe", "liveness=tcp"},
+		{"--port", "80"}, {"--replicas", "1"}, {"--expose", "None"}, {"--env", "A=b"}, {"--env-from", "secret/a"}, {"--requests", "cpu=1"}, {"--limits", "cpu=1"}, {"--probe", "liveness=tcp"},
 	} {
 		cmd := NewCommand(testFlags(t).config, genericiooptions.NewTestIOStreamsDiscard())
 		wantRefused(t, cmd, append([]string{folder(t, "own", map[string]string{"Dockerfile": "FROM scratch\n", "k8s/kustomization.yaml": "resources: []\n"})}, args...),

@@ -61,7 +61,7 @@ func (f *Flags) readGit(o *Options, args []string, options project.Options) erro
 	if f.Written.Manifests != "" {
 		err = options.CheckManifests(f.Written.Manifests)
 	}
-	o.Release = toRelease(deployment)
-	o.Release.Directory, o.Release.Port = f.Written.Manifests, f.Port
+	o.Release, o.Sources = toRelease(deployment), deployment.Sources()
+	o.Release.Directory, o.Release.Port = f.Written.Manifests, f.Deployment.Port
 	return err
 }

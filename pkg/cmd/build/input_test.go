@@ -36,7 +36,7 @@ func TestToOptions(t *testing.T) {
 			return o.Dockerfile == "sub/other.Dockerfile" && o.Release.Port == project.DefaultPort
 		}},
 		"a target": {change: func(f *Flags) { f.Target = "TEST" }, check: func(o *Options) bool { return o.Target == "TEST" && o.Release.Port == 9000 }},
-		"a port":   {change: func(f *Flags) { f.Port = 80 }, check: func(o *Options) bool { return o.Release.Port == 80 }},
+		"a port":   {change: func(f *Flags) { f.Deployment.Port = 80 }, check: func(o *Options) bool { return o.Release.Port == 80 }},
 		"build arguments": {
 			change: func(f *Flags) { f.BuildArgs = []string{"INDEX=a=b", "VERSION=3.13", "https_proxy=p"} },
 			check:  func(o *Options) bool { return len(o.BuildArgs) == 3 },

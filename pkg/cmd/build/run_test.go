@@ -125,11 +125,13 @@ func TestAnotherBuild(t *testing.T) {
 		"nothing has changed, not delivered": {pipeline: manifests.DeliverPipelineName, planned: []event.Phase{event.Pack, event.Queue, event.Deploy, event.Rollout}, notice: "deploying it again"},
 		"nothing has changed, no delivery":   {change: func(f *Flags) { f.NoDeploy = true }, planned: withoutDelivery, notice: "Nothing has changed since this image was built"},
 		"another resource":                   {delivered: true, change: func(f *Flags) { f.Memory = "1Gi" }, planned: whole, notice: "the release is already running"},
-		"another number of replicas":         {delivered: true, change: func(f *Flags) { f.Replicas, f.changed = 3, func(name string) bool { return name == "replicas" } }, pipeline: manifests.DeliverPipelineName, planned: []event.Phase{event.Pack, event.Queue, event.Deploy, event.Rollout}, notice: "deploying it again"},
-		"forced":                             {delivered: true, change: func(f *Flags) { f.Force = true }, pipeline: manifests.PipelineName, planned: whole},
-		"without a cache":                    {delivered: true, change: func(f *Flags) { f.NoCache = true }, pipeline: manifests.PipelineName, planned: whole},
-		"another build argument":             {delivered: true, change: func(f *Flags) { f.BuildArgs = []string{"MODE=slow"} }, pipeline: manifests.PipelineName, planned: whole},
-		"another target":                     {delivered: true, change: func(f *Flags) { f.Target = "base" }, pipeline: manifests.PipelineName, planned: whole},
+		"another number of replicas": {delivered: true, change: func(f *Flags) {
+			f.Deployment.Replicas, f.Deployment.Changed = 3, func(name string) bool { return name == "replicas" }
+		}, pipeline: manifests.DeliverPipelineName, planned: []event.Phase{event.Pack, event.Queue, event.Deploy, event.Rollout}, notice: "deploying it again"},
+		"forced":                 {delivered: true, change: func(f *Flags) { f.Force = true }, pipeline: manifests.PipelineName, planned: whole},
+		"without a cache":        {delivered: true, change: func(f *Flags) { f.NoCache = true }, pipeline: manifests.PipelineName, planned: whole},
+		"another build argument": {delivered: true, change: func(f *Flags) { f.BuildArgs = []string{"MODE=slow"} }, pipeline: manifests.PipelineName, planned: whole},
+		"another target":         {delivered: true, change: func(f *Flags) { f.Target = "base" }, pipeline: manifests.PipelineName, planned: whole},
 		"a changed file": {
 			delivered: true, upload: true, pipeline: manifests.PipelineName, planned: whole,
 			before: func(t *testing.T, _ *cluster, dir, _ string) {
@@ -589,7 +591,7 @@ func TestUserOfTheImage(t *testing.T) {
 // another name.
 func TestUserByName(t *testing.T) {
 	dir := folder(t, testApp, map[string]string{"Dockerfile": "FROM busybox\nUSER 10001\n"})
-	as := func(user string) func(*Flags) { return func(f *Flags) { f.User = user } }
+	as := func(user string) func(*Flags) { return func(f *Flags) { f.Deployment.User = user } }
 	c, _ := built(t, dir, as("app:web"), false)
 	for _, user := range []string{"app:web", "app"} {
 		must(t, c.build(t, dir, as(user)).err)

@@ -162,3 +162,37 @@ FROM needed
 		t.Errorf("the secret is %q: of an own Dockerfile it is not changed", values.Data["key"])
 	}
 }
+
+// A Secret or a ConfigMap that the app reads, and that is not there, stops a build before the
+// upload.
+func TestMissingConfigurationStopsABuild(t *testing.T) {
+	c := newCluster(t)
+	dir := private(t, "[tool.kubectl-pyflow]\nenv.DATABASE_URL = {secret = \"shop-db\", key = \"url\"}\nenv-from = [{config-map = \"shop\"}]\n")
+	sources := func(f *Flags) { f.NoTest, f.Secrets = true, given(t) }
+	got := c.build(t, dir, sources)
+	want := "pyproject.toml:3: namespace team has no ConfigMap shop\npyproject.toml:2: DATABASE_URL: namespace team has no Secret shop-db"
+	if got.err == nil || got.err.Error() != want {
+		t.Fatalf("error is %v, want %s", got.err, want)
+	}
+	if sent, runs := c.stored(), c.runs(t); len(sent) > 0 || len(runs) > 0 {
+		t.Errorf("uploaded was %q, and there are %d runs", sent, len(runs))
+	}
+	_, err := c.kube.CoreV1().ConfigMaps("team").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "shop"}}, metav1.CreateOptions{})
+	must(t, err)
+	_, err = c.kube.CoreV1().Secrets("team").Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "shop-db"}, Data: map[string][]byte{"url": []byte("hunter2")},
+	}, metav1.CreateOptions{})
+	must(t, err)
+	must(t, c.build(t, dir, sources).err)
+}
+
+// given returns secrets for the build of private.
+func given(t *testing.T) []string {
+	t.Helper()
+	t.Setenv("PYFLOW_TEST_SECRET", "x")
+	var all []string
+	for _, id := range []string{"PIP_TOKEN", "known_hosts", "ssh-privatekey"} {
+		all = append(all, "id="+id+",env=PYFLOW_TEST_SECRET")
+	}
+	return all
+}

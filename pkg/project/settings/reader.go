@@ -123,6 +123,17 @@ func (r *reader) read(v *toml.Value, into reflect.Value, path string) { //nolint
 				}
 			})
 		}
+	case *map[string]app.Variable:
+		if r.expect(v, toml.Table, path) {
+			*target = map[string]app.Variable{}
+			r.members(v, path, func(key string, member *toml.Value, path string) {
+				(*target)[key] = r.readVariable(key, member, path)
+			})
+		}
+	case *[]app.EnvFrom:
+		if r.expect(v, toml.Array, path) {
+			*target = r.readEnvFrom(v, path)
+		}
 	case *corev1.ResourceList:
 		if r.expect(v, toml.Table, path) {
 			*target = corev1.ResourceList{}
@@ -307,15 +318,17 @@ func (r *reader) pairs(path string, table map[string]string, check func(key, val
 }
 
 func (r *reader) checkEnv() {
-	r.pairs("env", r.Env, func(key, value string) error {
-		if err := app.CheckVariable(key, value); err != nil {
-			return err
-		}
-		if key == "PORT" && !r.failed["port"] && (r.Port == 0 || value != strconv.Itoa(int(r.Port))) {
-			return errors.New("the app gets PORT from the setting port: set port instead")
-		}
-		return nil
-	})
+	for key, variable := range r.Env {
+		r.each(toml.Join("env", key), func() error {
+			if err := app.CheckVariable(key, variable.Value); err != nil {
+				return err
+			}
+			if key == "PORT" && !r.failed["port"] && (r.Port == 0 || variable.Value != strconv.Itoa(int(r.Port))) {
+				return errors.New("the app gets PORT from the setting port: set port instead")
+			}
+			return nil
+		})
+	}
 }
 
 func (r *reader) checkResources() {

@@ -40,6 +40,10 @@ func kinds(t *testing.T, table reflect.Type, prefix string) map[string]string {
 			found[prefix+key] = "string"
 		case reflect.TypeFor[int32](), reflect.TypeFor[*int32]():
 			found[prefix+key] = "integer"
+		case reflect.TypeFor[map[string]app.Variable]():
+			found[prefix+key] = "table of strings or tables"
+		case reflect.TypeFor[[]app.EnvFrom]():
+			found[prefix+key] = "array of tables"
 		case reflect.TypeFor[map[string]string](), reflect.TypeFor[corev1.ResourceList]():
 			found[prefix+key] = "table of strings"
 		default:
@@ -62,8 +66,18 @@ type schema struct {
 	AdditionalProperties any                `json:"additionalProperties"`
 	Enum                 []string           `json:"enum"`
 	AnyOf                []*schema          `json:"anyOf"`
+	Items                *schema            `json:"items"`
 	AllOf                []*schema          `json:"allOf"`
 	Definitions          map[string]*schema `json:"definitions"`
+}
+
+// additional returns the schema of the other properties, with its type if that is one.
+func additional(s *schema) *schema {
+	other, _ := s.AdditionalProperties.(map[string]any)
+	if _, several := other["anyOf"]; several {
+		return &schema{}
+	}
+	return &schema{Type: "string"}
 }
 
 func readSchema(t *testing.T) *schema {
@@ -90,8 +104,12 @@ func (s *schema) kinds(t *testing.T, prefix string) map[string]string {
 		switch {
 		case property.Description == "":
 			t.Errorf("%s is not described", prefix+key)
+		case property.Type == "array" && property.Items.Type == "object":
+			found[prefix+key] = "array of tables"
 		case property.Type != "object":
 			found[prefix+key] = property.Type
+		case len(property.Properties) == 0 && additional(property).Type == "":
+			found[prefix+key] = "table of strings or tables"
 		case len(property.Properties) == 0:
 			found[prefix+key] = "table of strings"
 		default:
@@ -181,7 +199,11 @@ func TestSchemaAgrees(t *testing.T) {
 		"test = 'pytest'": both, "test = ' '": neither, "test = ''": neither, "test = ['pytest']": neither, `test = "pytest -k 'slow"`: program, "test = '# pytest'": program,
 		"env = {}": both, "env = {A = ''}": both, "env = {'a.b-c' = 'x y', _ = '$(A)'}": both, "env = {A = 1}": neither, "env = {A = true}": neither, "env = {A = ['x']}": neither, "env = 'A=1'": neither,
 		"env = {1A = ''}": neither, "env = {'' = ''}": neither, "env = {'A B' = ''}": neither, "env = {'..' = ''}": neither, "env = {'.' = ''}": neither, "env = {'..a' = ''}": neither, "env = {'.a' = ''}": both, `env = {A = "\u0000"}`: neither, `env = {A = "a\nb"}`: both,
-		"env = {PORT = '1'}": program, "env = {ä = ''}": neither, "env = {'ä' = ''}": neither,
+		"env = {PORT = '1'}": program, "env = {A = {}}": neither, "env = {A = {secret = 'a'}}": both, "env = {A = {secret = 'a.b-c', key = 'k_1.x'}}": both, "env = {A = {config-map = 'a', key = 'k'}}": both, "env = {A = {secret = 'a', config-map = 'b'}}": neither,
+		"env = {A = {key = 'k'}}": neither, "env = {A = {secret = 'A'}}": neither, "env = {A = {secret = ''}}": neither, "env = {A = {secret = 1}}": neither, "env = {A = {secret = 'a', key = ''}}": neither, "env = {A = {secret = 'a', key = 'k k'}}": neither, "env = {A = {secret = 'a', prefix = 'B'}}": neither,
+		"env-from = []": both, "env-from = {}": neither, "env-from = 'a'": neither, "env-from = ['a']": neither, "env-from = [{secret = 'a'}, {config-map = 'b', prefix = 'B_'}]": both, "env-from = [{}]": neither, "env-from = [{secret = 'a', key = 'b'}]": neither,
+		"env-from = [{secret = 'a', config-map = 'b'}]": neither, "env-from = [{secret = 'a', prefix = '1'}]": neither, "env-from = [{secret = 'a', prefix = ''}]": both, "env-from = [{secret = 'A'}]": neither, "env.PORT = {secret = 'a'}": program,
+		"env = {ä = ''}": neither, "env = {'ä' = ''}": neither,
 		"resources = {}": both, "resources = {limits = {}}": both, "resources = {limit = {}}": neither, "resources = {limits = 'cpu=1'}": neither, "resources.limits.cpu = 1": neither, "resources.limits.cpu = '0'": both,
 		"resources.limits.cpu = '1.5'": both, "resources.limits.cpu = '.5'": both, "resources.limits.cpu = '1.'": both, "resources.limits.cpu = '+1'": both, "resources.limits.cpu = '1e3'": both, "resources.limits.cpu = '1E'": both, "resources.limits.cpu = '100n'": both,
 		"resources.limits.cpu = '1K'": neither, "resources.limits.cpu = '1 k'": neither, "resources.limits.cpu = '-1'": neither, "resources.limits.cpu = '-0'": neither, "resources.limits.cpu = ''": neither, "resources.limits.cpu = '.'": neither, "resources.limits.cpu = '+'": neither, "resources.limits.cpu = 'Ki'": neither, "resources.limits.cpu = 'e3'": neither, "resources.limits.cpu = '1.2.3'": neither, "resources.limits.cpu = '1e'": neither, "resources.limits.cpu = '1mi'": neither,

@@ -59,8 +59,10 @@ type Settings struct {
 	User string `toml:"user"`
 	// Test is the command that tests the image, a line that shell.Fields can split.
 	Test string `toml:"test"`
-	// Env are variables of the running app. They may be secret.
-	Env map[string]string `toml:"env"`
+	// Env are variables of the running app. Their values may be secret.
+	Env map[string]app.Variable `toml:"env"`
+	// EnvFrom are sources of variables, a later one before an earlier one.
+	EnvFrom []app.EnvFrom `toml:"env-from"`
 	// Resources are those of each pod.
 	Resources Resources `toml:"resources"`
 	// Probes are the health checks of the app.
@@ -165,12 +167,12 @@ func (s *Settings) Where(key string) string {
 // WhereIn returns the place of a key of a table such as "env", as Where does.
 func (s *Settings) WhereIn(table, key string) string { return s.Where(toml.Join(table, key)) }
 
-// CheckManifests refuses settings that have no effect on the user's own manifests: replicas,
-// expose, user, env, resources and probes. The error joins a *toml.Error for each, in the order of the
+// CheckManifests refuses settings that have no effect on the user's own manifests: those of the
+// default Deployment, but for the port. The error joins a *toml.Error for each, in the order of the
 // file.
 func (s *Settings) CheckManifests(directory string) error {
 	var problems []*toml.Error
-	for _, key := range []string{"replicas", "expose", "user", "env", "resources", "probes"} {
+	for _, key := range []string{"replicas", "expose", "user", "env", "env-from", "resources", "probes"} {
 		if offset, ok := s.offsets[key]; ok {
 			problem := s.place(offset)
 			problem.Err = fmt.Errorf(Table+".%s has no effect on manifests of your own: set it in %s, and remove it here", key, directory)

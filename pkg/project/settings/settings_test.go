@@ -35,6 +35,15 @@ MOTD = """
 two
 lines"""
 PORT = "5000"
+DATABASE_URL = { secret = "shop-db", key = "url" }
+TOKEN = { secret = "shop" }
+REGION = { config-map = "site", key = "region" }
+
+[[tool.kubectl-pyflow.env-from]]
+secret = "shop-env"
+[[tool.kubectl-pyflow.env-from]]
+config-map = "shop-config"
+prefix = "APP_"
 
 [tool.kubectl-pyflow.resources]
 requests = { cpu = "500m", memory = "1Gi", "nvidia.com/gpu" = "1" }
@@ -63,7 +72,16 @@ func all() *settings.Settings {
 	return &settings.Settings{
 		Name: "mountains", Entrypoint: "hiking.web:create.app", Python: "3.13", Port: 5000, Replicas: new(int32),
 		Expose: app.ExposeClusterIP, Test: "pytest -k 'not slow'",
-		Env: map[string]string{"LOG_LEVEL": "debug", "MOTD": "two\nlines", "PORT": "5000"},
+		Env: map[string]app.Variable{
+			"LOG_LEVEL": app.Text("debug"), "MOTD": app.Text("two\nlines"), "PORT": app.Text("5000"),
+			"DATABASE_URL": {From: app.Source{Kind: app.SourceSecret, Name: "shop-db", Key: "url"}},
+			"TOKEN":        {From: app.Source{Kind: app.SourceSecret, Name: "shop", Key: "TOKEN"}},
+			"REGION":       {From: app.Source{Kind: app.SourceConfigMap, Name: "site", Key: "region"}},
+		},
+		EnvFrom: []app.EnvFrom{
+			{Source: app.Source{Kind: app.SourceSecret, Name: "shop-env"}},
+			{Source: app.Source{Kind: app.SourceConfigMap, Name: "shop-config"}, Prefix: "APP_"},
+		},
 		Resources: settings.Resources{
 			Requests: corev1.ResourceList{"cpu": resource.MustParse("500m"), "memory": resource.MustParse("1Gi"), "nvidia.com/gpu": resource.MustParse("1")},
 			Limits:   corev1.ResourceList{"cpu": resource.MustParse("1"), "nvidia.com/gpu": resource.MustParse("1")},
@@ -83,7 +101,7 @@ func diff(got, want *settings.Settings) string {
 }
 
 func TestParse(t *testing.T) {
-	env := func(env map[string]string) *settings.Settings { return &settings.Settings{Env: env} }
+	env := func(env map[string]string) *settings.Settings { return &settings.Settings{Env: app.Texts(env)} }
 	for name, test := range map[string]struct {
 		content string
 		want    *settings.Settings
@@ -92,7 +110,7 @@ func TestParse(t *testing.T) {
 		"no table":                      {"[tool.ruff]\nname = 1\n[pyflow]\nname = 1", &settings.Settings{}},
 		"an empty table":                {"[tool.kubectl-pyflow]\n[tool.kubectl-pyflow.env]\n", env(map[string]string{})},
 		"all":                           {everything, all()},
-		"Windows":                       {strings.ReplaceAll(everything, "\n", "\r\n"), func() *settings.Settings { s := all(); s.Env["MOTD"] = "two\r\nlines"; return s }()},
+		"Windows":                       {strings.ReplaceAll(everything, "\n", "\r\n"), func() *settings.Settings { s := all(); s.Env["MOTD"] = app.Text("two\r\nlines"); return s }()},
 		"a byte order mark":             {"\ufeff" + everything, all()},
 		"inline":                        {`tool = {kubectl-pyflow = {env = {A = "b"}}}`, env(map[string]string{"A": "b"})},
 		"dotted":                        {"tool.kubectl-pyflow.env.A = \"b\"\ntool . 'kubectl-pyflow' . \"env\".\"C\" = 'd'", env(map[string]string{"A": "b", "C": "d"})},
@@ -143,10 +161,21 @@ func TestParseRefuses(t *testing.T) {
 		"type of a port":            {table + "port = '8000'", "pyproject.toml:2:1: tool.kubectl-pyflow.port: is a string and must be an integer"},
 		"type of replicas":          {table + "replicas = true", "pyproject.toml:2:1: tool.kubectl-pyflow.replicas: is a boolean and must be an integer"},
 		"type of env":               {table + "env = [ { name = 'A', value = 'x' } ]", "pyproject.toml:2:1: tool.kubectl-pyflow.env: is an array and must be a table"},
-		"an integer variable":       {table + "env.A = 1", "pyproject.toml:2:5: tool.kubectl-pyflow.env.A: is an integer and must be a string: put it in quotes"},
+		"an integer variable":       {table + "env.A = 1", "pyproject.toml:2:5: tool.kubectl-pyflow.env.A: is an integer and must be a string: put it in quotes, or a table with the key secret or config-map"},
 		"a boolean variable":        {table + "[tool.kubectl-pyflow.env]\nB = 'b'\n\"A\" = true", "pyproject.toml:4:1: tool.kubectl-pyflow.env.A: is a boolean and must be a string: put it in quotes"},
 		"a date":                    {table + "env.A = 2026-01-01", "pyproject.toml:2:5: tool.kubectl-pyflow.env.A: is a date or a time and must be a string: put it in quotes"},
-		"a table of variables":      {table + "env.A.B = 'x'", "pyproject.toml:2:5: tool.kubectl-pyflow.env.A: is a table and must be a string"},
+		"a table of variables":      {table + "env.A.B = 'x'", "pyproject.toml:2:7: tool.kubectl-pyflow.env.A: B is none of secret, config-map and key"},
+		"a near miss in a variable": {table + "env.A = {configmap = 'x'}", "pyproject.toml:2:10: tool.kubectl-pyflow.env.A: configmap is none of secret, config-map and key; did you mean config-map?"},
+		"an empty variable":         {table + "env.A = {}", `pyproject.toml:2:5: tool.kubectl-pyflow.env.A: it names neither a Secret nor a ConfigMap: write secret = "NAME" or config-map = "NAME"`},
+		"two sources":               {table + "env.A = {secret = 'a', config-map = 'b'}", "pyproject.toml:2:24: tool.kubectl-pyflow.env.A: it names a Secret and a ConfigMap: name one of them"},
+		"no Secret's name":          {table + "env.A = {secret = 'A_b'}", "pyproject.toml:2:10: tool.kubectl-pyflow.env.A: this is not the name of a Secret: lower case letters, digits, - and . make a name"},
+		"no key":                    {table + "env.A = {secret = 'a', key = ''}", "pyproject.toml:2:5: tool.kubectl-pyflow.env.A: this is not a key of a Secret: letters, digits, -, _ and . make a key"},
+		"type of a Secret":          {table + "env.A = {secret = 1}", "pyproject.toml:2:10: tool.kubectl-pyflow.env.A.secret: is an integer and must be a string: put it in quotes"},
+		"a port from a Secret":      {table + "env.PORT = {secret = 'a'}", "pyproject.toml:2:5: tool.kubectl-pyflow.env.PORT: the app gets PORT from the setting port"},
+		"type of sources":           {table + "env-from = {secret = 'a'}", "pyproject.toml:2:1: tool.kubectl-pyflow.env-from: is a table and must be an array"},
+		"type of a source":          {table + "env-from = [{secret = 'a'}, 'b']", "pyproject.toml:2:29: tool.kubectl-pyflow.env-from.1: is a string and must be a table"},
+		"a key of a source":         {table + "env-from = [{secret = 'a', key = 'b'}]", "pyproject.toml:2:28: tool.kubectl-pyflow.env-from.0: key is none of secret, config-map and prefix"},
+		"a prefix":                  {table + "env-from = [{secret = 'a', prefix = '1'}]", `pyproject.toml:2:13: tool.kubectl-pyflow.env-from.0: "1" cannot start the name of a variable`},
 		"type of a quantity":        {table + "resources.limits.cpu = 1", "pyproject.toml:2:18: tool.kubectl-pyflow.resources.limits.cpu: is an integer and must be a string: put it in quotes"},
 		"type of limits":            {table + "resources.limits = 'cpu=1'", "pyproject.toml:2:11: tool.kubectl-pyflow.resources.limits: is a string and must be a table"},
 		"type of a probe":           {table + "probes.liveness = false", "pyproject.toml:2:8: tool.kubectl-pyflow.probes.liveness: is a boolean and must be a string: put it in quotes"},
@@ -224,8 +253,8 @@ cpu = "1"
 	want := `pyproject.toml:2:1: tool.kubectl-pyflow.build.cpu: "none" is not a positive quantity, such as "500m"
 pyproject.toml:3:1: tool.kubectl-pyflow.build.variant: "fat" is not one of bloated, slim, distroless
 pyproject.toml:5:1: tool.kubectl-pyflow.port: is a string and must be an integer
-pyproject.toml:6:9: tool.kubectl-pyflow.env.A: is an integer and must be a string: put it in quotes
-pyproject.toml:6:28: tool.kubectl-pyflow.env.B: is a number with a point and must be a string: put it in quotes
+pyproject.toml:6:9: tool.kubectl-pyflow.env.A: is an integer and must be a string: put it in quotes, or a table with the key secret or config-map
+pyproject.toml:6:28: tool.kubectl-pyflow.env.B: is a number with a point and must be a string: put it in quotes, or a table with the key secret or config-map
 pyproject.toml:7:1: tool.kubectl-pyflow.name: "-" cannot be the name of an app: it does not start with a lower case letter
 pyproject.toml:9:1: tool.kubectl-pyflow.resources.requests.cpu: cpu is requested 2, more than its limit of 1
 pyproject.toml:10:1: tool.kubectl-pyflow.resources.requests.memory: is an integer and must be a string: put it in quotes`
@@ -247,6 +276,9 @@ func TestParseKeepsSecrets(t *testing.T) {
 		"beside it":         "[tool.kubectl-pyflow]\nnam.e = {}\nx = {env = {A = \"5318008\"}}\nenv = {A = \"5318008\", \"b c\" = \"5318008\"}\n",
 		"the port":          "[tool.kubectl-pyflow]\nport = 1\nenv.PORT = \"5318008\"\n",
 		"a zero byte":       "[tool.kubectl-pyflow.env]\nTOKEN = \"5318008\\u0000\"\n",
+		"a Secret's name":   "[tool.kubectl-pyflow.env]\nTOKEN = {secret = \"5318008 \"}\n",
+		"a key":             "[tool.kubectl-pyflow.env]\nTOKEN = {secret = \"a\", key = \"5318008 \"}\n",
+		"no table":          "[tool.kubectl-pyflow]\nenv-from = [5318008]\n",
 		"a build's":         "[tool.kubectl-pyflow.build.args]\nTOKEN = 5318008\n",
 		"a build's, and so": "[tool.kubectl-pyflow.build.args]\nTO-KEN = \"5318008\"\n",
 	} {
