@@ -320,6 +320,7 @@ func (p *Prepared) spec() pipelinerun.Build {
 			Dirty:          p.commit.Dirty,
 			Record:         p.about.JSON(),
 			Adopt:          o.Adopt,
+			Jobs:           p.manifests != nil && len(p.manifests.Jobs()) > 0,
 		},
 		Git:    o.Git,
 		Engine: installed.Engine(),

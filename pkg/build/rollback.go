@@ -18,7 +18,7 @@ import (
 var ErrImageGone = errors.New("its image is no longer in the registry")
 
 // PrepareRollback prepares the delivery of an earlier release: its image and its manifests, with
-// the replicas that autoscalers manage left as they are. Start creates a run that is a release of
+// the replicas that autoscalers manage left as they are, and without its Jobs. Start creates a run that is a release of
 // its own. PrepareRollback changes nothing. An error may be ErrImageGone or a
 // *release.ForeignError.
 func PrepareRollback(ctx context.Context, env *Environment, to *record.Record, adopt bool) (*Prepared, error) {
@@ -34,6 +34,16 @@ func PrepareRollback(ctx context.Context, env *Environment, to *record.Record, a
 	var err error
 	if p.manifests, err = release.Recorded(to.App, to.Files, to.HasSecrets()); err != nil {
 		return nil, fmt.Errorf("release %d of app %s: %w", to.Number, to.App, err)
+	}
+	skipped, err := p.manifests.WithoutJobs()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range skipped {
+		p.options.Notices = append(p.options.Notices, event.Event{
+			Reason:  "JobSkipped",
+			Message: fmt.Sprintf("a rollback does not run Job/%s: what the Jobs of later releases did, such as migrations of a database, is not undone", name),
+		})
 	}
 	if err := settle(ctx, p); err != nil {
 		return nil, err

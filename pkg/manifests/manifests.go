@@ -190,8 +190,19 @@ func (r *renderer) tekton() []*unstructured.Unstructured {
 // Tekton's requests.
 func (r *renderer) pipelines() []*unstructured.Unstructured {
 	objects := r.readAll("platform/tasks", "platform/pipelines")
-	objects = append(objects, r.testedBuild(find(objects, "Task", buildTaskName), find(objects, "Task", testTaskName)),
-		r.deployAs(find(objects, "Task", DeployUserTask)))
+	deployAs := r.deployAs(find(objects, "Task", DeployUserTask))
+	objects = append(objects, r.testedBuild(find(objects, "Task", buildTaskName), find(objects, "Task", testTaskName)), deployAs)
+	jobs := find(objects, "Task", DeployTaskName+JobsSuffix)
+	for _, task := range []*unstructured.Unstructured{find(objects, "Task", DeployUserTask), deployAs} {
+		ordered, err := withJobs(task, jobs)
+		if err != nil {
+			if r.err == nil {
+				r.err = err
+			}
+			break
+		}
+		objects = append(objects, ordered)
+	}
 	for _, object := range objects {
 		if object.GetKind() == "Task" {
 			r.setScripts(object)

@@ -46,11 +46,16 @@ const (
 	InspectTask = "pyflow-inspect"
 	// DeployTask is the Pipelines' task that deploys the image.
 	DeployTask = "deploy"
+	// DeployTaskName is the Task that deploys an image.
+	DeployTaskName = "pyflow-deploy"
 	// DeployUserTask is the Task that deploys an image and gives the pods the user that
 	// the image names.
 	DeployUserTask = "pyflow-deploy-user"
 	// DeployAsTask does the same with a user that its parameter names.
 	DeployAsTask = "pyflow-deploy-as"
+	// JobsSuffix is how the name of the Task ends that does the same as one of them, and runs
+	// the Jobs among the manifests first.
+	JobsSuffix = "-jobs"
 
 	// BuildServiceAccount runs the build pod; it has no token.
 	BuildServiceAccount = "pyflow-build"
@@ -154,6 +159,8 @@ const (
 	// AnnotationUser is on the default Deployment whose pods run as a user that is given by
 	// name: that name.
 	AnnotationUser = "pyflow.dev/user"
+	// LabelJobOf is on the pods of the Jobs of a release: the name of the app.
+	LabelJobOf = "pyflow.dev/job-of"
 	// LabelRelease marks the record of a release with its number. AnnotationRelease is on
 	// every deployed object: the number of the release that deployed it.
 	LabelRelease      = "pyflow.dev/release"

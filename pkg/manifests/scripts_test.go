@@ -18,7 +18,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -437,40 +436,170 @@ func TestOverlayUser(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			digest := imageLayout(t, dir+"/image", test.user, test.layers)
+			writeFiles(t, dir, map[string]string{
+				"manifests/kustomization.yaml": "resources: [resources.yaml]\n", "manifests/resources.yaml": userManifests, "overlay/.keep": "",
+			})
 			got := runScriptFile(t, "overlay.sh", map[string]string{
 				"NAME": "shop", "IMAGE": "127.0.0.1:5180/team-a/shop", "DIGEST": digest,
-				"SEQUENCE": "x", "MANIFESTS": "../manifests", "OUTPUT": dir, "LAYOUT": dir + "/image", "USER_OF_PODS": test.given,
+				"SEQUENCE": "x", "MANIFESTS": "../manifests", "OUTPUT": dir + "/overlay", "LAYOUT": dir + "/image", "USER_OF_PODS": test.given,
 				"RELEASE": "", "RECORD": "{}", "ADOPT": "false",
 			})
-			text := written(t, dir, "kustomization.yaml")
 			if test.err != "" {
+				text := written(t, dir, "overlay", "kustomization.yaml")
 				if got.code != 1 || text != "" || !strings.Contains(got.errors, "pyflow: ") || !strings.HasSuffix(strings.TrimSpace(got.errors), test.err) {
 					t.Errorf("%+v\n%s", got, text)
 				}
 				return
 			}
 			if got.code != 0 || test.warns != strings.Contains(got.out, "pyflow: warning: the image runs as root, so the pods run as 1000:1000") {
-				t.Fatalf("%+v\n%s", got, text)
+				t.Fatalf("%+v", got)
 			}
-			var kustomization struct {
-				Patches []struct{ Patch string }
+			want := map[string]string{
+				"Deployment/shop": test.uid + ":" + test.gid, "Deployment/shop-worker": test.uid + ":" + test.gid,
+				"CronJob/shop-nightly": test.uid + ":" + test.gid, "Job/shop-release": test.uid + ":" + test.gid, "Deployment/redis": "999:999",
 			}
-			if err := yaml.Unmarshal([]byte(text), &kustomization); err != nil || len(kustomization.Patches) != 2 {
-				t.Fatalf("%v\n%s", err, text)
+			if diff := cmp.Diff(want, podUsers(t, filepath.Join(dir, "overlay"))); diff != "" {
+				t.Errorf("the users of the pods differ (-want +got):\n%s", diff)
 			}
-			var patch []struct {
-				Op, Path string
-				Value    *int64
+		})
+	}
+}
+
+// userManifests are a Deployment as releases recorded it before it had a label, generated objects
+// of each kind, and one of the user.
+const userManifests = `
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: shop}, spec: {template: {spec: {securityContext: {runAsUser: 1000, runAsGroup: 1000}}}}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: shop-worker, labels: {pyflow.dev/generated: "true"}}, spec: {template: {spec: {securityContext: {runAsUser: 1000, runAsGroup: 1000}}}}}
+---
+{apiVersion: batch/v1, kind: Job, metadata: {name: shop-release, labels: {pyflow.dev/generated: "true"}}, spec: {template: {spec: {securityContext: {runAsUser: 1000, runAsGroup: 1000}}}}}
+---
+{apiVersion: batch/v1, kind: CronJob, metadata: {name: shop-nightly, labels: {pyflow.dev/generated: "true"}}, spec: {jobTemplate: {spec: {template: {spec: {securityContext: {runAsUser: 1000, runAsGroup: 1000}}}}}}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: redis}, spec: {template: {spec: {securityContext: {runAsUser: 999, runAsGroup: 999}}}}}
+`
+
+// podUsers returns the user and the group of the pods in a kustomization, by kind/name.
+func podUsers(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	users := map[string]string{}
+	for _, object := range kustomized(t, dir) {
+		path := []string{"spec", "template", "spec", "securityContext"}
+		if object.GetKind() == "CronJob" {
+			path = append([]string{"spec", "jobTemplate"}, path...)
+		}
+		pod, _, err := unstructured.NestedMap(object.Object, path...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		group := ""
+		if pod["runAsGroup"] != nil {
+			group = fmt.Sprint(pod["runAsGroup"])
+		}
+		users[object.GetKind()+"/"+object.GetName()] = fmt.Sprint(pod["runAsUser"]) + ":" + group
+	}
+	return users
+}
+
+// kustomized returns the objects of a kustomization, in its order.
+func kustomized(t *testing.T, dir string) []*unstructured.Unstructured {
+	t.Helper()
+	rendered, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
+	if err != nil {
+		t.Fatalf("%s: %v", dir, err)
+	}
+	var objects []*unstructured.Unstructured
+	for _, item := range rendered.Resources() {
+		text, err := item.MarshalJSON()
+		object := &unstructured.Unstructured{}
+		if err == nil {
+			err = object.UnmarshalJSON(text)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, object)
+	}
+	return objects
+}
+
+// TestOverlayOrdered wants the parts of a release that has Jobs, each as a kustomization, and all
+// of them as the check gets them.
+func TestOverlayOrdered(t *testing.T) {
+	object := func(kind, name string) string {
+		return fmt.Sprintf("{apiVersion: v1, kind: %s, metadata: {name: %s, annotations: {pyflow.dev/manifests: a}}, spec: {template: {spec: {containers: [{name: a, image: shop}]}}}}\n", kind, name)
+	}
+	for name, test := range map[string]struct {
+		files map[string]string
+		want  map[string][]string
+	}{
+		"all parts": {
+			map[string]string{"secrets.yaml": object("Secret", "db"), "before.yaml": object("ConfigMap", "config"), "jobs.yaml": object("Job", "migrate") + "---\n" + object("Job", "seed"), "resources.yaml": object("Deployment", "shop")},
+			map[string][]string{
+				"before": {"ConfigMap/shop-release-7", "Secret/shop-release-7", "Secret/db", "ConfigMap/config"},
+				"jobs":   {"Job/migrate", "Job/seed"},
+				"after":  {"Deployment/shop"},
+				"check":  {"ConfigMap/shop-release-7", "Secret/shop-release-7", "Secret/db", "ConfigMap/config", "Job/migrate-pyflow", "Job/seed-pyflow", "Deployment/shop"},
+			},
+		},
+		"a Job and a workload": {
+			map[string]string{"jobs.yaml": object("Job", "migrate"), "resources.yaml": object("Deployment", "shop")},
+			map[string][]string{"before": {"ConfigMap/shop-release-7"}, "jobs": {"Job/migrate"}, "after": {"Deployment/shop"}, "check": {"ConfigMap/shop-release-7", "Job/migrate-pyflow", "Deployment/shop"}},
+		},
+		"nothing but a Job": {
+			map[string]string{"jobs.yaml": object("Job", "migrate")},
+			map[string][]string{"before": {"ConfigMap/shop-release-7"}, "jobs": {"Job/migrate"}, "after": {"ConfigMap/shop-release-7"}, "check": {"ConfigMap/shop-release-7", "Job/migrate-pyflow"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			files := map[string]string{"overlay/.keep": ""}
+			list := "resources:\n"
+			for _, file := range []string{"secrets.yaml", "before.yaml", "jobs.yaml", "resources.yaml"} {
+				if text, ok := test.files[file]; ok {
+					files["manifests/"+file], list = text, list+"- "+file+"\n"
+				}
 			}
-			if err := yaml.UnmarshalStrict([]byte(kustomization.Patches[1].Patch), &patch); err != nil || len(patch) != 2 {
-				t.Fatalf("%v\n%s", err, text)
+			files["manifests/kustomization.yaml"] = list
+			writeFiles(t, dir, files)
+			digest := "sha256:" + strings.Repeat("0a", 32)
+			got := runScriptFile(t, "overlay.sh", map[string]string{
+				"NAME": "shop", "IMAGE": "127.0.0.1:5180/team-a/shop", "DIGEST": digest, "SEQUENCE": "2026-03-01T12:00:00Z shop-7",
+				"MANIFESTS": "../manifests", "OUTPUT": dir + "/overlay", "LAYOUT": "", "USER_OF_PODS": "", "RELEASE": "7", "RECORD": "{}", "ADOPT": "false", "ORDERED": "true",
+			})
+			if got.code != 0 {
+				t.Fatalf("%+v", got)
 			}
-			gid := ""
-			if patch[1].Value != nil {
-				gid = strconv.FormatInt(*patch[1].Value, 10)
+			for part, want := range test.want {
+				var names []string
+				for _, object := range kustomized(t, filepath.Join(dir, "overlay", part)) {
+					names = append(names, object.GetKind()+"/"+object.GetName())
+					if isRecord := object.GetLabels()["pyflow.dev/release"] == "7"; !isRecord && object.GetAnnotations()["pyflow.dev/release"] != "7" {
+						t.Errorf("%s: %s has the annotations %v", part, object.GetName(), object.GetAnnotations())
+					}
+					containers, _, _ := unstructured.NestedSlice(object.Object, "spec", "template", "spec", "containers")
+					for _, container := range containers {
+						if image := container.(map[string]any)["image"]; image != "127.0.0.1:5180/team-a/shop@"+digest {
+							t.Errorf("%s: %s runs the image %v", part, object.GetName(), image)
+						}
+					}
+				}
+				if !slices.Equal(names, want) {
+					t.Errorf("%s has %q, want %q", part, names, want)
+				}
 			}
-			if strconv.FormatInt(*patch[0].Value, 10) != test.uid || gid != test.gid || (patch[1].Op == "remove") != (gid == "") {
-				t.Errorf("the patch is\n%s", kustomization.Patches[1].Patch)
+			record := kustomized(t, filepath.Join(dir, "overlay", "before"))[0]
+			data, _, err := unstructured.NestedStringMap(record.Object, "data")
+			if err != nil {
+				t.Fatal(err)
+			}
+			delete(data, "record.json")
+			delete(data, "digest")
+			want := map[string]string{"kustomization.yaml": list}
+			maps.Copy(want, test.files)
+			delete(want, "secrets.yaml")
+			if diff := cmp.Diff(want, data); diff != "" {
+				t.Errorf("the record differs (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -57,21 +58,44 @@ func (r *renderer) deployAs(deployUser *unstructured.Unstructured) *unstructured
 		"name": "user", "description": "The user of the pods, USER or USER:GROUP, in names of the image or numbers.",
 	}), "spec", "params")
 	steps := list(task, "spec", "steps")
-	overlay := step(steps, "overlay")
-	if overlay == nil {
-		if r.err == nil {
-			r.err = fmt.Errorf("task %s: the step overlay is not in the Task that it is made of", DeployAsTask)
-		}
-		return task
-	}
-	env, _ := overlay["env"].([]any)
-	for _, item := range env {
-		if variable, _ := item.(map[string]any); variable["name"] == "USER_OF_PODS" {
-			variable["value"] = "$(params.user)"
-		}
+	if err := setVariable(steps, "USER_OF_PODS", "$(params.user)"); err != nil && r.err == nil {
+		r.err = fmt.Errorf("task %s: %w", DeployAsTask, err)
 	}
 	r.set(task, steps, "spec", "steps")
 	return task
+}
+
+// withJobs returns the Task that does what deploy does, and runs the Jobs among the manifests as
+// jobs does: it is deploy, with the steps of jobs after the overlay.
+func withJobs(deploy, jobs *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	task := deploy.DeepCopy()
+	task.SetName(deploy.GetName() + JobsSuffix)
+	steps, ordered := list(task, "spec", "steps"), list(jobs, "spec", "steps")
+	if err := setVariable(steps, "ORDERED", "true"); err != nil {
+		return nil, fmt.Errorf("task %s: %w", deploy.GetName(), err)
+	}
+	isOverlay := func(item any) bool { step, _ := item.(map[string]any); return step["name"] == overlayStep }
+	steps = slices.Concat(steps[:slices.IndexFunc(steps, isOverlay)+1], ordered[slices.IndexFunc(ordered, isOverlay)+1:])
+	if err := unstructured.SetNestedSlice(task.Object, steps, "spec", "steps"); err != nil {
+		return nil, fmt.Errorf("task %s: %w", deploy.GetName(), err)
+	}
+	about := fmt.Sprintf("Does what %s does, and runs Jobs as %s does.", deploy.GetName(), jobs.GetName())
+	return task, unstructured.SetNestedField(task.Object, about, "spec", "description")
+}
+
+// overlayStep is the step of the Tasks that deploy which writes what they apply.
+const overlayStep = "overlay"
+
+// setVariable sets a variable of the step that writes what a Task applies.
+func setVariable(steps []any, name, value string) error {
+	env, _ := step(steps, overlayStep)["env"].([]any)
+	for _, item := range env {
+		if variable, _ := item.(map[string]any); variable["name"] == name {
+			variable["value"] = value
+			return nil
+		}
+	}
+	return fmt.Errorf("no step %s has the variable %s", overlayStep, name)
 }
 
 // mount adds the volume of the tests to a step.

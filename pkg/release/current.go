@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,8 +34,9 @@ type Clients struct {
 }
 
 // UpToDate reports whether the cluster runs exactly this release: every object exists as it was
-// deployed with these manifests, the objects that are Built have this image, and every
-// workload has rolled out. An object that the user may not read counts as up to date.
+// deployed with these manifests, the objects that are Built have this image, every workload has
+// rolled out, and every Job has completed, unless its time to live is over. An object that the
+// user may not read counts as up to date.
 func UpToDate(ctx context.Context, clients Clients, namespace string, wanted *Manifests, image string) (bool, error) {
 	current := make([]bool, len(wanted.Objects))
 	group, ctx := errgroup.WithContext(ctx)
@@ -53,6 +56,8 @@ func objectUpToDate(ctx context.Context, clients Clients, namespace string, obje
 	switch {
 	case apierrors.IsForbidden(err):
 		return true, nil
+	case got == nil && err == nil && object.Kind == "Job":
+		return true, nil // it has run, else nothing of the release was applied, and its time is over
 	case err != nil || got == nil:
 		return false, err
 	case object.Built && !Runs(got, image):
@@ -87,11 +92,29 @@ func matches(object *unstructured.Unstructured, hash string) (bool, error) {
 	if object.GetAnnotations()[manifests.AnnotationManifests] != hash || object.GetDeletionTimestamp() != nil {
 		return false, nil
 	}
+	if isJob(object) {
+		return completed(object), nil
+	}
 	if object.GroupVersionKind().Group != appsv1.GroupName || !workload.IsKind(object.GetKind()) {
 		return true, nil
 	}
 	state, err := workload.Status(object)
 	return state.Done, err
+}
+
+// completed reports whether a Job has ended well, ended whether it has ended.
+func completed(job *unstructured.Unstructured) bool { return hasCondition(job, batchv1.JobComplete) }
+
+func ended(job *unstructured.Unstructured) bool {
+	return completed(job) || hasCondition(job, batchv1.JobFailed)
+}
+
+func hasCondition(job *unstructured.Unstructured, kind batchv1.JobConditionType) bool {
+	conditions, _, _ := unstructured.NestedSlice(job.Object, "status", "conditions")
+	return slices.ContainsFunc(conditions, func(item any) bool {
+		condition, _ := item.(map[string]any)
+		return condition["type"] == string(kind) && condition["status"] == string(corev1.ConditionTrue)
+	})
 }
 
 // Deployed is what the cluster runs of an app.

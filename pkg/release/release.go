@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -87,14 +88,15 @@ type Options struct {
 // is not built yet.
 type Manifests struct {
 	// YAML is a stream of documents in the order in which they must be applied: all but the
-	// Secrets, which are in Secrets and come first. Equal options and files give equal bytes.
+	// Secrets, which are in Secrets and come first. Jobs run before what is after them is
+	// applied. Equal options and files give equal bytes.
 	YAML, Secrets []byte
 	// Hash identifies the manifests and Options.Key: 32 hexadecimal digits. Each object has it
 	// as the annotation manifests.AnnotationManifests.
 	Hash string
-	// Objects are all objects, in the order of YAML.
+	// Objects are all objects, in the order of the source.
 	Objects []Object
-	// Workloads are the Deployments, StatefulSets and DaemonSets, in the order of YAML. At
+	// Workloads are the Deployments, StatefulSets and DaemonSets, in that order. At
 	// least one of them, or a Job, CronJob or Pod, runs the built image.
 	Workloads []Workload
 	// Services are the names of the Services, in order.
@@ -104,6 +106,8 @@ type Manifests struct {
 
 	app     string
 	objects []*unstructured.Unstructured
+	// files are those of Files, without the kustomization.
+	files map[string][]byte
 	// secretsElsewhere reports that the Secrets are in none of the fields: they are on record.
 	secretsElsewhere bool
 }
@@ -126,15 +130,14 @@ type Workload struct {
 }
 
 // Files returns the release as a kustomization, file names and their content, for the Secret
-// that the deployment reads.
+// that the deployment reads. With Jobs it has the files BeforeFile and JobsFile.
 func (m *Manifests) Files() map[string][]byte {
-	files := map[string][]byte{ResourcesFile: m.YAML}
-	list := "- " + ResourcesFile + "\n"
-	if len(m.Secrets) > 0 {
-		files[SecretsFile] = m.Secrets
-	}
-	if len(m.Secrets) > 0 || m.secretsElsewhere {
-		list = "- " + SecretsFile + "\n" + list
+	files := maps.Clone(m.files)
+	list := ""
+	for _, file := range []string{SecretsFile, BeforeFile, JobsFile, ResourcesFile} {
+		if len(files[file]) > 0 || file == SecretsFile && m.secretsElsewhere {
+			list += "- " + file + "\n"
+		}
 	}
 	files[KustomizationFile] = []byte("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n" + list)
 	return files
@@ -158,6 +161,11 @@ func Render(options Options) (*Manifests, error) {
 	found := false
 	for _, object := range objects {
 		place(object, options)
+		if isJob(object) {
+			if err := prepareJob(object, options.App); err != nil {
+				return nil, fmt.Errorf("%s: %w", options.Directory, err)
+			}
+		}
 		built := usePullSecret(object, options)
 		found = found || built
 		switch object.GetKind() {
@@ -197,45 +205,71 @@ func Render(options Options) (*Manifests, error) {
 func Recorded(app string, files map[string]string, secrets bool) (*Manifests, error) {
 	m := &Manifests{app: app, secretsElsewhere: secrets}
 	// Numbers have the types that unstructured requires, which manifests.Decode does not see to.
-	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(files[ResourcesFile])))
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(Stream(files))))
 	for {
 		document, err := documents.Read()
 		if errors.Is(err, io.EOF) {
 			return m, m.write()
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", ResourcesFile, err)
+			return nil, fmt.Errorf("read its manifests: %w", err)
 		}
 		text, err := yaml.YAMLToJSON(document)
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", ResourcesFile, err)
+			return nil, fmt.Errorf("read its manifests: %w", err)
 		}
 		object := &unstructured.Unstructured{}
 		if err := object.UnmarshalJSON(text); err != nil {
-			return nil, fmt.Errorf("read %s: %w", ResourcesFile, err)
+			return nil, fmt.Errorf("read its manifests: %w", err)
 		}
 		m.objects = append(m.objects, object)
 	}
 }
 
+// Stream returns the manifests in the files of a release, without the Secrets: a stream of
+// documents in the order in which they are applied.
+func Stream(files map[string]string) string {
+	var parts []string
+	for _, file := range []string{BeforeFile, JobsFile, ResourcesFile} {
+		if text := files[file]; text != "" {
+			parts = append(parts, text)
+		}
+	}
+	return strings.Join(parts, "---\n")
+}
+
 // write makes the files of the objects.
 func (m *Manifests) write() error {
-	var secrets, others []*unstructured.Unstructured
-	for _, object := range m.objects {
-		if object.GroupVersionKind().GroupKind() == (schema.GroupKind{Kind: "Secret"}) {
-			secrets = append(secrets, object)
-		} else {
-			others = append(others, object)
+	m.files = map[string][]byte{}
+	var secrets []*unstructured.Unstructured
+	texts, size := map[string]string{}, 0
+	for when, objects := range m.parts() {
+		var others []*unstructured.Unstructured
+		for _, object := range objects {
+			if object.GroupVersionKind().GroupKind() == (schema.GroupKind{Kind: "Secret"}) {
+				secrets = append(secrets, object)
+			} else {
+				others = append(others, object)
+			}
 		}
+		text, err := stream(others)
+		if err != nil {
+			return err
+		}
+		if file := [...]string{BeforeFile, JobsFile, ResourcesFile}[when]; len(text) > 0 {
+			m.files[file], texts[file] = text, string(text)
+		}
+		size += len(text)
 	}
 	var err error
 	if m.Secrets, err = stream(secrets); err != nil {
 		return err
 	}
-	if m.YAML, err = stream(others); err != nil {
-		return err
+	if len(m.Secrets) > 0 {
+		m.files[SecretsFile] = m.Secrets
 	}
-	if size := len(m.YAML) + len(m.Secrets); size > maxSize {
+	m.YAML = []byte(Stream(texts))
+	if size += len(m.Secrets); size > maxSize {
 		return fmt.Errorf("the manifests take %d KiB, and a release can hold %d", size>>10, maxSize>>10)
 	}
 	return nil

@@ -44,7 +44,7 @@ func (e *ForeignError) Error() string {
 // Settle compares the manifests with the objects that exist, before a release is delivered. An
 // object of another owner is a *ForeignError, unless adopt is set. Replicas that an autoscaler
 // or kubectl scale has set stay as they are: the manifests are changed, and each of kept says
-// so in a sentence. What the user may not read is left to the delivery. The Hash does not change.
+// so in a sentence, as do Jobs that still run. What the user may not read is left to the delivery. The Hash does not change.
 func (m *Manifests) Settle(ctx context.Context, clients Clients, namespace string, adopt bool) (kept []string, err error) {
 	live, err := m.live(ctx, clients, namespace)
 	if err != nil {
@@ -62,28 +62,56 @@ func (m *Manifests) Settle(ctx context.Context, clients Clients, namespace strin
 	if len(foreign.Objects) > 0 && !adopt {
 		return nil, foreign
 	}
+	if err := foreign.jobs(); err != nil {
+		return nil, err
+	}
+	kept = m.running(live)
 	scaled := slices.ContainsFunc(live, func(object *unstructured.Unstructured) bool {
 		return object != nil && workload.IsKind(object.GetKind())
 	})
 	if adopt || !scaled {
-		return nil, nil
+		return kept, nil
 	}
 	scalers, err := m.autoscalers(ctx, clients, namespace)
 	if err != nil {
 		return nil, err
 	}
+	changed := false
 	for i, object := range live {
 		if object == nil || !workload.IsKind(object.GetKind()) {
 			continue
 		}
 		if sentence := keepReplicas(m.objects[i], object, scalers[id(object)]); sentence != "" {
-			kept = append(kept, sentence)
+			kept, changed = append(kept, sentence), true
 		}
 	}
-	if len(kept) == 0 {
-		return nil, nil
+	if !changed {
+		return kept, nil
 	}
 	return kept, m.write()
+}
+
+// jobs returns an error about the Jobs among the objects of another owner: a Job cannot change, so
+// nobody can take it over.
+func (e *ForeignError) jobs() error {
+	for _, object := range e.Objects {
+		if name, ok := strings.CutPrefix(object.Object, "Job/"); ok {
+			return fmt.Errorf("%s exists and is not of app %s: %s, and a Job cannot be taken over: delete it first (kubectl delete job %s)", object.Object, e.App, object.Owner, name)
+		}
+	}
+	return nil
+}
+
+// running returns a sentence about each Job of an earlier release that has not ended.
+func (m *Manifests) running(live []*unstructured.Unstructured) []string {
+	var sentences []string
+	for _, object := range live {
+		if object == nil || !isJob(object) || ended(object) {
+			continue
+		}
+		sentences = append(sentences, fmt.Sprintf("%s of release %s still runs: this release is not deployed unless it has ended by then", id(object), object.GetAnnotations()[manifests.AnnotationRelease]))
+	}
+	return sentences
 }
 
 // live returns the objects of the manifests as the cluster has them; nil for those that do not

@@ -24,7 +24,7 @@ import (
 func settling(objects ...runtime.Object) release.Clients {
 	mapper := meta.NewDefaultRESTMapper(nil)
 	for _, kind := range []schema.GroupVersionKind{
-		{Version: "v1", Kind: "Service"}, {Group: "apps", Version: "v1", Kind: "Deployment"},
+		{Version: "v1", Kind: "Service"}, {Group: "apps", Version: "v1", Kind: "Deployment"}, {Group: "batch", Version: "v1", Kind: "Job"},
 	} {
 		mapper.Add(kind, meta.RESTScopeNamespace)
 	}

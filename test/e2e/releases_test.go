@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
@@ -98,17 +101,7 @@ func TestSecretsOfReleases(t *testing.T) {
 		for file, text := range map[string]string{
 			"kustomization.yaml": "resources: [secret.yaml, deployment.yaml]\n",
 			"secret.yaml":        "apiVersion: v1\nkind: Secret\nmetadata: {name: shop-db}\nstringData: {url: " + url + "}\n",
-			"deployment.yaml": `apiVersion: apps/v1
-kind: Deployment
-metadata: {name: shop}
-spec:
-  selector: {matchLabels: {app: shop}}
-  template:
-    metadata: {labels: {app: shop}}
-    spec:
-      containers:
-      - {name: shop, image: shop}
-`,
+			"deployment.yaml":    deploymentOfShop,
 		} {
 			env.Check(t, os.MkdirAll(filepath.Join(shop, "k8s"), 0o755))
 			env.Check(t, os.WriteFile(filepath.Join(shop, "k8s", file), []byte(text), 0o600))
@@ -181,3 +174,91 @@ func TestForeignObjects(t *testing.T) {
 		t.Errorf("the build set %d replicas", *scaled.Spec.Replicas)
 	}
 }
+
+// TestJobs wants the Jobs of a release to run again, before its workloads and after their
+// configuration; and nothing deployed if one fails, or if one of an earlier release still runs.
+func TestJobs(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	shop := env.Page(t, "shop", "one", "")
+	write := func(command string) {
+		t.Helper()
+		for file, text := range map[string]string{
+			"kustomization.yaml": "resources: [deployment.yaml, job.yaml]\nconfigMapGenerator: [{name: shop, literals: [\"COMMAND=" + command + "\"]}]\n",
+			"deployment.yaml":    deploymentOfShop,
+			"job.yaml": `apiVersion: batch/v1
+kind: Job
+metadata: {name: migrate}
+spec:
+  backoffLimit: 0
+  template:
+    spec:
+      restartPolicy: Never
+      terminationGracePeriodSeconds: 1
+      containers:
+      - {name: migrate, image: shop, command: [sh, -c, "echo migrating to $(cat index.html); eval \"$COMMAND\""], envFrom: [{configMapRef: {name: shop}}]}
+`,
+		} {
+			env.Check(t, os.MkdirAll(filepath.Join(shop, "k8s"), 0o755))
+			env.Check(t, os.WriteFile(filepath.Join(shop, "k8s", file), []byte(text), 0o600))
+		}
+	}
+	job := func() types.UID {
+		t.Helper()
+		job, err := ns.Kube.BatchV1().Jobs(ns.Name).Get(t.Context(), "migrate", metav1.GetOptions{})
+		env.Check(t, err)
+		return job.UID
+	}
+	write("true")
+	first := ns.Build(t, shop).Succeeded(t)
+	first.Says(t, "migrating to one", "job.batch/migrate condition met")
+	before := job()
+	if r := ns.Build(t, shop).Succeeded(t); !strings.Contains(r.Stderr, "the release is already running") {
+		t.Errorf("a build of the same deploys again\n%s", r)
+	}
+	if job() != before {
+		t.Error("a build of the same runs the Job again")
+	}
+
+	rewrite(t, shop, "two")
+	ns.Build(t, shop).Succeeded(t).Says(t, "migrating to two")
+	if job() == before {
+		t.Error("the second release did not run the Job")
+	}
+
+	rewrite(t, shop, "three")
+	write("echo the table is locked; false")
+	ns.Build(t, shop).Failed(t, "Job migrate failed", "the release before it keeps serving").Says(t, "the table is locked")
+	if got := states(releases(t, ns, "shop")); got != "3 NotApplied, 2 Live, 1 Replaced" {
+		t.Errorf("the releases are %s", got)
+	}
+
+	// The next one waits for a pod that never comes.
+	write("sleep 600")
+	run := strings.TrimSpace(ns.Build(t, shop, "--detach").Succeeded(t).Stdout)
+	env.Eventually(t, "the Job of "+run, func(ctx context.Context) error {
+		pods, err := ns.Kube.CoreV1().Pods(ns.Name).List(ctx, metav1.ListOptions{LabelSelector: "pyflow.dev/job-of=shop", FieldSelector: "status.phase=Running"})
+		if err == nil && len(pods.Items) == 0 {
+			err = errors.New("no pod of it runs")
+		}
+		return err
+	})
+	write("true")
+	ns.Build(t, shop).Failed(t, "Job migrate of an earlier release still runs").Says(t, "Job/migrate of release 4 still runs")
+	ns.Pyflow(t, "cancel", run).Succeeded(t)
+	env.Check(t, ns.Kube.BatchV1().Jobs(ns.Name).Delete(t.Context(), "migrate", metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationForeground)}))
+	ns.Build(t, shop).Succeeded(t).Says(t, "migrating to three")
+	ns.Pyflow(t, "rollback", "shop", "--to", "2").Succeeded(t).Says(t, "a rollback does not run Job/migrate")
+}
+
+const deploymentOfShop = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: shop}
+spec:
+  selector: {matchLabels: {app: shop}}
+  template:
+    metadata: {labels: {app: shop}}
+    spec:
+      containers:
+      - {name: shop, image: shop}
+`

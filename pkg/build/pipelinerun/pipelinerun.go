@@ -113,11 +113,21 @@ func (d Deploy) params() tektonv1.Params {
 // deployParams are how a run deploys, as far as it differs from the default.
 func (m Meta) deployParams() tektonv1.Params {
 	var params tektonv1.Params
+	task := manifests.DeployTaskName
 	switch {
 	case m.User != "":
-		params = append(params, param(paramDeployTask, manifests.DeployAsTask), param(paramUser, m.User))
+		task = manifests.DeployAsTask
 	case m.UserOfImage:
-		params = append(params, param(paramDeployTask, manifests.DeployUserTask))
+		task = manifests.DeployUserTask
+	}
+	if m.Jobs {
+		task += manifests.JobsSuffix
+	}
+	if task != manifests.DeployTaskName {
+		params = append(params, param(paramDeployTask, task))
+	}
+	if m.User != "" {
+		params = append(params, param(paramUser, m.User))
 	}
 	if m.Number > 0 {
 		params = append(params, param(paramRelease, strconv.Itoa(m.Number)))

@@ -42,6 +42,8 @@ type Meta struct {
 	// User gives them another user, USER or USER:GROUP in names of the image or numbers;
 	// empty means none.
 	User string
+	// Jobs reports that there are Jobs among the manifests, which run before the workloads.
+	Jobs bool
 	// Number is that of the run, and of the release that it delivers; 0 records no release.
 	Number int
 	// Record is what the record of the release says of the run, a JSON object in one line;

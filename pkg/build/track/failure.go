@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
@@ -85,6 +86,9 @@ func (t explanation) stepFailure(name string, outcome pipelinerun.Outcome) *even
 			failure.Message = fmt.Sprintf("%s failed: nothing was changed: %s", name, message)
 			return failure
 		}
+		if explainJobs(failure, name, timedOut) {
+			return failure
+		}
 	case isEngine(failed.Task, failed.Step) && t.full:
 		failure.Cause = registry.ErrFull
 		failure.Message = fmt.Sprintf("%s failed: step %s: %v", name, failed.Step, registry.ErrFull)
@@ -110,6 +114,42 @@ func (t explanation) stepFailure(name string, outcome pipelinerun.Outcome) *even
 	failure.Message = fmt.Sprintf("%s failed: task %s, step %s: %s", name, failed.Task, failed.Step,
 		cmp.Or(t.steps.reason, failed.Text, t.lastLine(failed.Task), fmt.Sprintf("%s, exit code %d", failed.Reason, failed.ExitCode)))
 	return failure
+}
+
+// The steps of a deployment that has Jobs.
+const (
+	clearStep    = "clear"
+	waitStep     = "wait"
+	completeStep = "complete"
+)
+
+// jobName matches the name of a Job in what kubectl says of it.
+var jobName = regexp.MustCompile(`jobs(?:\.batch)?[ /]"?([a-z0-9.-]+)`)
+
+// explainJobs explains a failure of the Jobs of a release; false if it is another.
+func explainJobs(failure *event.Failure, name string, timedOut bool) bool {
+	var names []string
+	for _, line := range failure.Log {
+		if match := jobName.FindStringSubmatch(line); match != nil && !slices.Contains(names, match[1]) {
+			names = append(names, match[1])
+		}
+	}
+	jobs := cmp.Or(strings.Join(names, ", "), "of the release")
+	const serving = "nothing runs the new image, and the release before it keeps serving"
+	switch {
+	case failure.Step == waitStep && timedOut:
+		failure.Reason, failure.Advice = "JobTimeout", "see what the Job waits for (kubectl get pods, kubectl logs), or give the run more time with --timeout; the Job goes on until you delete it"
+		failure.Message = fmt.Sprintf("%s failed: a Job of the release did not end in time: %s", name, serving)
+	case failure.Step == completeStep:
+		failure.Reason, failure.Advice = "JobFailed", "its log is above; correct it and build again, which runs the Job again"
+		failure.Message = fmt.Sprintf("%s failed: Job %s failed: %s", name, jobs, serving)
+	case failure.Step == clearStep && len(names) > 0:
+		failure.Reason, failure.Advice = "JobRunning", "wait for its end, or stop it with kubectl delete job; then build again"
+		failure.Message = fmt.Sprintf("%s failed: Job %s of an earlier release still runs: %s", name, jobs, serving)
+	default:
+		return false
+	}
+	return true
 }
 
 // conflictLine is what the API server answers to the application of a field that another manager

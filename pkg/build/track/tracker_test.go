@@ -391,6 +391,33 @@ func TestSuperseded(t *testing.T) {
 	}
 }
 
+// TestJobs wants the Job of a release that failed, by name, and what serves.
+func TestJobs(t *testing.T) {
+	for name, test := range map[string]struct {
+		step, line, reason, message string
+	}{
+		"a Job that failed":     {"complete", "error: timed out waiting for the condition on jobs/migrate", "JobFailed", "Job migrate failed: nothing runs the new image"},
+		"one that still runs":   {"clear", `The jobs "migrate" is invalid: : ValidatingAdmissionPolicy 'pyflow-jobs' with binding 'pyflow-jobs' denied request: release 4 still runs it`, "JobRunning", "Job migrate of an earlier release still runs"},
+		"a server that is gone": {"clear", "Unable to connect to the server", "Error", "step clear"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := record(t, "", nil)
+			r.Created("app-x", 0)
+			r.Begin(event.Queue)
+			r.Handle(follow.Event{Kind: follow.StepStarted, Task: "deploy", Step: test.step})
+			r.Handle(follow.Event{Kind: follow.Log, Task: "deploy", Step: test.step, Text: test.line})
+			r.Handle(follow.Event{Kind: follow.StepEnded, Task: "deploy", Step: test.step, ExitCode: 1, Reason: "Error"})
+			var failure *event.Failure
+			if err := r.Verdict(run("app-x", corev1.ConditionFalse, "failed")); !errors.As(err, &failure) {
+				t.Fatalf("error is %v", err)
+			}
+			if failure.Reason != test.reason || !strings.Contains(failure.Message, test.message) {
+				t.Errorf("the failure is %s: %s", failure.Reason, failure.Message)
+			}
+		})
+	}
+}
+
 func TestTransfer(t *testing.T) {
 	r := record(t, "", nil)
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

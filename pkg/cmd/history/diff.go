@@ -201,7 +201,7 @@ func compareLayers(older, newer *registry.Manifest) []string {
 func manifestDiff(older, newer *record.Record) string {
 	text := func(r *record.Record) string {
 		var kept []string
-		for line := range strings.Lines(r.Files[release.ResourcesFile]) {
+		for line := range strings.Lines(release.Stream(r.Files)) {
 			if !strings.Contains(line, manifests.AnnotationManifests+":") {
 				kept = append(kept, line)
 			}

@@ -188,8 +188,10 @@ func parse(object *corev1.ConfigMap) *Record {
 	if err := json.Unmarshal([]byte(object.Data[infoKey]), &record.Info); err != nil {
 		record.Info = Info{}
 	}
-	for _, file := range []string{release.KustomizationFile, release.ResourcesFile} {
-		record.Files[file] = object.Data[file]
+	for key, text := range object.Data {
+		if strings.HasSuffix(key, ".yaml") {
+			record.Files[key] = text
+		}
 	}
 	return record
 }

@@ -13,6 +13,9 @@
 #   ADOPT      "true" marks the objects as taken over
 #   MANIFESTS  the kustomization to build on, relative to OUTPUT
 #   OUTPUT     the directory to write kustomization.yaml in
+#   ORDERED    "true" writes the kustomizations before, jobs and after in directories of
+#              OUTPUT, too, and check with all of them, where no Job has the name of one
+#              that exists; otherwise it may be unset
 #   LAYOUT     the image, an OCI layout; empty leaves the user of the manifests
 #   USER_OF_PODS  USER or USER:GROUP, in names of the image or numbers; empty means the USER
 #              of the image
@@ -130,23 +133,43 @@ if [ -n "$LAYOUT" ]; then
   fi
   require "user" "$uid" '0-9'
   require "group" "${gid:-0}" '0-9'
-  patch="
+  # The Deployment that has no label is of a release that was recorded without it.
+  for target in "kind: Deployment
+      name: \"$NAME\"" "kind: Deployment
+      labelSelector: pyflow.dev/generated" "kind: Job
+      labelSelector: pyflow.dev/generated"; do
+    patch="$patch
   - target:
-      kind: Deployment
-      name: \"$NAME\"
+      $target
     patch: |-
-      - op: replace
-        path: /spec/template/spec/securityContext/runAsUser
-        value: $uid
-      - path: /spec/template/spec/securityContext/runAsGroup"
-  if [ -n "$gid" ]; then
-    patch="$patch
-        op: replace
-        value: $gid"
-  else
-    patch="$patch
-        op: remove"
-  fi
+      apiVersion: v1
+      kind: any
+      metadata:
+        name: any
+      spec:
+        template:
+          spec:
+            securityContext:
+              runAsUser: $uid
+              runAsGroup: ${gid:-null}"
+  done
+  patch="$patch
+  - target:
+      kind: CronJob
+      labelSelector: pyflow.dev/generated
+    patch: |-
+      apiVersion: v1
+      kind: any
+      metadata:
+        name: any
+      spec:
+        jobTemplate:
+          spec:
+            template:
+              spec:
+                securityContext:
+                  runAsUser: $uid
+                  runAsGroup: ${gid:-null}"
 fi
 
 # metadata KIND: the head of an object of the record.
@@ -176,15 +199,14 @@ block() {
 cd "$OUTPUT"
 first=
 if [ -n "$RELEASE" ]; then
-  first="
-  - record.yaml"
+  first=record.yaml
   {
     metadata ConfigMap
     echo "data:"
     echo "$RECORD" | block record.json
     echo "$DIGEST" | block digest
-    for file in kustomization.yaml resources.yaml; do
-      block "$file" <"$MANIFESTS/$file"
+    for file in "$MANIFESTS"/*.yaml; do
+      [ "${file##*/}" = secrets.yaml ] || block "${file##*/}" <"$file"
     done
     if [ -e "$MANIFESTS/secrets.yaml" ]; then
       metadata Secret
@@ -202,14 +224,16 @@ if [ "$ADOPT" = true ]; then
         value: \"true\""
 fi
 
-# The objects are applied in this order.
-cat >kustomization.yaml <<YAML
+# kustomization RESOURCE...: the resources, in the order in which they are applied, with the
+# image and the annotations of the run.
+kustomization() {
+  cat <<YAML
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 sortOptions:
   order: fifo
-resources:$first
-  - $MANIFESTS
+resources:
+$(printf -- '  - %s\n' "$@")
 images:
   - name: "$NAME"
     newName: "$IMAGE"
@@ -225,4 +249,46 @@ patches:
       - op: add
         path: /metadata/annotations/pyflow.dev~1release
         value: "$RELEASE"$taken$patch
+YAML
+}
+
+kustomization ${first:+"$first"} "$MANIFESTS" >kustomization.yaml
+[ "${ORDERED:-}" = true ] || exit 0
+
+# part DIRECTORY FILE...: a kustomization of those of the files that exist. kustomize reads no
+# file outside of its directory.
+part() {
+  directory=$1
+  shift
+  mkdir "$directory"
+  for file; do
+    shift
+    [ -e "$file" ] || continue
+    cp "$file" "$directory/"
+    set -- "$@" "${file##*/}"
+  done
+  kustomization "$@" >"$directory/kustomization.yaml"
+}
+
+part before record.yaml "$MANIFESTS/secrets.yaml" "$MANIFESTS/before.yaml"
+part jobs "$MANIFESTS/jobs.yaml"
+after=
+if [ -e "$MANIFESTS/resources.yaml" ]; then
+  after="
+  - ../after"
+  part after "$MANIFESTS/resources.yaml"
+else
+  # There is nothing but Jobs, and kubectl wants something to apply.
+  part after record.yaml
+fi
+mkdir check renamed
+cat >renamed/kustomization.yaml <<YAML
+nameSuffix: -pyflow
+resources:
+  - ../jobs
+YAML
+cat >check/kustomization.yaml <<YAML
+resources:
+  - ../before
+  - ../renamed$after
 YAML
