@@ -131,6 +131,9 @@ const (
 	// AnnotationSecretVariables is on the ConfigMap of EnvName: the names of the variables that
 	// the Secret of that name has, which not everybody may read, with commas between them.
 	AnnotationSecretVariables = "pyflow.dev/secret-variables"
+	// LabelProcess is on the objects of a process of an app, and on its pods: the name of the
+	// process. An app with one process alone has none.
+	LabelProcess = "pyflow.dev/process"
 	// AnnotationSource is a run's build context, as repository@digest.
 	AnnotationSource = "pyflow.dev/source"
 	// AnnotationCommit is the git commit that a run's source is of, in full.

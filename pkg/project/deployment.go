@@ -19,6 +19,9 @@ import (
 type Deployment struct {
 	Replicas Value[int32]
 	Expose   Value[app.Expose]
+	// Processes are those beside the web process, and the web process if it does not run the
+	// command of the image: web first, release last, the others by name.
+	Processes []Value[app.Process]
 	// User is who the pods run as. It is not set if only the image can tell. OfImage is the
 	// image's own, as far as it is known.
 	User, OfImage Value[app.User]
@@ -84,6 +87,13 @@ func (d *Deployment) Sources() map[app.Source]string {
 	sources := map[app.Source]string{}
 	if d == nil {
 		return sources
+	}
+	for _, process := range d.Processes {
+		for _, name := range slices.Sorted(maps.Keys(process.Value.Env)) {
+			if from := process.Value.Env[name].From; from.Kind != "" {
+				sources[from] = process.Origin.String() + ": " + process.Value.Name + "." + name
+			}
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Env)) {
 		if value := d.Env[name]; value.Value.From.Kind != "" && sources[value.Value.From] == "" {

@@ -260,20 +260,6 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// A Procfile may have processes that a user expects to run.
-func TestDroppedProcesses(t *testing.T) {
-	p, err := project.Resolve(folder(t, map[string]string{
-		"main.py": pythonApp, "Procfile": "web: uvicorn main:app\n# worker: no\nworker: celery -A main worker\nrelease: python manage.py migrate\nempty:\n",
-	}), project.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"Procfile:3: the process worker is not deployed: only web is", "Procfile:4: the process release is not deployed: only web is"}
-	if got := p.Warnings(); len(got) < len(want) || !slices.Equal(got[len(got)-len(want):], want) {
-		t.Errorf("warnings are %q, want %q", got, want)
-	}
-}
-
 func TestValues(t *testing.T) {
 	values := map[string]project.Value[int]{"a": {Value: 1}, "b": {}}
 	if got := project.Values(values); !maps.Equal(got, map[string]int{"a": 1, "b": 0}) {

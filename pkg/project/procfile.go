@@ -1,36 +1,36 @@
 package project
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"os"
-	"regexp"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/procfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
-const (
-	procfile = "Procfile"
-	// maxProcfile limits how much of a Procfile is read.
-	maxProcfile = 64 << 10
-)
+// maxProcfile limits how much of a Procfile is read.
+const maxProcfile = 64 << 10
 
-// process is a line of a Procfile that starts a process type.
-var process = regexp.MustCompile(`^([A-Za-z0-9_-]+):\s*\S`)
+// procfileProcess is a process of the Procfile of a folder.
+type procfileProcess struct{ procfile.Process }
 
-// droppedProcesses returns a warning for each process type of a Procfile other than web,
-// such as worker and release: a build deploys the web application alone.
-func droppedProcesses(dir string) []string {
+// where returns the place of the process.
+func (p procfileProcess) where() string { return fmt.Sprintf("%s:%d", procfile.Name, p.Line) }
+
+// readProcfile returns the processes of the Procfile of a folder; none if it has no such file
+// that can be read.
+func readProcfile(dir string) []procfileProcess {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil
 	}
 	defer root.Close() //nolint:errcheck // nothing was written through it
-	info, err := root.Stat(procfile)
+	info, err := root.Stat(procfile.Name)
 	if err != nil || !info.Mode().IsRegular() {
 		return nil
 	}
-	file, err := root.Open(procfile)
+	file, err := root.Open(procfile.Name)
 	if err != nil {
 		return nil
 	}
@@ -39,11 +39,19 @@ func droppedProcesses(dir string) []string {
 	if err != nil {
 		return nil
 	}
+	var found []procfileProcess
+	for _, process := range procfile.Parse(content) {
+		found = append(found, procfileProcess{process})
+	}
+	return found
+}
+
+// droppedProcesses returns a warning for each process of a Procfile that manifests leave out.
+func droppedProcesses(dir, manifests string) []string {
 	var warnings []string
-	lines := bufio.NewScanner(bytes.NewReader(content))
-	for number := 1; lines.Scan(); number++ {
-		if match := process.FindStringSubmatch(lines.Text()); match != nil && match[1] != "web" {
-			warnings = append(warnings, fmt.Sprintf("%s:%d: the process %s is not deployed: only web is", procfile, number, match[1]))
+	for _, process := range readProcfile(dir) {
+		if process.Name != app.WebProcess {
+			warnings = append(warnings, fmt.Sprintf("%s: the process %s is not deployed: %s has the manifests", process.where(), process.Name, manifests))
 		}
 	}
 	return warnings

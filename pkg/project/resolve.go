@@ -15,6 +15,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
 // Resolve reads a folder and decides every value of its build and its deployment: a flag
@@ -209,6 +210,7 @@ func (p *Project) detect(options *Options) error {
 		App:   entrypoint.Value, AppSource: entrypoint.Origin.Where,
 		Python: python.Value, PythonSource: python.Origin.Where,
 		Port: port.Value, PortSource: port.Origin.Where,
+		Web: p.Settings.Processes[app.WebProcess].Command, WebSource: p.Settings.WhereIn(processesKey, app.WebProcess),
 	})
 	switch {
 	case errors.Is(err, detect.ErrContext):
@@ -219,7 +221,6 @@ func (p *Project) detect(options *Options) error {
 	if err := resolveContext(p); err != nil {
 		return err
 	}
-	p.warnings = append(p.warnings, droppedProcesses(p.Dir)...)
 	if app := p.Detected.App; app != nil {
 		p.Entrypoint = first(entrypoint, Value[string]{reference(app), evidence(p.Detected, "app")})
 	}
@@ -330,10 +331,14 @@ func (p *Project) resolveDeployment(options *Options) error {
 		if err := p.Settings.CheckManifests(p.Manifests.Value); err != nil {
 			return err
 		}
+		p.warnings = append(p.warnings, droppedProcesses(p.Dir, p.Manifests.Value)...)
 		return options.CheckManifests(p.Manifests.Value)
 	}
 	var err error
 	if p.Deployment, err = newDeployment(options, p.Settings); err != nil {
+		return err
+	}
+	if err := resolveProcesses(p); err != nil {
 		return err
 	}
 	var warning string

@@ -63,7 +63,23 @@ func web(options *Options) ([]object, error) {
 	if name := options.User.Name; name != "" {
 		metav1.SetMetaDataAnnotation(&deployment.ObjectMeta, manifests.AnnotationUser, name)
 	}
+	setWebProcess(deployment, options)
 	return []object{deployment}, fill(&deployment.Spec.Template.Spec.Containers[0], options)
+}
+
+// setWebProcess sets what the options say of the web process. The name and the selector of its
+// Deployment stay as they are without processes.
+func setWebProcess(deployment *appsv1.Deployment, options *Options) {
+	if len(options.Processes) == 0 {
+		return
+	}
+	metav1.SetMetaDataLabel(&deployment.ObjectMeta, manifests.LabelProcess, app.WebProcess)
+	deployment.Spec.Template.Labels[manifests.LabelProcess] = app.WebProcess
+	for i := range options.Processes {
+		if options.Processes[i].Kind() == app.Web {
+			deployment.Spec.Template.Spec.Containers[0].Command = options.Processes[i].Command
+		}
+	}
 }
 
 // fill sets what the options say of the container of the app.

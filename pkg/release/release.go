@@ -50,8 +50,8 @@ type Options struct {
 	// Namespace is the namespace of all objects.
 	Namespace string
 	// Directory holds the user's manifests: a kustomization, or plain YAML. If it is empty, the
-	// release is the default Deployment and Service, which the fields from Port to UserOfImage
-	// configure.
+	// release is what is generated: a Deployment and a Service, and the objects of Processes.
+	// The fields from Port to UserOfImage configure them.
 	Directory string
 	// Detected reports that the user did not name Directory. Files in it that are no manifests
 	// are left out then, and otherwise an error.
@@ -72,6 +72,9 @@ type Options struct {
 	Probes app.Probes
 	// Expose is the type of the app's Service.
 	Expose app.Expose
+	// Processes are those beside the web process, and the web process if it has a command of
+	// its own, in the order of the objects.
+	Processes []app.Process
 	// User is who the pods run as; zero is app.DefaultUser.
 	User app.User
 	// UserOfImage reports that the run sets the user that the image names, which nothing

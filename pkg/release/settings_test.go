@@ -4,10 +4,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
@@ -60,6 +63,82 @@ func TestSettings(t *testing.T) {
 				t.Errorf("services %v, want %v", got.Services, want)
 			}
 		})
+	}
+}
+
+func TestProcesses(t *testing.T) {
+	o := options("")
+	o.Env = app.Texts(map[string]string{"LEVEL": "info", "QUEUE": "default"})
+	o.Requests, o.Limits = resources(t, "memory=256Mi"), resources(t, "memory=512Mi,nvidia.com/gpu=1")
+	o.User = app.User{ID: 10001, Group: 10001}
+	o.Processes = []app.Process{
+		{Name: "web", Command: []string{"gunicorn", "-b", ":$(PORT)", "shop:app"}},
+		{Name: "cleanup", Command: []string{"python", "clean.py"}, Schedule: "30 4 * * *", TimeZone: "Europe/Berlin", Timeout: time.Hour, Concurrency: app.ConcurrencyReplace},
+		{Name: "release", Command: []string{"sh", "-c", "a && exec b"}},
+		{Name: "report", Command: []string{"report"}, Schedule: "@daily"},
+		{Name: "worker", Command: []string{"celery", "-A", "shop", "worker"}, Replicas: 2, Env: map[string]app.Variable{"QUEUE": app.Text("$mail"), "TOKEN": {From: app.Source{Kind: app.SourceSecret, Name: "mail", Key: "token"}}}, Limits: resources(t, "memory=128Mi")},
+	}
+	got, err := release.Render(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "processes.yaml", got.YAML)
+	if want := []release.Workload{{Kind: "Deployment", Name: "mountains", Built: true}, {Kind: "Deployment", Name: "mountains-worker", Built: true}}; !slices.Equal(got.Workloads, want) {
+		t.Errorf("workloads %v, want %v", got.Workloads, want)
+	}
+	for _, object := range got.Objects {
+		if !object.Built && object.Kind != "Service" {
+			t.Errorf("%s %s does not get the image", object.Kind, object.Name)
+		}
+	}
+}
+
+// The Service, and the Deployment whose selector cannot change, select the pods of the web
+// process alone.
+func TestSelectorsOfProcesses(t *testing.T) {
+	o := options("")
+	o.Processes = []app.Process{{Name: "worker", Command: []string{"a"}}, {Name: "release", Command: []string{"b"}}, {Name: "cron", Command: []string{"c"}, Schedule: "@daily"}}
+	got, err := release.Render(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, err := release.Render(options(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	selectors, pods := map[string]labels.Selector{}, map[string]labels.Set{}
+	for _, document := range strings.Split(string(got.YAML), "\n---\n") {
+		object := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(document), object); err != nil {
+			t.Fatal(err)
+		}
+		name := object.GetKind() + "/" + object.GetName()
+		for _, path := range [][]string{{"spec", "selector"}, {"spec", "selector", "matchLabels"}} {
+			if found, ok, err := unstructured.NestedStringMap(object.Object, path...); ok && err == nil {
+				selectors[name] = labels.SelectorFromSet(found)
+			}
+		}
+		for _, path := range [][]string{{"spec", "template", "metadata", "labels"}, {"spec", "jobTemplate", "spec", "template", "metadata", "labels"}} {
+			if found, ok, _ := unstructured.NestedStringMap(object.Object, path...); ok {
+				pods[name] = found
+			}
+		}
+	}
+	want := map[string]string{"Service/mountains": "Deployment/mountains", "Deployment/mountains": "Deployment/mountains", "Deployment/mountains-worker": "Deployment/mountains-worker"}
+	if len(pods) != 4 || len(selectors) != len(want) {
+		t.Fatalf("pods %v, selectors %v", pods, selectors)
+	}
+	for name, selector := range selectors {
+		for pod, set := range pods {
+			if selector.Matches(set) != (pod == want[name]) {
+				t.Errorf("%s, selector %s: pods of %s", name, selector, pod)
+			}
+		}
+	}
+	for _, text := range []string{"      app.kubernetes.io/name: mountains\n      pyflow.dev/app: mountains\n  template:", "  selector:\n    app.kubernetes.io/name: mountains\n    pyflow.dev/app: mountains\n  type:"} {
+		if !strings.Contains(string(got.YAML), text) || !strings.Contains(string(without.YAML), text) {
+			t.Errorf("no %q with and without processes", text)
+		}
 	}
 }
 

@@ -21,8 +21,10 @@ func Notices(ctx context.Context, found *project.Project) []event.Event {
 	for _, line := range project.Travels(found) {
 		notices = append(notices, event.Event{Message: line.String()})
 	}
-	if line := found.Deployment.UserLine(); line != "" {
-		notices = append(notices, event.Event{Message: line})
+	for _, line := range []string{found.Deployment.ProcessLine(), found.Deployment.UserLine()} {
+		if line != "" {
+			notices = append(notices, event.Event{Message: line})
+		}
 	}
 	for _, warning := range found.Warnings() {
 		notices = append(notices, event.Event{Reason: event.Warning, Message: warning})

@@ -215,7 +215,7 @@ func TestAdopt(t *testing.T) {
 		"a Procfile": {
 			map[string]string{"Procfile": "web: uvicorn main:app\nworker: celery -A main worker\n"},
 			nil, ".dockerignore Dockerfile pyproject.toml", service()["pyproject.toml"] + "\n" + table,
-			[]string{"warning: Procfile:2: the process worker is not deployed: only web is\n"},
+			[]string{"main:app                                          Procfile:1\n"},
 		},
 		"no app, an own Dockerfile": {
 			map[string]string{"main.py": "print(1)\n", "Dockerfile": "FROM mine\n"},

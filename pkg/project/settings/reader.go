@@ -134,6 +134,13 @@ func (r *reader) read(v *toml.Value, into reflect.Value, path string) { //nolint
 		if r.expect(v, toml.Array, path) {
 			*target = r.readEnvFrom(v, path)
 		}
+	case *map[string]Process:
+		if r.expect(v, toml.Table, path) {
+			*target = map[string]Process{}
+			r.members(v, path, func(name string, member *toml.Value, path string) {
+				(*target)[name] = r.process(member, path)
+			})
+		}
 	case *corev1.ResourceList:
 		if r.expect(v, toml.Table, path) {
 			*target = corev1.ResourceList{}
@@ -289,6 +296,7 @@ func (r *reader) check() {
 	})
 	r.checkEnv()
 	r.checkResources()
+	r.checkProcesses()
 	r.checkBuild()
 }
 

@@ -36,7 +36,7 @@ func kinds(t *testing.T, table reflect.Type, prefix string) map[string]string {
 			continue
 		}
 		switch field.Type {
-		case reflect.TypeFor[string](), reflect.TypeFor[app.Expose](), reflect.TypeFor[app.Probe](), reflect.TypeFor[resource.Quantity]():
+		case reflect.TypeFor[string](), reflect.TypeFor[app.Expose](), reflect.TypeFor[app.Probe](), reflect.TypeFor[app.Concurrency](), reflect.TypeFor[resource.Quantity]():
 			found[prefix+key] = "string"
 		case reflect.TypeFor[int32](), reflect.TypeFor[*int32]():
 			found[prefix+key] = "integer"
@@ -46,6 +46,8 @@ func kinds(t *testing.T, table reflect.Type, prefix string) map[string]string {
 			found[prefix+key] = "array of tables"
 		case reflect.TypeFor[map[string]string](), reflect.TypeFor[corev1.ResourceList]():
 			found[prefix+key] = "table of strings"
+		case reflect.TypeFor[map[string]settings.Process]():
+			found[prefix+key] = "table of processes"
 		default:
 			if field.Type.Kind() != reflect.Struct {
 				t.Fatalf("%s has a type that is not known here: %s", prefix+key, field.Type)
@@ -108,6 +110,8 @@ func (s *schema) kinds(t *testing.T, prefix string) map[string]string {
 			found[prefix+key] = "array of tables"
 		case property.Type != "object":
 			found[prefix+key] = property.Type
+		case key == "processes":
+			found[prefix+key] = "table of processes"
 		case len(property.Properties) == 0 && additional(property).Type == "":
 			found[prefix+key] = "table of strings or tables"
 		case len(property.Properties) == 0:
@@ -123,6 +127,8 @@ func TestSchemaHasTheSettings(t *testing.T) {
 	root := readSchema(t)
 	table := root.Definitions["settings"]
 	want, got := kinds(t, reflect.TypeFor[settings.Settings](), ""), table.kinds(t, "")
+	maps.Copy(want, kinds(t, reflect.TypeFor[settings.Process](), "processes.NAME."))
+	maps.Copy(got, root.Definitions["process"].kinds(t, "processes.NAME."))
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		if got[key] != want[key] {
 			t.Errorf("%s is a %s, and a %q in the schema", key, want[key], got[key])
@@ -137,7 +143,12 @@ func TestSchemaHasTheSettings(t *testing.T) {
 	for _, expose := range app.Exposes() {
 		exposes = append(exposes, string(expose))
 	}
+	var concurrencies []string
+	for _, concurrency := range app.Concurrencies() {
+		concurrencies = append(concurrencies, string(concurrency))
+	}
 	for _, list := range []struct{ got, want []string }{
+		{root.Definitions["process"].Properties["concurrency"].AnyOf[0].Enum, concurrencies},
 		{table.Properties["expose"].AnyOf[0].Enum, exposes},
 		{table.Properties["build"].Properties["variant"].Enum, variant.Names()},
 		{root.Definitions["probe"].AnyOf[0].Enum, []string{string(app.ProbeTCP), string(app.ProbeNone)}},
@@ -212,6 +223,22 @@ func TestSchemaAgrees(t *testing.T) {
 		"resources = {requests = {cpu = '2'}, limits = {cpu = '1'}}": program,
 		"probes = {}": both, "probes = 'tcp'": neither, "probes.startup = 'tcp'": both, "probes.startup = 'none'": both, "probes.startup = 'http'": neither, "probes.startup = ''": neither, "probes.ready = 'tcp'": neither,
 		"probes.liveness = '/'": both, "probes.liveness = '/a/%20b?c=100%'": both, "probes.liveness = '/?a'": both, "probes.liveness = 'a'": neither, "probes.liveness = '//a'": neither, "probes.liveness = '/a b'": neither, "probes.liveness = '/a#b'": neither, "probes.liveness = '/100%'": neither, "probes.liveness = false": neither,
+		"processes = {}": both, "processes = []": neither, "processes = 'a'": neither, "processes.worker = 'a'": both, "processes.worker = ''": neither, "processes.worker = 1": neither, "processes.worker = ['a']": neither,
+		"processes.worker = {}": neither, "processes.worker = {command = ''}": neither, "processes.worker = {command = 1}": neither, "processes.worker = {command = 'a'}": both, "processes.worker = {command = 'a', cmd = 'b'}": neither,
+		"processes.worker = \"a 'b\"": program, "processes.worker = 'a && b'": both, "processes.worker = 'a &&'": program, "processes.worker = '# a'": program,
+		"processes.Worker = 'a'": neither, "processes.send_mail = 'a'": neither, "processes.'2' = 'a'": neither, "processes.a- = 'a'": neither, "processes.send-mail2 = 'a'": both,
+		"processes.worker = {command = 'a', replicas = 2}": both, "processes.worker = {command = 'a', replicas = 0}": both, "processes.worker = {command = 'a', replicas = -1}": neither, "processes.worker = {command = 'a', replicas = '2'}": neither,
+		"processes.worker = {command = 'a', env = {A = '1'}}": both, "processes.worker = {command = 'a', env = {'A B' = '1'}}": neither, "processes.worker = {command = 'a', env = {A = 1}}": neither,
+		"processes.worker = {command = 'a', resources.limits.memory = '1Gi'}": both, "processes.worker = {command = 'a', resources.limits.memory = '1GB'}": neither, "processes.worker = {command = 'a', limits.memory = '1Gi'}": neither,
+		"processes.worker = {command = 'a', resources = {requests = {cpu = '2'}, limits = {cpu = '1'}}}": program, "resources.limits.cpu = '1'\nprocesses.worker = {command = 'a', resources.requests.cpu = '2'}": program,
+		"processes.worker = {command = 'a', timeout = '1m'}": neither, "processes.worker = {command = 'a', timezone = 'Etc/UTC'}": neither, "processes.worker = {command = 'a', concurrency = 'Allow'}": neither,
+		"processes.web = 'a'": both, "processes.web = {command = 'a'}": both, "processes.web = {}": neither, "processes.web = {command = 'a', replicas = 2}": neither, "processes.web = {command = 'a', env = {}}": neither, "processes.web = {command = 'a', resources = {}}": neither, "processes.web = {command = 'a', schedule = '@daily'}": neither,
+		"entrypoint = 'a:b'\nprocesses.web = 'a'": neither, "app = 'a:b'\nprocesses.web = 'a'": neither, "entrypoint = 'a:b'\nprocesses.worker = 'a'": both,
+		"processes.release = 'a'": both, "processes.release = {command = 'a', timeout = '1h30m', env = {}, resources = {}}": both, "processes.release = {command = 'a', replicas = 1}": neither, "processes.release = {command = 'a', schedule = '@daily'}": neither, "processes.release = {command = 'a', timezone = 'Etc/UTC'}": neither, "processes.release = {command = 'a', concurrency = 'Allow'}": neither,
+		"processes.release = {command = 'a', timeout = '0s'}": program, "processes.release = {command = 'a', timeout = '10'}": neither, "processes.release = {command = 'a', timeout = 10}": neither, "processes.release = {command = 'a', timeout = '-1m'}": neither, "processes.release = {command = 'a', timeout = '1.5m'}": both,
+		"processes.a = {command = 'a', schedule = '30 4 * * *'}": both, "processes.a = {command = 'a', schedule = ' @daily'}": program, "processes.a = {command = 'a', schedule = '@hourly', timezone = 'Europe/Berlin', concurrency = 'replace', timeout = '1h'}": both,
+		"processes.a = {command = 'a', schedule = '* * * *'}": neither, "processes.a = {command = 'a', schedule = '61 * * * *'}": program, "processes.a = {command = 'a', schedule = ''}": neither, "processes.a = {command = 'a', schedule = 'TZ=UTC 0 4 * * *'}": neither, "processes.a = {command = 'a', schedule = '@never'}": program,
+		"processes.a = {command = 'a', schedule = '@daily', replicas = 1}": neither, "processes.a = {command = 'a', schedule = '@daily', timezone = 'Mars/Olympus'}": program, "processes.a = {command = 'a', schedule = '@daily', timezone = ''}": neither, "processes.a = {command = 'a', schedule = '@daily', concurrency = 'Queue'}": neither,
 		"build = {}": both, "build = []": neither, "build.dockerfiles = 'a'": neither,
 		"build.dockerfile = 'a'": both, "build.dockerfile = 'docker/a'": both, "build.dockerfile = './.a'": both, "build.dockerfile = '..a'": both, "build.dockerfile = ''": neither, "build.dockerfile = '/a'": neither, "build.dockerfile = '.'": neither, "build.dockerfile = './'": neither, "build.dockerfile = '..'": neither, "build.dockerfile = '../a'": neither, "build.dockerfile = './../a'": neither, "build.dockerfile = 'a/../../b'": program,
 		"build.target = 'run'": both, "build.target = ''": neither, "build.target = 1": neither, "build.variant = 'slim'": both, "build.variant = 'bloated'": both, "build.variant = 'alpine'": neither, "build.variant = ''": neither, "build.variant = 1": neither,

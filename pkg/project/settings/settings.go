@@ -67,6 +67,8 @@ type Settings struct {
 	Resources Resources `toml:"resources"`
 	// Probes are the health checks of the app.
 	Probes app.Probes `toml:"probes"`
+	// Processes are the processes of the app by their names; nil without the table.
+	Processes map[string]Process `toml:"processes"`
 	// Build configures the image and the pod that builds it.
 	Build Build `toml:"build"`
 
@@ -172,7 +174,7 @@ func (s *Settings) WhereIn(table, key string) string { return s.Where(toml.Join(
 // file.
 func (s *Settings) CheckManifests(directory string) error {
 	var problems []*toml.Error
-	for _, key := range []string{"replicas", "expose", "user", "env", "env-from", "resources", "probes"} {
+	for _, key := range []string{"replicas", "expose", "user", "env", "env-from", "resources", "probes", "processes"} {
 		if offset, ok := s.offsets[key]; ok {
 			problem := s.place(offset)
 			problem.Err = fmt.Errorf(Table+".%s has no effect on manifests of your own: set it in %s, and remove it here", key, directory)

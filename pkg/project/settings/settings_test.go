@@ -54,6 +54,22 @@ startup = "tcp"
 readiness = "/readyz"
 liveness = "none"
 
+[tool.kubectl-pyflow.processes]
+worker = "celery -A hiking worker"
+release = { command = "python manage.py migrate", timeout = "20m" }
+
+[tool.kubectl-pyflow.processes.cleanup]
+command = "python manage.py clearsessions"
+schedule = "30 4 * * *"
+timezone = "Europe/Berlin"
+concurrency = "replace"
+env = { LOG_LEVEL = "info" }
+resources = { requests = { memory = "2Gi" } }
+
+[tool.kubectl-pyflow.processes.mail]
+command = "celery -A hiking worker -Q mail"
+replicas = 2
+
 [tool.kubectl-pyflow.build]
 dockerfile = "docker/Dockerfile"
 target = "run"
@@ -87,6 +103,15 @@ func all() *settings.Settings {
 			Limits:   corev1.ResourceList{"cpu": resource.MustParse("1"), "nvidia.com/gpu": resource.MustParse("1")},
 		},
 		Probes: app.Probes{Startup: app.ProbeTCP, Readiness: "/readyz", Liveness: app.ProbeNone},
+		Processes: map[string]settings.Process{
+			"worker":  {Command: "celery -A hiking worker"},
+			"release": {Command: "python manage.py migrate", Timeout: "20m"},
+			"cleanup": {
+				Command: "python manage.py clearsessions", Schedule: "30 4 * * *", Timezone: "Europe/Berlin", Concurrency: app.ConcurrencyReplace,
+				Env: app.Texts(map[string]string{"LOG_LEVEL": "info"}), Resources: settings.Resources{Requests: corev1.ResourceList{"memory": resource.MustParse("2Gi")}},
+			},
+			"mail": {Command: "celery -A hiking worker -Q mail", Replicas: new(int32(2))},
+		},
 		Build: settings.Build{
 			Dockerfile: "docker/Dockerfile", Target: "run", Variant: "distroless",
 			Args: map[string]string{"EMPTY": "", "INDEX": "main"},

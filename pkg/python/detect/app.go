@@ -15,6 +15,8 @@ type foundApp struct {
 	*App
 	// root is the directory from which its module is imported.
 	root string
+	// passedOver are the sources of the hints at apps that do not exist.
+	passedOver []string
 	notes
 }
 
@@ -24,7 +26,7 @@ func findApp(r *resolver, m *manifest, packages installed, hints []hint, options
 	if options.App != "" {
 		return namedApp(r, packages, options)
 	}
-	found, passedOver := hintedApp(r, packages, hints)
+	found, passedOver, warnings := hintedApp(r, packages, hints)
 	if found == nil {
 		c, err := searchApp(r, packages)
 		if err != nil {
@@ -37,7 +39,7 @@ func findApp(r *resolver, m *manifest, packages installed, hints []hint, options
 			found = &foundApp{root: r.root}
 		}
 	}
-	found.warnings = append(passedOver, found.warnings...)
+	found.passedOver, found.warnings = passedOver, append(warnings, found.warnings...)
 	return found, nil
 }
 
@@ -88,9 +90,9 @@ func namedApp(r *resolver, packages installed, options Options) (*foundApp, erro
 	return newFoundApp(app, root, source), nil
 }
 
-// hintedApp returns the first app that a hint names and that exists, or nil, and
-// warnings of the others.
-func hintedApp(r *resolver, packages installed, hints []hint) (found *foundApp, warnings []string) {
+// hintedApp returns the first app that a hint names and that exists, or nil, and the sources
+// of the others with warnings.
+func hintedApp(r *resolver, packages installed, hints []hint) (found *foundApp, passedOver, warnings []string) {
 	n := notes{}
 	for _, h := range hints {
 		if h.app == "" {
@@ -98,11 +100,12 @@ func hintedApp(r *resolver, packages installed, hints []hint) (found *foundApp, 
 		}
 		app, root, problem := verify(r, packages, h)
 		if problem == "" {
-			return newFoundApp(app, root, h.source), n.warnings
+			return newFoundApp(app, root, h.source), passedOver, n.warnings
 		}
+		passedOver = append(passedOver, h.source)
 		n.warn("%s names the app %s, which is passed over: %s", h.source, h.app, problem)
 	}
-	return nil, n.warnings
+	return nil, passedOver, n.warnings
 }
 
 // searchApp returns the app of a Django project, or the only app of the code; nil if

@@ -21,6 +21,9 @@ type Options struct {
 	Python string
 	// Port is the port that the app listens on.
 	Port int
+	// Web is the command line of the web process, a hint at the app and its port. WebSource is
+	// where it is.
+	Web, WebSource string
 	// Above is the directory that the project may take files of, and has to be in; empty is
 	// the root of its repository, or the home directory.
 	Above string
@@ -90,7 +93,7 @@ func detect(t *tree, options Options) (*Project, error) {
 	}
 	packages := dependencies.installed()
 	code := newCode(t, manifest.root(t))
-	hints := findHints(code, manifest)
+	hints := slices.Concat(webHints(options), findHints(code, manifest))
 	app, err := findApp(newResolver(code), manifest, packages, hints, options)
 	if err != nil {
 		return nil, err
@@ -111,7 +114,7 @@ func detect(t *tree, options Options) (*Project, error) {
 	if app.App != nil {
 		served := *app.App
 		served.Server = server.name
-		project.App = &served
+		project.App, project.PassedOver = &served, app.passedOver
 	}
 	if server.extra != "" {
 		project.Extra = []string{server.extra}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/shell"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/procfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/syntax"
 )
 
@@ -73,12 +74,18 @@ func lines(c *code, file string) iter.Seq2[string, string] {
 	}
 }
 
+// webHints reads the command of the web process that the user decides.
+func webHints(options Options) []hint {
+	return startedBy(shell.Parse(options.Web), asWritten).from(options.WebSource)
+}
+
 // procfileHints reads the web process of a Procfile.
 func procfileHints(c *code, _ *manifest) []hint {
+	content, _ := c.read(procfile.Name)
 	var found []hint
-	for source, line := range lines(c, "Procfile") {
-		if kind, command, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(kind) == "web" {
-			found = append(found, startedBy(shell.Parse(command), asWritten).from(source)...)
+	for _, process := range procfile.Parse(content) {
+		if process.Name == "web" {
+			found = append(found, startedBy(shell.Parse(process.Command), asWritten).from(place(procfile.Name, process.Line))...)
 		}
 	}
 	return found

@@ -7,6 +7,8 @@ type Project struct {
 	Name string
 	// App is the web application, or nil.
 	App *App
+	// PassedOver are the places that name an app that does not exist, such as Procfile:1.
+	PassedOver []string `json:",omitempty"`
 	// Python is the version for the image, major.minor, such as 3.13.
 	Python string
 	// Port is the port that the app listens on if the variable PORT is not set: the one

@@ -1,0 +1,196 @@
+package project_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+)
+
+const (
+	fastapi  = "from fastapi import FastAPI\n\napp = FastAPI()\n"
+	settable = "[tool.kubectl-pyflow.processes]\n"
+)
+
+// Processes come from the settings, else from the Procfile, and each has its origin.
+func TestProcesses(t *testing.T) {
+	const dockerfile = "FROM python:3.13-slim\nUSER 1001\nCMD [\"a\"]\n"
+	for name, test := range map[string]struct {
+		files    map[string]string
+		options  project.Options
+		want     []string
+		line     string
+		warnings []string
+	}{
+		"none": {files: map[string]string{"main.py": fastapi}},
+		"settings": {
+			files: map[string]string{
+				"main.py": fastapi, "Procfile": "other: a\n",
+				"pyproject.toml": settable + "release = \"python migrate.py\"\nweb = \"uvicorn main:app --host 0.0.0.0 --port $PORT\"\nworker = {command = \"python work.py\", replicas = 3}\n" +
+					"report = {command = \"python report.py > /tmp/log\", schedule = \"@daily\", timezone = \"Europe/Berlin\", timeout = \"1m\"}\n",
+			},
+			want: []string{
+				`web web ["uvicorn" "main:app" "--host" "0.0.0.0" "--port" "$(PORT)"] x1 (settings: pyproject.toml:3)`,
+				`report cron ["sh" "-c" "exec python report.py > /tmp/log"] x1 @daily Europe/Berlin 1m0s (settings: pyproject.toml:5)`,
+				`worker worker ["python" "work.py"] x3 (settings: pyproject.toml:4)`,
+				`release release ["python" "migrate.py"] x1 (settings: pyproject.toml:2)`,
+			},
+			line: "Processes (pyproject.toml): web, report (at @daily), worker, release (before the others)",
+		},
+		"no Procfile, by an empty table": {files: map[string]string{"main.py": fastapi, "Procfile": "worker: a\n", "pyproject.toml": settable}},
+		"a Procfile": {
+			files: map[string]string{"main.py": fastapi, "Procfile": "web: gunicorn main:app -b :$PORT\nSend_Mail: celery -A main worker\nrelease: ./migrate && echo $PORT\n"},
+			want: []string{
+				`web web ["gunicorn" "main:app" "-b" ":$(PORT)"] x1 (detected: Procfile:1)`,
+				`send-mail worker ["celery" "-A" "main" "worker"] x1 (detected: Procfile:2)`,
+				`release release ["sh" "-c" "./migrate && exec echo $$PORT"] x1 (detected: Procfile:3)`,
+			},
+			line: "Processes (Procfile): web, send-mail, release (before the others)",
+		},
+		"a Procfile beside a Dockerfile": {
+			files: map[string]string{"Dockerfile": dockerfile, "Procfile": "web: gunicorn main:app\nworker: a\n"},
+			want:  []string{`worker worker ["a"] x1 (detected: Procfile:2)`},
+			line:  "Processes (Procfile): web, worker",
+		},
+		"a web process beside a Dockerfile": {
+			files: map[string]string{"Dockerfile": dockerfile, "pyproject.toml": settable + "web = \"gunicorn main:app\"\n"},
+			want:  []string{`web web ["gunicorn" "main:app"] x1 (settings: pyproject.toml:2)`},
+			line:  "Processes (pyproject.toml): web",
+		},
+		"a Procfile whose app is not there": {
+			files:    map[string]string{"main.py": fastapi, "Procfile": "web: gunicorn other:app\n"},
+			warnings: []string{"Procfile:1 names the app other:app, which is passed over: there is no module other"},
+		},
+		"a Procfile whose server no pod reaches": {
+			files:    map[string]string{"main.py": fastapi, "Procfile": "web: python -m uvicorn main:app\n"},
+			warnings: []string{"Procfile:1: uvicorn listens on 127.0.0.1 by default, where no other pod reaches it: the command of the generated Dockerfile runs instead; name an address, such as 0.0.0.0"},
+		},
+		"a server of the settings that no pod reaches": {
+			files:    map[string]string{"main.py": fastapi, "pyproject.toml": settable + "web = \"hypercorn main:app\"\n"},
+			want:     []string{`web web ["hypercorn" "main:app"] x1 (settings: pyproject.toml:2)`},
+			line:     "Processes (pyproject.toml): web",
+			warnings: []string{"pyproject.toml:2: hypercorn listens on 127.0.0.1 by default, where no other pod reaches it: name an address, such as 0.0.0.0"},
+		},
+		"an entrypoint beside a Procfile": {
+			files: map[string]string{"main.py": fastapi + "other = app\n", "Procfile": "web: gunicorn main:app\n", "pyproject.toml": "[tool.kubectl-pyflow]\nentrypoint = \"main:other\"\n"},
+		},
+		"manifests": {
+			files: map[string]string{"Dockerfile": dockerfile, "deploy/kustomization.yaml": "", "Procfile": "web: a\nworker: b\n"},
+		},
+		"not deployed": {
+			files: map[string]string{"main.py": fastapi, "Procfile": "worker: a\n"}, options: project.Options{NoDeploy: true},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, test.files)
+			p, err := project.Resolve(dir, test.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			if p.Deployment != nil {
+				for _, one := range p.Deployment.Processes {
+					process := one.Value
+					text := fmt.Sprintf("%s %s %q x%d", process.Name, process.Kind(), process.Command, process.Replicas)
+					if process.Schedule != "" {
+						text += fmt.Sprintf(" %s %s %s", process.Schedule, process.TimeZone, process.Timeout)
+					}
+					got = append(got, fmt.Sprintf("%s (%s: %s)", text, one.Origin.Kind, one.Origin))
+				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+			if line := p.Deployment.ProcessLine(); line != test.line {
+				t.Errorf("got the line %q, want %q", line, test.line)
+			}
+			if name == "manifests" {
+				test.warnings = []string{"Procfile:2: the process worker is not deployed: " + p.Manifests.Value + " has the manifests"}
+			}
+			for _, warning := range test.warnings {
+				if !slices.Contains(p.Warnings(), warning) {
+					t.Errorf("no %q in %q", warning, p.Warnings())
+				}
+			}
+			if len(test.warnings) == 0 && strings.Contains(strings.Join(p.Warnings(), "\n"), "Procfile") {
+				t.Errorf("warnings are %q", p.Warnings())
+			}
+		})
+	}
+}
+
+// The command of the web process tells which app it starts, and where that listens.
+func TestWebProcessIsAHint(t *testing.T) {
+	p, err := project.Resolve(folder(t, map[string]string{
+		"main.py": fastapi, "admin.py": fastapi, "Procfile": "web: uvicorn main:app\n",
+		"pyproject.toml": settable + "web = \"uvicorn admin:app --host 0.0.0.0 --port 9000\"\n",
+	}), project.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprintf("%s %s, %d %s", p.Entrypoint.Value, p.Entrypoint.Origin, p.Port.Value, p.Port.Origin); got != "admin:app pyproject.toml:2, 9000 pyproject.toml:2" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestProcessErrors(t *testing.T) {
+	for name, test := range map[string]struct {
+		files   map[string]string
+		options project.Options
+		want    string
+	}{
+		"a name that is too long": {
+			files: map[string]string{"pyproject.toml": settable + "worker-for-all-of-the-mail = \"a\"\n"}, options: project.Options{Name: strings.Repeat("a", 50)},
+			want: "pyproject.toml:2: tool.kubectl-pyflow.processes.worker-for-all-of-the-mail: its object would be named " + strings.Repeat("a", 50) + "-worker-for-all-of-the-mail, which has 77 characters, and at most 63 are possible",
+		},
+		"a name of the Procfile": {
+			files: map[string]string{"Procfile": "2nd: a\n"},
+			want:  "Procfile:1: the process 2nd: the name of a process has lower case letters",
+		},
+		"two processes of one name": {
+			files: map[string]string{"Procfile": "a_b: a\n# c\na-b: b\n"},
+			want:  "Procfile:3: the process a-b is in Procfile:1, too: remove one of them",
+		},
+		"an open quote": {
+			files: map[string]string{"Procfile": "worker: a 'b\n"},
+			want:  "Procfile:1: the process worker: a quote or a command is not closed",
+		},
+		"no shell": {
+			files: map[string]string{"pyproject.toml": settable + "worker = \"a && b\"\n"}, options: project.Options{Variant: generate.Distroless},
+			want: "pyproject.toml:2: tool.kubectl-pyflow.processes.worker: only a shell can run this command, and the image has none",
+		},
+		"no shell in an own Dockerfile": {
+			files: map[string]string{"Dockerfile": "FROM python:3.13 AS build\nFROM gcr.io/distroless/python3-debian13:nonroot\nCOPY --from=build /a /a\n", "Procfile": "worker: a $B\n"},
+			want:  "Procfile:1: the process worker: only a shell can run this command",
+		},
+		"an entrypoint by flag": {
+			files: map[string]string{"pyproject.toml": settable + "web = \"uvicorn main:app\"\n"}, options: project.Options{Entrypoint: "main:app"},
+			want: "--entrypoint names the web application, and the process web of pyproject.toml:2 starts it: use one of them",
+		},
+		"resources against a flag": {
+			files: map[string]string{"pyproject.toml": settable + "worker = {command = \"a\", resources.requests.cpu = \"2\"}\n"}, options: project.Options{Limits: resources("cpu", "1")},
+			want: "pyproject.toml:2: tool.kubectl-pyflow.processes.worker: cpu is requested 2, more than its limit of 1",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.files["main.py"], test.files[".python-version"] = fastapi, "3.13\n"
+			_, err := project.Resolve(folder(t, test.files), test.options)
+			if err == nil || !strings.HasPrefix(err.Error(), test.want) {
+				t.Errorf("got %v, want %s", err, test.want)
+			}
+		})
+	}
+}
+
+// Settings have no effect on manifests of the user.
+func TestProcessesOfManifests(t *testing.T) {
+	_, err := project.Resolve(folder(t, map[string]string{"main.py": fastapi, "deploy/kustomization.yaml": "", "pyproject.toml": settable + "worker = \"a\"\n"}), project.Options{})
+	if err == nil || !strings.Contains(err.Error(), "tool.kubectl-pyflow.processes has no effect on manifests of your own") {
+		t.Errorf("got %v", err)
+	}
+}
