@@ -28,7 +28,9 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/chart"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/source"
 )
 
 // Environment is a namespace of a cluster that is set up for builds.
@@ -228,6 +230,11 @@ func Prepare(ctx context.Context, env *Environment, options Options) (*Prepared,
 		wanted := *options.Release
 		wanted.App, wanted.Namespace = options.App, namespace
 		wanted.PullSecret, wanted.Key = manifests.RegistrySecret, []byte(env.secret)
+		if kind, err := source.KindOf(wanted.Directory); err == nil && kind == source.Chart {
+			if wanted.Capabilities, err = chart.Ask(env.Clients.Kube.Discovery()); err != nil {
+				return nil, err
+			}
+		}
 		if p.manifests, err = release.Render(wanted); err != nil {
 			return nil, err
 		}

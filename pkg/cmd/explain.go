@@ -42,6 +42,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/chart"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/source"
 )
@@ -183,6 +184,9 @@ func platformHints() []hint {
 func releaseHints() []hint {
 	return []hint{
 		with(noPlaceholder),
+		with(func(missing *chart.MissingError) string {
+			return "put them there: " + display.QuoteCommand("helm", "dependency", "build", missing.Dir)
+		}),
 		as[*release.ForeignError]("choose another name for the app with --name, or take the objects over with --adopt"),
 		with(func(missing *record.NotFoundError) string {
 			if len(missing.Has) > 0 {
@@ -199,6 +203,9 @@ func releaseHints() []hint {
 
 // noPlaceholder tells which name makes the manifests those of the app.
 func noPlaceholder(none *release.NoPlaceholderError) string {
+	if none.Kind == source.Chart {
+		return fmt.Sprintf("name the app as the image in the values of the chart, such as --set image.repository=%s", none.App)
+	}
 	for _, image := range none.Images {
 		if name := source.Repository(image); appname.Validate(name) == nil {
 			return fmt.Sprintf("write `image: %s` where the app runs, or name the app as its image is: --name %s", none.App, name)

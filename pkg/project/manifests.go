@@ -1,8 +1,11 @@
 package project
 
 import (
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
@@ -17,8 +20,15 @@ func resolveManifests(p *Project, options *Options) error {
 	if own := projectName(p.Dir); p.Name.Origin.Kind == Default && own != "" && own != names[0] {
 		names = append(names, own)
 	}
-	p.Manifests = flag("manifests", options.Manifests)
+	if set := p.Settings.Manifests; set != "" {
+		set = filepath.Join(p.Dir, filepath.FromSlash(set))
+		p.Manifests = setting(p.Settings, "manifests", set)
+	}
+	p.Manifests = first(flag("manifests", options.Manifests), p.Manifests)
 	if p.Manifests.IsSet() {
+		if _, err := source.KindOf(p.Manifests.Value); err != nil && p.Manifests.Origin.Kind == Setting {
+			return p.Manifests.Origin.wrap("manifests", err)
+		}
 		nameAfter(p, source.Named(p.Manifests.Value, names...), p.Manifests.Value)
 		return nil
 	}
@@ -45,6 +55,38 @@ func nameAfter(p *Project, name, dir string) {
 	if name != "" && name != p.Name.Value {
 		p.Name = Value[string]{name, Origin{Detected, "name in " + settings.File + ", image in " + dir}}
 	}
+}
+
+// resolveValues decides the values of the chart. Files of settings are relative to the folder.
+func resolveValues(p *Project, options *Options) error {
+	helm := p.Settings.Helm
+	set := source.Values{}
+	for _, file := range helm.Values {
+		set.Files = append(set.Files, filepath.Join(p.Dir, filepath.FromSlash(file)))
+	}
+	for _, key := range slices.Sorted(maps.Keys(helm.Set)) {
+		set.Set = append(set.Set, key+"="+helm.Set[key])
+	}
+	for _, values := range []source.Values{set, options.Values} {
+		if !values.IsZero() {
+			p.Values = append(p.Values, values)
+		}
+	}
+	if len(p.Values) == 0 {
+		return nil
+	}
+	if p.Manifests.IsSet() {
+		if kind, err := source.KindOf(p.Manifests.Value); err != nil || kind == source.Chart {
+			return err
+		}
+	}
+	switch {
+	case !options.Values.IsZero():
+		return optionErrorf("--values and --set are for a Helm chart, and %s deploys none: name it with --manifests", p.Dir)
+	case !set.IsZero():
+		return Origin{Setting, p.Settings.Where("helm")}.wrap("helm", fmt.Errorf("%s deploys no Helm chart: name it with the setting manifests, or remove helm", p.Dir))
+	}
+	return nil
 }
 
 // projectName returns the name in pyproject.toml as that of an app; empty if there is none.

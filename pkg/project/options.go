@@ -10,6 +10,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/source"
 )
 
 // Options are the values of flags, which override everything else. A zero value is a flag
@@ -46,6 +47,8 @@ type Options struct {
 
 	// Manifests is --manifests, a directory of manifests.
 	Manifests string
+	// Values are --values and --set, for a chart.
+	Values source.Values
 	// Replicas is --replicas; nil if the flag was not given.
 	Replicas *int32
 	// Expose is --expose.

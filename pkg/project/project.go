@@ -15,6 +15,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/source"
 )
 
 // Dockerfile is the path of a generated Dockerfile in the build context.
@@ -84,7 +85,9 @@ type Project struct {
 
 	// Manifests is the directory of manifests that is deployed. If it is not set, Deployment is;
 	// with Options.NoDeploy neither is.
-	Manifests  Value[string]
+	Manifests Value[string]
+	// Values are those of a chart that settings and flags set, from the weakest to the strongest.
+	Values     []source.Values
 	Deployment *Deployment
 }
 

@@ -327,6 +327,9 @@ func (p *Project) resolveBuildArgs(options *Options) error {
 // resolveDeployment decides what is deployed: the user's manifests, or the default
 // Deployment.
 func (p *Project) resolveDeployment(options *Options) error {
+	if err := resolveValues(p, options); err != nil {
+		return err
+	}
 	if p.Manifests.IsSet() {
 		if err := p.Settings.CheckManifests(p.Manifests.Value); err != nil {
 			return err

@@ -26,6 +26,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/chart"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/source"
 )
 
@@ -49,13 +50,19 @@ type Options struct {
 	App string
 	// Namespace is the namespace of all objects.
 	Namespace string
-	// Directory holds the user's manifests: a kustomization, or plain YAML. If it is empty, the
-	// release is what is generated: a Deployment and a Service, and the objects of Processes.
+	// Directory holds the user's manifests: a kustomization, a Helm chart, or plain YAML. If it
+	// is empty, the release is what is generated: a Deployment and a Service, and the objects of
+	// Processes.
 	// The fields from Port to UserOfImage configure them.
 	Directory string
 	// Detected reports that the user did not name Directory. Files in it that are no manifests
 	// are left out then, and otherwise an error.
 	Detected bool
+	// Values are those of a chart that the user sets, from the weakest to the strongest. They
+	// are an error for other manifests.
+	Values []source.Values
+	// Capabilities are what a chart sees of the cluster.
+	Capabilities chart.Capabilities
 	// Port is the port that the app listens on; zero is python.DefaultPort.
 	Port int32
 	// Replicas is the number of pods.
@@ -182,7 +189,8 @@ func Render(options Options) (*Manifests, error) {
 		rendered.Objects = append(rendered.Objects, Object{object.GroupVersionKind(), object.GetName(), built})
 	}
 	if !found {
-		return nil, &NoPlaceholderError{Directory: options.Directory, App: options.App, Images: imagesOf(objects)}
+		kind, _ := source.KindOf(options.Directory)
+		return nil, &NoPlaceholderError{Directory: options.Directory, Kind: kind, App: options.App, Images: imagesOf(objects)}
 	}
 	plain, err := stream(objects)
 	if err != nil {

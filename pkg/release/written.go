@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/chart"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/source"
 )
 
@@ -20,6 +22,7 @@ var ErrNoPlaceholder = errors.New("no workload runs the image that is built")
 type NoPlaceholderError struct {
 	// Directory has the manifests, App is the image that one of their containers must run.
 	Directory, App string
+	Kind           source.Kind
 	// Images are those that the containers run, sorted.
 	Images []string
 }
@@ -51,13 +54,20 @@ func build(options Options) (objects []*unstructured.Unstructured, notes []strin
 	if err != nil {
 		return nil, nil, err
 	}
-	if kind == source.Kustomization {
+	if kind != source.Chart && slices.ContainsFunc(options.Values, func(values source.Values) bool { return !values.IsZero() }) {
+		return nil, nil, fmt.Errorf("%s: values are for a Helm chart, and there is no Chart.yaml", options.Directory)
+	}
+	switch kind {
+	case source.Kustomization:
 		var files tree
 		if err := files.walk(options.Directory); err != nil {
 			return nil, nil, err
 		}
 		objects, err = kustomize(filesys.MakeFsOnDisk(), options.Directory, &files, options)
 		return objects, nil, err
+	case source.Chart:
+		return renderChart(options)
+	case source.Plain:
 	}
 	read, notes, err := source.Read(options.Directory, !options.Detected)
 	if err != nil {
@@ -65,6 +75,36 @@ func build(options Options) (objects []*unstructured.Unstructured, notes []strin
 	}
 	objects, err = arrange(read, options)
 	return objects, notes, err
+}
+
+// renderChart returns the objects of a chart. Jobs that were hooks come in the order of their
+// weights.
+func renderChart(options Options) (objects []*unstructured.Unstructured, notes []string, err error) {
+	rendered, err := chart.Render(options.Directory, chart.Options{
+		App: options.App, Namespace: options.Namespace, Values: options.Values, Capabilities: options.Capabilities,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if objects, err = arrange(rendered.Objects, options); err != nil {
+		return nil, nil, err
+	}
+	isJob := func(object *unstructured.Unstructured) bool { return object.GetKind() == "Job" }
+	var jobs []*unstructured.Unstructured
+	for _, object := range objects {
+		if isJob(object) {
+			jobs = append(jobs, object)
+		}
+	}
+	slices.SortStableFunc(jobs, func(a, b *unstructured.Unstructured) int {
+		return cmp.Compare(rendered.Weights[a.GetName()], rendered.Weights[b.GetName()])
+	})
+	for i, object := range objects {
+		if isJob(object) {
+			objects[i], jobs = jobs[0], jobs[1:]
+		}
+	}
+	return objects, rendered.Notes, nil
 }
 
 // kustomize runs kustomize, and takes out of its errors what files has to hide.

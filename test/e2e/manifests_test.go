@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -110,6 +112,91 @@ func TestPlainManifests(t *testing.T) {
 	env.Check(t, os.Remove(filepath.Join(dir, "k8s/values.yaml")))
 	ns.Build(t, dir, "--name", "valleys", "--manifests", filepath.Join(dir, "k8s")).
 		Failed(t, "one container needs `image: valleys`; its containers run hills:1.2").Hints(t, "--name hills")
+	if now := len(ns.Runs(t)); now != runs {
+		t.Errorf("there are %d runs, and were %d: a build with wrong manifests started", now, runs)
+	}
+}
+
+// TestHelmChart wants a chart rendered with the values of the settings, and its hook to run as a
+// Job of the release.
+func TestHelmChart(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	dir := env.Page(t, "hills", "charted", "")
+	add(t, dir, map[string]string{
+		"pyproject.toml":   "[tool.kubectl-pyflow.helm]\nvalues = [\"values-prod.yaml\"]\nset = { \"service.port\" = \"81\" }\n",
+		"values-prod.yaml": "replicaCount: 2\n",
+		"chart/Chart.yaml": "apiVersion: v2\nname: hills\nversion: 0.1.0\nappVersion: \"1.0\"\nkubeVersion: '>=1.30.0-0'\n",
+		"chart/values.yaml": `replicaCount: 1
+image: {repository: nginx, tag: ""}
+service: {port: 80}
+`,
+		"chart/templates/web.yaml": `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: {{ .Release.Name }}, labels: {app.kubernetes.io/managed-by: {{ .Release.Service }}}}
+spec:
+  replicas: {{ .Values.replicaCount }}
+  selector: {matchLabels: {app: {{ .Release.Name }}}}
+  template:
+    metadata: {labels: {app: {{ .Release.Name }}}}
+    spec:
+      containers:
+      - name: web
+        image: "{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}"
+        readinessProbe: {httpGet: {path: /, port: 8000}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: {{ .Release.Name }}, annotations: {cluster: {{ .Capabilities.KubeVersion.Version | quote }}}}
+spec:
+  selector: {app: {{ .Release.Name }}}
+  ports: [{port: {{ .Values.service.port }}, targetPort: 8000}]
+`,
+		"chart/templates/migrate.yaml": `apiVersion: batch/v1
+kind: Job
+metadata:
+  name: {{ .Release.Name }}-migrate
+  annotations: {helm.sh/hook: "pre-install,pre-upgrade", helm.sh/hook-delete-policy: before-hook-creation}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      containers:
+      - {name: migrate, image: {{ .Values.image.repository }}, command: [sh, -c, "cat /app/index.html"]}
+`,
+		"chart/templates/tests/test.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: {{ .Release.Name }}-test, annotations: {helm.sh/hook: test}}\nspec: {containers: [{name: a, image: busybox}]}\n",
+		"chart/templates/NOTES.txt":       "Thank you!\n",
+	})
+
+	ns.Build(t, dir).Succeeded(t).Says(t,
+		"the chart's value image.repository is hills instead of \"nginx\"", "the tests of the chart are left out: Pod/hills-test")
+	deployment, err := ns.Kube.AppsV1().Deployments(ns.Name).Get(t.Context(), "hills", metav1.GetOptions{})
+	env.Check(t, err)
+	image := deployment.Spec.Template.Spec.Containers[0].Image
+	if deployment.Status.ReadyReplicas != 2 || !strings.Contains(image, "/hills@sha256:") {
+		t.Errorf("%d replicas run %s", deployment.Status.ReadyReplicas, image)
+	}
+	service, err := ns.Kube.CoreV1().Services(ns.Name).Get(t.Context(), "hills", metav1.GetOptions{})
+	env.Check(t, err)
+	server, err := ns.Kube.Discovery().ServerVersion()
+	env.Check(t, err)
+	if service.Spec.Ports[0].Port != 81 || service.Annotations["cluster"] != server.GitVersion {
+		t.Errorf("the Service is %+v, %v", service.Spec.Ports, service.Annotations)
+	}
+	env.Eventually(t, "the hook has run in the image that was built", func(ctx context.Context) error {
+		job, err := ns.Kube.BatchV1().Jobs(ns.Name).Get(ctx, "hills-migrate", metav1.GetOptions{})
+		if err == nil && (job.Status.Succeeded != 1 || job.Spec.Template.Spec.Containers[0].Image != image || job.Annotations["helm.sh/hook"] != "") {
+			err = fmt.Errorf("%+v, %v", job.Status, job.Annotations)
+		}
+		return err
+	})
+	ns.Build(t, dir).Succeeded(t).Says(t, "Nothing has changed, and the release is already running")
+
+	runs := len(ns.Runs(t))
+	ns.Build(t, dir, "--set", "image.repository=ghcr.io/acme/hills").Failed(t, "its containers run ghcr.io/acme/hills").Hints(t, "--set image.repository=hills")
+	ns.Build(t, dir, "--values", filepath.Join(dir, "gone.yaml")).Failed(t, "gone.yaml: no such file")
+	add(t, dir, map[string]string{"chart/templates/bad.yaml": "{{ required \"set the host\" .Values.host }}\n"})
+	ns.Build(t, dir).Failed(t, "chart/templates/bad.yaml:1: set the host")
 	if now := len(ns.Runs(t)); now != runs {
 		t.Errorf("there are %d runs, and were %d: a build with wrong manifests started", now, runs)
 	}

@@ -79,8 +79,8 @@ If DIR has no Dockerfile, pyflow detects the Python project and generates one:
 [tool.kubectl-pyflow] of pyproject.toml are the defaults of the flags.
 
 pyflow deploys the manifests in DIR/deploy, DIR/k8s, DIR/manifests or DIR/kubernetes, or
-those in the directory that --manifests names: a kustomization, or plain YAML as for
-kubectl apply -f. A container whose image is the name of the app runs the new image.
+those in the directory that --manifests names: a kustomization, a Helm chart, or plain
+YAML as for kubectl apply -f. A container whose image is the name of the app runs the new image.
 Without manifests pyflow deploys a Deployment and a NodePort Service.
 
 With --test, or if the Dockerfile has a stage test that the image does not contain, the

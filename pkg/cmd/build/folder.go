@@ -13,7 +13,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/written"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
 
 // show prints the Dockerfile that would be built, and for which project it was generated.
@@ -48,10 +47,10 @@ func (f *Flags) toProject() (project.Options, error) {
 	}
 	o := project.Options{
 		Name: f.Name, Dockerfile: f.Dockerfile, Context: directory, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python,
-		Target: f.Target, BuildArgs: f.BuildArgs, Secrets: input.SecretIDs(f.Secrets), Test: f.Test, NoTest: f.NoTest, Manifests: f.Written.Manifests, NoDeploy: f.NoDeploy,
+		Target: f.Target, BuildArgs: f.BuildArgs, Secrets: input.SecretIDs(f.Secrets), Test: f.Test, NoTest: f.NoTest, Manifests: f.Written.Manifests, Values: f.Written.Values, NoDeploy: f.NoDeploy,
 	}
-	if f.NoDeploy && f.Written.Manifests != "" {
-		return o, option.Usagef("--manifests names what to deploy, and --no-deploy deploys nothing")
+	if f.NoDeploy && (f.Written.Manifests != "" || !f.Written.IsZero()) {
+		return o, option.Usagef("--manifests, --values and --set are about what to deploy, and --no-deploy deploys nothing")
 	}
 	if err := f.Deployment.Read(&o); err != nil {
 		return o, err
@@ -91,20 +90,9 @@ func (f *Flags) readFolder(o *Options, dir string, options project.Options) erro
 	if found.TestStage != "" || found.Test.IsSet() {
 		o.Test = &pipelinerun.Test{Stage: found.TestStage, Command: found.Test.Value}
 	}
-	o.Release, o.Sources = toRelease(found.Deployment), found.Deployment.Sources()
+	o.Release, o.Sources = input.Release(found.Deployment), found.Deployment.Sources()
 	o.Release.Directory, o.Release.Detected = written.Near(found.Manifests.Value), found.Manifests.Origin.Kind == project.Detected
+	o.Release.Values = found.Values
 	o.Release.Port = int32(found.Port.Value) //nolint:gosec // a port
 	return nil
-}
-
-// toRelease returns what is deployed without manifests of the user's own.
-func toRelease(d *project.Deployment) *release.Options {
-	if d == nil {
-		return &release.Options{}
-	}
-	return &release.Options{
-		Replicas: d.Replicas.Value, Expose: d.Expose.Value, Env: project.Values(d.Env), EnvFrom: project.Plain(d.EnvFrom), Probes: d.Probes(),
-		Requests: project.Values(d.Requests), Limits: project.Values(d.Limits), User: d.User.Value, UserOfImage: !d.User.IsSet(),
-		Processes: project.Plain(d.Processes),
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/source"
 )
 
 // readGit checks the flags of a repository.
@@ -61,7 +62,7 @@ func (f *Flags) readGit(o *Options, args []string, options project.Options) erro
 	if f.Written.Manifests != "" {
 		err = options.CheckManifests(f.Written.Manifests)
 	}
-	o.Release, o.Sources = toRelease(deployment), deployment.Sources()
-	o.Release.Directory, o.Release.Port = f.Written.Manifests, f.Deployment.Port
+	o.Release, o.Sources = input.Release(deployment), deployment.Sources()
+	o.Release.Directory, o.Release.Port, o.Release.Values = f.Written.Manifests, f.Deployment.Port, []source.Values{f.Written.Values}
 	return err
 }

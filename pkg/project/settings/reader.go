@@ -141,6 +141,14 @@ func (r *reader) read(v *toml.Value, into reflect.Value, path string) { //nolint
 				(*target)[name] = r.process(member, path)
 			})
 		}
+	case *[]string:
+		if r.expect(v, toml.Array, path) {
+			for _, element := range v.Elements {
+				if r.expect(element, toml.String, path) {
+					*target = append(*target, element.Text)
+				}
+			}
+		}
 	case *corev1.ResourceList:
 		if r.expect(v, toml.Table, path) {
 			*target = corev1.ResourceList{}
@@ -297,6 +305,7 @@ func (r *reader) check() {
 	r.checkEnv()
 	r.checkResources()
 	r.checkProcesses()
+	checkManifests(r)
 	r.checkBuild()
 }
 
@@ -345,6 +354,30 @@ func (r *reader) checkResources() {
 			return app.CheckResources(corev1.ResourceList{name: quantity}, r.Resources.Limits)
 		})
 	}
+}
+
+func checkManifests(r *reader) {
+	below := func(name string) error {
+		if path := filepath.FromSlash(name); strings.TrimSpace(name) == "" || filepath.IsAbs(path) || strings.HasPrefix(name, "/") {
+			return fmt.Errorf("%q is not a path relative to the directory of the project", name)
+		}
+		return nil
+	}
+	r.each("manifests", func() error { return below(r.Manifests) })
+	r.each("helm.values", func() error {
+		for _, name := range r.Helm.Values {
+			if err := below(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	r.pairs("helm.set", r.Helm.Set, func(key, _ string) error {
+		if key == "" || strings.ContainsAny(key, "= ") {
+			return errors.New("this is not the dotted key of a value")
+		}
+		return nil
+	})
 }
 
 func (r *reader) checkBuild() {

@@ -44,6 +44,8 @@ func kinds(t *testing.T, table reflect.Type, prefix string) map[string]string {
 			found[prefix+key] = "table of strings or tables"
 		case reflect.TypeFor[[]app.EnvFrom]():
 			found[prefix+key] = "array of tables"
+		case reflect.TypeFor[[]string]():
+			found[prefix+key] = "array"
 		case reflect.TypeFor[map[string]string](), reflect.TypeFor[corev1.ResourceList]():
 			found[prefix+key] = "table of strings"
 		case reflect.TypeFor[map[string]settings.Process]():

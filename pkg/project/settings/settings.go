@@ -69,6 +69,10 @@ type Settings struct {
 	Probes app.Probes `toml:"probes"`
 	// Processes are the processes of the app by their names; nil without the table.
 	Processes map[string]Process `toml:"processes"`
+	// Manifests is the directory of the user's manifests, relative to the project's, with slashes.
+	Manifests string `toml:"manifests"`
+	// Helm configures the chart among the manifests.
+	Helm Helm `toml:"helm"`
 	// Build configures the image and the pod that builds it.
 	Build Build `toml:"build"`
 
@@ -83,6 +87,15 @@ type Settings struct {
 type Resources struct {
 	Requests corev1.ResourceList `toml:"requests"`
 	Limits   corev1.ResourceList `toml:"limits"`
+}
+
+// Helm is the table [tool.kubectl-pyflow.helm].
+type Helm struct {
+	// Values are files of values, relative to the directory, with slashes; a later one wins.
+	Values []string `toml:"values"`
+	// Set are values by their dotted keys, written as for helm --set. They win over Values, and
+	// may be secret.
+	Set map[string]string `toml:"set"`
 }
 
 // Build is the table [tool.kubectl-pyflow.build].
@@ -124,7 +137,7 @@ func Read(dir string) (*Settings, error) {
 // Parse reads the settings in the content of a pyproject.toml. The error joins a *toml.Error for
 // each mistake, in the order of the file: one if it is not TOML, otherwise one for each
 // unknown key and each value of another type or that is not allowed. No error repeats a value
-// of env, build.args or build.secrets.
+// of env, helm.set, build.args or build.secrets.
 func Parse(content []byte) (*Settings, error) {
 	content = toml.WithoutMark(content)
 	if err := toml.Decode(File, content, &map[string]any{}); err != nil {
@@ -196,7 +209,7 @@ func (s *Settings) place(offset int) *toml.Error {
 // hasSecrets reports whether the file may hold secret values. Their lines are not known in a
 // file that is not TOML, so that no line is shown.
 func hasSecrets(content []byte) bool {
-	return bytes.Contains(content, []byte("env")) || bytes.Contains(content, []byte("args")) || bytes.Contains(content, []byte("secrets"))
+	return bytes.Contains(content, []byte("env")) || bytes.Contains(content, []byte("helm")) || bytes.Contains(content, []byte("args")) || bytes.Contains(content, []byte("secrets"))
 }
 
 // join sorts by place.

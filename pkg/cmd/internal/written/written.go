@@ -7,18 +7,25 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/source"
 )
 
 // Flags are the values of the command line.
 type Flags struct {
 	// Manifests is the directory of the manifests; empty if it is to be found.
 	Manifests string
+	// Values and Set are values of a chart.
+	source.Values
 }
 
 // Add adds the flags to a command.
 func (f *Flags) Add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.Manifests, "manifests", "", "Directory of manifests to deploy: a kustomization or plain YAML (default: deploy, k8s, manifests or kubernetes in the folder, if one has manifests of the app)")
+	cmd.Flags().StringVar(&f.Manifests, "manifests", "", "Directory of manifests to deploy: a kustomization, a Helm chart or plain YAML (default: deploy, k8s, manifests, kubernetes, chart or helm in the folder, if one has manifests of the app)")
+	cmd.Flags().StringArrayVar(&f.Files, "values", nil, "File of values of the Helm chart, as for helm; repeatable")
+	cmd.Flags().StringArrayVar(&f.Set, "set", nil, "Value of the Helm chart, as KEY=VALUE, as for helm; repeatable")
 	_ = cmd.MarkFlagDirname("manifests")
+	_ = cmd.MarkFlagFilename("values", "yaml", "yml")
 }
 
 // Near returns a path relative to the working directory if it is in or below that, as a person
