@@ -155,6 +155,7 @@ type Options struct {
 	Release *release.Options
 	// Sources are the places that name a Secret or a ConfigMap that the app needs.
 	Sources map[app.Source]string
+	Origins Origins
 	// Timeout bounds the run.
 	Timeout time.Duration
 	// Scratch keeps the build apart from the app; nil builds the app itself.
@@ -234,6 +235,9 @@ func Prepare(ctx context.Context, env *Environment, options Options) (*Prepared,
 			if wanted.Capabilities, err = chart.Ask(env.Clients.Kube.Discovery()); err != nil {
 				return nil, err
 			}
+		}
+		if err := decideReach(ctx, p, &wanted); err != nil {
+			return nil, err
 		}
 		if p.manifests, err = release.Render(wanted); err != nil {
 			return nil, err

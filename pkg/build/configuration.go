@@ -85,6 +85,9 @@ func (m *MissingSource) command(namespace string) string {
 		return "add it: " + display.QuoteCommand("kubectl", "--namespace", namespace, "patch", kind, m.Name, "--patch", fmt.Sprintf("{%q:{%s}}", field, strings.Join(pairs, ",")))
 	}
 	args := []string{"kubectl", "--namespace", namespace, "create", kind}
+	if slices.Equal(m.Keys, []string{"tls.crt", "tls.key"}) {
+		return "create it: " + display.QuoteCommand(append(args, "tls", m.Name, "--cert", "FILE", "--key", "FILE")...)
+	}
 	if m.Kind == app.SourceSecret {
 		args = append(args, "generic")
 	}
@@ -133,7 +136,7 @@ func missingSources(ctx context.Context, client kubernetes.Interface, namespace 
 		}
 		if one != nil {
 			for _, need := range needs[:same] {
-				if place := places[need]; place != "" && (!one.Exists || slices.Contains(one.Keys, need.Key)) {
+				if place := places[need]; place != "" && !slices.Contains(one.Places, place) && (!one.Exists || slices.Contains(one.Keys, need.Key)) {
 					one.Places = append(one.Places, place)
 				}
 			}

@@ -18,7 +18,15 @@ import (
 // Deployment is what the default Deployment and Service are made of, but for the port.
 type Deployment struct {
 	Replicas Value[int32]
-	Expose   Value[app.Expose]
+	// Autoscale is set if an autoscaler chooses the replicas.
+	Autoscale Value[app.Autoscale]
+	Expose    Value[app.Expose]
+	// Hosts, TLS, IngressClass and Gateway are the app.Route.
+	Hosts                 Value[app.Hosts]
+	TLS                   Value[app.TLS]
+	IngressClass, Gateway Value[string]
+	// NetworkPolicy is who may connect to the app.
+	NetworkPolicy Value[app.NetworkPolicy]
 	// Processes are those beside the web process, and the web process if it does not run the
 	// command of the image: web first, release last, the others by name.
 	Processes []Value[app.Process]
@@ -40,11 +48,62 @@ func (d *Deployment) Probes() app.Probes {
 	return app.Probes{Startup: d.Startup.Value, Readiness: d.Readiness.Value, Liveness: d.Liveness.Value}
 }
 
-// newDeployment merges flags and settings. An error is that of app.CheckResources.
+// Route returns how clients reach the app by the name of a host.
+func (d *Deployment) Route() app.Route {
+	return app.Route{Hosts: d.Hosts.Value, TLS: d.TLS.Value, IngressClass: d.IngressClass.Value, Gateway: d.Gateway.Value}
+}
+
+// resolveReach decides how the app is reached. The Service is for the cluster alone if a host or a
+// network policy makes any other superfluous. An error is that of app.CheckReach.
+func (d *Deployment) resolveReach(o *Options, table *settings.Settings) error {
+	d.Hosts = first(valueIf(len(o.Hosts) > 0, o.Hosts, Origin{Flag, "--host"}), setting(table, "host", table.Host))
+	d.TLS = first(flag("tls", o.TLS), setting(table, "tls", table.TLS))
+	d.IngressClass = flag("ingress-class", o.IngressClass)
+	d.Gateway = flag("gateway", o.Gateway)
+	if !d.IngressClass.IsSet() && !d.Gateway.IsSet() {
+		d.IngressClass, d.Gateway = setting(table, "ingress-class", table.IngressClass), setting(table, "gateway", table.Gateway)
+	}
+	d.NetworkPolicy = setting(table, "network-policy", table.NetworkPolicy)
+	if o.NetworkPolicy != nil {
+		d.NetworkPolicy = Value[app.NetworkPolicy]{*o.NetworkPolicy, Origin{Flag, "--network-policy"}}
+	}
+	service := byDefault(app.ExposeNodePort)
+	if d.Hosts.IsSet() || len(d.NetworkPolicy.Value.Namespaces) > 0 {
+		service = byDefault(app.ExposeClusterIP)
+	}
+	d.Expose = first(flag("expose", o.Expose), setting(table, "expose", table.Expose), service)
+	err := app.CheckReach(d.Route(), d.Expose.Value, d.NetworkPolicy.Value)
+	for _, origin := range []Origin{d.Gateway.Origin, d.IngressClass.Origin, d.TLS.Origin, d.NetworkPolicy.Origin, d.Hosts.Origin, d.Expose.Origin} {
+		if err != nil && origin.Kind == Flag {
+			return &OptionError{err}
+		}
+		if err != nil && origin.Kind == Setting {
+			return fmt.Errorf("%s: %w", origin, err)
+		}
+	}
+	return err
+}
+
+// resolveReplicas decides the number of replicas, or the autoscaler that chooses it.
+func (d *Deployment) resolveReplicas(o *Options, table *settings.Settings) error {
+	d.Replicas = byDefault(int32(1))
+	switch {
+	case o.Replicas != nil && o.Autoscale != (app.Autoscale{}):
+		return optionErrorf("--replicas and --autoscale exclude each other")
+	case o.Replicas != nil:
+		d.Replicas = Value[int32]{*o.Replicas, Origin{Flag, "--replicas"}}
+		return nil
+	case table.Replicas != nil && o.Autoscale == (app.Autoscale{}):
+		d.Replicas = setting(table, "replicas", *table.Replicas)
+	}
+	d.Autoscale = first(flag("autoscale", o.Autoscale), setting(table, "autoscale", table.Autoscale))
+	return nil
+}
+
+// newDeployment merges flags and settings. An error is that of app.CheckResources or of
+// app.CheckReach.
 func newDeployment(o *Options, table *settings.Settings) (*Deployment, error) {
 	d := &Deployment{
-		Replicas: byDefault(int32(1)),
-		Expose:   first(flag("expose", o.Expose), setting(table, "expose", table.Expose), byDefault(app.ExposeNodePort)),
 		Env:      merge("env", o.Env, table, "env", table.Env),
 		Requests: merge("requests", o.Requests, table, "resources.requests", table.Resources.Requests),
 		EnvFrom:  envFrom(o, table),
@@ -60,11 +119,11 @@ func newDeployment(o *Options, table *settings.Settings) (*Deployment, error) {
 		d.User = setting(table, "user", user)
 	}
 	d.User = first(flag("user", o.User), d.User)
-	switch {
-	case o.Replicas != nil:
-		d.Replicas = Value[int32]{*o.Replicas, Origin{Flag, "--replicas"}}
-	case table.Replicas != nil:
-		d.Replicas = setting(table, "replicas", *table.Replicas)
+	if err := d.resolveReplicas(o, table); err != nil {
+		return nil, err
+	}
+	if err := d.resolveReach(o, table); err != nil {
+		return nil, err
 	}
 	return d, app.CheckResources(Values(d.Requests), Values(d.Limits))
 }
@@ -104,9 +163,21 @@ func (d *Deployment) Sources() map[app.Source]string {
 			sources[value.Value.From] = origin + ": " + name
 		}
 	}
+	for _, process := range d.Processes {
+		for _, name := range slices.Sorted(maps.Keys(process.Value.Env)) {
+			if from := process.Value.Env[name].From; from.Kind != "" && sources[from] == "" {
+				sources[from] = fmt.Sprintf("%s: %s of process %s", process.Origin, name, process.Value.Name)
+			}
+		}
+	}
 	for _, from := range d.EnvFrom {
 		if sources[from.Value.Source] == "" {
 			sources[from.Value.Source] = from.Origin.String()
+		}
+	}
+	if d.TLS.Value.ClusterIssuer == "" && d.TLS.Value.Secret != "" {
+		for _, key := range []string{"tls.crt", "tls.key"} {
+			sources[app.Source{Kind: app.SourceSecret, Name: d.TLS.Value.Secret, Key: key}] = d.TLS.Origin.String() + ": tls"
 		}
 	}
 	return sources

@@ -51,6 +51,14 @@ type Options struct {
 	Values source.Values
 	// Replicas is --replicas; nil if the flag was not given.
 	Replicas *int32
+	// Autoscale is --autoscale.
+	Autoscale app.Autoscale
+	// Hosts are --host, TLS is --tls, IngressClass --ingress-class and Gateway --gateway.
+	Hosts                 app.Hosts
+	TLS                   app.TLS
+	IngressClass, Gateway string
+	// NetworkPolicy is --network-policy; nil if the flag was not given.
+	NetworkPolicy *app.NetworkPolicy
 	// Expose is --expose.
 	Expose app.Expose
 	// User is --user.
@@ -118,7 +126,13 @@ func (o *Options) CheckManifests(directory string) error {
 	}{
 		{"port", o.Port != 0},
 		{"replicas", o.Replicas != nil},
+		{"autoscale", o.Autoscale != app.Autoscale{}},
 		{"expose", o.Expose != ""},
+		{"host", len(o.Hosts) > 0},
+		{"tls", o.TLS != app.TLS{}},
+		{"ingress-class", o.IngressClass != ""},
+		{"gateway", o.Gateway != ""},
+		{"network-policy", o.NetworkPolicy != nil},
 		{"user", o.User != app.User{}},
 		{"env", len(o.Env) > 0},
 		{"env-from", len(o.EnvFrom) > 0},

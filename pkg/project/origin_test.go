@@ -47,6 +47,12 @@ func decided(p *project.Project) map[string]string {
 	add("manifests", strings.TrimPrefix(p.Manifests.Value, p.Dir+"/"), p.Manifests.Origin)
 	if d := p.Deployment; d != nil {
 		add("replicas", d.Replicas.Value, d.Replicas.Origin)
+		add("autoscale", d.Autoscale.Value, d.Autoscale.Origin)
+		add("host", d.Hosts.Value, d.Hosts.Origin)
+		add("tls", d.TLS.Value, d.TLS.Origin)
+		add("ingress-class", d.IngressClass.Value, d.IngressClass.Origin)
+		add("gateway", d.Gateway.Value, d.Gateway.Origin)
+		add("network-policy", d.NetworkPolicy.Value, d.NetworkPolicy.Origin)
 		add("expose", d.Expose.Value, d.Expose.Origin)
 		for key, value := range d.Env {
 			text := value.Value.Value
@@ -219,6 +225,63 @@ func TestTestStage(t *testing.T) {
 		if got := fmt.Sprintf("%q in %q", p.Test.Value, p.TestStage); got != test.want {
 			t.Errorf("%s: got %s, want %s", name, got, test.want)
 		}
+	}
+}
+
+// How an app is reached and scaled: the Service is for the cluster where a host needs no more, and
+// a flag for one way replaces the setting for the other.
+func TestReach(t *testing.T) {
+	const table = "[tool.kubectl-pyflow]\n"
+	for name, test := range map[string]struct {
+		settings string
+		options  project.Options
+		want     map[string]string
+		err      string
+	}{
+		"settings": {
+			settings: "host = ['a.example.com', 'b.example.com']\ntls = {cluster-issuer = 'le'}\ningress-class = 'nginx'\nautoscale = {max = 3}\nnetwork-policy = {namespaces = ['nginx']}\n",
+			want: map[string]string{
+				"host": "[a.example.com b.example.com] (settings: pyproject.toml:2)", "tls": "cluster-issuer=le (settings: pyproject.toml:3)", "ingress-class": "nginx (settings: pyproject.toml:4)",
+				"autoscale": "min=1,max=3,cpu=80 (settings: pyproject.toml:5)", "network-policy": "nginx (settings: pyproject.toml:6)",
+				"replicas": "1 (default: default)", "expose": "ClusterIP (default: default)",
+			},
+		},
+		"flags": {
+			settings: "host = 'a.example.com'\ningress-class = 'nginx'\nautoscale = {max = 3}\nnetwork-policy = true\n",
+			options:  project.Options{Hosts: app.Hosts{"c.example.com"}, Gateway: "infra/public", Replicas: new(int32), NetworkPolicy: &app.NetworkPolicy{}, Expose: app.ExposeNodePort},
+			want: map[string]string{
+				"host": "[c.example.com] (flag: --host)", "gateway": "infra/public (flag: --gateway)", "network-policy": "false (flag: --network-policy)",
+				"replicas": "0 (flag: --replicas)", "expose": "NodePort (flag: --expose)",
+			},
+		},
+		"an autoscaler instead of replicas": {
+			settings: "replicas = 3\n", options: project.Options{Autoscale: app.Autoscale{Min: 2, Max: 4}},
+			want: map[string]string{"autoscale": "min=2,max=4,cpu=80 (flag: --autoscale)", "replicas": "1 (default: default)", "expose": "NodePort (default: default)"},
+		},
+		"both flags":        {options: project.Options{Replicas: new(int32), Autoscale: app.Autoscale{Max: 2}}, err: "--replicas and --autoscale exclude each other"},
+		"TLS of nothing":    {settings: "tls = 'a'\n", err: "pyproject.toml:2: tls is the certificate of a host: set host, too"},
+		"TLS and a Gateway": {settings: "host = 'a.b'\ntls = 'a'\n", options: project.Options{Gateway: "a"}, err: "tls is for an Ingress"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, map[string]string{"Dockerfile": "FROM scratch\n", "pyproject.toml": table + test.settings})
+			p, err := project.Resolve(dir, test.options)
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) {
+					t.Errorf("the error is %v, want %s", err, test.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := decided(p)
+			for _, key := range []string{"name", "dockerfile", "port"} {
+				delete(got, key)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }
 

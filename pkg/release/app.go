@@ -56,7 +56,9 @@ func web(options *Options) ([]object, error) {
 	}
 	replicas := options.Replicas
 	deployment.Name = options.App
-	deployment.Spec.Replicas = &replicas
+	if deployment.Spec.Replicas = &replicas; options.Autoscale.Max > 0 {
+		deployment.Spec.Replicas = nil
+	}
 	deployment.Spec.Selector.MatchLabels = selector(options)
 	deployment.Spec.Template.Labels = selector(options)
 	setUser(deployment.Spec.Template.Spec.SecurityContext, options.User)

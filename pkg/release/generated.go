@@ -29,7 +29,7 @@ type object interface {
 // generators returns the functions that make the objects of an app without manifests of its
 // own. Each returns those of one purpose, none if the options do not ask for them.
 func generators() []func(*Options) ([]object, error) {
-	return []func(*Options) ([]object, error){web, service, processes}
+	return []func(*Options) ([]object, error){web, service, processes, ingress, httpRoute, autoscaler, disruptionBudgets, networkPolicies}
 }
 
 // generate returns the objects of an app without manifests of its own. Each has

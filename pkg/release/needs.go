@@ -12,12 +12,13 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
-// Needs returns the Secrets and ConfigMaps, and the keys of them, without which pods of the
-// release do not start, sorted: those that containers and volumes name and that are neither
-// optional nor objects of the release.
+// Needs returns the Secrets and ConfigMaps, and the keys of them, that the release
+// cannot do without, sorted: those that containers, volumes and the TLS of Ingresses name and that
+// are neither optional nor objects of the release.
 func (m *Manifests) Needs() []app.Source {
 	var all []app.Source
 	for _, object := range m.objects {
+		all = append(all, certificates(object)...)
 		for _, path := range podPaths() {
 			fields, ok, err := unstructured.NestedMap(object.Object, path...)
 			pod := corev1.PodSpec{}

@@ -65,8 +65,14 @@ type Options struct {
 	Capabilities chart.Capabilities
 	// Port is the port that the app listens on; zero is python.DefaultPort.
 	Port int32
-	// Replicas is the number of pods.
+	// Replicas is the number of pods, unless Autoscale is set.
 	Replicas int32
+	// Autoscale leaves the number to an autoscaler, valid by app.Autoscale.Check.
+	Autoscale app.Autoscale
+	// Route is how clients reach the app by the name of a host.
+	Route app.Route
+	// NetworkPolicy is who may connect to the app.
+	NetworkPolicy app.NetworkPolicy
 	// Env are variables of the app. PORT must be equal to Port.
 	Env map[string]app.Variable
 	// EnvFrom are sources of more variables. Env wins over them, a later one over an earlier

@@ -42,6 +42,24 @@ func TestSettings(t *testing.T) {
 			o.Probes = app.Probes{Readiness: "/readyz?full=1", Liveness: "/livez"}
 			o.Expose = app.ExposeLoadBalancer
 		},
+		"host.yaml": func(o *release.Options) {
+			o.Expose, o.Autoscale = app.ExposeClusterIP, app.Autoscale{Min: 2, Max: 6, CPU: 70}
+			o.Route = app.Route{Hosts: app.Hosts{"shop.example.com", "*.shop.example.com"}, TLS: app.TLS{Secret: "shop-tls"}, IngressClass: "nginx"}
+			o.NetworkPolicy = app.NetworkPolicy{Enabled: true, Namespaces: []string{"ingress-nginx"}}
+		},
+		"issued.yaml": func(o *release.Options) {
+			o.Expose, o.Replicas = app.ExposeClusterIP, 2
+			o.Route = app.Route{Hosts: app.Hosts{"shop.example.com"}, TLS: app.TLS{ClusterIssuer: "letsencrypt"}}
+			o.NetworkPolicy = app.NetworkPolicy{Enabled: true}
+			o.Processes = []app.Process{{Name: "worker", Command: []string{"work"}, Replicas: 2}, {Name: "release", Command: []string{"migrate"}}}
+		},
+		"gateway.yaml": func(o *release.Options) {
+			o.Expose = app.ExposeClusterIP
+			o.Route = app.Route{Hosts: app.Hosts{"shop.example.com"}, Gateway: "infra/public"}
+		},
+		"closed.yaml": func(o *release.Options) {
+			o.Expose, o.NetworkPolicy = app.ExposeClusterIP, app.NetworkPolicy{Enabled: true}
+		},
 		"hidden.yaml": func(o *release.Options) {
 			o.Probes = app.Probes{Startup: app.ProbeNone, Readiness: app.ProbeTCP, Liveness: app.ProbeNone}
 			o.Expose = app.ExposeNone
@@ -87,7 +105,7 @@ func TestProcesses(t *testing.T) {
 		t.Errorf("workloads %v, want %v", got.Workloads, want)
 	}
 	for _, object := range got.Objects {
-		if !object.Built && object.Kind != "Service" {
+		if !object.Built && object.Kind != "Service" && object.Kind != "PodDisruptionBudget" {
 			t.Errorf("%s %s does not get the image", object.Kind, object.Name)
 		}
 	}

@@ -81,6 +81,7 @@ func (m *Manifests) Settle(ctx context.Context, clients Clients, namespace strin
 		if object == nil || !workload.IsKind(object.GetKind()) {
 			continue
 		}
+		changed = handOver(m.objects[i], object, scalers[id(object)]) || changed
 		if sentence := keepReplicas(m.objects[i], object, scalers[id(object)]); sentence != "" {
 			kept, changed = append(kept, sentence), true
 		}
@@ -201,6 +202,18 @@ func keepReplicas(wanted, live *unstructured.Unstructured, scaler string) string
 		return fmt.Sprintf("%s keeps %d replicas: HorizontalPodAutoscaler %s manages them", id(live), have, scaler)
 	}
 	return fmt.Sprintf("%s keeps %d replicas, not %d: it was scaled (%s); for %d again, scale it to %d or pass --adopt", id(live), have, want, manager, want, want)
+}
+
+// handOver keeps the replicas of a workload that the manifests leave to an autoscaler, as long as
+// it has not set them: nothing else has the field, and without it the number would fall back to 1.
+// It reports whether it has changed the manifests.
+func handOver(wanted, live *unstructured.Unstructured, scaler string) bool {
+	_, given, _ := unstructured.NestedInt64(wanted.Object, "spec", "replicas")
+	have, _, err := unstructured.NestedInt64(live.Object, "spec", "replicas")
+	if given || err != nil || have <= 1 || scaler == "" || scaledBy(live) != "" {
+		return false
+	}
+	return unstructured.SetNestedField(wanted.Object, have, "spec", "replicas") == nil
 }
 
 // scaledBy returns who has set the replicas of a workload through the scale subresource; empty

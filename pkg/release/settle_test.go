@@ -18,6 +18,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
 // settling has clients of a cluster with these objects.
@@ -110,6 +111,37 @@ func TestSettle(t *testing.T) {
 			text := string(rendered.YAML)
 			if test.replicas == "" && strings.Contains(text, "replicas:") || !strings.Contains(text, test.replicas) {
 				t.Errorf("no %q in\n%s", test.replicas, text)
+			}
+		})
+	}
+}
+
+// An app that gets an autoscaler keeps its replicas until that has set them; then nothing but the
+// autoscaler has the field.
+func TestSettleAutoscaled(t *testing.T) {
+	for name, test := range map[string]struct {
+		live     []runtime.Object
+		replicas string
+	}{
+		"a new app":         {},
+		"one replica":       {live: []runtime.Object{deployed(1, "")}},
+		"replicas of ours":  {live: []runtime.Object{deployed(3, "")}, replicas: "replicas: 3"},
+		"it has set them":   {live: []runtime.Object{deployed(4, "kube-controller-manager")}},
+		"scaled to nothing": {live: []runtime.Object{deployed(0, "kubectl")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := options("")
+			o.Autoscale = app.Autoscale{Min: 2, Max: 6}
+			rendered, err := release.Render(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept, err := rendered.Settle(t.Context(), settling(test.live...), "hiking", false)
+			if err != nil || len(kept) > 0 {
+				t.Fatalf("kept is %q, %v", kept, err)
+			}
+			if text := string(rendered.YAML); test.replicas == "" && strings.Contains(text, " replicas:") || !strings.Contains(text, test.replicas) {
+				t.Errorf("want %q in\n%s", test.replicas, text)
 			}
 		})
 	}

@@ -152,7 +152,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	f.StringVar(&flags.Path, "path", "", "Folder in the repository (default: the whole repository)")
 	f.StringVar(&flags.GitSecret, "git-secret", "", "Secret with the credentials for the repository: username and password (a token), or ssh-privatekey and known_hosts")
 	flags.Written.Add(cmd)
-	flags.Deployment.AddFlags(cmd)
+	flags.Deployment.AddFlags(cmd, flags.config)
 	f.BoolVar(&flags.NoDeploy, "no-deploy", false, "Build and push the image without deploying it")
 	f.BoolVar(&flags.Adopt, "adopt", false, "Take over objects that are not of the app, and fields that another manager owns")
 	f.StringVar(&flags.Test, "test", "", "Command that has to succeed before the image is deployed; it runs in the stage test of the Dockerfile, or in the image with a copy of the source (default: the command of the stage test)")

@@ -90,7 +90,7 @@ func (f *Flags) readFolder(o *Options, dir string, options project.Options) erro
 	if found.TestStage != "" || found.Test.IsSet() {
 		o.Test = &pipelinerun.Test{Stage: found.TestStage, Command: found.Test.Value}
 	}
-	o.Release, o.Sources = input.Release(found.Deployment), found.Deployment.Sources()
+	o.Release, o.Sources, o.Origins = input.Release(found.Deployment), found.Deployment.Sources(), build.OriginsOf(found.Deployment)
 	o.Release.Directory, o.Release.Detected = written.Near(found.Manifests.Value), found.Manifests.Origin.Kind == project.Detected
 	o.Release.Values = found.Values
 	o.Release.Port = int32(found.Port.Value) //nolint:gosec // a port

@@ -103,7 +103,7 @@ func TestSettingsAndManifests(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 	for _, args := range [][]string{
-		{"--port", "80"}, {"--replicas", "1"}, {"--expose", "None"}, {"--env", "A=b"}, {"--env-from", "secret/a"}, {"--requests", "cpu=1"}, {"--limits", "cpu=1"}, {"--probe", "liveness=tcp"},
+		{"--port", "80"}, {"--replicas", "1"}, {"--expose", "None"}, {"--env", "A=b"}, {"--env-from", "secret/a"}, {"--host", "a.b"}, {"--tls", "a"}, {"--ingress-class", "a"}, {"--gateway", "a"}, {"--network-policy"}, {"--autoscale", "max=2"}, {"--requests", "cpu=1"}, {"--limits", "cpu=1"}, {"--probe", "liveness=tcp"},
 	} {
 		cmd := NewCommand(testFlags(t).config, genericiooptions.NewTestIOStreamsDiscard())
 		wantRefused(t, cmd, append([]string{folder(t, "own", map[string]string{"Dockerfile": "FROM scratch\n", "k8s/kustomization.yaml": "resources: []\n"})}, args...),

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/input"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
@@ -62,7 +63,7 @@ func (f *Flags) readGit(o *Options, args []string, options project.Options) erro
 	if f.Written.Manifests != "" {
 		err = options.CheckManifests(f.Written.Manifests)
 	}
-	o.Release, o.Sources = input.Release(deployment), deployment.Sources()
+	o.Release, o.Sources, o.Origins = input.Release(deployment), deployment.Sources(), build.OriginsOf(deployment)
 	o.Release.Directory, o.Release.Port, o.Release.Values = f.Written.Manifests, f.Deployment.Port, []source.Values{f.Written.Values}
 	return err
 }

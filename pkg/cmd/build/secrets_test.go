@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
@@ -195,4 +196,33 @@ func given(t *testing.T) []string {
 		all = append(all, "id="+id+",env=PYFLOW_TEST_SECRET")
 	}
 	return all
+}
+
+// A host that nothing routes, or that another app has, stops a build before the upload.
+func TestHostStopsABuild(t *testing.T) {
+	c := newCluster(t)
+	dir := private(t, "[tool.kubectl-pyflow]\nhost = \"shop.example.com\"\nautoscale = {max = 2}\n")
+	build := func() outcome { return c.build(t, dir, func(f *Flags) { f.NoTest, f.Secrets = true, given(t) }) }
+	refused := func(want string) {
+		t.Helper()
+		if got := build(); got.err == nil || got.err.Error() != want {
+			t.Fatalf("error is %v, want %s", got.err, want)
+		}
+		if sent, runs := c.stored(), c.runs(t); len(sent) > 0 || len(runs) > 0 {
+			t.Errorf("uploaded was %q, and there are %d runs", sent, len(runs))
+		}
+	}
+	refused("pyproject.toml:2: the cluster has no IngressClass and no Gateway: nothing would route shop.example.com to the app")
+	_, err := c.kube.NetworkingV1().IngressClasses().Create(t.Context(), &networkingv1.IngressClass{ObjectMeta: metav1.ObjectMeta{Name: "nginx"}}, metav1.CreateOptions{})
+	must(t, err)
+	other := &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Namespace: "other", Name: "till"}, Spec: networkingv1.IngressSpec{Rules: []networkingv1.IngressRule{{Host: "shop.example.com"}}}}
+	_, err = c.kube.NetworkingV1().Ingresses("other").Create(t.Context(), other, metav1.CreateOptions{})
+	must(t, err)
+	refused("pyproject.toml:2: host shop.example.com is taken: Ingress till in namespace other routes it")
+	must(t, c.kube.NetworkingV1().Ingresses("other").Delete(t.Context(), "till", metav1.DeleteOptions{}))
+	got := build()
+	must(t, got.err)
+	if !slices.ContainsFunc(got.events, func(e event.Event) bool { return strings.Contains(e.Message, "the cluster has no metrics API") }) {
+		t.Error("nothing says that the autoscaler has no metrics")
+	}
 }

@@ -127,12 +127,12 @@ func (r *reader) read(v *toml.Value, into reflect.Value, path string) { //nolint
 		if r.expect(v, toml.Table, path) {
 			*target = map[string]app.Variable{}
 			r.members(v, path, func(key string, member *toml.Value, path string) {
-				(*target)[key] = r.readVariable(key, member, path)
+				(*target)[key] = readVariable(r, key, member, path)
 			})
 		}
 	case *[]app.EnvFrom:
 		if r.expect(v, toml.Array, path) {
-			*target = r.readEnvFrom(v, path)
+			*target = readEnvFrom(r, v, path)
 		}
 	case *map[string]Process:
 		if r.expect(v, toml.Table, path) {
@@ -149,6 +149,12 @@ func (r *reader) read(v *toml.Value, into reflect.Value, path string) { //nolint
 				}
 			}
 		}
+	case *app.Hosts:
+		*target = readHosts(r, v, path)
+	case *app.TLS:
+		*target = readTLS(r, v, path)
+	case *app.NetworkPolicy:
+		*target = readNetworkPolicy(r, v, path)
 	case *corev1.ResourceList:
 		if r.expect(v, toml.Table, path) {
 			*target = corev1.ResourceList{}
@@ -306,6 +312,7 @@ func (r *reader) check() {
 	r.checkResources()
 	r.checkProcesses()
 	checkManifests(r)
+	checkReach(r)
 	r.checkBuild()
 }
 

@@ -2,11 +2,13 @@ package settings_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"maps"
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pelletier/go-toml/v2"
@@ -42,6 +44,12 @@ func kinds(t *testing.T, table reflect.Type, prefix string) map[string]string {
 			found[prefix+key] = "integer"
 		case reflect.TypeFor[map[string]app.Variable]():
 			found[prefix+key] = "table of strings or tables"
+		case reflect.TypeFor[app.Hosts]():
+			found[prefix+key] = "string or array of strings"
+		case reflect.TypeFor[app.TLS]():
+			found[prefix+key] = "string or table"
+		case reflect.TypeFor[app.NetworkPolicy]():
+			found[prefix+key] = "boolean or table"
 		case reflect.TypeFor[[]app.EnvFrom]():
 			found[prefix+key] = "array of tables"
 		case reflect.TypeFor[[]string]():
@@ -73,6 +81,21 @@ type schema struct {
 	Items                *schema            `json:"items"`
 	AllOf                []*schema          `json:"allOf"`
 	Definitions          map[string]*schema `json:"definitions"`
+}
+
+// either returns the type of a property that has one of two.
+func (s *schema) either(t *testing.T, property *schema) string {
+	t.Helper()
+	names := map[string]string{"object": "table", "array": "array of strings"}
+	var types []string
+	for _, one := range property.AnyOf {
+		kind := one.Type
+		if one.Ref != "" {
+			kind = readSchema(t).Definitions[strings.TrimPrefix(one.Ref, "#/definitions/")].Type
+		}
+		types = append(types, cmp.Or(names[kind], kind))
+	}
+	return strings.Join(types, " or ")
 }
 
 // additional returns the schema of the other properties, with its type if that is one.
@@ -108,6 +131,8 @@ func (s *schema) kinds(t *testing.T, prefix string) map[string]string {
 		switch {
 		case property.Description == "":
 			t.Errorf("%s is not described", prefix+key)
+		case property.Type == "" && len(property.AnyOf) == 2:
+			found[prefix+key] = s.either(t, property)
 		case property.Type == "array" && property.Items.Type == "object":
 			found[prefix+key] = "array of tables"
 		case property.Type != "object":
@@ -210,6 +235,13 @@ func TestSchemaAgrees(t *testing.T) {
 		"replicas = 0": both, "replicas = 2147483647": both, "replicas = 2147483648": neither, "replicas = -1": neither, "replicas = false": neither,
 		"expose = 'None'": both, "expose = 'loadBALANCER'": both, "expose = 'nodeport'": both, "expose = 'CLUSTERIP'": both, "expose = 'NONE'": both, "expose = 'ExternalName'": neither, "expose = ''": neither, "expose = false": neither,
 		"test = 'pytest'": both, "test = ' '": neither, "test = ''": neither, "test = ['pytest']": neither, `test = "pytest -k 'slow"`: program, "test = '# pytest'": program,
+		"autoscale = {}": neither, "autoscale = {max = 2}": both, "autoscale = {min = 1, max = 2, cpu = 70}": both, "autoscale = {min = 3, max = 2}": program, "autoscale = {max = 0}": neither, "autoscale = {min = 0, max = 2}": neither, "autoscale = {max = '2'}": neither,
+		"autoscale = {max = 2, cpu = 20000}": neither, "autoscale = {max = 2, memory = 70}": neither, "autoscale = 2": neither, "replicas = 2\nautoscale = {max = 3}": program, "autoscale = {min = 2}": neither,
+		"host = 'a.example.com'": both, "host = ['a.b', '*.b']": both, "host = []": neither, "host = ''": neither, "host = 'https://a.b'": neither, "host = 'a.b/c'": neither, "host = 'A.b'": neither, "host = '10.0.0.1'": neither, "host = ['a.b', 'a.b']": neither, "host = 1": neither, "host = [1]": neither,
+		"tls = 'a'": both, "tls = ''": neither, "tls = {}": neither, "tls = {secret = 'a'}": both, "tls = {cluster-issuer = 'a', secret = 'b'}": both, "tls = {issuer = 'a'}": neither, "tls = true": neither, "tls = {cluster-issuer = ''}": neither, "tls = {cluster-issuer = 'A'}": neither, "tls = {secret = 1}": neither,
+		"ingress-class = 'nginx'": both, "ingress-class = ''": neither, "ingress-class = 'a b'": neither, "gateway = 'public'": both, "gateway = 'infra/public'": both, "gateway = '/a'": neither, "gateway = 'a/b/c'": neither, "gateway = ''": neither, "gateway = 'a'\ningress-class = 'b'": program, "gateway = 'a'\ntls = 'b'": program,
+		"host = 'a.b'\nexpose = 'None'": program, "network-policy = true": both, "network-policy = false": both, "network-policy = 'a'": neither, "network-policy = {}": neither, "network-policy = {namespaces = []}": neither, "network-policy = {namespaces = ['a', 'b']}": both, "network-policy = {namespaces = 'a'}": neither,
+		"network-policy = {namespaces = [1]}": neither, "network-policy = {namespaces = ['A']}": neither, "network-policy = {namespace = ['a']}": neither, "network-policy = {namespaces = ['a']}\nexpose = 'NodePort'": program,
 		"env = {}": both, "env = {A = ''}": both, "env = {'a.b-c' = 'x y', _ = '$(A)'}": both, "env = {A = 1}": neither, "env = {A = true}": neither, "env = {A = ['x']}": neither, "env = 'A=1'": neither,
 		"env = {1A = ''}": neither, "env = {'' = ''}": neither, "env = {'A B' = ''}": neither, "env = {'..' = ''}": neither, "env = {'.' = ''}": neither, "env = {'..a' = ''}": neither, "env = {'.a' = ''}": both, `env = {A = "\u0000"}`: neither, `env = {A = "a\nb"}`: both,
 		"env = {PORT = '1'}": program, "env = {A = {}}": neither, "env = {A = {secret = 'a'}}": both, "env = {A = {secret = 'a.b-c', key = 'k_1.x'}}": both, "env = {A = {config-map = 'a', key = 'k'}}": both, "env = {A = {secret = 'a', config-map = 'b'}}": neither,

@@ -53,8 +53,17 @@ type Settings struct {
 	Port int32 `toml:"port"`
 	// Replicas is the number of pods, nil if it is not set.
 	Replicas *int32 `toml:"replicas"`
+	// Autoscale is how many replicas an autoscaler may choose.
+	Autoscale app.Autoscale `toml:"autoscale"`
 	// Expose is the type of the Service.
 	Expose app.Expose `toml:"expose"`
+	// Host, TLS, IngressClass and Gateway are the app.Route.
+	Host         app.Hosts `toml:"host"`
+	TLS          app.TLS   `toml:"tls"`
+	IngressClass string    `toml:"ingress-class"`
+	Gateway      string    `toml:"gateway"`
+	// NetworkPolicy is who may connect to the app.
+	NetworkPolicy app.NetworkPolicy `toml:"network-policy"`
 	// User is who the pods run as, a text that app.ParseUser reads.
 	User string `toml:"user"`
 	// Test is the command that tests the image, a line that shell.Fields can split.
@@ -187,7 +196,7 @@ func (s *Settings) WhereIn(table, key string) string { return s.Where(toml.Join(
 // file.
 func (s *Settings) CheckManifests(directory string) error {
 	var problems []*toml.Error
-	for _, key := range []string{"replicas", "expose", "user", "env", "env-from", "resources", "probes", "processes"} {
+	for _, key := range []string{"replicas", "autoscale", "expose", "host", "tls", "ingress-class", "gateway", "network-policy", "user", "env", "env-from", "resources", "probes", "processes"} {
 		if offset, ok := s.offsets[key]; ok {
 			problem := s.place(offset)
 			problem.Err = fmt.Errorf(Table+".%s has no effect on manifests of your own: set it in %s, and remove it here", key, directory)

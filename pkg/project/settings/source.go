@@ -17,14 +17,14 @@ const (
 
 // readVariable reads a variable of the app: a string, or a table that names a key of a Secret or
 // of a ConfigMap. The key is by default the name of the variable.
-func (r *reader) readVariable(name string, v *toml.Value, path string) app.Variable {
+func readVariable(r *reader, name string, v *toml.Value, path string) app.Variable {
 	if v.Kind != toml.Table {
 		if v.Kind != toml.String {
 			r.report(path, v.Offset, "%s, or a table with the key secret or config-map", v.InsteadOf(toml.String))
 		}
 		return app.Text(v.Text)
 	}
-	source, key := r.readSource(v, path, keyKey)
+	source, key := readSource(r, v, path, keyKey)
 	if source.Key = key; key == "" {
 		source.Key = name
 	}
@@ -37,7 +37,7 @@ func (r *reader) readVariable(name string, v *toml.Value, path string) app.Varia
 }
 
 // readEnvFrom reads an array of tables that name a Secret or a ConfigMap each.
-func (r *reader) readEnvFrom(v *toml.Value, path string) []app.EnvFrom {
+func readEnvFrom(r *reader, v *toml.Value, path string) []app.EnvFrom {
 	var all []app.EnvFrom
 	for i, element := range v.Elements {
 		path := toml.Join(path, strconv.Itoa(i))
@@ -45,7 +45,7 @@ func (r *reader) readEnvFrom(v *toml.Value, path string) []app.EnvFrom {
 		if !r.expect(element, toml.Table, path) {
 			continue
 		}
-		source, prefix := r.readSource(element, path, prefixKey)
+		source, prefix := readSource(r, element, path, prefixKey)
 		if err := app.CheckPrefix(prefix); err != nil {
 			r.report(path, element.Offset, "%w", err)
 		}
@@ -56,7 +56,7 @@ func (r *reader) readEnvFrom(v *toml.Value, path string) []app.EnvFrom {
 
 // readSource reads a table that names a Secret or a ConfigMap, and the value of one more key
 // that it may have.
-func (r *reader) readSource(v *toml.Value, path, more string) (source app.Source, value string) {
+func readSource(r *reader, v *toml.Value, path, more string) (source app.Source, value string) {
 	kinds := map[string]app.SourceKind{secretKey: app.SourceSecret, configMapKey: app.SourceConfigMap}
 	r.members(v, path, func(key string, member *toml.Value, inner string) {
 		kind, names := kinds[key]
