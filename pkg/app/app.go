@@ -3,6 +3,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -81,8 +82,8 @@ func List(ctx context.Context, client kubernetes.Interface, namespace string) ([
 	return list(ctx, client, namespace, manifests.LabelApp)
 }
 
-// Find returns the app that an argument names, APP or APP/WORKLOAD: the app then has that
-// workload only. Without a name it returns the only app of the namespace. Errors are a
+// Find returns the app that an argument names, APP, APP/PROCESS or APP/WORKLOAD: the app then has
+// that workload only. Without a name it returns the only app of the namespace. Errors are a
 // *NotFoundError, an *AmbiguousError, a *NoWorkloadError, and those of List.
 func Find(ctx context.Context, client kubernetes.Interface, namespace, argument string) (App, error) {
 	name, wanted, one := strings.Cut(argument, "/")
@@ -112,17 +113,27 @@ func Find(ctx context.Context, client kubernetes.Interface, namespace, argument 
 	return App{}, missing
 }
 
-// only returns the app with one of its workloads.
-func (a App) only(name string) (App, error) {
-	var has []string
+// Parts returns the names by which APP/PART names the workloads of the app, in their order: the
+// processes, and the workloads that are none.
+func (a App) Parts() []string {
+	var all []string
 	for _, w := range a.Workloads {
-		if w.Meta.Name == name {
-			a.Workloads, a.Part = []workload.Workload{w}, true
-			return a, nil
-		}
-		has = append(has, w.Meta.Name)
+		all = append(all, cmp.Or(w.Meta.Labels[manifests.LabelProcess], w.Meta.Name))
 	}
-	return App{}, &NoWorkloadError{App: a.Name, Workload: name, Workloads: has}
+	return all
+}
+
+// only returns the app with one of its workloads, by its name or that of its process.
+func (a App) only(name string) (App, error) {
+	at := slices.IndexFunc(a.Workloads, func(w workload.Workload) bool { return w.Meta.Name == name })
+	if at < 0 {
+		at = slices.Index(a.Parts(), name)
+	}
+	if at < 0 {
+		return App{}, &NoWorkloadError{App: a.Name, Workload: name, Workloads: a.Parts()}
+	}
+	a.Workloads, a.Part = a.Workloads[at:at+1], true
+	return a, nil
 }
 
 func names(apps []App) []string {

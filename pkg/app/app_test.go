@@ -32,7 +32,10 @@ func running(image string) corev1.PodTemplateSpec {
 func cluster() *fake.Clientset {
 	foreign := meta("other", "")
 	foreign.Labels = nil
+	mail := meta("shop-mail", "shop")
+	mail.Labels[manifests.LabelProcess] = "mail"
 	return fake.NewClientset(
+		&appsv1.Deployment{ObjectMeta: mail, Spec: appsv1.DeploymentSpec{Template: running("127.0.0.1:5180/demo/shop@sha256:1")}},
 		&appsv1.Deployment{ObjectMeta: meta("web", "shop"), Spec: appsv1.DeploymentSpec{Template: running("127.0.0.1:5180/demo/shop@sha256:1")}},
 		&appsv1.Deployment{ObjectMeta: meta("worker", "shop"), Spec: appsv1.DeploymentSpec{Template: running("127.0.0.1:5180/demo/shop@sha256:1")}},
 		&appsv1.StatefulSet{ObjectMeta: meta("db", "shop"), Spec: appsv1.StatefulSetSpec{Template: running("postgres")}},
@@ -51,12 +54,14 @@ func workloads(a app.App) string {
 
 func TestFind(t *testing.T) {
 	for argument, test := range map[string]struct{ workloads, err string }{
-		"shop":       {"Deployment/web Deployment/worker StatefulSet/db", ""},
-		"shop/db":    {"StatefulSet/db", ""},
-		"shop/cache": {"", `app shop has no workload "cache": it has web, worker, db`},
-		"":           {"", "namespace demo runs 2 apps: name one of blog, shop"},
-		"typo":       {"", `no app "typo" runs in namespace demo`},
-		"no label!":  {"", `no app "no label!" runs in namespace demo`},
+		"shop":           {"Deployment/shop-mail Deployment/web Deployment/worker StatefulSet/db", ""},
+		"shop/db":        {"StatefulSet/db", ""},
+		"shop/mail":      {"Deployment/shop-mail", ""},
+		"shop/shop-mail": {"Deployment/shop-mail", ""},
+		"shop/cache":     {"", `app shop has no workload "cache": it has mail, web, worker, db`},
+		"":               {"", "namespace demo runs 2 apps: name one of blog, shop"},
+		"typo":           {"", `no app "typo" runs in namespace demo`},
+		"no label!":      {"", `no app "no label!" runs in namespace demo`},
 	} {
 		t.Run(argument, func(t *testing.T) {
 			got, err := app.Find(t.Context(), cluster(), "demo", argument)
@@ -94,8 +99,8 @@ func TestBuiltWorkloads(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		"demo/shop":  "Deployment/web Deployment/worker",
-		"demo/shopp": "Deployment/web Deployment/worker StatefulSet/db", // an image of another registry
+		"demo/shop":  "Deployment/shop-mail Deployment/web Deployment/worker",
+		"demo/shopp": "Deployment/shop-mail Deployment/web Deployment/worker StatefulSet/db", // an image of another registry
 	} {
 		if got := workloads(app.App{Workloads: shop.BuiltWorkloads(path)}); got != want {
 			t.Errorf("%s: got %q, want %q", path, got, want)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +19,9 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/app"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/workload"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	spec "github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/rollout"
 )
 
@@ -83,6 +86,19 @@ func Check(ctx context.Context, client kubernetes.Interface, namespace string, w
 		}
 	}
 	return nil
+}
+
+// Serving returns the workloads of an app without its processes beside the web process: those
+// that get more requests when the app does. It returns all if there are no others.
+func Serving(workloads []workload.Workload) []workload.Workload {
+	serving := slices.DeleteFunc(slices.Clone(workloads), func(w workload.Workload) bool {
+		process := w.Meta.Labels[manifests.LabelProcess]
+		return process != "" && process != spec.WebProcess
+	})
+	if len(serving) == 0 {
+		return workloads
+	}
+	return serving
 }
 
 // Scale sets the replicas of workloads. It returns an *access.MissingError to a user who may

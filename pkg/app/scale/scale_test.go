@@ -18,6 +18,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/app/scale"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/workload"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
 func deployment(name string) *appsv1.Deployment {
@@ -97,5 +98,32 @@ func TestChanges(t *testing.T) {
 	err := scale.Scale(t.Context(), client, "demo", workloads, 5)
 	if missing := (*access.MissingError)(nil); !errors.As(err, &missing) || missing.Error() != "missing permissions: patch deployments.apps/scale in namespace demo" {
 		t.Errorf("without the permission: %v", err)
+	}
+}
+
+func TestServing(t *testing.T) {
+	process := func(name, process string) *appsv1.Deployment {
+		d := deployment(name)
+		d.Labels = map[string]string{manifests.LabelProcess: process}
+		return d
+	}
+	names := func(workloads []workload.Workload) string {
+		var all []string
+		for _, w := range scale.Serving(workloads) {
+			all = append(all, w.Meta.Name)
+		}
+		return strings.Join(all, " ")
+	}
+	for name, test := range map[string]struct {
+		workloads []workload.Workload
+		want      string
+	}{
+		"processes":    {of(t, process("shop", "web"), process("shop-worker", "worker")), "shop"},
+		"no processes": {of(t, deployment("web"), deployment("worker")), "web worker"},
+		"workers only": {of(t, process("a", "a"), process("b", "b")), "a b"},
+	} {
+		if got := names(test.workloads); got != test.want {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
 	}
 }

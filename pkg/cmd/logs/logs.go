@@ -63,7 +63,7 @@ func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.
 		Use:   "logs [APP|RUN]",
 		Short: "Show the log of an app or of a build",
 		Long: `Show the log of an app: what all of its replicas write, in the order of the time, each
-line after the end of its pod's name. APP/WORKLOAD is one workload of the app. Without a
+line after the end of its pod's name. APP/PROCESS or APP/WORKLOAD is one workload. Without a
 name it is the only app of the namespace. With -f it goes on over rollouts and broken
 connections until you press Ctrl-C.
 

@@ -31,7 +31,8 @@ func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.
 		Long: `Replace the pods of an app one after another, as a rollout does, and wait until the new
 ones are ready: for example after a Secret or a ConfigMap has changed.
 
-APP is every workload that runs the image of the app, APP/WORKLOAD is one of them.`,
+APP is every workload that runs the image of the app, APP/PROCESS or APP/WORKLOAD is one of
+them.`,
 		Example: `  # Restart an app
   kubectl pyflow restart mountains
 

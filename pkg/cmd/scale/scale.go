@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -32,15 +33,15 @@ func NewCommand(config *genericclioptions.ConfigFlags, streams genericiooptions.
 		Short: "Set the number of replicas of an app",
 		Long: `Set the number of replicas of an app, and wait until they are ready.
 
-APP is every workload that runs the image of the app, APP/WORKLOAD is one of them. If an
-autoscaler sets the replicas, nothing changes.
+APP is every workload that runs the image of the app and is no worker, APP/PROCESS or
+APP/WORKLOAD is one workload. If an autoscaler sets the replicas, nothing changes.
 
 Builds keep the number from then on, and say so; build --adopt sets that of the settings or
 manifests again.`,
 		Example: `  # Run five replicas
   kubectl pyflow scale mountains 5
 
-  # Stop one workload of an app
+  # Stop one process of an app
   kubectl pyflow scale shop/worker 0
 
   # Do not wait
@@ -87,6 +88,9 @@ func (o *Options) Run(ctx context.Context) error {
 	workloads, err := rolling.Find(ctx, o.Clients, o.App)
 	if err != nil {
 		return err
+	}
+	if _, _, part := strings.Cut(o.App, "/"); !part {
+		workloads = scale.Serving(workloads)
 	}
 	if err := scale.Check(ctx, o.Clients.Kube, o.Clients.Namespace, workloads); err != nil {
 		return err

@@ -48,7 +48,7 @@ func New(config *genericclioptions.ConfigFlags, options Options) cobra.Completio
 // Apps completes the apps that the namespace runs, each with its workloads. With many it
 // completes any number of arguments, otherwise one.
 func Apps(config *genericclioptions.ConfigFlags, many bool) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 		if len(args) > 0 && !many {
 			return nil, directive
@@ -57,18 +57,28 @@ func Apps(config *genericclioptions.ConfigFlags, many bool) cobra.CompletionFunc
 		if err != nil {
 			return nil, directive
 		}
-		return deployed(cmd.Context(), clients.Kube, clients.Namespace, args), directive
+		return deployed(cmd.Context(), clients.Kube, clients.Namespace, args, word), directive
 	}
 }
 
-// deployed are the names of the apps that a namespace runs.
-func deployed(ctx context.Context, client kubernetes.Interface, namespace string, args []string) []string {
+// deployed are the names of the apps that a namespace runs; of the app in a word such as shop/,
+// its parts.
+func deployed(ctx context.Context, client kubernetes.Interface, namespace string, args []string, word string) []string {
 	list, err := app.List(ctx, client, namespace)
 	if err != nil {
 		return nil // a completion has no place for an error
 	}
 	var completions []string
+	of, _, part := strings.Cut(word, "/")
 	for _, one := range list {
+		if part {
+			for i, name := range one.Parts() {
+				if w := one.Workloads[i]; one.Name == of {
+					completions = append(completions, cobra.CompletionWithDesc(of+"/"+name, strings.ToLower(w.Kind)+"/"+w.Meta.Name))
+				}
+			}
+			continue
+		}
 		if slices.Contains(args, one.Name) {
 			continue
 		}

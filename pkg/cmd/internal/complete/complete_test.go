@@ -89,10 +89,14 @@ func TestApps(t *testing.T) {
 		&appsv1.Deployment{ObjectMeta: meta("web", "shop")}, &appsv1.StatefulSet{ObjectMeta: meta("db", "shop")}, &appsv1.Deployment{ObjectMeta: meta("blog", "blog")},
 	)
 	want := []string{"blog\tdeployment/blog", "shop\tdeployment/web, statefulset/db"}
-	if got := deployed(t.Context(), client, "demo", nil); !slices.Equal(got, want) {
+	if got := deployed(t.Context(), client, "demo", nil, "s"); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
-	if got := deployed(t.Context(), client, "demo", []string{"shop"}); !slices.Equal(got, want[:1]) {
+	if got := deployed(t.Context(), client, "demo", []string{"shop"}, ""); !slices.Equal(got, want[:1]) {
 		t.Errorf("completes again %q", got)
+	}
+	parts := []string{"shop/web\tdeployment/web", "shop/db\tstatefulset/db"}
+	if got := deployed(t.Context(), client, "demo", nil, "shop/d"); !slices.Equal(got, parts) {
+		t.Errorf("the parts of an app are %q", got)
 	}
 }

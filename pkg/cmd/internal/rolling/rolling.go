@@ -42,7 +42,7 @@ func (f *Flags) Check() error {
 }
 
 // Find returns the workloads that an argument names: APP is those that run the image of the app,
-// APP/WORKLOAD is one of them.
+// APP/PROCESS and APP/WORKLOAD are one of them.
 func Find(ctx context.Context, clients *kube.Clients, argument string) ([]workload.Workload, error) {
 	config, err := platform.Config(ctx, clients.Kube)
 	if err != nil {
