@@ -209,3 +209,22 @@ func (d *Deployment) ProcessLine() string {
 	where, _, _ := strings.Cut(d.Processes[0].Origin.String(), ":")
 	return fmt.Sprintf("Processes (%s): %s", where, strings.Join(names, ", "))
 }
+
+// Suggestions returns a line for each process that the code seems to need and that is not
+// deployed. A table of processes in the settings, even an empty one, is the user's answer.
+func Suggestions(p *Project) []string {
+	if p.Detected == nil || p.Deployment == nil || p.Settings.Processes != nil {
+		return nil
+	}
+	var lines []string
+	for _, one := range p.Detected.Suggestions {
+		deployed := slices.ContainsFunc(p.Deployment.Processes, func(process Value[app.Process]) bool {
+			return strings.Contains(" "+strings.Join(process.Value.Command, " ")+" ", " "+one.Tool+" ")
+		})
+		if !deployed {
+			lines = append(lines, fmt.Sprintf("%s (%s): to deploy a process for it, add to [%s.%s] in %s: %s = %q; without one, an empty table hides this",
+				one.Because, one.Source, settings.Table, processesKey, settings.File, one.Name, one.Command))
+		}
+	}
+	return lines
+}

@@ -2,6 +2,7 @@ package project_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -192,5 +193,35 @@ func TestProcessesOfManifests(t *testing.T) {
 	_, err := project.Resolve(folder(t, map[string]string{"main.py": fastapi, "deploy/kustomization.yaml": "", "pyproject.toml": settable + "worker = \"a\"\n"}), project.Options{})
 	if err == nil || !strings.Contains(err.Error(), "tool.kubectl-pyflow.processes has no effect on manifests of your own") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What the code seems to need is suggested until it is deployed or the user says what is.
+func TestSuggestions(t *testing.T) {
+	files := map[string]string{
+		"main.py": fastapi, "requirements.txt": "fastapi\nuvicorn\ncelery\n", "jobs.py": "from celery import Celery\nqueue = Celery('jobs')\n",
+	}
+	const suggested = "Celery app jobs:queue (jobs.py:2): to deploy a process for it, add to [tool.kubectl-pyflow.processes] in pyproject.toml: worker = \"celery -A jobs:queue worker\"; without one, an empty table hides this"
+	for name, test := range map[string]struct {
+		file, content string
+		options       project.Options
+		want          []string
+	}{
+		"nothing":                  {"README.md", "", project.Options{}, []string{suggested}},
+		"a Procfile":               {"Procfile", "worker: celery -A jobs worker\n", project.Options{}, nil},
+		"a script of a Procfile":   {"Procfile", "worker: sleep 1 && celery -A jobs worker\n", project.Options{}, nil},
+		"another Procfile":         {"Procfile", "worker: python work.py\n", project.Options{}, []string{suggested}},
+		"an empty table":           {"pyproject.toml", settable, project.Options{}, nil},
+		"nothing that is deployed": {"README.md", "", project.Options{NoDeploy: true}, nil},
+	} {
+		with := maps.Clone(files)
+		with[test.file] = test.content
+		p, err := project.Resolve(folder(t, with), test.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(test.want, project.Suggestions(p)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
 	}
 }

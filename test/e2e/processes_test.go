@@ -62,18 +62,21 @@ func TestProcesses(t *testing.T) {
 		}
 		return err
 	})
-	ns.Pyflow(t, "status", "shop").Succeeded(t).Prints(t, "shop-worker")
+	ns.Pyflow(t, "status", "shop", "-o", "wide").Succeeded(t).Prints(t, "shop-worker")
 	ns.Build(t, dir).Succeeded(t).Says(t, "Nothing has changed, and the release is already running")
 
 	t.Run("one process", func(t *testing.T) { oneProcess(t, ns) })
 	t.Run("next release", func(t *testing.T) { nextRelease(t, ns, dir, settings) })
 	t.Run("mistakes", func(t *testing.T) { processMistakes(t, ns, dir, settings) })
 
-	ns.Pyflow(t, "delete", "shop", "--yes").Succeeded(t).Says(t, "cronjob")
-	left := ns.Run(t, nil, "kubectl", "-n", ns.Name, "get", "deployments,cronjobs,jobs,services", "-l", "pyflow.dev/app=shop", "-o", "name").Succeeded(t)
-	if left.Stdout != "" {
-		t.Errorf("objects are left\n%s", left)
-	}
+	ns.Pyflow(t, "delete", "shop", "--yes").Succeeded(t).Prints(t, "cronjobs.batch/shop-tick deleted", "jobs.batch/shop-release deleted", "deployments.apps/shop-worker deleted")
+	env.Eventually(t, "all objects of the app go", func(ctx context.Context) error {
+		left, err := ns.Command(ctx, "kubectl", "-n", ns.Name, "get", "deployments,cronjobs,jobs,services", "-l", "pyflow.dev/app=shop", "-o", "name").Output()
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("there is %s", left)
+		}
+		return err
+	})
 }
 
 // oneProcess looks after one process of an app.
@@ -88,7 +91,7 @@ func oneProcess(t *testing.T, ns *env.NS) {
 	if after := deploymentOf(t, ns, "shop").Generation; after != before {
 		t.Error("the restart of a worker changed the web process")
 	}
-	ns.Pyflow(t, "shell", "shop/worker", "--", "printenv", "QUEUE").Succeeded(t).Prints(t, "mail\n")
+	ns.Pyflow(t, "shell", "shop/worker", "--", "sh", "-c", "echo queue $QUEUE").Succeeded(t).Prints(t, "queue mail\n")
 	ns.Pyflow(t, "logs", "shop/none").Failed(t, `app shop has no workload "none": it has web, worker`)
 	ns.Pyflow(t, "__complete", "scale", "shop/").Succeeded(t).Prints(t, "shop/worker\tdeployment/shop-worker")
 }
@@ -132,7 +135,7 @@ func nextRelease(t *testing.T, ns *env.NS, dir, settings string) {
 func processMistakes(t *testing.T, ns *env.NS, dir, settings string) {
 	runs := len(ns.Runs(t))
 	for line, want := range map[string]string{
-		`bad = { command = "a", schedule = "0 25 * * *" }`: `pyproject.toml:2:25: tool.kubectl-pyflow.processes.bad.schedule: "0 25 * * *" is not a schedule`,
+		`bad = { command = "a", schedule = "0 25 * * *" }`: `pyproject.toml:2:24: tool.kubectl-pyflow.processes.bad.schedule: "0 25 * * *" is not a schedule`,
 		`release = { command = "a", replicas = 2 }`:        "the release process runs once",
 		`worker = "a 'b"`: "a quote or a command is not closed",
 		`Worker = "a"`:    "the name of a process has lower case letters",
@@ -183,6 +186,47 @@ func TestProcfile(t *testing.T) {
 	if _, err := ns.Kube.AppsV1().Deployments(ns.Name).Get(t.Context(), "heroic-back-office", metav1.GetOptions{}); err == nil {
 		t.Error("the worker of the Procfile is still there")
 	}
+}
+
+// TestDjango is a Django project with static files, a migration, a worker and a report, in an
+// image with a shell and in one without.
+func TestDjango(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	dir := env.Project(t, "shop", env.Tree(t, "ready-django"))
+	secret := ns.Secret(t, "shop-key", map[string]string{"key": "hunter2hunter2hunter2"})
+	for _, variant := range []string{"slim", "distroless"} {
+		r := ns.Build(t, dir, "--variant", variant, "--env-from", "SECRET_KEY=secret/"+secret+":key")
+		_, url := r.Released(t)
+		r.Says(t, "Processes (pyproject.toml): web, report (at 30 4 * * *), worker, release (before the others)")
+
+		// The page names the style by its content, and WhiteNoise serves that for ever.
+		page, err := env.Get(t.Context(), url)
+		env.Check(t, err)
+		_, style, _ := strings.Cut(page, `href="/`)
+		style, _, _ = strings.Cut(style, `"`)
+		if !strings.HasPrefix(style, "static/orders/shop.") || style == "static/orders/shop.css" {
+			t.Errorf("%s: the style of the page is %q\n%s", variant, style, page)
+		}
+		env.Serves(t, url+"/"+style, "darkgreen")
+		if log := jobLog(t, ns, "shop-release"); !strings.Contains(log, "Applying orders.0001_initial... OK") {
+			t.Errorf("%s: the migration wrote\n%s", variant, log)
+		}
+		ns.Pyflow(t, "logs", "shop/worker").Succeeded(t).Prints(t, "works on mail")
+		ns.Run(t, nil, "kubectl", "-n", ns.Name, "create", "job", "--from=cronjob/shop-report", "now-"+variant).Succeeded(t)
+		env.Eventually(t, "the report is written", func(ctx context.Context) error {
+			job, err := ns.Kube.BatchV1().Jobs(ns.Name).Get(ctx, "now-"+variant, metav1.GetOptions{})
+			if err == nil && job.Status.Succeeded != 1 {
+				err = fmt.Errorf("the Job is %+v", job.Status)
+			}
+			return err
+		})
+		if log := jobLog(t, ns, "now-"+variant); log != "the style is /"+style+"\n" {
+			t.Errorf("%s: the report is %q", variant, log)
+		}
+	}
+	add(t, dir, map[string]string{"pyproject.toml": "[tool.kubectl-pyflow.processes]\nworker = \"cd orders && python work.py\"\n"})
+	ns.Pyflow(t, "build", dir, "--variant", "distroless").Failed(t, "pyproject.toml:2: tool.kubectl-pyflow.processes.worker: only a shell can run this command, and the image has none")
 }
 
 // deploymentOf returns a Deployment.

@@ -21,7 +21,7 @@ func Notices(ctx context.Context, found *project.Project) []event.Event {
 	for _, line := range project.Travels(found) {
 		notices = append(notices, event.Event{Message: line.String()})
 	}
-	for _, line := range []string{found.Deployment.ProcessLine(), found.Deployment.UserLine()} {
+	for _, line := range append(project.Suggestions(found), found.Deployment.ProcessLine(), found.Deployment.UserLine()) {
 		if line != "" {
 			notices = append(notices, event.Event{Message: line})
 		}

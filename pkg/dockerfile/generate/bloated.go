@@ -40,6 +40,7 @@ func bloatedStage(p *plan) string {
 		workIn(w, p.within)
 	}
 	bloatedInstall(w, p)
+	collectStatic(w, p, "python")
 	w.line("EXPOSE %d", p.port)
 	w.note("No USER: the service runs as root, which can change its code and tools, and has more of the kernel to attack.")
 	w.note("Shell form: a shell starts the server. A shell that stays process 1 does not pass SIGTERM on, so every stop waits for the grace period and then cuts requests off.")

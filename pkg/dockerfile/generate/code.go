@@ -17,12 +17,17 @@ func codeStage(p *plan) string {
 		w.copy("/tmp/project/", ".")
 		w.runMounted(givenFiles(p), "python -m pip install --no-deps --no-compile --no-cache-dir --disable-pip-version-check\n--upgrade --target "+appDir+" /tmp/project",
 			compile(appDir))
+		collectApart(w, p)
 		return w.String()
 	}
 	w.note("The code changes most often, so it has a stage that is independent of the others. Its bytecode is compiled once as well, not by every replica that starts.")
 	w.line("FROM %s AS code", p.base())
 	w.copyCode(appDir, code)
 	w.run(compile(appDir))
+	if collects(p) {
+		w.line("COPY --from=build %s %s", venv, venv)
+	}
+	collectApart(w, p)
 	return w.String()
 }
 

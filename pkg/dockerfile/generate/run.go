@@ -42,6 +42,9 @@ func runStage(p *plan) string {
 		w.run(compile(appDir))
 	}
 	w.line("WORKDIR %s", appDir)
+	if !p.codeApart() {
+		collectStatic(w, p, "python")
+	}
 	w.note("A number, so that Kubernetes can tell that it is not root. All files belong to root: the service cannot change its own code.")
 	if p.variant == Distroless {
 		w.line("USER %s", distrolessUser)

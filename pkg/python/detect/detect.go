@@ -106,10 +106,12 @@ func detect(t *tree, options Options) (*Project, error) {
 	port := choosePort(hints, options)
 	libraries := findLibraries(packages)
 	layout := findLayout(code, manifest, app.App, app.root)
+	django := findDjango(code, packages, app.App)
 
 	project := &Project{
 		Name: manifest.Name(), Python: python.version, Port: port.number, Root: app.root, Code: layout.code, Package: layout.installed,
 		Dependencies: dependencies.Dependencies, Dev: dev.Dependencies, Libraries: libraries.Libraries,
+		Django: django.Django, Suggestions: suggest(code, packages, django.Django),
 	}
 	if app.App != nil {
 		served := *app.App
@@ -121,7 +123,7 @@ func detect(t *tree, options Options) (*Project, error) {
 	}
 	project.Libraries.Build = slices.Compact(slices.Sorted(slices.Values(append(project.Libraries.Build, layout.libraries...))))
 	all := notes{warnings: slices.Concat(t.warnings, manifest.warnings)}
-	all.add(dependencies.notes, dev.notes, app.notes, python.notes, server.notes, port.notes, libraries.notes, layout.notes)
+	all.add(dependencies.notes, dev.notes, app.notes, python.notes, server.notes, port.notes, libraries.notes, layout.notes, django.notes)
 	all = all.printable()
 	project.Evidence, project.Warnings = all.evidence, all.warnings
 	return project, nil

@@ -42,7 +42,7 @@ func (n *notes) without(known notes) notes {
 // evidenceOrder returns the kinds of evidence in the order that a user wants to read
 // them.
 func evidenceOrder() []string {
-	return []string{"app", "framework", "server", "python", "dependencies", "context", "tests", "secret", "port", "library", "layout"}
+	return []string{"app", "framework", "server", "python", "dependencies", "context", "tests", "secret", "port", "library", "layout", "static"}
 }
 
 // printable returns the notes sorted for a user, and safe to print: they quote files.

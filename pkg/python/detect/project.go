@@ -30,6 +30,11 @@ type Project struct {
 	// Extra are requirements, as name==version, that the app needs and the project does
 	// not name, such as uvicorn for an ASGI app.
 	Extra []string
+	// Django is what a Django project says about its static files and its database; nil for any
+	// other project.
+	Django *Django `json:",omitempty"`
+	// Suggestions are processes that the code seems to need beside the web process.
+	Suggestions []Suggestion `json:",omitempty"`
 	// Libraries are the Debian packages that dependencies need.
 	Libraries Libraries
 	// Evidence is what was found and where, in the order that a user wants to read it.
@@ -51,6 +56,42 @@ type App struct {
 	Server string
 	// File is the file that defines it.
 	File string
+}
+
+// Django is what a Django project says about its static files and its database.
+type Django struct {
+	// Manage is the path of manage.py; empty without one. Settings is the module of the settings
+	// that the app is served with, and Differs reports that manage.py gives another one.
+	Manage, Settings string
+	Differs          bool `json:",omitempty"`
+	// Collects reports that collectstatic has files to collect and a place for them.
+	Collects bool
+	// Migrates reports that there is a database to migrate.
+	Migrates bool
+	// Unset are the variables that the settings read and that have no default, sorted.
+	Unset []string `json:",omitempty"`
+}
+
+// Command returns the command line of a management command with its arguments.
+func (d *Django) Command(arguments string) string {
+	command := "python " + d.Manage + " " + arguments
+	if d.Manage == "" {
+		command = "python -m django " + arguments
+	}
+	if d.Manage == "" || d.Differs {
+		command += " --settings=" + d.Settings
+	}
+	return command
+}
+
+// Suggestion is a process that the code of a project seems to need.
+type Suggestion struct {
+	// Name is a name for the process, and Command its command line.
+	Name, Command string
+	// Tool is the program that starts it, such as celery; of Django, its management command.
+	Tool string
+	// Because says why, such as "Celery app shop:app", and Source where.
+	Because, Source string
 }
 
 // Kind is the way in which dependencies are written down.
@@ -119,7 +160,7 @@ type Libraries struct {
 // Evidence is one finding.
 type Evidence struct {
 	// What is app, framework, server, python, dependencies, context, tests, secret, port,
-	// library or layout.
+	// library, layout or static.
 	What string
 	// Value is the finding.
 	Value string

@@ -54,10 +54,6 @@ func chooseServer(app *App, packages installed, python string) chosenServer {
 		return chosen
 	}
 	chosen.name = app.Server
-	if app.Framework == "django" && packages.has("whitenoise") {
-		// collectstatic imports the settings, which may ask for what no build has.
-		chosen.warn("whitenoise serves what collectstatic has collected, and a generated Dockerfile does not run that: have it written by kubectl pyflow init, and add the command")
-	}
 	if chosen.name == "uvicorn" && !packages.has("uvicorn") && packages.has("hypercorn") {
 		chosen.name = "hypercorn"
 	}

@@ -156,6 +156,7 @@ func sizeLimit(name string) int64 {
 	return maxFile
 }
 
+// load is read for a file that is not kept; nil if it is not read.
 func (t *tree) load(name string) []byte {
 	files, inside := t.at(name)
 	if files == nil {
