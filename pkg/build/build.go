@@ -97,8 +97,8 @@ func (e *Environment) runs() pipelinerun.Clients {
 // Measure adds to the result of a run the sizes of the images and where the app answers.
 func (e *Environment) Measure(ctx context.Context, run *Run, result *event.Result) error {
 	result.SizeBytes = e.size(ctx, run.app, result.Digest)
-	if run.before != result.Digest {
-		result.PreviousSizeBytes = e.size(ctx, run.app, run.before)
+	if before := run.before.Digest; before != result.Digest {
+		result.PreviousSizeBytes = e.size(ctx, run.app, before)
 	}
 	if !run.Deploys {
 		return nil
@@ -404,7 +404,7 @@ func (p *Prepared) run(result event.Result) *Run {
 	o, namespace := p.options, p.env.Clients.Namespace
 	run := &Run{
 		Result: result, Deploys: p.manifests != nil,
-		app: o.App, namespace: namespace, repository: p.env.Config.Registry.NodeRepository(namespace, o.App), before: p.before.Digest,
+		app: o.App, namespace: namespace, repository: p.env.Config.Registry.NodeRepository(namespace, o.App), before: p.before,
 	}
 	if o.Folder != nil {
 		run.Dockerfile = p.conformed

@@ -154,7 +154,7 @@ func (p *Prepared) repeat(ctx context.Context, recorder *track.Recorder) (*Run, 
 	run := Existing(object)
 	run.Result = event.Result{Commit: p.commit.ID, Dirty: p.commit.Dirty}
 	run.repository = p.env.Config.Registry.NodeRepository(p.env.Clients.Namespace, info.App)
-	run.before = p.before.Digest
+	run.before = p.before
 	recorder.Created(object.Name, p.usual(ctx, object))
 	return run, nil
 }

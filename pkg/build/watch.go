@@ -15,6 +15,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
 
 const (
@@ -43,8 +44,8 @@ type Run struct {
 	repository string
 	// check checks the Dockerfile of a repository; nil if it was checked before the run.
 	check func(context.Context, *dockerfile.Dockerfile) error
-	// before is the digest of the release before this one; empty if there is none.
-	before string
+	// before is what the app ran before this run.
+	before release.Deployed
 }
 
 // Existing returns a run of the cluster to watch.

@@ -149,6 +149,9 @@ const (
 	// AnnotationChecked is on the pod that fetched a repository once its Dockerfile has been
 	// checked: the SHA-256 of the Dockerfile's lines, as hexadecimal digits.
 	AnnotationChecked = "pyflow.dev/checked"
+	// AnnotationRolloutFailed is on a run that has deployed the app, and whose rollout failed:
+	// the reason, a colon and a message in one line. Whoever watched the rollout writes it.
+	AnnotationRolloutFailed = "pyflow.dev/rollout-failed"
 	// LabelBuildKey marks a run with what its image depends on: equal keys are
 	// equal images.
 	LabelBuildKey = "pyflow.dev/build-key"

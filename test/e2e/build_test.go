@@ -209,6 +209,22 @@ func TestCrashingApp(t *testing.T) {
 	}
 	// Without --exit-code the report itself succeeds.
 	ns.Pyflow(t, "status").Succeeded(t).Prints(t, "Unhealthy", "exited with code 1")
+	ns.Pyflow(t, "runs").Succeeded(t).Prints(t, "Failed (CrashLoopBackOff)")
+	if got := releases(t, ns, name); states(got) != "2 Failed, 1 Live" && states(got) != "2 Failed, 1 Replaced" {
+		t.Errorf("the releases are %s", states(got))
+	}
+
+	// It goes back by itself to the last release that worked, and what failed stays known.
+	env.Check(t, os.WriteFile(filepath.Join(dir, "main.py"), []byte("import nosuchmodule, another\n"), 0o600))
+	ns.Build(t, dir, "--replicas", "2", "--atomic").Failed(t, "CrashLoopBackOff", "release 1 is live again").Says(t, "Rolling back to release 1")
+	env.Serves(t, url, "Directory listing")
+	got := releases(t, ns, name)
+	if states(got) != "4 Live, 3 Failed, 2 Failed, 1 Replaced" || got[1].Reason != "CrashLoopBackOff" || !strings.Contains(got[1].Message, "nosuchmodule") {
+		t.Errorf("the releases are %s: %+v", states(got), got)
+	}
+	if status, report := ns.Status(t); !env.App(t, status, name).Healthy {
+		t.Errorf("the app should be healthy again\n%s", report)
+	}
 }
 
 // TestBrokenBuilds checks that failed builds report where and why.

@@ -64,6 +64,8 @@ const (
 	// ReportStep prints the JUnit results after TestStep, or after BuildStep if that
 	// tests, and exits with its code.
 	ReportStep = "report"
+	// OverlayStep writes what DeployTask applies.
+	OverlayStep = "overlay"
 	// CheckStep asks the API server whether it accepts the manifests, before any is applied.
 	CheckStep = "check"
 )

@@ -64,7 +64,7 @@ func New(mode Mode, out, errOut io.Writer) (View, error) {
 	file, ok := terminal(errOut)
 	switch mode {
 	case Auto:
-		if ok && !inCI() {
+		if ok && !InCI() {
 			return newTTY(results, file), nil
 		}
 	case TTY:
@@ -96,8 +96,9 @@ func terminal(out io.Writer) (*os.File, bool) {
 	return file, ok && display.IsTerminal(out)
 }
 
-// inCI reports whether a CI system runs the program. Some of them pretend to be a terminal.
-func inCI() bool {
+// InCI reports whether a CI system runs the program, by the variable CI. Some of them pretend to
+// be a terminal.
+func InCI() bool {
 	ci := os.Getenv("CI")
 	return ci != "" && ci != "false" && ci != "0"
 }

@@ -157,7 +157,7 @@ func TestNew(t *testing.T) {
 func TestInCI(t *testing.T) {
 	for value, want := range map[string]bool{"true": true, "1": true, "woodpecker": true, "false": false, "0": false, "": false} {
 		t.Setenv("CI", value)
-		if got := inCI(); got != want {
+		if got := InCI(); got != want {
 			t.Errorf("CI=%q: got %v", value, got)
 		}
 	}

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"slices"
 
+	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
 )
@@ -25,11 +28,12 @@ const (
 	Live ReleaseState = "Live"
 	// RollingOut releases replace another one at the moment.
 	RollingOut ReleaseState = "RollingOut"
-	// RolloutFailed releases are on the workloads, and something is wrong with their pods.
+	// RolloutFailed releases are on the workloads, and something is wrong with their pods; or
+	// they were replaced after whoever watched their rollout saw it fail.
 	RolloutFailed ReleaseState = "Failed"
 	// Replaced releases were followed by another one.
 	Replaced ReleaseState = "Replaced"
-	// NotApplied releases are recorded, and no object is of them: their delivery broke off.
+	// NotApplied releases are recorded, and no workload was of them: their delivery broke off.
 	NotApplied ReleaseState = "NotApplied"
 )
 
@@ -86,15 +90,40 @@ func Releases(ctx context.Context, clients Clients, options Options) (*ReleaseLi
 	for _, app := range apps {
 		live[app.Namespace+"/"+app.Name] = app
 	}
+	failures, err := failedRuns(ctx, clients, namespace, options.App)
+	if err != nil {
+		return nil, err
+	}
 	for _, one := range records {
 		app, deployed := live[one.Namespace+"/"+one.App]
 		item := Release{Name: one.Name(), Record: *one, State: NotApplied}
 		if deployed {
 			item.judge(app)
 		}
+		if why, ok := failures[one.Namespace+"/"+one.Run]; ok && item.State == Replaced {
+			item.State, item.Reason, item.Message = why.State, why.Reason, why.Message
+		}
 		list.Items = append(list.Items, item)
 	}
 	return list, nil
+}
+
+// failedRuns returns, by namespace/name, the runs that did not deliver their release, or whose
+// rollout failed, with the state of the release: once it was replaced, nothing else shows that.
+func failedRuns(ctx context.Context, clients Clients, namespace, app string) (map[string]Release, error) {
+	failed := map[string]Release{}
+	_, err := read(access.Permission{Verb: "list", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace}, func() (struct{}, error) {
+		return struct{}{}, pipelinerun.Each(ctx, clients.Tekton, namespace, app, func(run *tektonv1.PipelineRun) {
+			reason, message := pipelinerun.RolloutFailure(run)
+			switch verdict := pipelinerun.Verdict(run); {
+			case reason != "":
+				failed[run.Namespace+"/"+run.Name] = Release{State: RolloutFailed, Reason: reason, Message: display.OneLine(message)}
+			case verdict.Done && !verdict.Succeeded:
+				failed[run.Namespace+"/"+run.Name] = Release{State: NotApplied}
+			}
+		})
+	})
+	return failed, err
 }
 
 // judge sets the state of a release of an app that is deployed.

@@ -106,7 +106,10 @@ func NewRun(object *tektonv1.PipelineRun, now time.Time) Run {
 		Commit: verdict.Commit, Dirty: info.Dirty,
 		Pipeline: info.Pipeline,
 	}
+	rollout, why := pipelinerun.RolloutFailure(object)
 	switch {
+	case verdict.Succeeded && rollout != "":
+		run.State, run.Reason, run.Message = RunFailed, rollout, display.OneLine(why)
 	case verdict.Succeeded:
 		run.State = RunSucceeded
 	case verdict.Canceled:

@@ -39,6 +39,11 @@ type Flags struct {
 	Open        bool
 	// KeepReleases is the number of releases of the app to keep on record.
 	KeepReleases int
+	// Atomic rolls back a release whose deployment or rollout fails.
+	Atomic bool
+
+	// command has the flags.
+	command *cobra.Command
 }
 
 // NewFlags returns the flags with their defaults.
@@ -49,7 +54,29 @@ func NewFlags() Flags {
 // Add adds the flags and their completions to a command that builds.
 func (f *Flags) Add(cmd *cobra.Command) {
 	f.AddDelivery(cmd)
+	f.AddAtomic(cmd)
 	cmd.Flags().StringVar(&f.JUnit, "junit", "", "File for the test results as JUnit XML")
+}
+
+// AddAtomic adds the flag of a command that deploys what may not work.
+func (f *Flags) AddAtomic(cmd *cobra.Command) {
+	f.command = cmd
+	cmd.Flags().BoolVar(&f.Atomic, "atomic", false, "Roll back to the release before if the deployment or the rollout fails (default: true in CI, by the variable CI)")
+}
+
+// atomic returns whether a failed release is rolled back. Nobody does it for a run that is not
+// watched.
+func (f *Flags) atomic() (bool, error) {
+	given := f.command != nil && f.command.Flags().Changed("atomic")
+	switch {
+	case f.command == nil:
+		return false, nil
+	case given && f.Atomic && f.Detach:
+		return false, option.Usagef("--atomic rolls back after a rollout that fails, which --detach does not wait for")
+	case given:
+		return f.Atomic, nil
+	}
+	return buildview.InCI() && !f.Detach, nil
 }
 
 // AddDelivery adds the flags of a command that deploys and builds nothing.
@@ -98,6 +125,10 @@ func (f *Flags) ToSession(streams genericiooptions.IOStreams) (Session, error) {
 		s.Mode = buildview.Quiet
 	}
 	if err := buildview.Check(s.Mode, streams.ErrOut); err != nil {
+		return s, err
+	}
+	var err error
+	if s.Atomic, err = f.atomic(); err != nil {
 		return s, err
 	}
 	switch {

@@ -44,6 +44,8 @@ type Session struct {
 	Keep int
 	// KeepReleases is the number of releases of the app to keep on record; zero keeps all.
 	KeepReleases int
+	// Atomic rolls back a release whose deployment or rollout fails.
+	Atomic bool
 	// JUnit is the file for the test results; empty is none.
 	JUnit string
 	// Open opens the app after the rollout.
@@ -85,6 +87,7 @@ func (s *Session) Run(ctx context.Context, prepare func(*build.Environment) (*bu
 	var result build.Result
 	if err == nil {
 		result, err = s.watch(ctx, env, run, recorder)
+		err = s.failed(ctx, env, run, recorder, shown, err)
 	}
 	err = recorder.Finish(ctx, result.Result, err)
 	closing := shown.Close()
@@ -117,7 +120,7 @@ func (s *Session) checked(ctx context.Context, run *build.Run, recorder *track.R
 // after an interrupt, or if the run cannot succeed.
 func (s *Session) watch(ctx context.Context, env *build.Environment, run *build.Run, recorder *track.Recorder) (build.Result, error) {
 	clients := follow.Clients{Tekton: s.Clients.Tekton, Kube: s.Clients.Kube}
-	result, err := build.Watch(ctx, clients, run, recorder, build.WatchOptions{Timeout: s.Timeout, WaitTimeout: s.WaitTimeout, FailFast: true, Confirm: true})
+	result, err := build.Watch(ctx, clients, run, recorder, s.watching())
 	if err == nil {
 		err = env.Measure(ctx, run, &result.Result)
 	} else {
@@ -128,6 +131,38 @@ func (s *Session) watch(ctx context.Context, env *build.Environment, run *build.
 	}
 	s.prune(ctx, env, run, recorder)
 	return result, err
+}
+
+// watching is how a run is watched that the session has started.
+func (s *Session) watching() build.WatchOptions {
+	return build.WatchOptions{Timeout: s.Timeout, WaitTimeout: s.WaitTimeout, FailFast: true, Confirm: true}
+}
+
+// failed keeps on the run that its rollout failed, and rolls back if that is wanted. It returns err
+// with what came of that.
+func (s *Session) failed(ctx context.Context, env *build.Environment, run *build.Run, recorder *track.Recorder, shown buildview.View, err error) error {
+	var failure *event.Failure
+	if ctx.Err() != nil || !errors.As(err, &failure) {
+		return err
+	}
+	if marking := env.MarkFailed(ctx, run, err); marking != nil {
+		recorder.Warn(marking.Error())
+	}
+	if !s.Atomic {
+		return err
+	}
+	if failure.Phase == "" {
+		failure.Phase = recorder.Phase()
+	}
+	recorder.End(event.Failed, "")
+	back, undoing := env.Undo(ctx, run, err, track.NewRecorder(run.App(), s.Clients.Namespace, shown.Show), s.watching())
+	switch {
+	case undoing != nil:
+		recorder.Warn(fmt.Sprintf("the rollback to release %d failed: %v", back, undoing))
+	case back > 0:
+		failure.Message += fmt.Sprintf("; release %d is live again", back)
+	}
+	return err
 }
 
 // decision is what the verb does with a run that it stops watching.
