@@ -28,9 +28,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/chart"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/source"
 )
 
 // Environment is a namespace of a cluster that is set up for builds.
@@ -229,17 +227,11 @@ func Prepare(ctx context.Context, env *Environment, options Options) (*Prepared,
 	p.options.Notices = slices.Concat(p.options.Notices, notices)
 	if options.Release != nil {
 		wanted := *options.Release
-		wanted.App, wanted.Namespace = options.App, namespace
-		wanted.PullSecret, wanted.Key = manifests.RegistrySecret, []byte(env.secret)
-		if kind, err := source.KindOf(wanted.Directory); err == nil && kind == source.Chart {
-			if wanted.Capabilities, err = chart.Ask(env.Clients.Kube.Discovery()); err != nil {
-				return nil, err
-			}
-		}
+		wanted.App = options.App
 		if err := decideReach(ctx, p, &wanted); err != nil {
 			return nil, err
 		}
-		if p.manifests, err = release.Render(wanted); err != nil {
+		if p.manifests, err = env.Render(options.App, wanted); err != nil {
 			return nil, err
 		}
 		for _, note := range p.manifests.Notes {

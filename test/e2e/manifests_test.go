@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
 )
 
@@ -200,4 +201,70 @@ spec:
 	if now := len(ns.Runs(t)); now != runs {
 		t.Errorf("there are %d runs, and were %d: a build with wrong manifests started", now, runs)
 	}
+}
+
+// TestOutputManifests wants a build that deploys nothing to write what another tool applies,
+// here kubectl apply -k.
+func TestOutputManifests(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	// The user is a name, which only the image can resolve.
+	dir := env.Page(t, "hills", "exported", "RUN echo 'walker:x:4242:4243::/:/bin/sh' >>/etc/passwd\n")
+	file, err := os.ReadFile(filepath.Join(dir, "Dockerfile"))
+	env.Check(t, err)
+	add(t, dir, map[string]string{"Dockerfile": string(file) + "USER walker\n"})
+
+	shown := ns.Pyflow(t, "build", dir, "--show-manifests", "--replicas", "2").Succeeded(t).
+		Says(t, "the build sets the user of the pods to that of the image").Prints(t, "kind: Deployment", "namespace: "+ns.Name, "image: hills", "kind: Service")
+	if strings.Contains(shown.Stdout, "pyflow.dev/manifests") {
+		t.Errorf("the hash depends on the run\n%s", shown)
+	}
+	out := filepath.Join(t.TempDir(), "environments", "hills")
+	build := func(more ...string) env.Result {
+		return ns.Build(t, append([]string{dir, "--no-deploy", "--replicas", "2", "--output-manifests", out}, more...)...)
+	}
+	build().Succeeded(t).Says(t, "Wrote the manifests to "+out)
+	deployments, err := ns.Kube.AppsV1().Deployments(ns.Name).List(t.Context(), metav1.ListOptions{})
+	env.Check(t, err)
+	if len(deployments.Items) > 0 {
+		t.Errorf("%s is deployed", deployments.Items[0].Name)
+	}
+	before, err := os.ReadFile(filepath.Join(out, "resources.yaml"))
+	env.Check(t, err)
+
+	// Another namespace, with the credentials of the one that built.
+	other := ns.EmptyNamespace(t)
+	secret, err := ns.Kube.CoreV1().Secrets(ns.Name).Get(t.Context(), manifests.RegistrySecret, metav1.GetOptions{})
+	env.Check(t, err)
+	_, err = ns.Kube.CoreV1().Secrets(other).Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: secret.Name}, Type: secret.Type, Data: secret.Data,
+	}, metav1.CreateOptions{})
+	env.Check(t, err)
+	ns.Run(t, nil, "kubectl", "apply", "-n", other, "-k", out).Succeeded(t)
+	ns.Run(t, nil, "kubectl", "rollout", "status", "-n", other, "deployment/hills", "--timeout=120s").Succeeded(t)
+	deployment, err := ns.Kube.AppsV1().Deployments(other).Get(t.Context(), "hills", metav1.GetOptions{})
+	env.Check(t, err)
+	pod := deployment.Spec.Template.Spec
+	if *deployment.Spec.Replicas != 2 || *pod.SecurityContext.RunAsUser != 4242 || *pod.SecurityContext.RunAsGroup != 4243 {
+		t.Errorf("%d replicas run as %+v", *deployment.Spec.Replicas, pod.SecurityContext)
+	}
+	if deployment.Labels["app.kubernetes.io/managed-by"] != "" || deployment.Annotations["pyflow.dev/manifests"] != "" {
+		t.Errorf("the Deployment has labels %v and annotations %v of a release", deployment.Labels, deployment.Annotations)
+	}
+
+	// What nothing has changed is written again; a change of the code changes the digest alone.
+	env.Check(t, os.Remove(filepath.Join(out, "resources.yaml")))
+	build().Succeeded(t).Says(t, "Nothing has changed", "Wrote the manifests")
+	rewrite(t, dir, "exported again")
+	digest := strings.TrimSpace(build("--quiet").Succeeded(t).Stdout)
+	after, err := os.ReadFile(filepath.Join(out, "resources.yaml"))
+	env.Check(t, err)
+	kustomization, err := os.ReadFile(filepath.Join(out, "kustomization.yaml"))
+	env.Check(t, err)
+	if string(before) != string(after) || !strings.Contains(string(kustomization), "digest: "+digest) {
+		t.Errorf("the digest is %s\n%s\n%s", digest, kustomization, after)
+	}
+	add(t, out, map[string]string{"kustomization.yaml": "resources: []\n"})
+	build().Failed(t, "has files that no build wrote")
+	ns.Build(t, dir, "--detach", "--output-manifests", out).FailedWith(t, 2, "--detach does not wait for")
 }

@@ -117,6 +117,12 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
   # Test before deploying, and keep the results
   kubectl pyflow build --test "pytest -q" --junit results.xml
 
+  # Print what would be deployed
+  kubectl pyflow build --show-manifests
+
+  # Build, and write the manifests with the image for Argo CD or Flux
+  kubectl pyflow build --no-deploy --output-manifests ../environments/shop
+
   # Build without deploying, and keep the digest
   digest=$(kubectl pyflow build --no-deploy --quiet)`,
 		Args: cobra.MaximumNArgs(1),
@@ -126,6 +132,9 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if flags.ShowDockerfile {
 				return flags.show(args, streams)
+			}
+			if flags.Written.Show {
+				return flags.showManifests(args, streams)
 			}
 			options, err := flags.ToOptions(args, streams)
 			if err != nil {
@@ -212,6 +221,8 @@ type Options struct {
 
 	// Found is what the folder is; nil for a repository.
 	Found *project.Project
+	// Output writes the manifests; nil if they are not asked for.
+	Output *written.Output
 }
 
 // ToOptions checks the flags and reads the folder.
@@ -246,6 +257,13 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 	if err != nil {
 		return nil, err
 	}
+	if f.Written.Output != "" {
+		if f.Detach {
+			return nil, option.Usagef("--output-manifests needs the digest of the image, which --detach does not wait for")
+		}
+		o.Output = &written.Output{Dir: f.Written.Output, App: o.App, Release: *o.Release}
+		o.Then = o.Output.Write
+	}
 	if f.NoDeploy {
 		o.Release = nil
 	}
@@ -266,6 +284,14 @@ func (o *Options) Run(ctx context.Context) error {
 		options := o.Options
 		if o.Found != nil {
 			options.Notices = input.Notices(ctx, o.Found)
+		}
+		if o.Output != nil {
+			if err := o.Output.Prepare(env); err != nil {
+				return nil, err
+			}
+			if options.Release == nil {
+				options.Notices = append(options.Notices, o.Output.Notes()...)
+			}
 		}
 		return build.Prepare(ctx, env, options)
 	})

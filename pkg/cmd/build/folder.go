@@ -12,7 +12,9 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/session"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/written"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 )
 
 // show prints the Dockerfile that would be built, and for which project it was generated.
@@ -39,6 +41,36 @@ func (f *Flags) show(args []string, streams genericiooptions.IOStreams) error {
 	return err
 }
 
+// showManifests prints the manifests that would be deployed.
+func (f *Flags) showManifests(args []string, streams genericiooptions.IOStreams) error {
+	options, err := f.toProject()
+	if err != nil {
+		return err
+	}
+	o := &Options{}
+	if f.Git == "" {
+		err = f.readFolder(o, directory(args), options)
+	} else {
+		err = f.readGit(o, args, options)
+	}
+	if err != nil {
+		return err
+	}
+	if err := appname.Validate(o.App); err != nil {
+		return option.Usagef("%w; choose one with --name", err)
+	}
+	if o.Found != nil {
+		for _, warning := range o.Found.Warnings() {
+			fmt.Fprintln(streams.ErrOut, "warning: "+warning)
+		}
+	}
+	namespace, _, err := f.config.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return err
+	}
+	return written.Show(streams, o.App, namespace, *o.Release, manifests.RegistrySecret)
+}
+
 // toProject parses the flags for the folder and its deployment.
 func (f *Flags) toProject() (project.Options, error) {
 	directory, err := session.BuildContext(f.config, f.Context)
@@ -47,9 +79,9 @@ func (f *Flags) toProject() (project.Options, error) {
 	}
 	o := project.Options{
 		Name: f.Name, Dockerfile: f.Dockerfile, Context: directory, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python,
-		Target: f.Target, BuildArgs: f.BuildArgs, Secrets: input.SecretIDs(f.Secrets), Test: f.Test, NoTest: f.NoTest, Manifests: f.Written.Manifests, Values: f.Written.Values, NoDeploy: f.NoDeploy,
+		Target: f.Target, BuildArgs: f.BuildArgs, Secrets: input.SecretIDs(f.Secrets), Test: f.Test, NoTest: f.NoTest, Manifests: f.Written.Manifests, Values: f.Written.Values, NoDeploy: f.NoDeploy && !f.renders(),
 	}
-	if f.NoDeploy && (f.Written.Manifests != "" || !f.Written.IsZero()) {
+	if f.NoDeploy && !f.renders() && (f.Written.Manifests != "" || !f.Written.IsZero()) {
 		return o, option.Usagef("--manifests, --values and --set are about what to deploy, and --no-deploy deploys nothing")
 	}
 	if err := f.Deployment.Read(&o); err != nil {
@@ -57,6 +89,9 @@ func (f *Flags) toProject() (project.Options, error) {
 	}
 	return o, f.readResources(&o)
 }
+
+// renders reports whether the flags want manifests, whether or not they are deployed.
+func (f *Flags) renders() bool { return f.Written.Show || f.Written.Output != "" }
 
 // readResources parses what the pod of the build requests.
 func (f *Flags) readResources(o *project.Options) error {

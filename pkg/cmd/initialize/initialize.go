@@ -15,12 +15,14 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/input"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate/variant"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/scaffold"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
 
 // Flags are the values of the command line.
@@ -32,6 +34,7 @@ type Flags struct {
 	Port       int32
 	Variant    string
 	Force      bool
+	Manifests  bool
 	DryRun     option.DryRun
 	Output     string
 }
@@ -50,6 +53,9 @@ dependencies and the port, prints where each comes from, and writes what is miss
 Dockerfile, .dockerignore, and the table [tool.kubectl-pyflow] at the end of
 pyproject.toml. This is optional: build needs none of these files.
 
+With --manifests, init also writes the Deployment, the Service and what else a build
+deploys into the directory deploy, and builds deploy that from then on.
+
 init never overwrites a file. With --force it replaces the Dockerfile and others, and
 keeps the old ones as NAME.orig. It needs no cluster.
 
@@ -63,6 +69,9 @@ The paths of written files go to standard output, everything else to standard er
   # Show what init would add to the project in this directory, then add it
   kubectl pyflow init --dry-run
   kubectl pyflow init
+
+  # Own the manifests that builds deploy
+  kubectl pyflow init --manifests
 
   # Name the application of a project that has several
   kubectl pyflow init services/api --entrypoint api.main:app`,
@@ -95,6 +104,7 @@ func (f *Flags) addTo(cmd *cobra.Command) {
 	set.Int32Var(&f.Port, "port", 0, fmt.Sprintf("Port that the app listens on (default: detected, or %d)", project.DefaultPort))
 	set.StringVar(&f.Variant, "variant", "", "Kind of image: "+variant.Choice()+" (default: slim)")
 	set.BoolVar(&f.Force, "force", false, "Replace existing files and keep the old ones as NAME.orig")
+	set.BoolVar(&f.Manifests, "manifests", false, "Write the manifests that a build deploys into deploy, from where they are yours to change")
 	f.DryRun.AddFlag(cmd, "Show what would be written and write nothing, with client")
 	set.StringVarP(&f.Output, "output", "o", "", "Output format: json (default: the paths of written files)")
 	var variants []string
@@ -152,6 +162,12 @@ func (f *Flags) ToOptions(dir string, streams genericiooptions.IOStreams) (*Opti
 	if err != nil {
 		return nil, err
 	}
+	if f.Manifests {
+		if isNew {
+			return nil, option.Usagef("--manifests is for an existing project, and %s holds none: run init without it first", dir)
+		}
+		o.Request.Manifests = generated
+	}
 	if isNew {
 		if f.Entrypoint != "" {
 			return nil, option.Usagef("--entrypoint is for an existing project, and %s holds none", dir)
@@ -159,6 +175,13 @@ func (f *Flags) ToOptions(dir string, streams genericiooptions.IOStreams) (*Opti
 		o.Template = template
 	}
 	return o, nil
+}
+
+// generated returns the manifests that a build of the project deploys.
+func generated(p *project.Project) (map[string][]byte, error) {
+	options := *input.Release(p.Deployment)
+	options.App, options.Port = p.Name.Value, int32(p.Port.Value) //nolint:gosec // a port
+	return release.Generated(options)
 }
 
 // Run prepares the directory. It writes nothing if it can foresee an error.

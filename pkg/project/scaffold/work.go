@@ -39,7 +39,13 @@ type Request struct {
 	Variant generate.Variant
 	// Force replaces files that exist, after a copy of each.
 	Force bool
+	// Manifests returns the manifests of a project that has none, by the names of their files.
+	// They are written to ManifestsDir. If it is nil, none are.
+	Manifests func(*project.Project) (map[string][]byte, error)
 }
+
+// ManifestsDir is where manifests are written.
+const ManifestsDir = "deploy"
 
 // Work is what will be written, and why.
 type Work struct {
@@ -155,6 +161,11 @@ func adopt(request Request) (*Work, error) {
 	if err != nil {
 		return nil, err
 	}
+	owned, err := adoptManifests(work, request, table)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, owned...)
 	if !has {
 		file, err := Extend(manifest, Settings{
 			Name: work.Name, Entrypoint: resolved.Entrypoint.Value, Python: request.Python, Port: resolved.Port.Value,
@@ -170,6 +181,44 @@ func adopt(request Request) (*Work, error) {
 	}
 	work.Plan, err = NewPlan(request.Dir, files, request.Force)
 	return work, err
+}
+
+// adoptManifests returns the manifests that are to be written, and adds what the user must know of
+// them.
+func adoptManifests(work *Work, request Request, table *settings.Settings) ([]File, error) {
+	if request.Manifests == nil {
+		return nil, nil
+	}
+	options := project.Options{Name: request.Name, Port: request.Port}
+	own := filepath.Join(request.Dir, filepath.FromSlash(cmp.Or(table.Build.Dockerfile, project.Dockerfile)))
+	if _, err := os.Lstat(own); err != nil || request.Force && table.Build.Dockerfile == "" {
+		options.Entrypoint, options.Python, options.Variant = request.Entrypoint, request.Python, cmp.Or(request.Variant, generate.Variant(table.Build.Variant), generate.Slim)
+	}
+	resolved, err := project.Resolve(request.Dir, options)
+	if err != nil {
+		return nil, err
+	}
+	if resolved.Manifests.IsSet() {
+		work.Notes = append(work.Notes, "the project has manifests, which stay: "+resolved.Manifests.Origin.Where)
+		return nil, nil
+	}
+	contents, err := request.Manifests(resolved)
+	if err != nil {
+		return nil, err
+	}
+	var files []File
+	for _, name := range slices.Sorted(maps.Keys(contents)) {
+		files = append(files, File{Path: ManifestsDir + "/" + name, Content: contents[name]})
+	}
+	if user := resolved.Deployment.User; !user.IsSet() || user.Value.Name != "" {
+		work.Notes = append(work.Notes, "the pods run as the USER of the image; if that is a name, write its number into the manifests as runAsUser")
+	}
+	if err := table.CheckManifests(ManifestsDir); err != nil {
+		for line := range strings.Lines(err.Error()) {
+			work.Warnings = append(work.Warnings, "the manifests have it, and the next build stops at it: "+strings.TrimSpace(line))
+		}
+	}
+	return files, nil
 }
 
 // agree refuses flags that contradict the table: init does not change it, and the next

@@ -50,6 +50,8 @@ type Session struct {
 	JUnit string
 	// Open opens the app after the rollout.
 	Open bool
+	// Then does what is left to do with the image when the run has succeeded; nil does nothing.
+	Then func(ctx context.Context, env *build.Environment, result event.Result, recorder *track.Recorder) error
 }
 
 // Run prepares a build, starts it and watches it until its app has rolled out. Nothing is
@@ -122,7 +124,9 @@ func (s *Session) watch(ctx context.Context, env *build.Environment, run *build.
 	clients := follow.Clients{Tekton: s.Clients.Tekton, Kube: s.Clients.Kube}
 	result, err := build.Watch(ctx, clients, run, recorder, s.watching())
 	if err == nil {
-		err = env.Measure(ctx, run, &result.Result)
+		if err = env.Measure(ctx, run, &result.Result); err == nil && s.Then != nil {
+			err = s.Then(ctx, env, result.Result, recorder)
+		}
 	} else {
 		s.cancel(ctx, run, result, recorder, err)
 	}
