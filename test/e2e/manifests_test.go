@@ -193,6 +193,15 @@ spec:
 	})
 	ns.Build(t, dir).Succeeded(t).Says(t, "Nothing has changed, and the release is already running")
 
+	// The hook runs again for the next release, in its image.
+	rewrite(t, dir, "charted again")
+	second := env.DigestPattern.FindString(ns.Build(t, dir).Succeeded(t).Stdout)
+	job, err := ns.Kube.BatchV1().Jobs(ns.Name).Get(t.Context(), "hills-migrate", metav1.GetOptions{})
+	env.Check(t, err)
+	if now := job.Spec.Template.Spec.Containers[0].Image; !strings.HasSuffix(now, second) || job.Status.Succeeded != 1 {
+		t.Errorf("the hook has run in %s, %+v", now, job.Status)
+	}
+
 	runs := len(ns.Runs(t))
 	ns.Build(t, dir, "--set", "image.repository=ghcr.io/acme/hills").Failed(t, "its containers run ghcr.io/acme/hills").Hints(t, "--set image.repository=hills")
 	ns.Build(t, dir, "--values", filepath.Join(dir, "gone.yaml")).Failed(t, "gone.yaml: no such file")
