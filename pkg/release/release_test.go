@@ -230,6 +230,8 @@ func TestErrors(t *testing.T) {
 			kustomize("web.yaml, other.yaml", map[string]string{"other.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: hiking}\n"}),
 			"Namespace/hiking belongs to no namespace",
 		},
+		"a key twice":           {kustomize("web.yaml, bad.yaml", map[string]string{"bad.yaml": "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  name: b\n"}), "bad.yaml:5: the key name is there twice"},
+		"no name":               {kustomize("web.yaml, bad.yaml", map[string]string{"bad.yaml": "apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: a-}\n"}), "bad.yaml:1: Job has a generateName"},
 		"invalid yaml":          {kustomize("web.yaml, bad.yaml", map[string]string{"bad.yaml": "kind: [\n"}), "bad.yaml"},
 		"invalid kustomization": {map[string]string{"kustomization.yaml": "resorces: []"}, "resorces"},
 		"missing file":          {kustomize("web.yaml, gone.yaml", nil), "gone.yaml"},

@@ -10,10 +10,13 @@ import (
 
 	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/types"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/source"
 )
 
 // tree holds what must be known of a kustomization, and of those it builds on, before kustomize
-// reads them: that it fetches nothing, and which of its text is secret.
+// reads them: that it fetches nothing, that its manifests can be read, and which of its text is
+// secret.
 type tree struct {
 	secrets []string
 	seen    map[string]bool
@@ -64,6 +67,11 @@ func (t *tree) walk(directory string) error { //nolint:gocognit // a switch over
 			continue
 		}
 		t.hideFile(full, t.hideManifest)
+		if slices.Contains(kustomization.Resources, path) {
+			if err := checkFile(full); err != nil {
+				return err
+			}
+		}
 	}
 
 	files := slices.Concat(kustomization.Crds, kustomization.Configurations)
@@ -107,6 +115,20 @@ func (t *tree) walk(directory string) error { //nolint:gocognit // a switch over
 		t.hideFile(filepath.Join(directory, path), t.hideManifest)
 	}
 	return nil
+}
+
+// checkFile refuses a file of manifests that kustomize refuses as well, with file and line. It
+// leaves it to kustomize to report a file that cannot be read.
+func checkFile(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil //nolint:nilerr // kustomize reports it
+	}
+	objects, err := source.Parse(path, text)
+	if err != nil {
+		return err
+	}
+	return source.Check(objects)
 }
 
 // remote matches what kustomize fetches: URLs, and repositories as git names them. A local file
