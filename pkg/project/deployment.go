@@ -30,6 +30,9 @@ type Deployment struct {
 	// Processes are those beside the web process, and the web process if it does not run the
 	// command of the image: web first, release last, the others by name.
 	Processes []Value[app.Process]
+	// NoWeb reports that the project has no web application and no command for one, so that
+	// Processes are all.
+	NoWeb bool
 	// User is who the pods run as. It is not set if only the image can tell. OfImage is the
 	// image's own, as far as it is known.
 	User, OfImage Value[app.User]

@@ -17,7 +17,7 @@ const ignoreFile = ".dockerignore"
 // Recipe returns the options that the Dockerfile of the detected project is generated with.
 func (p *Project) Recipe() generate.Options {
 	return generate.Options{
-		Project: p.Detected, Variant: p.Variant.Value, Port: p.Port.Value, Test: p.Test.IsSet(), Name: p.Name.Value,
+		Project: p.Detected, Variant: p.Variant.Value, Command: startCommand(p), Port: p.Port.Value, Test: p.Test.IsSet(), Name: p.Name.Value,
 		Secrets: givenSecrets(p), Within: p.within,
 	}
 }

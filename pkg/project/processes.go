@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
@@ -43,7 +44,31 @@ func resolveProcesses(p *Project) error {
 		}
 		p.Deployment.Processes = append(p.Deployment.Processes, Value[app.Process]{*process, lines[name].origin})
 	}
+	p.Deployment.NoWeb = len(lines) > 0 && p.Generated() && p.Detected.App == nil && lines[app.WebProcess].command == ""
 	return errors.Join(problems...)
+}
+
+// startCommand returns the command of the image of a project without a web application: that of
+// its web process, else of the first other one. It is nil if there is none, or one that no shell
+// can read, which is an error of the deployment.
+func startCommand(p *Project) []string {
+	if p.Detected.App != nil {
+		return nil
+	}
+	lines, err := processLines(p)
+	names := processOrder(slices.Collect(maps.Keys(lines)))
+	if err != nil || len(names) == 0 {
+		return nil
+	}
+	command, _, err := shell.Container(lines[names[0]].command, app.PortVariable)
+	if err != nil {
+		return nil
+	}
+	image := strings.NewReplacer("$$", "$", "$("+app.PortVariable+")", strconv.Itoa(p.Port.Value))
+	for i := range command {
+		command[i] = image.Replace(command[i])
+	}
+	return command
 }
 
 // processOrder sorts the names of processes as a user wants to read them: web, the others, and
@@ -93,7 +118,10 @@ func processLines(p *Project) (map[string]line, error) {
 // It does not if something else says what the image starts: its own Dockerfile, a flag or a
 // setting. An app that the Procfile names and that does not exist has a warning already.
 func takesWeb(p *Project, command string, origin Origin) bool {
-	if !p.Generated() || p.Entrypoint.Origin.Kind == Flag || p.Entrypoint.Origin.Kind == Setting || slices.Contains(p.Detected.PassedOver, origin.Where) {
+	if p.Detected != nil && p.Detected.App == nil {
+		return true // the image has no other command
+	}
+	if p.Detected == nil || p.Entrypoint.Origin.Kind == Flag || p.Entrypoint.Origin.Kind == Setting || slices.Contains(p.Detected.PassedOver, origin.Where) {
 		return false
 	}
 	words, script, err := shell.Container(command, app.PortVariable)
@@ -203,7 +231,7 @@ func (d *Deployment) ProcessLine() string {
 		}
 		names = append(names, name)
 	}
-	if d.Processes[0].Value.Kind() != app.Web {
+	if d.Processes[0].Value.Kind() != app.Web && !d.NoWeb {
 		names = slices.Insert(names, 0, app.WebProcess)
 	}
 	where, _, _ := strings.Cut(d.Processes[0].Origin.String(), ":")

@@ -22,10 +22,12 @@ const (
 func TestProcesses(t *testing.T) {
 	const dockerfile = "FROM python:3.13-slim\nUSER 1001\nCMD [\"a\"]\n"
 	for name, test := range map[string]struct {
-		files    map[string]string
-		options  project.Options
-		want     []string
-		line     string
+		files   map[string]string
+		options project.Options
+		want    []string
+		line    string
+		// cmd is in the Dockerfile.
+		cmd      string
 		warnings []string
 	}{
 		"none": {files: map[string]string{"main.py": fastapi}},
@@ -52,6 +54,18 @@ func TestProcesses(t *testing.T) {
 				`release release ["sh" "-c" "./migrate && exec echo $$PORT"] x1 (detected: Procfile:3)`,
 			},
 			line: "Processes (Procfile): web, send-mail, release (before the others)",
+		},
+		"no web application": {
+			files: map[string]string{"bot.py": "print()\n", ".python-version": "3.13\n", "Procfile": "bot: python bot.py\nrelease: python bot.py --register\n"},
+			want:  []string{`bot worker ["python" "bot.py"] x1 (detected: Procfile:1)`, `release release ["python" "bot.py" "--register"] x1 (detected: Procfile:2)`},
+			line:  "Processes (Procfile): bot, release (before the others)",
+			cmd:   `CMD ["python", "bot.py"]`,
+		},
+		"another web application": {
+			files: map[string]string{"app.py": "print()\n", ".python-version": "3.13\n", "pyproject.toml": settable + "web = \"streamlit run app.py --server.port $PORT --title '$'\"\n"},
+			want:  []string{`web web ["streamlit" "run" "app.py" "--server.port" "$(PORT)" "--title" "$$"] x1 (settings: pyproject.toml:2)`},
+			line:  "Processes (pyproject.toml): web",
+			cmd:   `CMD ["streamlit", "run", "app.py", "--server.port", "8000", "--title", "$"]`,
 		},
 		"a Procfile beside a Dockerfile": {
 			files: map[string]string{"Dockerfile": dockerfile, "Procfile": "web: gunicorn main:app\nworker: a\n"},
@@ -109,6 +123,12 @@ func TestProcesses(t *testing.T) {
 			}
 			if line := p.Deployment.ProcessLine(); line != test.line {
 				t.Errorf("got the line %q, want %q", line, test.line)
+			}
+			if text := string(p.Dockerfile.Value.Content); !strings.Contains(text, "\n"+test.cmd) {
+				t.Errorf("no %s in\n%s", test.cmd, text)
+			}
+			if web := len(test.want) == 0 || name != "no web application"; p.Deployment != nil && p.Deployment.NoWeb == web {
+				t.Errorf("NoWeb is %t", p.Deployment.NoWeb)
 			}
 			if name == "manifests" {
 				test.warnings = []string{"Procfile:2: the process worker is not deployed: " + p.Manifests.Value + " has the manifests"}

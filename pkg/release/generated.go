@@ -28,7 +28,10 @@ type object interface {
 
 // generators returns the functions that make the objects of an app without manifests of its
 // own. Each returns those of one purpose, none if the options do not ask for them.
-func generators() []func(*Options) ([]object, error) {
+func generators(options *Options) []func(*Options) ([]object, error) {
+	if options.NoWeb {
+		return []func(*Options) ([]object, error){processes, disruptionBudgets, networkPolicies}
+	}
 	return []func(*Options) ([]object, error){web, service, processes, ingress, httpRoute, autoscaler, disruptionBudgets, networkPolicies}
 }
 
@@ -36,7 +39,7 @@ func generators() []func(*Options) ([]object, error) {
 // manifests.LabelGenerated on its own metadata.
 func generate(options *Options) ([]object, error) {
 	var all []object
-	for _, of := range generators() {
+	for _, of := range generators(options) {
 		objects, err := of(options)
 		if err != nil {
 			return nil, err

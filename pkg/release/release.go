@@ -88,6 +88,8 @@ type Options struct {
 	// Processes are those beside the web process, and the web process if it has a command of
 	// its own, in the order of the objects.
 	Processes []app.Process
+	// NoWeb leaves out the web process and all that serves it: Processes are all.
+	NoWeb bool
 	// User is who the pods run as; zero is app.DefaultUser.
 	User app.User
 	// UserOfImage reports that the run sets the user that the image names, which nothing

@@ -60,7 +60,9 @@ func disruptionBudgets(options *Options) ([]object, error) {
 	if options.Autoscale.Max > 0 {
 		replicas = options.Autoscale.Min
 	}
-	add(options.App, replicas, selector(options))
+	if !options.NoWeb {
+		add(options.App, replicas, selector(options))
+	}
 	for i := range options.Processes {
 		if process := &options.Processes[i]; process.Kind() == app.Worker {
 			add(process.Object(options.App), process.Replicas, processSelector(options, process))

@@ -111,6 +111,20 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
+// An app of workers alone has nothing that serves.
+func TestNoWeb(t *testing.T) {
+	o := options("")
+	o.Replicas, o.NoWeb = 3, true
+	o.Processes = []app.Process{{Name: "bot", Command: []string{"python", "bot.py"}, Replicas: 1}}
+	got, err := release.Render(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []release.Workload{{Kind: "Deployment", Name: "mountains-bot", Built: true}}; !slices.Equal(got.Workloads, want) || len(got.Objects) != 1 {
+		t.Errorf("objects are %v", got.Objects)
+	}
+}
+
 // The Service, and the Deployment whose selector cannot change, select the pods of the web
 // process alone.
 func TestSelectorsOfProcesses(t *testing.T) {

@@ -229,6 +229,35 @@ func TestDjango(t *testing.T) {
 	ns.Pyflow(t, "build", dir, "--variant", "distroless").Failed(t, "pyproject.toml:2: tool.kubectl-pyflow.processes.worker: only a shell can run this command, and the image has none")
 }
 
+// TestNoWeb is a program that serves nothing.
+func TestNoWeb(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	dir := env.Project(t, "bot", map[string]string{
+		".python-version": "3.13\n", "Procfile": "chat: python bot.py $HOSTNAME\n",
+		"bot.py": "import signal, sys\nprint('chats as', sys.argv[1], flush=True)\nsignal.sigwait({signal.SIGTERM})\nprint('leaves', flush=True)\n",
+	})
+	r := ns.Build(t, dir).Succeeded(t)
+	r.Says(t, "Processes (Procfile): chat")
+	if strings.Contains(r.Stdout, "http") {
+		t.Errorf("there is a URL\n%s", r)
+	}
+	services, err := ns.Kube.CoreV1().Services(ns.Name).List(t.Context(), metav1.ListOptions{LabelSelector: "pyflow.dev/app=bot"})
+	env.Check(t, err)
+	deployments, err := ns.Kube.AppsV1().Deployments(ns.Name).List(t.Context(), metav1.ListOptions{})
+	env.Check(t, err)
+	if len(services.Items) != 0 || len(deployments.Items) != 1 || deployments.Items[0].Name != "bot-chat" {
+		t.Errorf("there are %d Services and %d Deployments", len(services.Items), len(deployments.Items))
+	}
+	ns.Pyflow(t, "logs", "bot").Succeeded(t).Prints(t, "chats as bot-chat-")
+	ns.Pyflow(t, "scale", "bot", "2").Succeeded(t).Prints(t, "deployment/bot-chat scaled from 1 to 2 replicas")
+	if list := releases(t, ns, "bot"); states(list) != "1 Live" {
+		t.Errorf("the releases are %s", states(list))
+	}
+	ns.Build(t, dir).Succeeded(t).Says(t, "Nothing has changed, and the release is already running")
+	ns.Pyflow(t, "open", "bot", "--no-browser").Failed(t)
+}
+
 // deploymentOf returns a Deployment.
 func deploymentOf(t *testing.T, ns *env.NS, name string) *appsv1.Deployment {
 	t.Helper()

@@ -43,6 +43,10 @@ func bloatedStage(p *plan) string {
 	collectStatic(w, p, "python")
 	w.line("EXPOSE %d", p.port)
 	w.note("No USER: the service runs as root, which can change its code and tools, and has more of the kernel to attack.")
+	if p.project.App == nil {
+		w.exec("CMD", p.command...)
+		return w.String()
+	}
 	w.note("Shell form: a shell starts the server. A shell that stays process 1 does not pass SIGTERM on, so every stop waits for the grace period and then cuts requests off.")
 	w.line("CMD %s", shell(p.serve()))
 	return w.String()

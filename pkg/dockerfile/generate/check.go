@@ -25,17 +25,27 @@ var (
 	plainPath = regexp.MustCompile(`^[\pL\pN_.@+,=/ -]+$`)
 )
 
+// checkApp refuses an app that no command can be written for.
+func checkApp(p *plan) error {
+	app := p.project.App
+	switch {
+	case app == nil && len(p.command) == 0:
+		return ErrNoApp
+	case app == nil:
+		return nil
+	case !appObject.MatchString(app.Object):
+		return fmt.Errorf("app %q %w: write module:attribute, such as --entrypoint shop.main:app", app.Object, ErrInvalid)
+	case !slices.Contains([]string{uvicorn, hypercorn, gunicorn}, app.Server):
+		return fmt.Errorf("server %q %w: use uvicorn, hypercorn or gunicorn", app.Server, ErrInvalid)
+	}
+	return nil
+}
+
 // check refuses values that would make a wrong Dockerfile.
 func (p *plan) check() error {
 	project := p.project
-	if project.App == nil {
-		return ErrNoApp
-	}
-	if !appObject.MatchString(project.App.Object) {
-		return fmt.Errorf("app %q %w: write module:attribute, such as --entrypoint shop.main:app", project.App.Object, ErrInvalid)
-	}
-	if !slices.Contains([]string{uvicorn, hypercorn, gunicorn}, project.App.Server) {
-		return fmt.Errorf("server %q %w: use uvicorn, hypercorn or gunicorn", project.App.Server, ErrInvalid)
+	if err := checkApp(p); err != nil {
+		return err
 	}
 	if !pythonVersion.MatchString(project.Python) {
 		return fmt.Errorf("python version %q %w: write major.minor, such as 3.13", project.Python, ErrInvalid)

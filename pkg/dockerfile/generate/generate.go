@@ -20,6 +20,9 @@ type Options struct {
 	Project *detect.Project
 	// Variant is the technique; empty is Slim.
 	Variant Variant
+	// Command starts a project without an app: a program and its arguments. With an app it has
+	// no effect.
+	Command []string
 	// Port is where the app listens; 0 is the project's.
 	Port int
 	// Test adds the stage `test`, which runs the project's tests in what the last
@@ -56,7 +59,7 @@ var (
 	// ErrVariant means that there is no such variant.
 	ErrVariant = variant.ErrUnknown
 	// ErrNoApp means that the project has no application to start.
-	ErrNoApp = errors.New("no application was found: name it with --entrypoint module:attribute, such as --entrypoint shop.main:app; a program that is no web application needs a Dockerfile")
+	ErrNoApp = errors.New("no application was found: name it with --entrypoint module:attribute, such as --entrypoint shop.main:app; for a program of another kind, give its command as a process in [tool.kubectl-pyflow.processes]")
 	// ErrUnsupported means that the variant cannot be made of this project.
 	ErrUnsupported = errors.New("the variant does not suit the project")
 	// ErrInvalid means that something of the project cannot be written into a
@@ -75,7 +78,7 @@ func Dockerfile(options Options) ([]byte, error) {
 	}
 	project := unhashed(options.Project)
 	p := &plan{
-		project: project, variant: chosen, test: options.Test, given: options.Secrets, within: cmp.Or(path.Clean(options.Within), "."),
+		project: project, variant: chosen, test: options.Test, command: options.Command, given: options.Secrets, within: cmp.Or(path.Clean(options.Within), "."),
 		port: cmp.Or(options.Port, project.Port, python.DefaultPort),
 		name: cmp.Or(options.Name, project.Name, "the service"),
 	}

@@ -13,6 +13,8 @@ type plan struct {
 	variant Variant
 	debian  debianRelease
 	test    bool
+	// command starts a project without an app.
+	command []string
 	port    int
 	name    string
 	// within is the path of the project in the build context, "." for the context itself.

@@ -53,7 +53,10 @@ func runStage(p *plan) string {
 	}
 	w.line("EXPOSE %d", p.port)
 	serveNotes(w, p)
-	if p.variant == Distroless {
+	if p.variant == Distroless && p.project.App == nil {
+		w.note("The command of a process names its program.")
+		w.line("ENTRYPOINT []")
+	} else if p.variant == Distroless {
 		w.note("The image's own entrypoint is Debian's Python; the venv's is the one that finds the dependencies.")
 		w.exec("ENTRYPOINT", interpreter, "-m")
 	}

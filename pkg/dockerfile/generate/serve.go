@@ -21,6 +21,9 @@ const grace = 20
 // serve returns the command that starts the app, its server first.
 func (p *plan) serve() []string {
 	app := p.project.App
+	if app == nil {
+		return p.command
+	}
 	address := fmt.Sprintf("0.0.0.0:%d", p.port)
 	called := app.Object
 	if app.Factory {
@@ -47,8 +50,9 @@ func (p *plan) serve() []string {
 // serveNotes writes the comments about that command.
 func serveNotes(w *writer, p *plan) {
 	w.note("Exec form: the server is process 1 and gets SIGTERM itself; behind a shell that does not pass it on, it is killed after Kubernetes' grace period, with its requests.")
-	switch p.project.App.Server {
-	case gunicorn:
+	switch app := p.project.App; {
+	case app == nil:
+	case app.Server == gunicorn:
 		w.note("One worker with threads: Kubernetes scales with replicas, and eight requests may wait for a database at the same time. The worker's heartbeat file is in memory, as a slow disk looks like a worker that hangs.")
 	default:
 		w.note("One process: Kubernetes scales with replicas. X-Forwarded-* headers are not trusted by default: set FORWARDED_ALLOW_IPS in the Deployment if a proxy is in front.")
