@@ -22,6 +22,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/compare"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/completion"
 	deleteverb "github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/delete"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/env"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/gather"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/history"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images"
@@ -184,6 +185,7 @@ func groups(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStr
 			{open.NewCommand(flags, streams), "docs/apps.md", []string{"KUBECONFIG", "BROWSER"}},
 			{logs.NewCommand(flags, streams), "docs/apps.md", cluster},
 			{shell.NewCommand(flags, streams), "docs/apps.md", terminal},
+			{env.NewCommand(flags, streams), "docs/configuration.md", terminal},
 			{scale.NewCommand(flags, streams), "docs/apps.md", cluster},
 			{restart.NewCommand(flags, streams), "docs/apps.md", cluster},
 			{deleteverb.NewCommand(flags, streams), "docs/apps.md", terminal},

@@ -44,6 +44,39 @@ func Ask(ctx context.Context, in io.Reader, out io.Writer, prompt string) (strin
 	}
 }
 
+// AskHidden is Ask without an echo on the terminal of in. It keeps white space around the line.
+func AskHidden(ctx context.Context, in io.Reader, out io.Writer, prompt string) (string, error) {
+	file, ok := in.(*os.File)
+	if !ok {
+		return "", errors.New("ask without an echo: the input is not a terminal")
+	}
+	before, err := term.GetState(int(file.Fd()))
+	if err != nil {
+		return "", fmt.Errorf("ask without an echo: %w", err)
+	}
+	fmt.Fprint(out, prompt)
+	defer fmt.Fprintln(out)
+	type answer struct {
+		text []byte
+		err  error
+	}
+	typed := make(chan answer, 1)
+	go func() {
+		text, err := term.ReadPassword(int(file.Fd()))
+		typed <- answer{text, err}
+	}()
+	select {
+	case <-ctx.Done():
+		_ = term.Restore(int(file.Fd()), before)
+		return "", ctx.Err()
+	case answer := <-typed:
+		if answer.err != nil {
+			return "", fmt.Errorf("read the answer: %w", answer.err)
+		}
+		return string(answer.text), nil
+	}
+}
+
 // readLine reads no byte beyond the line, because the next answer may follow.
 func readLine(in io.Reader) (string, error) {
 	var line []byte
