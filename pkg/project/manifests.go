@@ -26,10 +26,14 @@ func resolveManifests(p *Project, options *Options) error {
 	}
 	p.Manifests = first(flag("manifests", options.Manifests), p.Manifests)
 	if p.Manifests.IsSet() {
+		nameAfter(p, source.Named(p.Manifests.Value, names...), p.Manifests.Value)
+		if options.NoDeploy {
+			p.Manifests = Value[string]{}
+			return nil
+		}
 		if _, err := source.KindOf(p.Manifests.Value); err != nil && p.Manifests.Origin.Kind == Setting {
 			return p.Manifests.Origin.wrap("manifests", err)
 		}
-		nameAfter(p, source.Named(p.Manifests.Value, names...), p.Manifests.Value)
 		return nil
 	}
 	if options.NoDeploy && len(names) == 1 {

@@ -31,6 +31,8 @@ func TestManifests(t *testing.T) {
 		"not deployed":                   {files: map[string]string{"k8s/a.yaml": pod("the-mountains"), "pyproject.toml": manifest}, options: project.Options{NoDeploy: true}, want: "the-mountains: "},
 		"named":                          {files: map[string]string{"own/a.yaml": pod("the-mountains"), "pyproject.toml": manifest}, options: project.Options{Manifests: "own"}, want: "the-mountains: own"},
 		"named, and the app as well":     {files: map[string]string{"own/a.yaml": pod("the-mountains"), "pyproject.toml": manifest}, options: project.Options{Manifests: "own", Name: "x"}, want: "x: own"},
+		"a setting":                      {files: map[string]string{"own/a.yaml": pod("the-mountains"), "pyproject.toml": manifest + "[tool.kubectl-pyflow]\nmanifests = \"own\"\n"}, want: "the-mountains: own"},
+		"a setting, not deployed":        {files: map[string]string{"pyproject.toml": manifest + "[tool.kubectl-pyflow]\nmanifests = \"gone\"\n"}, options: project.Options{NoDeploy: true}, want: "my-shop: "},
 		"the setting is not overruled":   {files: map[string]string{"k8s/a.yaml": pod("the-mountains"), "pyproject.toml": manifest + "[tool.kubectl-pyflow]\nname = \"x\"\n"}, want: "x: ", warning: "not used: k8s, because no container there runs `image: x`, only the-mountains"},
 		"of another image":               {files: map[string]string{"k8s/a.yaml": pod("redis")}, want: "my-shop: ", warning: "only redis"},
 		"two, which do not count unused": {files: map[string]string{"k8s/a.yaml": pod("x"), "deploy/a.yaml": pod("y")}, options: project.Options{NoDeploy: true}, want: "my-shop: "},
@@ -58,6 +60,18 @@ func TestManifests(t *testing.T) {
 				t.Errorf("warnings %q, want %q", warnings, test.warning)
 			}
 		})
+	}
+	for text, want := range map[string]string{
+		"manifests = \"gone\"\n":                          "pyproject.toml:2: tool.kubectl-pyflow.manifests: manifests: stat",
+		"[tool.kubectl-pyflow.helm]\nset = {a = \"b\"}\n": "tool.kubectl-pyflow.helm: ",
+	} {
+		dir := folder(t, map[string]string{"Dockerfile": "FROM scratch\n", "pyproject.toml": "[tool.kubectl-pyflow]\n" + text})
+		if _, err := project.Resolve(dir, project.Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+	if _, err := project.Resolve(folder(t, map[string]string{"Dockerfile": "FROM scratch\n"}), project.Options{Values: source.Values{Set: []string{"a=b"}}}); err == nil || !errors.As(err, new(*project.OptionError)) {
+		t.Errorf("values without a chart: %v", err)
 	}
 	_, err := project.Resolve(folder(t, map[string]string{"Dockerfile": "FROM scratch\n", "k8s/a.yaml": pod("my-shop"), "deploy/kustomization.yaml": ""}), project.Options{})
 	if !errors.Is(err, source.ErrTwo) {

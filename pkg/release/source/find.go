@@ -117,14 +117,10 @@ func Find(folder string, names ...string) (Found, error) {
 }
 
 // Named returns the first of the names that the files in a directory of manifests name as an
-// image; empty if they name none of them, or cannot be read.
+// image; empty if they name none of them.
 func Named(dir string, names ...string) string {
 	s := &search{files: os.DirFS(dir), names: names}
-	images, err := s.imagesBelow(".")
-	if err != nil {
-		return ""
-	}
-	return s.named(images)
+	return s.named(s.imagesBelow("."))
 }
 
 // search looks through the folder of a project.
@@ -154,9 +150,8 @@ func (s *search) look(dir string, chartOnly bool) error {
 	case kind == Chart && isLibrary(s.files, dir), chartOnly && kind != Chart:
 		return nil
 	case kind != Plain:
-		images, err := s.imagesBelow(dir)
-		s.found = append(s.found, Found{Dir: dir, Kind: kind, Name: s.named(images)})
-		return err
+		s.found = append(s.found, Found{Dir: dir, Kind: kind, Name: s.named(s.imagesBelow(dir))})
+		return nil
 	}
 	images, manifests, err := s.imagesIn(dir)
 	if err != nil || !manifests {
@@ -197,7 +192,7 @@ func (s *search) imagesIn(dir string) (images []string, manifests bool, err erro
 		}
 		text, err := fs.ReadFile(s.files, path.Join(dir, entry.Name()))
 		if err != nil {
-			return nil, false, fmt.Errorf("look for manifests: %w", err)
+			continue // it is reported if the directory is deployed
 		}
 		if apiVersionLine.Match(text) && kindLine.Match(text) {
 			manifests = true
@@ -209,23 +204,19 @@ func (s *search) imagesIn(dir string) (images []string, manifests bool, err erro
 }
 
 // imagesBelow returns what a kustomization or a chart may name as an image, in all of its files.
-func (s *search) imagesBelow(dir string) ([]string, error) {
+// What cannot be read is reported when it is rendered.
+func (s *search) imagesBelow(dir string) []string {
 	var images []string
-	err := fs.WalkDir(s.files, dir, func(name string, entry fs.DirEntry, err error) error {
+	_ = fs.WalkDir(s.files, dir, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !isManifestFile(entry.Name()) {
-			return err
+			return nil //nolint:nilerr // the others count
 		}
-		text, err := fs.ReadFile(s.files, name)
-		images = append(images, imagesOf(text)...)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // a link to a missing file
+		if text, err := fs.ReadFile(s.files, name); err == nil {
+			images = append(images, imagesOf(text)...)
 		}
-		return err
+		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("look for manifests: %w", err)
-	}
-	return images, nil
+	return images
 }
 
 // others returns kustomizations and charts that are below the usual directories, so that only

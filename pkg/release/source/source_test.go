@@ -96,6 +96,23 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// TestFindUnreadable wants links that lead nowhere, such as those of a secret store, to count as
+// nothing.
+func TestFindUnreadable(t *testing.T) {
+	dir := write(t, map[string]string{"deploy/web.yaml": deployment("shop"), "k8s/note": "x"})
+	for _, name := range []string{"deploy/gone.yaml", "k8s/gone.yaml"} {
+		if err := os.Symlink("nowhere", filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := source.Find(dir, "shop"); err != nil || got.Dir != "deploy" || len(got.Notes) > 0 {
+		t.Errorf("found %+v, %v", got, err)
+	}
+	if _, _, err := source.Read(filepath.Join(dir, "deploy"), false); err == nil || !strings.Contains(err.Error(), "gone.yaml: no such file") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestRead(t *testing.T) {
 	dir := write(t, map[string]string{
 		"20-web.yaml":     "\ufeff---\n# the web\n\n" + deployment("shop") + "---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\n---\n",
