@@ -81,7 +81,7 @@ If DIR has no Dockerfile, pyflow detects the Python project and generates one:
 pyflow deploys the manifests in DIR/deploy, DIR/k8s, DIR/manifests or DIR/kubernetes, or
 those in the directory that --manifests names: a kustomization, a Helm chart, or plain
 YAML as for kubectl apply -f. A container whose image is the name of the app runs the new image.
-Without manifests pyflow deploys a Deployment and a NodePort Service.
+Without manifests it deploys a Deployment, a Service and the processes of settings or Procfile.
 
 With --test, or if the Dockerfile has a stage test that the image does not contain, the
 tests run before the image is deployed. If they fail, nothing is deployed.

@@ -134,6 +134,7 @@ func findDjango(c *code, packages installed, app *App) djangoProject {
 		}
 		django.Migrates = django.Migrates || len(c.module(file).assigned["DATABASES"]) > 0
 	}
+	found.add(refusals(c, files[0]))
 	django.Unset = unset(text)
 	django.Migrates = django.Migrates || slices.ContainsFunc(c.modules, func(file string) bool {
 		return path.Base(path.Dir(file)) == "migrations" && path.Base(file) == "0001_initial.py" && !c.isBelow(file)
@@ -153,6 +154,28 @@ func findDjango(c *code, packages installed, app *App) djangoProject {
 		found.warn("nothing serves the static files of Django when DEBUG is off: add whitenoise to the dependencies, its middleware to MIDDLEWARE, and set STATIC_ROOT")
 	}
 	return found
+}
+
+// refusals warns about literal settings with which Django does not serve, or serves too much.
+func refusals(c *code, file string) notes {
+	n := notes{}
+	last := func(name string) (assignment, bool) {
+		values := c.module(file).assigned[name]
+		if len(values) == 0 {
+			return assignment{}, false
+		}
+		return values[len(values)-1], true
+	}
+	debug, ok := last("DEBUG")
+	on := ok && len(debug.value) == 1 && debug.value[0].Is("True")
+	if on {
+		n.warn("%s: DEBUG is on: errors show code and settings to everyone; read it from a variable", place(file, debug.line))
+	}
+	hosts, ok := last("ALLOWED_HOSTS")
+	if !on && ok && len(hosts.value) == 2 && hosts.value[0].Is("[") {
+		n.warn("%s: ALLOWED_HOSTS is empty: Django refuses every request; name the hosts, or read them from a variable", place(file, hosts.line))
+	}
+	return n
 }
 
 // settingsFiles returns the files of the module of the settings: the module, and of a package

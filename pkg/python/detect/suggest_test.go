@@ -104,6 +104,16 @@ func TestDjango(t *testing.T) {
 			want:  &Django{Manage: "manage.py", Settings: "shop.settings"}, command: "python manage.py x",
 			warning: "whitenoise serves what is in STATIC_ROOT, and shop/settings.py does not set it",
 		},
+		"debugging": {
+			files: []string{"manage.py", manage("shop.settings"), "shop/wsgi.py", django, "shop/settings.py", "DEBUG = False\nDEBUG = True\nALLOWED_HOSTS = []\n", "requirements.txt", "django\n"},
+			want:  &Django{Manage: "manage.py", Settings: "shop.settings"}, command: "python manage.py x",
+			warning: "shop/settings.py:2: DEBUG is on: errors show code and settings to everyone; read it from a variable",
+		},
+		"no hosts": {
+			files: []string{"manage.py", manage("shop.settings"), "shop/wsgi.py", django, "shop/settings.py", "DEBUG = False\nALLOWED_HOSTS: list[str] = []\n", "requirements.txt", "django\n"},
+			want:  &Django{Manage: "manage.py", Settings: "shop.settings"}, command: "python manage.py x",
+			warning: "shop/settings.py:2: ALLOWED_HOSTS is empty: Django refuses every request; name the hosts, or read them from a variable",
+		},
 		"no manage.py": {
 			files: []string{"shop/wsgi.py", manage("shop.settings") + django, "shop/settings.py", "", "requirements.txt", "django\n"},
 			want:  &Django{Settings: "shop.settings", Differs: true}, command: "python -m django x --settings=shop.settings",
