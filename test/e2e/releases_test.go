@@ -14,6 +14,7 @@ import (
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -249,6 +250,29 @@ spec:
 	env.Check(t, ns.Kube.BatchV1().Jobs(ns.Name).Delete(t.Context(), "migrate", metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationForeground)}))
 	ns.Build(t, shop).Succeeded(t).Says(t, "migrating to three")
 	ns.Pyflow(t, "rollback", "shop", "--to", "2").Succeeded(t).Says(t, "a rollback does not run Job/migrate")
+}
+
+// TestObsolete wants what was generated for an earlier release to go, and to come back with it.
+func TestObsolete(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	shop := env.Page(t, "shop", "one", "")
+	settings := filepath.Join(shop, "pyproject.toml")
+	env.Check(t, os.WriteFile(settings, []byte("[tool.kubectl-pyflow.processes]\nworker = \"trap exit TERM; sleep 3600 & wait\"\n"), 0o644))
+	ns.Build(t, shop).Succeeded(t)
+	env.Check(t, os.Remove(settings))
+	ns.Build(t, shop, "--expose", "None").Succeeded(t).Says(t, "Deleted deployments.apps/shop-worker", "Deleted services/shop")
+	_, err := ns.Kube.AppsV1().Deployments(ns.Name).Get(t.Context(), "shop-worker", metav1.GetOptions{})
+	if !apierrors.IsNotFound(err) {
+		t.Errorf("the worker is still there: %v", err)
+	}
+	ns.Pyflow(t, "rollback", "shop").Succeeded(t)
+	worker := deploymentOf(t, ns, "shop-worker")
+	if worker.Status.ReadyReplicas != 1 {
+		t.Errorf("%d workers are ready after the rollback", worker.Status.ReadyReplicas)
+	}
+	_, err = ns.Kube.CoreV1().Services(ns.Name).Get(t.Context(), "shop", metav1.GetOptions{})
+	env.Check(t, err)
 }
 
 const deploymentOfShop = `apiVersion: apps/v1

@@ -38,8 +38,7 @@ pyflow applies the manifests of the release with the digest of its image, and wa
 every replica runs it. Without --to it takes the release before the live one. A rollback
 is a release of its own with a number of its own, so it can be rolled back, too.
 
-Objects that the earlier release did not have stay as they are, and so do replicas that an
-autoscaler or kubectl scale has set.`,
+Replicas that an autoscaler or kubectl scale has set stay as they are. Jobs are not run again.`,
 		Example: `  # Go back to the release before the live one
   kubectl pyflow rollback mountains
 

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/app/remove"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
@@ -124,6 +126,7 @@ func (s *Session) watch(ctx context.Context, env *build.Environment, run *build.
 	clients := follow.Clients{Tekton: s.Clients.Tekton, Kube: s.Clients.Kube}
 	result, err := build.Watch(ctx, clients, run, recorder, s.watching())
 	if err == nil {
+		s.tidy(ctx, run, recorder)
 		if err = env.Measure(ctx, run, &result.Result); err == nil && s.Then != nil {
 			err = s.Then(ctx, env, result.Result, recorder)
 		}
@@ -135,6 +138,24 @@ func (s *Session) watch(ctx context.Context, env *build.Environment, run *build.
 	}
 	s.prune(ctx, env, run, recorder)
 	return result, err
+}
+
+// tidy deletes what the program generated for releases before the live one and the live one does
+// not have, and names the rest. The next build can do it, so a failure is a warning.
+func (s *Session) tidy(ctx context.Context, run *build.Run, recorder *track.Recorder) {
+	if run.Object == nil || !run.Deploys {
+		return
+	}
+	obsolete, err := remove.DeleteObsolete(ctx, s.Clients, run.App(), pipelinerun.Parse(run.Object).Sequence)
+	for _, object := range obsolete.Deleted {
+		recorder.Notice("Deleted " + object + ", which this release does not have")
+	}
+	if len(obsolete.Left) > 0 {
+		recorder.Notice("This release does not have " + strings.Join(obsolete.Left, ", ") + ", which an earlier one deployed: delete what you do not need")
+	}
+	if err != nil && ctx.Err() == nil {
+		recorder.Warn(err.Error())
+	}
 }
 
 // watching is how a run is watched that the session has started.
