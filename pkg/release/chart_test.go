@@ -117,6 +117,7 @@ func TestChartRefused(t *testing.T) {
 		"no function":        {files: more("a: {{ nothing }}\n"), want: `shop/templates/more.yaml:1: function "nothing" not defined`},
 		"no value":           {files: more("a: {{ required \"set the host\" .Values.host }}\n"), want: "shop/templates/more.yaml:1: set the host"},
 		"fails with a value": {files: more("a: {{ fail .Values.level }}\n"), values: []source.Values{{Set: []string{"level=" + hidden}}}, want: "shop/templates/more.yaml:1: …"},
+		"of a dependency":    {files: map[string]string{"charts/cache/templates/x.yaml": "a: {{ fail \"no\" }}\n"}, want: "shop/charts/cache/templates/x.yaml:1: no"},
 		"nil":                {files: more("a: {{ .Values.a.b.c }}\n"), want: "shop/templates/more.yaml:1"},
 		"not YAML":           {files: more("apiVersion: v1\nkind: Pod\n  metadata: {}\n"), want: "shop/templates/more.yaml (rendered):3: not valid YAML"},
 		"a key twice":        {files: more("apiVersion: v1\nkind: Pod\nkind: Pod\n"), want: "shop/templates/more.yaml (rendered):3: the key kind is there twice"},

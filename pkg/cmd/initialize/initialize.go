@@ -166,7 +166,7 @@ func (f *Flags) ToOptions(dir string, streams genericiooptions.IOStreams) (*Opti
 		if isNew {
 			return nil, option.Usagef("--manifests is for an existing project, and %s holds none: run init without it first", dir)
 		}
-		o.Request.Manifests = generated
+		o.Manifests = generated
 	}
 	if isNew {
 		if f.Entrypoint != "" {

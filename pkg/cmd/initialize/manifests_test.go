@@ -2,7 +2,6 @@ package initialize
 
 import (
 	"bytes"
-
 	"path/filepath"
 	"strings"
 	"testing"

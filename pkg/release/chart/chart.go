@@ -135,7 +135,7 @@ type renderer struct {
 func (r *renderer) render(loaded *helmchart.Chart, values map[string]any) (*Rendered, error) {
 	text, err := r.templates(loaded, values)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", r.dir, r.redact(err))
+		return nil, r.redact(err)
 	}
 	if r.first == nil {
 		r.first = text
@@ -288,20 +288,28 @@ func images(field any) []string {
 }
 
 // location is how Helm writes where a template is, by the name of the chart.
-var location = regexp.MustCompile(`\(?[\w.-]+/(templates/[^\s:]+:\d+)(:\d+)?\)?`)
+var location = regexp.MustCompile(`\(?[\w.-]+/((?:charts/[\w.-]+/)*templates/[^\s:]+:\d+)(:\d+)?\)?`)
 
-// redact returns an error with the place of the template as the user knows it, without what the
-// user sets. The error of a parser of ours stays what it is.
+// redact returns an error that begins with the place of the template as the user knows it, or
+// else with the directory, without what the user sets. The error of a parser of ours stays what
+// it is.
 func (r *renderer) redact(err error) error {
 	text := err.Error()
 	for _, secret := range r.hide {
 		text = strings.ReplaceAll(text, secret, "…")
 	}
-	if text == err.Error() && errors.As(err, new(*source.Error)) {
-		return err
+	if errors.As(err, new(*source.Error)) {
+		if text == err.Error() {
+			return err
+		}
+		return errors.New(text)
 	}
-	text = location.ReplaceAllString(text, filepath.Join(r.dir, "$1"))
-	return errors.New(strings.Join(strings.Fields(text), " "))
+	text = location.ReplaceAllString(text, filepath.Join(strings.ReplaceAll(r.dir, "$", "$$"), "$1"))
+	text = strings.Join(strings.Fields(strings.TrimPrefix(strings.TrimPrefix(text, "execution error at "), "parse error at ")), " ")
+	if !strings.HasPrefix(text, r.dir) {
+		text = r.dir + ": " + text
+	}
+	return errors.New(text)
 }
 
 // clone returns a copy of values.

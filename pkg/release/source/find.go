@@ -233,11 +233,13 @@ func (s *search) others() []string {
 			if strings.Count(name, "/") > depth {
 				return fs.SkipDir
 			}
-			if kind, err := kindIn(s.files, name); err == nil && kind != Plain {
-				found = append(found, name)
-				if kind == Chart {
-					return fs.SkipDir
-				}
+			kind, err := kindIn(s.files, name)
+			if err != nil || kind == Plain {
+				return nil //nolint:nilerr // it is not offered
+			}
+			found = append(found, name)
+			if kind == Chart {
+				return fs.SkipDir
 			}
 			return nil
 		})
