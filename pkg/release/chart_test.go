@@ -69,23 +69,27 @@ func TestChartNotes(t *testing.T) {
 	config := func(data string) map[string]string {
 		return map[string]string{"templates/more.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: more}\ndata: {a: " + data + "}\n"}
 	}
-	nginx := "replicaCount: 1\nimage: {repository: nginx, registry: docker.io}\nlevel: info\n"
+	nginx := "replicaCount: 1\nimage: {repository: nginx, registry: docker.io}\nlevel: info\nweight: \"1\"\n"
 	for name, test := range map[string]struct {
 		files map[string]string
 		want  string
 	}{
-		"the image":           {map[string]string{"values.yaml": nginx}, image},
-		"lookup":              {config(`{{ (lookup "v1" "Secret" "x" "y") | len | quote }}`), "templates of the chart use lookup, which finds nothing, as in helm template"},
-		"random":              {config(`{{ randAlphaNum 20 }}`), "the chart renders differently each time, such as with random passwords: each build deploys it again"},
-		"a schema far away":   {map[string]string{"values.schema.json": `{"$ref": "https://127.0.0.1:1/schema.json"}`}, "the values are not checked: values.schema.json refers to a URL, and nothing is fetched"},
-		"only before install": {map[string]string{"templates/more.yaml": "apiVersion: batch/v1\nkind: Job\nmetadata: {name: more, annotations: {helm.sh/hook: pre-install}}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: x, image: x}]}}}\n"}, "Job/more is a pre-install hook, and runs before every release"},
+		"the image":         {map[string]string{"values.yaml": nginx}, image},
+		"lookup":            {config(`{{ (lookup "v1" "Secret" "x" "y") | len | quote }}`), "templates of the chart use lookup, which finds nothing, as in helm template"},
+		"random":            {config(`{{ randAlphaNum 20 }}`), "the chart renders differently each time, such as with random passwords: each build deploys it again"},
+		"a schema far away": {map[string]string{"values.schema.json": `{"$ref": "https://127.0.0.1:1/schema.json"}`}, "the values are not checked: values.schema.json refers to a URL, and nothing is fetched"},
+		"two hooks": {
+			map[string]string{"templates/more.yaml": "apiVersion: batch/v1\nkind: Job\nmetadata: {name: more, annotations: {helm.sh/hook: \"pre-upgrade, pre-install\", helm.sh/hook-weight: \"-5\"}}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: x, image: x}]}}}\n"},
+			"the hooks Job/mountains-migrate, Job/more run at the same time, before every release",
+		},
+		"only before install": {map[string]string{"templates/more.yaml": "apiVersion: batch/v1\nkind: Job\nmetadata: {name: more, annotations: {helm.sh/hook: pre-install, helm.sh/hook-weight: \"-5\"}}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: x, image: x}]}}}\n"}, "Job/more is a pre-install hook, and runs before every release"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := release.Render(options(chartWith(t, test.files)))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(got.Notes) != 2 || !slices.Contains(got.Notes, test.want) {
+			if len(got.Notes) < 2 || len(got.Notes) > 3 || !slices.Contains(got.Notes, test.want) {
 				t.Errorf("notes %q, want %q", got.Notes, test.want)
 			}
 		})
@@ -126,6 +130,7 @@ func TestChartRefused(t *testing.T) {
 		"cluster-scoped":     {files: more("apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n"), want: "more.yaml (rendered):1: Namespace/a belongs to no namespace"},
 		"post-install":       {files: hook("Job", "post-install"), want: "more.yaml (rendered):1: Job/more is a hook (post-install): only pre-install and pre-upgrade"},
 		"before and after":   {files: hook("Job", "pre-install,post-upgrade"), want: "Job/more is a hook (pre-install, post-upgrade)"},
+		"weights":            {files: hook("Job", "pre-install,pre-upgrade"), want: "more.yaml (rendered):1: the hook Job/more has the weight 0, and Job/mountains-migrate has -5: the Jobs of a release run at the same time"},
 		"a Pod":              {files: hook("Pod", "pre-install"), want: "Pod/more is a hook (pre-install)"},
 		"a CRD":              {files: map[string]string{"crds/a.yaml": "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n"}, want: "shop/crds/a.yaml: CustomResourceDefinitions belong to no namespace"},
 		"no dependency":      {files: map[string]string{"charts/cache": ""}, want: "shop: Chart.yaml depends on cache, which charts/ does not have"},

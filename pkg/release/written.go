@@ -1,7 +1,6 @@
 package release
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -77,8 +76,7 @@ func build(options Options) (objects []*unstructured.Unstructured, notes []strin
 	return objects, notes, err
 }
 
-// renderChart returns the objects of a chart. Jobs that were hooks come in the order of their
-// weights.
+// renderChart returns the objects of a chart.
 func renderChart(options Options) (objects []*unstructured.Unstructured, notes []string, err error) {
 	rendered, err := chart.Render(options.Directory, chart.Options{
 		App: options.App, Namespace: options.Namespace, Values: options.Values, Capabilities: options.Capabilities,
@@ -86,25 +84,8 @@ func renderChart(options Options) (objects []*unstructured.Unstructured, notes [
 	if err != nil {
 		return nil, nil, err
 	}
-	if objects, err = arrange(rendered.Objects, options); err != nil {
-		return nil, nil, err
-	}
-	isJob := func(object *unstructured.Unstructured) bool { return object.GetKind() == "Job" }
-	var jobs []*unstructured.Unstructured
-	for _, object := range objects {
-		if isJob(object) {
-			jobs = append(jobs, object)
-		}
-	}
-	slices.SortStableFunc(jobs, func(a, b *unstructured.Unstructured) int {
-		return cmp.Compare(rendered.Weights[a.GetName()], rendered.Weights[b.GetName()])
-	})
-	for i, object := range objects {
-		if isJob(object) {
-			objects[i], jobs = jobs[0], jobs[1:]
-		}
-	}
-	return objects, rendered.Notes, nil
+	objects, err = arrange(rendered.Objects, options)
+	return objects, rendered.Notes, err
 }
 
 // kustomize runs kustomize, and takes out of its errors what files has to hide.

@@ -40,9 +40,6 @@ type Options struct {
 type Rendered struct {
 	// Objects are all objects but tests. Their File is that of the template, with a remark.
 	Objects []source.Object
-	// Weights are the weights of Jobs that were hooks, by name: a Job with a lower weight runs
-	// before one with a higher weight.
-	Weights map[string]int
 	// Notes are clauses about what is not as the chart says.
 	Notes []string
 }
@@ -51,8 +48,9 @@ type Rendered struct {
 // fetches nothing: what the chart depends on must be in its charts directory, and lookup finds
 // nothing.
 //
-// A Job that is a pre-install or pre-upgrade hook becomes a Job of the release. Tests are left
-// out, and other hooks are errors. If no container runs the app, and the chart has the value
+// A Job that is a pre-install or pre-upgrade hook becomes a Job of the release. Those of a
+// release run at the same time: two of different weights are an error. Tests are left out, and
+// other hooks are errors, too. If no container runs the app, and the chart has the value
 // image.repository, which the user does not set, Render sets it to the name of the app and
 // notes that.
 //
@@ -140,8 +138,9 @@ func (r *renderer) render(loaded *helmchart.Chart, values map[string]any) (*Rend
 	if r.first == nil {
 		r.first = text
 	}
-	rendered := &Rendered{Weights: map[string]int{}}
+	rendered := &Rendered{}
 	var tests []string
+	var jobs []hookJob
 	for _, name := range slices.Sorted(maps.Keys(text)) {
 		if path.Base(name) == "NOTES.txt" {
 			continue
@@ -154,17 +153,24 @@ func (r *renderer) render(loaded *helmchart.Chart, values map[string]any) (*Rend
 			return nil, r.redact(err)
 		}
 		for _, object := range objects {
-			test, err := rendered.takeHook(object)
+			hook, err := takeHook(object)
 			switch {
 			case err != nil:
 				return nil, err
-			case test:
+			case hook.test:
 				tests = append(tests, object.String())
-			default:
-				rendered.Objects = append(rendered.Objects, object)
+				continue
+			case hook.job != nil:
+				jobs = append(jobs, *hook.job)
 			}
+			rendered.Objects = append(rendered.Objects, object)
 		}
 	}
+	notes, err := notesOf(jobs)
+	if err != nil {
+		return nil, err
+	}
+	rendered.Notes = append(rendered.Notes, notes...)
 	if len(tests) > 0 {
 		rendered.Notes = append(rendered.Notes, "the tests of the chart are left out: "+strings.Join(tests, ", "))
 	}
