@@ -75,12 +75,16 @@ func processSelector(options *Options, process *app.Process) map[string]string {
 	}
 }
 
+// workerSeconds is how long a worker has to run to count as available: nothing else tells a
+// worker that works from one that ends with an error when it starts.
+const workerSeconds = 10
+
 func worker(process *app.Process, meta metav1.ObjectMeta, pod corev1.PodTemplateSpec) *appsv1.Deployment {
 	replicas, deadline := process.Replicas, int32(300)
 	return &appsv1.Deployment{
 		TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}, ObjectMeta: meta,
 		Spec: appsv1.DeploymentSpec{
-			Replicas: &replicas, ProgressDeadlineSeconds: &deadline,
+			Replicas: &replicas, ProgressDeadlineSeconds: &deadline, MinReadySeconds: workerSeconds,
 			Selector: &metav1.LabelSelector{MatchLabels: pod.Labels}, Template: pod,
 		},
 	}

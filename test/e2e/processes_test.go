@@ -122,6 +122,10 @@ func nextRelease(t *testing.T, ns *env.NS, dir, settings string) {
 	if names := cronJobs(t, ns); !slices.Equal(names, []string{"shop-tock"}) {
 		t.Errorf("after a release that failed, the scheduled processes are %q", names)
 	}
+
+	// A worker has no probe, and yet one that ends at once fails the build.
+	env.Check(t, os.WriteFile(settings, []byte(strings.Replace(shopProcesses, "echo works on $LEVEL $QUEUE;", "echo no broker; sleep 2; exit 4;", 1)), 0o644))
+	ns.Build(t, dir).Failed(t, "shop-worker").Says(t, "no broker")
 	env.Check(t, os.WriteFile(settings, []byte(shopProcesses), 0o644))
 
 	ns.Pyflow(t, "rollback", "shop", "--to", "1").Succeeded(t)
