@@ -128,6 +128,8 @@ const (
 	// not on those of the user's manifests. It is on their own metadata only: not on pods, and
 	// in no selector.
 	LabelGenerated = "pyflow.dev/generated"
+	// AnnotationURL is on the Service of an app whose host a Gateway routes: the URL of the app.
+	AnnotationURL = "pyflow.dev/url"
 	// AnnotationSecretVariables is on the ConfigMap of EnvName: the names of the variables that
 	// the Secret of that name has, which not everybody may read, with commas between them.
 	AnnotationSecretVariables = "pyflow.dev/secret-variables"

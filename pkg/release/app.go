@@ -45,6 +45,9 @@ func service(options *Options) ([]object, error) {
 	if options.Expose != "" {
 		service.Spec.Type = corev1.ServiceType(options.Expose)
 	}
+	if url := routeURL(options.Route); url != "" {
+		service.Annotations = map[string]string{manifests.AnnotationURL: url}
+	}
 	return []object{service}, nil
 }
 

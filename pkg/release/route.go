@@ -54,6 +54,22 @@ func ingress(options *Options) ([]object, error) {
 	return []object{one}, nil
 }
 
+// routeURL returns the URL of an app that a Gateway routes; empty for any other, and for one that has
+// only hosts with a wildcard.
+func routeURL(route app.Route) string {
+	if route.Gateway == "" {
+		return ""
+	}
+	for _, host := range route.Hosts {
+		if !strings.HasPrefix(host, "*") && route.Secure {
+			return "https://" + host
+		} else if !strings.HasPrefix(host, "*") {
+			return "http://" + host
+		}
+	}
+	return ""
+}
+
 // httpRoute returns the HTTPRoute of an app whose hosts a Gateway has.
 func httpRoute(options *Options) ([]object, error) {
 	route := options.Route

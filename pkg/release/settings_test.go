@@ -55,7 +55,7 @@ func TestSettings(t *testing.T) {
 		},
 		"gateway.yaml": func(o *release.Options) {
 			o.Expose = app.ExposeClusterIP
-			o.Route = app.Route{Hosts: app.Hosts{"shop.example.com"}, Gateway: "infra/public"}
+			o.Route = app.Route{Hosts: app.Hosts{"*.shop.example.com", "shop.example.com"}, Gateway: "infra/public", Secure: true}
 		},
 		"closed.yaml": func(o *release.Options) {
 			o.Expose, o.NetworkPolicy = app.ExposeClusterIP, app.NetworkPolicy{Enabled: true}

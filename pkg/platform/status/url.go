@@ -42,7 +42,8 @@ func AppURL(ctx context.Context, kube kubernetes.Interface, namespace, app strin
 
 // URL returns the URL of an app with these Services, Ingresses and node addresses: that of a
 // load balancer with an address, else a node port on the first of addresses, else the host of
-// an Ingress, else "". The first by name wins. It is pure.
+// an Ingress, else the one of a Gateway that the Service names, else "". The first by name wins. It
+// is pure.
 func URL(services []corev1.Service, addresses []string, ingresses []networkingv1.Ingress) string {
 	services = byName(services, func(s corev1.Service) string { return s.Name })
 	for _, service := range services {
@@ -66,6 +67,11 @@ func URL(services []corev1.Service, addresses []string, ingresses []networkingv1
 			if rule.Host != "" && !strings.HasPrefix(rule.Host, "*") {
 				return ingressURL(ingress, rule)
 			}
+		}
+	}
+	for _, service := range services {
+		if named, err := url.Parse(service.Annotations[manifests.AnnotationURL]); err == nil && named.Host != "" && (named.Scheme == "http" || named.Scheme == "https") {
+			return named.String()
 		}
 	}
 	return ""

@@ -36,6 +36,13 @@ func ingress(name, path string, tls bool, hosts ...string) networkingv1.Ingress 
 	return i
 }
 
+// routed returns a Service that names the URL at which a Gateway routes it.
+func routed(url string) corev1.Service {
+	one := service("web", corev1.ServiceTypeClusterIP, corev1.ServicePort{Name: "http", Port: 80})
+	one.Annotations = map[string]string{manifests.AnnotationURL: url}
+	return one
+}
+
 func TestURL(t *testing.T) {
 	http := corev1.ServicePort{Name: "http", Port: 80, NodePort: 30080}
 	inside := corev1.ServicePort{Name: "http", Port: 80}
@@ -62,6 +69,8 @@ func TestURL(t *testing.T) {
 		"load balancer that is pending": {[]corev1.Service{service("web", corev1.ServiceTypeLoadBalancer, http)}, nodes, nil, "http://10.0.0.1:30080"},
 		"ingress":                       {[]corev1.Service{service("web", corev1.ServiceTypeClusterIP, inside)}, nil, []networkingv1.Ingress{ingress("web", "/", false, "web.example.com")}, "http://web.example.com"},
 		"ingress over TLS with a path":  {nil, nil, []networkingv1.Ingress{ingress("web", "/api", true, "web.example.com")}, "https://web.example.com/api"},
+		"a Gateway":                     {[]corev1.Service{routed("https://web.example.com")}, nodes, nil, "https://web.example.com"},
+		"a Gateway, no URL of the web":  {[]corev1.Service{routed("javascript://web.example.com/")}, nodes, nil, ""},
 		"ingress with a pattern":        {nil, nil, []networkingv1.Ingress{ingress("web", "/api(/|$)(.*)", false, "web.example.com")}, "http://web.example.com"},
 		"ingress with a wildcard":       {nil, nil, []networkingv1.Ingress{ingress("web", "/", false, "*.example.com", "", "web.example.com")}, "http://web.example.com"},
 	} {

@@ -18,6 +18,8 @@ type Route struct {
 	// IngressClass is that of the Ingress. Gateway attaches an HTTPRoute to a Gateway instead:
 	// NAME in the namespace of the app, or NAMESPACE/NAME. If neither is set, the cluster decides.
 	IngressClass, Gateway string
+	// Secure reports that the Gateway serves the first host by HTTPS.
+	Secure bool
 }
 
 // Hosts are the names of hosts.

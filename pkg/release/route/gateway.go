@@ -13,9 +13,9 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
-// checkGateway checks that a Gateway exists and has a listener for each host. A user who may not
-// read it learns nothing.
-func checkGateway(ctx context.Context, clients Clients, namespace string, route app.Route) error {
+// checkGateway checks that a Gateway exists and has a listener for each host, and returns the route
+// with what the listener of the first host says. A user who may not read it learns nothing.
+func checkGateway(ctx context.Context, clients Clients, namespace string, route app.Route) (app.Route, error) {
 	at, name, two := strings.Cut(route.Gateway, "/")
 	if !two {
 		at, name = namespace, route.Gateway
@@ -23,30 +23,40 @@ func checkGateway(ctx context.Context, clients Clients, namespace string, route 
 	gateway, err := clients.Dynamic.Resource(kindOf("gateways")).Namespace(at).Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsForbidden(err):
-		return nil
+		return route, nil
 	case apierrors.IsNotFound(err) || meta.IsNoMatchError(err):
 		has, err := gateways(ctx, clients, namespace)
 		if err != nil {
-			return err
+			return route, err
 		}
-		return &ChoiceError{Kind: "Gateway", Name: at + "/" + name, Has: has}
+		return route, &ChoiceError{Kind: "Gateway", Name: at + "/" + name, Has: has}
 	case err != nil:
-		return fmt.Errorf("get gateway %s in namespace %s: %w", name, at, err)
+		return route, fmt.Errorf("get gateway %s in namespace %s: %w", name, at, err)
 	}
 	listeners, _, _ := unstructured.NestedSlice(gateway.Object, "spec", "listeners")
-	for _, host := range route.Hosts {
-		reason := "it has no listener for HTTP"
-		for _, one := range listeners {
-			fields, _ := one.(map[string]any)
-			if reason = closed(fields, host, at == namespace); reason == "" {
-				break
-			}
-		}
+	for i, host := range route.Hosts {
+		secure, reason := listens(listeners, host, at == namespace)
 		if reason != "" {
-			return &ClosedError{Gateway: at + "/" + name, Reason: reason}
+			return route, &ClosedError{Gateway: at + "/" + name, Reason: reason}
+		}
+		route.Secure = route.Secure || i == 0 && secure
+	}
+	return route, nil
+}
+
+// listens reports whether a listener takes a route of the host by HTTPS, or why none takes it.
+func listens(listeners []any, host string, same bool) (secure bool, reason string) {
+	reason, taken := "it has no listener for HTTP", false
+	for _, one := range listeners {
+		fields, _ := one.(map[string]any)
+		against := closed(fields, host, same)
+		if against != "" && !taken {
+			reason = against
+		} else if against == "" {
+			reason, taken, secure = "", true, secure || fields["protocol"] == "HTTPS"
 		}
 	}
-	return nil
+	return secure, reason
 }
 
 // closed returns why a listener does not take a route of the host; empty if it does, as far as that

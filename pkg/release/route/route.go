@@ -110,7 +110,7 @@ func Decide(ctx context.Context, clients Clients, namespace, name string, route 
 // choose decides for an IngressClass or a Gateway.
 func choose(ctx context.Context, clients Clients, namespace string, route app.Route) (app.Route, error) {
 	if route.Gateway != "" {
-		return route, checkGateway(ctx, clients, namespace, route)
+		return checkGateway(ctx, clients, namespace, route)
 	}
 	list, err := clients.Kube.NetworkingV1().IngressClasses().List(ctx, metav1.ListOptions{})
 	if apierrors.IsForbidden(err) {
@@ -157,7 +157,7 @@ func chooseGateway(ctx context.Context, clients Clients, namespace string, route
 		return route, &ChoiceError{Kind: "Gateway", Setting: "gateway", Has: names}
 	}
 	route.Gateway = names[0]
-	return route, checkGateway(ctx, clients, namespace, route)
+	return checkGateway(ctx, clients, namespace, route)
 }
 
 // gateways returns the Gateways that the user may list, as NAMESPACE/NAME, sorted.

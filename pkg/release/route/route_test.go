@@ -97,6 +97,7 @@ func TestDecide(t *testing.T) {
 		route        app.Route
 		// want is the class or the Gateway, err what the error says.
 		want, err string
+		secure    bool
 	}{
 		"the default class":      {kube: []runtime.Object{class("a", false), class("b", true)}, want: "b"},
 		"the only class":         {kube: []runtime.Object{class("a", false)}, others: []runtime.Object{gateway("infra", "public", open())}, want: "a"},
@@ -105,7 +106,8 @@ func TestDecide(t *testing.T) {
 		"no such class":          {kube: []runtime.Object{class("b", true), class("a", false)}, route: app.Route{IngressClass: "c"}, err: "the cluster has no IngressClass c: it has a, b"},
 		"no class at all":        {route: app.Route{IngressClass: "c"}, err: "the cluster has no IngressClass c: it has none"},
 		"nothing":                {err: "the cluster has no IngressClass and no Gateway: nothing would route shop.example.com to the app"},
-		"the only Gateway":       {others: []runtime.Object{gateway("infra", "public", open())}, want: "infra/public"},
+		"the only Gateway":       {others: []runtime.Object{gateway("infra", "public", open())}, want: "infra/public", secure: true},
+		"HTTP beside HTTPS":      {others: []runtime.Object{object("Gateway", "team", "own", map[string]any{"listeners": []any{map[string]any{"protocol": "HTTP"}, map[string]any{"protocol": "HTTPS"}}})}, want: "team/own", secure: true},
 		"several Gateways":       {others: []runtime.Object{gateway("infra", "b", open()), gateway("infra", "a", open())}, err: "name one of infra/a, infra/b with gateway"},
 		"a named Gateway":        {kube: []runtime.Object{class("a", true)}, others: []runtime.Object{gateway("team", "own", map[string]any{"protocol": "HTTP"})}, route: app.Route{Gateway: "own"}, want: "own"},
 		"no such Gateway":        {others: []runtime.Object{gateway("infra", "public", open())}, route: app.Route{Gateway: "own"}, err: "the cluster has no Gateway team/own: it has infra/public"},
@@ -118,10 +120,10 @@ func TestDecide(t *testing.T) {
 		"of another app":         {kube: []runtime.Object{class("a", true), ingress("team", "till", "", "")}, err: "Ingress till in namespace team, of app till, routes it"},
 		"a part of the host":     {kube: []runtime.Object{class("a", true), ingress("other", "api", "a", "/api")}, want: "a"},
 		"of another class":       {kube: []runtime.Object{class("a", true), ingress("other", "till", "inside", "/")}, want: "a"},
-		"our own HTTPRoute":      {others: []runtime.Object{gateway("infra", "public", open()), httpRoute("team", "shop", public, "/")}, want: "infra/public"},
+		"our own HTTPRoute":      {others: []runtime.Object{gateway("infra", "public", open()), httpRoute("team", "shop", public, "/")}, want: "infra/public", secure: true},
 		"an HTTPRoute":           {others: []runtime.Object{gateway("infra", "public", open()), httpRoute("team", "till", public, "/")}, err: "host shop.example.com is taken: HTTPRoute till in namespace team, of app till, routes it"},
-		"a part of an HTTPRoute": {others: []runtime.Object{gateway("infra", "public", open()), httpRoute("team", "till", public, "/api")}, want: "infra/public"},
-		"of another Gateway":     {others: []runtime.Object{gateway("infra", "public", open()), httpRoute("infra", "till", map[string]any{"name": "inside"}, "/")}, want: "infra/public"},
+		"a part of an HTTPRoute": {others: []runtime.Object{gateway("infra", "public", open()), httpRoute("team", "till", public, "/api")}, want: "infra/public", secure: true},
+		"of another Gateway":     {others: []runtime.Object{gateway("infra", "public", open()), httpRoute("infra", "till", map[string]any{"name": "inside"}, "/")}, want: "infra/public", secure: true},
 		"near in its namespace":  {others: []runtime.Object{gateway("infra", "public", open()), httpRoute("infra", "till", map[string]any{"name": "public"}, "/")}, err: "HTTPRoute till in namespace infra"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,7 +136,7 @@ func TestDecide(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || got.IngressClass+got.Gateway != test.want {
+			if err != nil || got.IngressClass+got.Gateway != test.want || got.Secure != test.secure {
 				t.Errorf("got %+v, %v, want %s", got, err, test.want)
 			}
 		})
