@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -276,4 +277,48 @@ func TestOutputManifests(t *testing.T) {
 	add(t, out, map[string]string{"kustomization.yaml": "resources: []\n"})
 	build().Failed(t, "has files that no build wrote")
 	ns.Build(t, dir, "--detach", "--output-manifests", out).FailedWith(t, 2, "--detach does not wait for")
+}
+
+// TestOwnedManifests wants the manifests that init writes to be what is deployed already: the
+// build that takes them changes no spec.
+func TestOwnedManifests(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	dir := env.Page(t, "hills", "owned", "")
+	file, err := os.ReadFile(filepath.Join(dir, "Dockerfile"))
+	env.Check(t, err)
+	add(t, dir, map[string]string{
+		"Dockerfile":       string(file) + "USER 4242:4243\n",
+		"main.py":          "from fastapi import FastAPI\n\napp = FastAPI()\n",
+		"requirements.txt": "fastapi==0.116.0\n",
+	})
+	_, url := ns.Build(t, dir).Released(t)
+	before, err := ns.Kube.AppsV1().Deployments(ns.Name).Get(t.Context(), "hills", metav1.GetOptions{})
+	env.Check(t, err)
+
+	ns.Pyflow(t, "init", dir, "--manifests").Succeeded(t).Prints(t, filepath.Join(dir, "deploy", "kustomization.yaml"))
+	if _, again := ns.Build(t, dir).Released(t); again != url {
+		t.Errorf("the app is at %s, and was at %s", again, url)
+	}
+	after, err := ns.Kube.AppsV1().Deployments(ns.Name).Get(t.Context(), "hills", metav1.GetOptions{})
+	env.Check(t, err)
+	image := before.Spec.Template.Spec.Containers[0].Image
+	if now := after.Spec.Template.Spec.Containers[0].Image; now != image {
+		// The files of init are part of the source, and of the image.
+		after.Spec.Template.Spec.Containers[0].Image = image
+	}
+	if !reflect.DeepEqual(before.Spec, after.Spec) {
+		t.Errorf("the Deployment is %+v\nand was %+v", after.Spec, before.Spec)
+	}
+	if after.Labels["pyflow.dev/generated"] != "" || *after.Spec.Template.Spec.SecurityContext.RunAsUser != 4242 {
+		t.Errorf("labels %v, %+v", after.Labels, after.Spec.Template.Spec.SecurityContext)
+	}
+
+	// What the user changes is deployed.
+	path := filepath.Join(dir, "deploy", "deployment-hills.yaml")
+	text, err := os.ReadFile(path)
+	env.Check(t, err)
+	add(t, dir, map[string]string{"deploy/deployment-hills.yaml": strings.Replace(string(text), "replicas: 1", "replicas: 2", 1)})
+	ns.Build(t, dir).Succeeded(t).Says(t, "2 of 2 replicas ready")
+	ns.Build(t, dir, "--replicas", "3").FailedWith(t, 2, "--replicas has no effect on manifests of your own")
 }
