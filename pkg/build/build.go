@@ -198,8 +198,10 @@ type Prepared struct {
 	extra     []string
 	// about is what the record of the release says.
 	about record.Info
-	// rollback is the delivery of an earlier release.
-	rollback *pipelinerun.Deploy
+	// delivery is that of a release without a build: an earlier one, or one of another namespace,
+	// whose image copyImage copies.
+	delivery  *pipelinerun.Deploy
+	copyImage func(context.Context) error
 	// again is the run to create for the repetition of another one.
 	again *tektonv1.PipelineRun
 }

@@ -18,8 +18,8 @@ import (
 var ErrImageGone = errors.New("its image is no longer in the registry")
 
 // PrepareRollback prepares the delivery of an earlier release: its image and its manifests, with
-// the replicas that autoscalers manage left as they are, and without its Jobs. Start creates a run that is a release of
-// its own. PrepareRollback changes nothing. An error may be ErrImageGone or a
+// the replicas that autoscalers manage left as they are, and without its Jobs. Start creates a run
+// that is a release of its own. PrepareRollback changes nothing. An error may be ErrImageGone or a
 // *release.ForeignError.
 func PrepareRollback(ctx context.Context, env *Environment, to *record.Record, adopt bool) (*Prepared, error) {
 	namespace, config := env.Clients.Namespace, env.Config
@@ -30,7 +30,7 @@ func PrepareRollback(ctx context.Context, env *Environment, to *record.Record, a
 	}
 	p := &Prepared{env: env, options: Options{App: to.App, Adopt: adopt}, about: to.Info}
 	p.commit.ID, p.commit.Dirty = to.Commit, to.Dirty
-	p.about.By, p.about.RollbackTo = env.user(ctx), to.Number
+	p.about.By, p.about.RollbackTo, p.about.PromotedFrom = env.user(ctx), to.Number, ""
 	var err error
 	if p.manifests, err = release.Recorded(to.App, to.Files, to.HasSecrets()); err != nil {
 		return nil, fmt.Errorf("release %d of app %s: %w", to.Number, to.App, err)
@@ -52,7 +52,7 @@ func PrepareRollback(ctx context.Context, env *Environment, to *record.Record, a
 	if p.before, err = release.Current(ctx, env.Clients.Kube, namespace, to.App, node); err != nil {
 		return nil, err
 	}
-	p.rollback = &pipelinerun.Deploy{
+	p.delivery = &pipelinerun.Deploy{
 		Meta: pipelinerun.Meta{
 			App: to.App, Namespace: namespace, NodeRepository: node, UserOfImage: to.UserOfImage, User: to.User,
 			Commit: to.Commit, Dirty: to.Dirty, Record: p.about.JSON(), Adopt: adopt,
@@ -60,19 +60,30 @@ func PrepareRollback(ctx context.Context, env *Environment, to *record.Record, a
 		Repository: config.Registry.Repository(namespace, to.App), Digest: to.Digest,
 	}
 	if to.HasSecrets() {
-		p.rollback.SecretsFrom = to.Name()
+		p.delivery.SecretsFrom = to.Name()
 	}
 	return p, nil
 }
 
-// startRollback creates the run that delivers an earlier release.
-func startRollback(ctx context.Context, p *Prepared, recorder *track.Recorder) (*Run, error) {
-	recorder.Plan(p.phases(pipelinerun.Parse(pipelinerun.New(*p.rollback)), false)...)
+// startDelivery creates the run that delivers a release without a build.
+func startDelivery(ctx context.Context, p *Prepared, recorder *track.Recorder) (*Run, error) {
+	phases := p.phases(pipelinerun.Parse(pipelinerun.New(*p.delivery)), false)
+	if p.copyImage != nil {
+		phases = append([]event.Phase{event.Upload}, phases...)
+	}
+	recorder.Plan(phases...)
 	for _, notice := range p.options.Notices {
 		notice.Type = event.Notice
 		recorder.Emit(notice)
 	}
+	if p.copyImage != nil {
+		recorder.Begin(event.Upload)
+		if err := p.copyImage(ctx); err != nil {
+			return nil, err
+		}
+		recorder.End(event.Succeeded, "Copied the image")
+	}
 	result := p.result()
-	result.Digest, result.Image = p.rollback.Digest, p.rollback.NodeRepository+"@"+p.rollback.Digest
-	return p.create(ctx, recorder, *p.rollback, p.run(result))
+	result.Digest, result.Image = p.delivery.Digest, p.delivery.NodeRepository+"@"+p.delivery.Digest
+	return p.create(ctx, recorder, *p.delivery, p.run(result))
 }

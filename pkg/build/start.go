@@ -29,8 +29,8 @@ func Start(ctx context.Context, p *Prepared, recorder *track.Recorder) (*Run, er
 	if p.again != nil {
 		return p.repeat(ctx, recorder)
 	}
-	if p.rollback != nil {
-		return startRollback(ctx, p, recorder)
+	if p.delivery != nil {
+		return startDelivery(ctx, p, recorder)
 	}
 	spec := p.spec()
 	recorder.Plan(p.phases(pipelinerun.Parse(pipelinerun.New(spec)), true)...)

@@ -25,6 +25,7 @@ import (
 	imagesdelete "github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images/delete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/promote"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/rollback"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/teardown"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
@@ -197,6 +198,11 @@ func releaseHints() []hint {
 		with(func(none *rollback.NothingBeforeError) string {
 			return "list its releases: " + pyflow("history", none.App)
 		}),
+		with(func(none *promote.NotLiveError) string {
+			return "name a release: " + pyflow("history", none.App, "--namespace", none.Namespace)
+		}),
+		is(build.ErrSecretsStay, "build the app in that namespace first, with Secrets of its own: "+pyflow("build", "--namespace", "NAMESPACE")),
+		as[*release.HostError]("build the app in that namespace first, with a host of its own: " + pyflow("build", "--namespace", "NAMESPACE", "--host", "HOST")),
 		is(build.ErrImageGone, "images prune keeps the images of releases on record, so it was deleted by name: build the commit again"),
 	}
 }

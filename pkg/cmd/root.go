@@ -32,6 +32,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/lint"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/open"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/promote"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/rerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/restart"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/rollback"
@@ -177,6 +178,7 @@ func groups(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStr
 			{build.NewCommand(flags, streams), "docs/build.md", view},
 			{rerun.NewCommand(flags, streams), "docs/runs.md", view},
 			{rollback.NewCommand(flags, streams), "docs/releases.md", view},
+			{promote.NewCommand(flags, streams), "docs/releases.md", view},
 			{cancel.NewCommand(flags, streams), "docs/runs.md", cluster},
 			{compare.NewCommand(flags, streams), "docs/compare.md", []string{"KUBECONFIG", "LC_ALL", "LC_CTYPE", "LANG", "TERM"}},
 		}},

@@ -78,7 +78,7 @@ func TestHelpOrder(t *testing.T) {
 	for _, match := range regexp.MustCompile(`(?m)^  ([a-z]+) +[A-Z]`).FindAllStringSubmatch(out.String(), -1) {
 		got = append(got, match[1])
 	}
-	want := "setup init build rerun rollback cancel compare apps open logs shell env scale restart delete status runs history ui images lint gather teardown version completion help options"
+	want := "setup init build rerun rollback promote cancel compare apps open logs shell env scale restart delete status runs history ui images lint gather teardown version completion help options"
 	if strings.Join(got, " ") != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -252,6 +252,48 @@ spec:
 	ns.Pyflow(t, "rollback", "shop", "--to", "2").Succeeded(t).Says(t, "a rollback does not run Job/migrate")
 }
 
+// TestPromote wants the image of one namespace in another, byte by byte, with the settings that
+// the app has there.
+func TestPromote(t *testing.T) {
+	t.Parallel()
+	staging, production := env.Namespace(t), env.Namespace(t)
+	shop := env.Page(t, "shop", "one", "")
+	tested, _ := staging.Build(t, shop).Released(t)
+	promote := func(args ...string) env.Result {
+		t.Helper()
+		return staging.Pyflow(t, append([]string{"promote", "shop", "--to", production.Name}, args...)...)
+	}
+	digest, url := promote().Released(t)
+	if digest != tested {
+		t.Errorf("production runs %s, want %s", digest, tested)
+	}
+	env.Serves(t, url, "one")
+
+	// What the app has there stays.
+	production.Pyflow(t, "scale", "shop", "2").Succeeded(t)
+	rewrite(t, shop, "two")
+	tested, _ = staging.Build(t, shop, "--env", "STAGE=staging").Released(t)
+	r := promote()
+	if digest, _ = r.Released(t); digest != tested {
+		t.Errorf("production runs %s, want %s", digest, tested)
+	}
+	env.Serves(t, url, "two")
+	deployment := deploymentOf(t, production, "shop")
+	if *deployment.Spec.Replicas != 2 || len(deployment.Spec.Template.Spec.Containers[0].Env) != 1 {
+		t.Errorf("production has %d replicas and the variables %v", *deployment.Spec.Replicas, deployment.Spec.Template.Spec.Containers[0].Env)
+	}
+	list := releases(t, production, "shop")
+	if states(list) != "2 Live, 1 Replaced" || list[0].PromotedFrom != staging.Name+"/2" {
+		t.Errorf("the releases are %s: %+v", states(list), list)
+	}
+	production.Pyflow(t, "rollback", "shop").Succeeded(t)
+	env.Serves(t, url, "one")
+
+	promote("--release", "9").Failed(t, "no release 9").Hints(t, "2, 1")
+	staging.Pyflow(t, "promote", "shop", "--to", staging.Name).FailedWith(t, 2, "is the namespace of the release")
+	staging.Pyflow(t, "promote", "shop", "--to", "nowhere").Failed(t, "nowhere")
+}
+
 // TestObsolete wants what was generated for an earlier release to go, and to come back with it.
 func TestObsolete(t *testing.T) {
 	t.Parallel()

@@ -231,6 +231,9 @@ func columns(namespaces, wide bool, now time.Time) []display.Column[status.Relea
 
 // note says where a release comes from, if not from a build.
 func note(r status.Release) string {
+	if r.PromotedFrom != "" {
+		return "promoted from " + display.OneLine(r.PromotedFrom)
+	}
 	if r.RollbackTo > 0 {
 		return fmt.Sprintf("rollback to %d", r.RollbackTo)
 	}

@@ -47,6 +47,9 @@ type Info struct {
 	User string `json:"user,omitempty"`
 	// RollbackTo is the release that this one repeats; 0 if it is none of a rollback.
 	RollbackTo int `json:"rollbackTo,omitempty"`
+	// PromotedFrom is the release of another namespace that this one delivers: its namespace, a
+	// slash and its number; empty for others.
+	PromotedFrom string `json:"promotedFrom,omitempty"`
 }
 
 // Record is one release of an app.
