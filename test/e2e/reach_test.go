@@ -217,13 +217,15 @@ func TestHost(t *testing.T) {
 	}
 	a.Build(t, shop).Hints(t, "ask a cluster administrator for an Ingress controller", "pyproject.toml:2: the cluster has no IngressClass and no Gateway: nothing would route "+host)
 
+	t.Run("a Gateway", func(t *testing.T) { atGateway(t, a, b, host) })
+
 	class := "class-of-" + a.Name
 	_, err := classes.Create(t.Context(), &networkingv1.IngressClass{ObjectMeta: metav1.ObjectMeta{Name: class}, Spec: networkingv1.IngressClassSpec{Controller: "example.com/none"}}, metav1.CreateOptions{})
 	env.Check(t, err)
 	t.Cleanup(func() { _ = classes.Delete(context.WithoutCancel(t.Context()), class, metav1.DeleteOptions{}) })
 	a.Build(t, shop, "--ingress-class", "none").Failed(t, "--ingress-class: the cluster has no IngressClass none: it has "+class)
 	a.Build(t, shop, "--tls", "shop-tls").Hints(t, "create secret tls shop-tls --cert FILE --key FILE", "--tls: tls: namespace "+a.Name+" has no Secret shop-tls")
-	if runs := a.Runs(t); len(runs) > 0 {
+	if runs := a.RunsOf(t, "shop"); len(runs) > 0 {
 		t.Errorf("there are %d runs", len(runs))
 	}
 
@@ -254,4 +256,57 @@ func TestHost(t *testing.T) {
 	if _, err := a.Kube.NetworkingV1().Ingresses(a.Name).Get(t.Context(), "shop", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the Ingress is still there: %v", err)
 	}
+}
+
+// gatewayKinds are definitions of the kinds of the Gateway API that the program reads and writes,
+// without their schema.
+const gatewayKinds = `apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: gateways.gateway.networking.k8s.io, annotations: {api-approved.kubernetes.io: "unapproved, for a test"}}
+spec:
+  group: gateway.networking.k8s.io
+  scope: Namespaced
+  names: {kind: Gateway, plural: gateways, singular: gateway}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: httproutes.gateway.networking.k8s.io, annotations: {api-approved.kubernetes.io: "unapproved, for a test"}}
+spec:
+  group: gateway.networking.k8s.io
+  scope: Namespaced
+  names: {kind: HTTPRoute, plural: httproutes, singular: httproute}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
+`
+
+// atGateway wants an HTTPRoute where the cluster has a Gateway and no IngressClass. The Gateway is
+// in another namespace than the app.
+func atGateway(t *testing.T, ns, infra *env.NS, host string) {
+	if r := kubectl(t, ns, "get", "crd", "gateways.gateway.networking.k8s.io", "--ignore-not-found", "-o", "name").Succeeded(t); r.Stdout != "" {
+		t.Skip("the cluster has the Gateway API")
+	}
+	apply := func(text string) {
+		t.Helper()
+		ns.Run(t, strings.NewReader(text), "kubectl", "apply", "-n", infra.Name, "-f", "-").Succeeded(t)
+	}
+	gateway := func(from string) {
+		t.Helper()
+		apply("apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: public}\n" +
+			"spec: {gatewayClassName: none, listeners: [{name: web, protocol: HTTPS, port: 443, hostname: '*." + ns.Name + ".example.com', allowedRoutes: {namespaces: {from: " + from + "}}}]}\n")
+	}
+	apply(gatewayKinds)
+	t.Cleanup(func() {
+		_ = ns.Command(context.WithoutCancel(t.Context()), "kubectl", "delete", "crd", "gateways.gateway.networking.k8s.io", "httproutes.gateway.networking.k8s.io").Run()
+	})
+	kubectl(t, ns, "wait", "--for=condition=Established", "crd/gateways.gateway.networking.k8s.io", "crd/httproutes.gateway.networking.k8s.io").Succeeded(t)
+	till := env.Page(t, "till", "one", "")
+	gateway("Same")
+	ns.Build(t, till, "--host", host).Failed(t, "--host: Gateway "+infra.Name+"/public has no listener for the app: listener web takes routes of its own namespace only")
+	gateway("All")
+	ns.Build(t, till, "--host", "other.example.com").Failed(t, "listener web is for *."+ns.Name+".example.com, not for other.example.com")
+	ns.Build(t, till, "--host", host, "--tls", "till-tls").Failed(t, "the listener of the Gateway has the certificate")
+	ns.Build(t, till, "--host", host).Succeeded(t).Prints(t, "https://"+host, "kubectl pyflow open till --namespace "+ns.Name)
+	kubectl(t, ns, "get", "httproute", "till", "-o", "jsonpath={.spec.hostnames[0]} {.spec.parentRefs[0].namespace}/{.spec.parentRefs[0].name}").Succeeded(t).Prints(t, host+" "+infra.Name+"/public")
+	infra.Build(t, env.Page(t, "shop", "two", ""), "--host", host).Failed(t, "host "+host+" is taken: HTTPRoute till in namespace "+ns.Name+", of app till, routes it")
+	ns.Pyflow(t, "delete", "till", "--yes", "--keep-images").Succeeded(t).Prints(t, "httproutes.gateway.networking.k8s.io/till deleted")
 }

@@ -70,7 +70,8 @@ func forbid(client *kubefake.Clientset, verbs ...string) {
 func TestList(t *testing.T) {
 	shop := app.App{Name: "shop", Namespace: "team", Workloads: []workload.Workload{
 		deployment("shop", []corev1.EnvVar{
-			{Name: "PORT", Value: "hunter2"}, {Name: "LEVEL", Value: "hunter2"},
+			{Name: "PORT", Value: "hunter2"},
+			{Name: "LEVEL", Value: "hunter2"},
 			{Name: "URL", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "db"}, Key: "url"}}},
 			{Name: "POD", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{}}},
 		}, secretRef("all"), configRef("site", "APP_"), configRef(own, ""), secretRef(own)),

@@ -68,7 +68,7 @@ func httpRoute(namespace, of string, parent map[string]any, path string) *unstru
 	})
 }
 
-func clients(t *testing.T, kube []runtime.Object, others []runtime.Object) (Clients, *kubefake.Clientset, *dynamicfake.FakeDynamicClient) {
+func clients(t *testing.T, kube, others []runtime.Object) (Clients, *kubefake.Clientset, *dynamicfake.FakeDynamicClient) {
 	t.Helper()
 	client := kubefake.NewClientset(kube...)
 	dynamic := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
