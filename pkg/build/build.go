@@ -109,6 +109,18 @@ func (e *Environment) Measure(ctx context.Context, run *Run, result *event.Resul
 	return err
 }
 
+// Tag adds tags to an image of an app. A tag that another image of it has moves.
+func (e *Environment) Tag(ctx context.Context, app, digest string, tags []string) error {
+	if len(tags) == 0 || digest == "" {
+		return nil
+	}
+	manifest, err := e.Registry.Manifest(ctx, e.path(app), digest)
+	if err != nil {
+		return err
+	}
+	return e.Registry.PutManifest(ctx, e.path(app), manifest, tags)
+}
+
 // size returns the compressed size of an image; 0 if the registry does not have it.
 func (e *Environment) size(ctx context.Context, app, digest string) int64 {
 	if digest == "" {

@@ -8,8 +8,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/input"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/contextflag"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/session"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/written"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -73,7 +73,7 @@ func (f *Flags) showManifests(args []string, streams genericiooptions.IOStreams)
 
 // toProject parses the flags for the folder and its deployment.
 func (f *Flags) toProject() (project.Options, error) {
-	directory, err := session.BuildContext(f.config, f.Context)
+	directory, err := contextflag.Directory(f.config, f.Context)
 	if err != nil {
 		return project.Options{}, err
 	}

@@ -5,6 +5,7 @@ package session
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 
@@ -41,6 +42,8 @@ type Flags struct {
 	KeepReleases int
 	// Atomic rolls back a release whose deployment or rollout fails.
 	Atomic bool
+	// Tags are added to the image.
+	Tags []string
 
 	// command has the flags.
 	command *cobra.Command
@@ -55,6 +58,8 @@ func NewFlags() Flags {
 func (f *Flags) Add(cmd *cobra.Command) {
 	f.AddDelivery(cmd)
 	f.AddAtomic(cmd)
+	cmd.Flags().StringArrayVar(&f.Tags, "tag", nil, "Tag to add to the image when everything has succeeded, such as v1.2; repeatable. A tag that another image has moves")
+	_ = cmd.RegisterFlagCompletionFunc("tag", cobra.NoFileCompletions)
 	cmd.Flags().StringVar(&f.JUnit, "junit", "", "File for the test results as JUnit XML")
 }
 
@@ -101,7 +106,7 @@ func (f *Flags) ToSession(streams genericiooptions.IOStreams) (Session, error) {
 	s := Session{
 		Streams: streams, Mode: buildview.Mode(f.Progress), Detach: f.Detach,
 		Names: f.Output == option.Name, Timeout: f.Timeout, WaitTimeout: f.WaitTimeout, Keep: f.Keep, KeepReleases: f.KeepReleases, JUnit: f.JUnit,
-		Open: f.Open && display.IsTerminal(streams.Out),
+		Tags: f.Tags, Open: f.Open && display.IsTerminal(streams.Out),
 	}
 	if !slices.Contains([]buildview.Mode{buildview.Auto, buildview.TTY, buildview.Plain}, s.Mode) {
 		return s, option.OneOf("progress", f.Progress, "auto", "tty", "plain")
@@ -117,6 +122,8 @@ func (f *Flags) ToSession(streams genericiooptions.IOStreams) (Session, error) {
 		return s, option.Usagef("--open opens the app after the rollout, which --detach does not wait for")
 	case f.Quiet && f.Detach:
 		return s, option.Usagef("--quiet prints the image's digest, which --detach does not wait for")
+	case len(f.Tags) > 0 && f.Detach:
+		return s, option.Usagef("--tag names the image when it is built, which --detach does not wait for")
 	case f.JUnit != "" && f.Detach:
 		return s, option.Usagef("--junit is for the results of the tests, which --detach does not wait for; later: kubectl pyflow logs RUN --junit")
 	case f.Output == string(buildview.JSON):
@@ -141,8 +148,14 @@ func (f *Flags) ToSession(streams genericiooptions.IOStreams) (Session, error) {
 	case f.WaitTimeout < 0:
 		return s, option.Usagef("--wait-timeout %s is negative; 0 waits as long as --timeout", f.WaitTimeout)
 	}
+	if i := slices.IndexFunc(f.Tags, func(tag string) bool { return !tagPattern.MatchString(tag) }); i >= 0 {
+		return s, option.Usagef("--tag %q is not a tag: use at most 128 letters, digits, periods, hyphens and underscores, and no period or hyphen first", f.Tags[i])
+	}
 	return s, checkFile(f.JUnit)
 }
+
+// tagPattern is what the OCI distribution specification takes for a tag.
+var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 
 // checkFile checks, before the build, that the file of --junit can be written after it.
 func checkFile(path string) error {

@@ -44,3 +44,28 @@ func TestAtomic(t *testing.T) {
 		})
 	}
 }
+
+func TestTags(t *testing.T) {
+	for name, test := range map[string]struct {
+		args  []string
+		fails string
+	}{
+		"a version":          {args: []string{"--tag", "v1.2", "--tag", "latest"}},
+		"empty":              {args: []string{"--tag", ""}, fails: "is not a tag"},
+		"a slash":            {args: []string{"--tag", "a/b"}, fails: "is not a tag"},
+		"a reference":        {args: []string{"--tag", "shop:v1"}, fails: "is not a tag"},
+		"a period first":     {args: []string{"--tag", ".v1"}, fails: "is not a tag"},
+		"too long":           {args: []string{"--tag", strings.Repeat("a", 129)}, fails: "is not a tag"},
+		"before it is built": {args: []string{"--tag", "v1", "--detach"}, fails: "--detach does not wait"},
+	} {
+		flags, cmd := NewFlags(), &cobra.Command{}
+		flags.Add(cmd)
+		if err := cmd.ParseFlags(test.args); err != nil {
+			t.Fatal(err)
+		}
+		_, err := flags.ToSession(genericiooptions.NewTestIOStreamsDiscard())
+		if test.fails == "" && err != nil || test.fails != "" && (err == nil || !strings.Contains(err.Error(), test.fails)) {
+			t.Errorf("%s: the error is %v", name, err)
+		}
+	}
+}

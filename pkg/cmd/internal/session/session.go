@@ -18,6 +18,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/open"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display/buildview"
@@ -48,6 +49,8 @@ type Session struct {
 	KeepReleases int
 	// Atomic rolls back a release whose deployment or rollout fails.
 	Atomic bool
+	// Tags are added to the image when everything has succeeded.
+	Tags []string
 	// JUnit is the file for the test results; empty is none.
 	JUnit string
 	// Open opens the app after the rollout.
@@ -68,6 +71,11 @@ func (s *Session) Run(ctx context.Context, prepare func(*build.Environment) (*bu
 	prepared, err := prepare(env)
 	if err != nil {
 		return err
+	}
+	for _, tag := range s.Tags {
+		if pipelinerun.NumberOf(prepared.App(), tag) > 0 {
+			return option.Usagef("--tag %s is a name of a run, whose image has it as its tag: choose another one", tag)
+		}
 	}
 	results := s.Streams.Out
 	if s.Names {
@@ -127,7 +135,13 @@ func (s *Session) watch(ctx context.Context, env *build.Environment, run *build.
 	result, err := build.Watch(ctx, clients, run, recorder, s.watching())
 	if err == nil {
 		s.tidy(ctx, run, recorder)
-		if err = env.Measure(ctx, run, &result.Result); err == nil && s.Then != nil {
+		if err = env.Tag(ctx, run.App(), result.Digest, s.Tags); err == nil && len(s.Tags) > 0 {
+			recorder.Notice("Tagged the image: " + strings.Join(s.Tags, ", "))
+		}
+		if err == nil {
+			err = env.Measure(ctx, run, &result.Result)
+		}
+		if err == nil && s.Then != nil {
 			err = s.Then(ctx, env, result.Result, recorder)
 		}
 	} else {

@@ -1,4 +1,4 @@
-package session
+package contextflag
 
 import (
 	"os"
@@ -8,7 +8,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 )
 
-func TestBuildContext(t *testing.T) {
+func TestDirectory(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, dir := range []string{"repository", "both"} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
@@ -35,7 +35,7 @@ func TestBuildContext(t *testing.T) {
 	} {
 		config := genericclioptions.NewConfigFlags(true)
 		config.KubeConfig = &kubeconfig
-		directory, err := BuildContext(config, given)
+		directory, err := Directory(config, given)
 		if directory != want.directory || *config.Context != want.context || (err != nil) != want.fails {
 			t.Errorf("%q: directory %q, context %q, error %v", given, directory, *config.Context, err)
 		}

@@ -1,4 +1,5 @@
-package session
+// Package contextflag tells the two meanings of the flag --context of build apart.
+package contextflag
 
 import (
 	"os"
@@ -10,11 +11,11 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 )
 
-// BuildContext gives the value of --context its meaning: a directory is the build context, as
+// Directory gives the value of --context its meaning: a directory is the build context, as
 // for Docker, and any other value a context of the kubeconfig, as for all verbs. It returns the
 // directory, which need not exist if it is written as a path, or selects the context in config.
 // A value that is both is a usage error.
-func BuildContext(config *genericclioptions.ConfigFlags, given string) (directory string, err error) {
+func Directory(config *genericclioptions.ConfigFlags, given string) (directory string, err error) {
 	if given == "" {
 		return "", nil
 	}
