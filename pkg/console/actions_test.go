@@ -49,6 +49,10 @@ func TestCommands(t *testing.T) {
 		"delete nowhere":     {action: "delete-image", form: url.Values{"image": {"web:web-1"}}, wrong: true},
 		"prune":              {action: "prune", form: url.Values{"namespace": {"shop"}, "keep": {" 3 "}}, want: []string{"images", "prune", "--keep=3", "--namespace=shop"}},
 		"prune everywhere":   {action: "prune", form: url.Values{"cache": {"true"}}, want: []string{"images", "prune", "--keep=5", "--cache", "--all-namespaces"}},
+		"roll back":          {action: "rollback", form: url.Values{"namespace": {"shop"}, "name": {"web"}, "to": {"3"}}, want: []string{"rollback", "--namespace=shop", "--to=3", "--detach", "web"}},
+		"roll back a flag":   {action: "rollback", form: url.Values{"namespace": {"shop"}, "name": {"--all"}, "to": {"3"}}, want: []string{"rollback", "--namespace=shop", "--to=3", "--detach", "--", "--all"}},
+		"roll back nowhere":  {action: "rollback", form: url.Values{"namespace": {"shop"}, "name": {"web"}, "to": {"3 --adopt"}}, wrong: true},
+		"roll back nothing":  {action: "rollback", form: url.Values{"namespace": {"shop"}, "to": {"3"}}, wrong: true},
 		"prune with nothing": {action: "prune", form: url.Values{"keep": {"-1"}}, wrong: true},
 		"prune with a flag":  {action: "prune", form: url.Values{"keep": {"1 --help"}}, wrong: true},
 	} {

@@ -55,8 +55,13 @@ func (v *appViews) app(_ context.Context, r *http.Request) (*page, error) {
 	namespace, name := r.PathValue("namespace"), r.PathValue("name")
 	replica := r.URL.Query().Get("replica")
 	follower, done := v.cluster.FollowApp(namespace, name, replica)
+	records, forget := v.cluster.FollowReleases(namespace, name)
 	return &page{
-		changed: follower.Changed, log: follower.Log(), logID: follower.ID, close: done,
+		changed: follower.Changed, log: follower.Log(), logID: follower.ID,
+		close: func() {
+			done()
+			forget()
+		},
 		render: func(ctx context.Context) (view.Page, error) {
 			_, appsReady, appsErr := v.cluster.Apps()
 			runs, runsReady, _ := v.cluster.Runs(time.Now())
@@ -73,7 +78,9 @@ func (v *appViews) app(_ context.Context, r *http.Request) (*page, error) {
 			default:
 				app = status.App{Namespace: namespace, Name: name}
 			}
-			return view.Page{Title: name, Section: "apps", Template: "app", Model: v.appModel(ctx, app, deployed, runs, follower.Replicas(), replica)}, nil
+			model := v.appModel(ctx, app, deployed, runs, follower.Replicas(), replica)
+			model.Releases = v.releases(ctx, app, r.URL.Query(), records)
+			return view.Page{Title: name, Section: "apps", Template: "app", Model: model}, nil
 		},
 	}, nil
 }

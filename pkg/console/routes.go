@@ -36,6 +36,7 @@ func (s *Server) views() map[string]opener {
 		"/runs/{namespace}/{name}/objects":       runs.runObjects,
 		"/apps":                                  apps.apps,
 		"/apps/{namespace}/{name}":               apps.app,
+		"/apps/{namespace}/{name}/releases":      apps.compareReleases,
 		"/platform":                              apps.platform,
 		"/objects/{namespace}/{resource}/{name}": runs.object,
 		"/registry":                              s.registry.registryApps,

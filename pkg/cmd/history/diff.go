@@ -9,16 +9,13 @@ import (
 	"strings"
 	"time"
 
-	udiff "github.com/aymanbagabas/go-udiff"
-
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/diff"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
 )
 
@@ -35,7 +32,7 @@ func (o *Options) compare(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(o.Streams.Out, "%s: release %d -> release %d\n", newer.App, older.Number, newer.Number)
-	for _, line := range differences(older, newer) {
+	for _, line := range facts(older, newer) {
 		fmt.Fprintln(o.Streams.Out, line)
 	}
 	layers, err := o.layers(ctx, older, newer)
@@ -49,7 +46,7 @@ func (o *Options) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, line := range slices.Concat(packages, strings.Split(strings.TrimSuffix(manifestDiff(older, newer), "\n"), "\n")) {
+	for _, line := range slices.Concat(packages, manifestLines(older, newer)) {
 		fmt.Fprintln(o.Streams.Out, display.Sanitize(line))
 	}
 	return nil
@@ -76,18 +73,11 @@ func (o *Options) pair(ctx context.Context) (older, newer *record.Record, err er
 	return records[at], newer, nil
 }
 
-// differences are the facts of the two releases that are not equal, a line each.
-func differences(older, newer *record.Record) []string {
+// facts returns a line for each fact in which the two releases differ.
+func facts(older, newer *record.Record) []string {
 	var lines []string
-	for _, fact := range []struct{ name, a, b string }{
-		{"commit", display.Commit(older.Commit, older.Dirty, true), display.Commit(newer.Commit, newer.Dirty, true)},
-		{"digest", older.Digest, newer.Digest},
-		{"target", older.Target, newer.Target},
-		{"build arguments", strings.Join(older.BuildArgs, " "), strings.Join(newer.BuildArgs, " ")},
-	} {
-		if fact.a != fact.b {
-			lines = append(lines, display.Sanitize(fmt.Sprintf("%s: %s -> %s", fact.name, display.OrNone(fact.a), display.OrNone(fact.b))))
-		}
+	for _, fact := range diff.Facts(older, newer) {
+		lines = append(lines, display.Sanitize(fmt.Sprintf("%s: %s -> %s", fact.Name, display.OrNone(fact.Older), display.OrNone(fact.Newer))))
 	}
 	return lines
 }
@@ -195,23 +185,11 @@ func compareLayers(older, newer *registry.Manifest) []string {
 	return lines
 }
 
-// manifestDiff returns the manifests of two releases as a unified diff. What differs in every
-// release, its hash and its run, is left out, and so are Secrets, which are on no record that a
-// developer may read.
-func manifestDiff(older, newer *record.Record) string {
-	text := func(r *record.Record) string {
-		var kept []string
-		for line := range strings.Lines(release.Stream(r.Files)) {
-			if !strings.Contains(line, manifests.AnnotationManifests+":") {
-				kept = append(kept, line)
-			}
-		}
-		return strings.Join(kept, "")
+// manifestLines returns the manifests of the two releases as the lines of a unified diff.
+func manifestLines(older, newer *record.Record) []string {
+	text := diff.Manifests(older, newer)
+	if text == "" {
+		return []string{"manifests: the same"}
 	}
-	name := func(r *record.Record) string { return fmt.Sprintf("release %d", r.Number) }
-	diff := udiff.Unified(name(older), name(newer), text(older), text(newer))
-	if diff == "" {
-		return "manifests: the same\n"
-	}
-	return diff
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 }

@@ -221,21 +221,10 @@ func columns(namespaces, wide bool, now time.Time) []display.Column[status.Relea
 	add("BY", func(r status.Release) string { return display.OrNone(r.By) })
 	add("COMMIT", func(r status.Release) string { return display.Commit(r.Commit, r.Dirty, wide) })
 	add("DIGEST", func(r status.Release) string { return display.Digest(r.Digest, wide) })
-	add("NOTE", note)
+	add("NOTE", status.Release.Note)
 	if wide {
 		add("RUN", func(r status.Release) string { return r.Run })
 		add("MESSAGE", func(r status.Release) string { return r.Message })
 	}
 	return columns
-}
-
-// note says where a release comes from, if not from a build.
-func note(r status.Release) string {
-	if r.PromotedFrom != "" {
-		return "promoted from " + display.OneLine(r.PromotedFrom)
-	}
-	if r.RollbackTo > 0 {
-		return fmt.Sprintf("rollback to %d", r.RollbackTo)
-	}
-	return ""
 }

@@ -46,16 +46,15 @@ func TestDifferences(t *testing.T) {
 	}
 	older, newer := side(1, "1"), side(2, "3")
 	newer.Commit, newer.Dirty, newer.BuildArgs = "4f0c2a1", true, []string{"A=\x1b[31m"}
-	lines := differences(older, newer)
+	lines := facts(older, newer)
 	want := []string{"commit: <none> -> 4f0c2a1*", "digest: sha256:1 -> sha256:3"}
 	if len(lines) != 3 || !slices.Equal(lines[:2], want) || strings.Contains(lines[2], "\x1b") {
 		t.Errorf("the differences are %q", lines)
 	}
-	diff := manifestDiff(older, newer)
-	if !strings.Contains(diff, "-  replicas: 1\n+  replicas: 3\n") || strings.Contains(diff, "abc") {
-		t.Errorf("the diff is\n%s", diff)
+	if changed := strings.Join(manifestLines(older, newer), "\n"); !strings.Contains(changed, "-  replicas: 1\n+  replicas: 3") || strings.Contains(changed, "abc") {
+		t.Errorf("the diff is\n%s", changed)
 	}
-	if same := manifestDiff(older, older); same != "manifests: the same\n" {
+	if same := manifestLines(older, older); !slices.Equal(same, []string{"manifests: the same"}) {
 		t.Errorf("equal manifests differ: %s", same)
 	}
 

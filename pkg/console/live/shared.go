@@ -24,8 +24,9 @@ type followers struct {
 	group   sync.WaitGroup
 	count   atomic.Int64
 
-	runs shared[*Follower]
-	apps shared[*AppFollower]
+	runs     shared[*Follower]
+	apps     shared[*AppFollower]
+	releases shared[*ReleaseFollower]
 }
 
 func (s *followers) init(ctx context.Context, clients *kube.Clients) {

@@ -70,8 +70,7 @@ func (a AppRow) Mentions(text string) bool {
 	return Mentions(text, fields...)
 }
 
-// App is the model of one app. Its processes will have their place beside the replicas, its
-// releases beside the runs, and a rollback among the actions.
+// App is the model of one app.
 type App struct {
 	AppRow
 	// Deployed reports that the app runs; without it only Runs are known.
@@ -85,10 +84,11 @@ type App struct {
 	// ManyWorkloads shows the workload of each replica.
 	ManyWorkloads bool
 	// Runs are the newest of AllRuns runs.
-	Runs    []status.Run
-	AllRuns int
-	Actions []Action
-	Log     Log
+	Runs     []status.Run
+	AllRuns  int
+	Releases Releases
+	Actions  []Action
+	Log      Log
 	// LogNotes are what is missing in the log, and why.
 	LogNotes []string
 	// Replica is the only one whose log is shown, and AllReplicas the view with that of all;

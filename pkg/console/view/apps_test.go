@@ -13,6 +13,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/app/applog"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/diff"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
 )
 
 var appNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -177,10 +179,24 @@ func TestHostileAppsAndPlatform(t *testing.T) {
 		Spec:       corev1.PodSpec{NodeName: hostileName},
 		Status:     corev1.PodStatus{Phase: corev1.PodFailed, Reason: hostileMessage, Message: hostileMessage},
 	}
+	hostileRelease := NewReleases([]status.Release{{
+		Record:  record.Record{Namespace: hostileName, App: hostileName, Number: 2, Info: record.Info{By: hostileMessage, Commit: hostileName, PromotedFrom: hostileMessage}},
+		State:   status.RolloutFailed,
+		Message: hostileMessage, Reason: hostileMessage, Remedy: hostileMessage,
+	}})[0]
+	hostileRelease.Rollback = &Action{Name: "rollback", ID: "y", Label: hostileName, Spoken: hostileName, Title: hostileName}
+	deniedRelease := hostileRelease
+	deniedRelease.Rollback = &Action{Name: "rollback", Label: hostileName, Spoken: hostileName, Denied: hostileName}
 	app := App{
 		AppRow: row, Deployed: true, ManyWorkloads: true, ReplicasReady: true, Replicas: Replicas([]applog.Replica{{Workload: hostileName, Pod: pod}}, ""),
 		Workloads: []Object{{hostileName, hostileName, hostileName, Path("objects", hostileName)}}, Runs: []status.Run{run}, AllRuns: 2,
-		Actions: []Action{action}, Log: Log{Name: hostileName, Title: hostileName, Sources: hostileName}, LogNotes: []string{hostileMessage},
+		Releases: Releases{Ready: true, Total: 2, Rows: []Release{hostileRelease, deniedRelease}},
+		Actions:  []Action{action}, Log: Log{Name: hostileName, Title: hostileName, Sources: hostileName}, LogNotes: []string{hostileMessage},
+	}
+	changes := ReleaseChanges{
+		Namespace: hostileName, App: hostileName, Back: Path("apps", hostileName), From: "1", To: hostileName, Ready: true, Compared: true, Command: hostileName,
+		Choices: []Choice{{hostileName, hostileMessage}}, Problems: []Problem{{Message: hostileName, Advice: hostileName}},
+		Facts: []diff.Fact{{Name: hostileMessage, Older: hostileMessage, Newer: hostileMessage}}, Lines: []DiffLine{{"added", hostileMessage}},
 	}
 	part := Part{Part: status.Part{Name: hostileName, Namespace: hostileName, Version: hostileMessage, Message: hostileMessage, Unknown: true}, State: hostileMessage, Tone: toneBad, Expires: hostileName, ExpiresTone: toneBad}
 	platform := Platform{
@@ -194,6 +210,7 @@ func TestHostileAppsAndPlatform(t *testing.T) {
 		"apps":       {Template: "apps", Model: Apps{Apps: []AppRow{row, healthy}, Total: 2, All: 2, ManyNamespaces: true, Ready: true, Text: hostileName, Namespace: hostileName, Build: action}},
 		"app":        {Template: "app", Model: app},
 		"not there":  {Template: "app", Model: App{AppRow: AppRow{App: status.App{Name: hostileName, Namespace: hostileName}}}},
+		"releases":   {Template: "app-releases", Model: changes},
 		"platform":   {Template: "platform", Model: platform},
 		"no nodes":   {Template: "platform", Model: denied},
 		"first look": {Template: "platform", Model: Platform{Reading: true}},

@@ -37,8 +37,9 @@ type Page struct {
 type Action struct {
 	// Name is the path of the action below /api/actions/. ID is unique in the view.
 	Name, ID string
-	// Label is on the button, Title heads the dialog, Text explains what happens.
-	Label, Title, Text string
+	// Label is on the button, Title heads the dialog, Text explains what happens. Spoken is the
+	// label with what it is about, for an action of a row of a table; empty is Label.
+	Label, Title, Text, Spoken string
 	// Fields are sent with the action, Inputs are for the user to fill in.
 	Fields []Field
 	Inputs []Input

@@ -81,19 +81,27 @@ func Releases(ctx context.Context, clients Clients, options Options) (*ReleaseLi
 	if err != nil {
 		return nil, err
 	}
-	list := &ReleaseList{TypeMeta: metav1.TypeMeta{Kind: ReleaseListKind, APIVersion: APIVersion}, Items: []Release{}}
+	list := &ReleaseList{TypeMeta: metav1.TypeMeta{Kind: ReleaseListKind, APIVersion: APIVersion}}
 	apps, err := Apps(ctx, clients, options)
 	if err != nil {
 		return nil, err
-	}
-	live := map[string]App{}
-	for _, app := range apps {
-		live[app.Namespace+"/"+app.Name] = app
 	}
 	failures, err := failedRuns(ctx, clients, namespace, options.App)
 	if err != nil {
 		return nil, err
 	}
+	list.Items = NewReleases(records, apps, failures)
+	return list, nil
+}
+
+// NewReleases returns releases on record with their states, in the order of records. apps are those
+// that are deployed, and failures what runs tell of releases. It is pure, and the list is never nil.
+func NewReleases(records []*record.Record, apps []App, failures FailedReleases) []Release {
+	live := map[string]App{}
+	for _, app := range apps {
+		live[app.Namespace+"/"+app.Name] = app
+	}
+	releases := make([]Release, 0, len(records))
 	for _, one := range records {
 		app, deployed := live[one.Namespace+"/"+one.App]
 		item := Release{Name: one.Name(), Record: *one, State: NotApplied}
@@ -103,25 +111,31 @@ func Releases(ctx context.Context, clients Clients, options Options) (*ReleaseLi
 		if why, ok := failures[one.Namespace+"/"+one.Run]; ok && item.State == Replaced {
 			item.State, item.Reason, item.Message = why.State, why.Reason, why.Message
 		}
-		list.Items = append(list.Items, item)
+		releases = append(releases, item)
 	}
-	return list, nil
+	return releases
 }
 
-// failedRuns returns, by namespace/name, the runs that did not deliver their release, or whose
-// rollout failed, with the state of the release: once it was replaced, nothing else shows that.
-func failedRuns(ctx context.Context, clients Clients, namespace, app string) (map[string]Release, error) {
-	failed := map[string]Release{}
+// FailedReleases are, by NAMESPACE/NAME of a run, the state of the release that it did not deliver,
+// or whose rollout failed: once it was replaced, nothing else shows that.
+type FailedReleases map[string]Release
+
+// Add adds the release of a run if it failed.
+func (f FailedReleases) Add(run *tektonv1.PipelineRun) {
+	reason, message := pipelinerun.RolloutFailure(run)
+	switch verdict := pipelinerun.Verdict(run); {
+	case reason != "":
+		f[run.Namespace+"/"+run.Name] = Release{State: RolloutFailed, Reason: reason, Message: display.OneLine(message)}
+	case verdict.Done && !verdict.Succeeded:
+		f[run.Namespace+"/"+run.Name] = Release{State: NotApplied}
+	}
+}
+
+// failedRuns reads the runs of a namespace, or of one app.
+func failedRuns(ctx context.Context, clients Clients, namespace, app string) (FailedReleases, error) {
+	failed := FailedReleases{}
 	_, err := read(access.Permission{Verb: "list", Group: "tekton.dev", Resource: "pipelineruns", Namespace: namespace}, func() (struct{}, error) {
-		return struct{}{}, pipelinerun.Each(ctx, clients.Tekton, namespace, app, func(run *tektonv1.PipelineRun) {
-			reason, message := pipelinerun.RolloutFailure(run)
-			switch verdict := pipelinerun.Verdict(run); {
-			case reason != "":
-				failed[run.Namespace+"/"+run.Name] = Release{State: RolloutFailed, Reason: reason, Message: display.OneLine(message)}
-			case verdict.Done && !verdict.Succeeded:
-				failed[run.Namespace+"/"+run.Name] = Release{State: NotApplied}
-			}
-		})
+		return struct{}{}, pipelinerun.Each(ctx, clients.Tekton, namespace, app, failed.Add)
 	})
 	return failed, err
 }
@@ -152,4 +166,15 @@ func (r Release) Ending() string {
 		return fmt.Sprintf("%s (%s)", r.State, r.Reason)
 	}
 	return string(r.State)
+}
+
+// Note says where a release comes from, if not from a build.
+func (r Release) Note() string {
+	if r.PromotedFrom != "" {
+		return "promoted from " + display.OneLine(r.PromotedFrom)
+	}
+	if r.RollbackTo > 0 {
+		return fmt.Sprintf("rollback to %d", r.RollbackTo)
+	}
+	return ""
 }

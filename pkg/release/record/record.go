@@ -107,24 +107,39 @@ func (r *Record) Name() string { return manifests.RecordName(r.App, r.Number) }
 // List returns the records of an app, or of all apps of a namespace if app is empty: by name of
 // the app, and of one app the newest first.
 func List(ctx context.Context, client kubernetes.Interface, namespace, app string) ([]*Record, error) {
-	selector := manifests.LabelRelease
-	if app != "" {
-		selector += "," + manifests.LabelApp + "=" + app
-	}
-	list, err := client.CoreV1().ConfigMaps(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	list, err := client.CoreV1().ConfigMaps(namespace).List(ctx, metav1.ListOptions{LabelSelector: Selector(app)})
 	if err != nil {
 		return nil, fmt.Errorf("list the records of releases: %w", err)
 	}
-	var records []*Record
+	objects := make([]*corev1.ConfigMap, len(list.Items))
 	for i := range list.Items {
-		if record := parse(&list.Items[i]); record != nil {
+		objects[i] = &list.Items[i]
+	}
+	return Parse(objects), nil
+}
+
+// Selector returns the selector of the ConfigMaps with the records of an app, or of all apps if app
+// is empty.
+func Selector(app string) string {
+	if app == "" {
+		return manifests.LabelRelease
+	}
+	return manifests.LabelRelease + "," + manifests.LabelApp + "=" + app
+}
+
+// Parse returns the records that ConfigMaps hold, in the order of List. It leaves out those that
+// hold none, and changes nothing of them.
+func Parse(objects []*corev1.ConfigMap) []*Record {
+	var records []*Record
+	for _, object := range objects {
+		if record := parse(object); record != nil {
 			records = append(records, record)
 		}
 	}
 	slices.SortFunc(records, func(a, b *Record) int {
 		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.App, b.App), b.Number-a.Number)
 	})
-	return records, nil
+	return records
 }
 
 // Get returns one record. The error is a *NotFoundError if there is none.

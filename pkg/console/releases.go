@@ -1,0 +1,127 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/live"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/view"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
+)
+
+// lastReleases is how many releases a page of an app shows.
+const lastReleases = 10
+
+// appActions are the actions of an app.
+func appActions() map[string]action {
+	return map[string]action{
+		"rollback": {
+			args: func(form url.Values) ([]string, error) {
+				number, err := strconv.Atoi(form.Get("to"))
+				if err != nil || number < 1 {
+					return nil, errors.New("the release is not named")
+				}
+				return onApp("rollback", form, nil, "--to="+strconv.Itoa(number), "--detach")
+			},
+			to: newRun,
+		},
+	}
+}
+
+// onApp returns a command for one app with flags, and with operands behind the app.
+func onApp(verb string, form url.Values, operands []string, flags ...string) ([]string, error) {
+	name := form.Get("name")
+	if name == "" || form.Get("namespace") == "" {
+		return nil, errors.New("the app is not named")
+	}
+	// Behind the name there may be no flag.
+	all := operand(form, append([]string{name}, operands...)...)
+	return append([]string{verb}, slices.Insert(all, 1, flags...)...), nil
+}
+
+// releases returns the releases of an app, of which the page that query asks for.
+func (v *appViews) releases(ctx context.Context, app status.App, query url.Values, records *live.ReleaseFollower) view.Releases {
+	all, ready, err := records.Releases()
+	model := view.Releases{Total: len(all), Ready: ready, Problem: v.problem(err)}
+	model.Rows, model.Pager = view.Paginate(view.NewReleases(all), lastReleases, view.Path("apps", app.Namespace, app.Name), query)
+	for i := range model.Rows {
+		row := &model.Rows[i]
+		if v.cluster.Run(row.Namespace, row.Run) != nil {
+			row.Delivery = view.Path("runs", row.Namespace, row.Run)
+		}
+		if row.Number != app.Release {
+			row.Rollback = v.rollbackAction(ctx, row.Release)
+		}
+	}
+	return model
+}
+
+// rollbackAction returns the action that deploys an earlier release again.
+func (v *appViews) rollbackAction(ctx context.Context, release status.Release) *view.Action {
+	number := strconv.Itoa(release.Number)
+	action := v.action(ctx, view.Action{
+		Name: "rollback", ID: "rollback-" + number, Label: "Roll back", Spoken: "Roll back to release " + number, Title: "Roll back to release " + number + "?",
+		Text:   "Deploys its manifests and its image again, in place of what runs now. The rollback is a release of its own. Jobs are not run again.",
+		Fields: fields("namespace", release.Namespace, "name", release.App, "to", number),
+	}, createRuns(release.Namespace))
+	return &action
+}
+
+// compareReleases shows what changed from a release to another one.
+func (v *appViews) compareReleases(_ context.Context, r *http.Request) (*page, error) {
+	namespace, name := r.PathValue("namespace"), r.PathValue("name")
+	if watched := v.cluster.Namespace(); watched != "" && watched != namespace {
+		return nil, v.noApp(namespace, name)
+	}
+	query := r.URL.Query()
+	records, done := v.cluster.FollowReleases(namespace, name)
+	return &page{close: done, render: func(context.Context) (view.Page, error) {
+		all, ready, err := records.Releases()
+		model := view.ReleaseChanges{
+			Namespace: namespace, App: name, Back: view.Path("apps", namespace, name),
+			From: query.Get("from"), To: query.Get("to"), Ready: ready,
+		}
+		if problem := v.problem(err); problem != nil {
+			model.Problems = append(model.Problems, *problem)
+		}
+		for _, one := range all {
+			model.Choices = append(model.Choices, view.Choice{
+				Value: strconv.Itoa(one.Number),
+				Label: fmt.Sprintf("%d · %s · %s", one.Number, one.State, display.Age(metav1.NewTime(one.Created), time.Now())),
+			})
+		}
+		older, newer := chosenRelease(&model, all, model.From), chosenRelease(&model, all, model.To)
+		if older != nil && newer != nil {
+			model.Compare(older, newer)
+			args, err := onApp("history", url.Values{"namespace": {namespace}, "name": {name}}, []string{model.To}, "--diff="+model.From)
+			if err != nil {
+				return view.Page{}, err
+			}
+			model.Command = v.commandLine(args)
+		}
+		return view.Page{Title: "Releases of " + name, Section: "apps", Template: "app-releases", Model: model}, nil
+	}}, nil
+}
+
+// chosenRelease returns the record of the release of that number. Without one it returns nil, and
+// the model says why.
+func chosenRelease(model *view.ReleaseChanges, all []status.Release, number string) *record.Record {
+	i := slices.IndexFunc(all, func(one status.Release) bool { return strconv.Itoa(one.Number) == number })
+	switch {
+	case i >= 0:
+		return &all[i].Record
+	case number != "" && model.Ready:
+		model.Problems = append(model.Problems, view.Problem{Message: fmt.Sprintf("app %s has no release %s on record", model.App, display.Sanitize(number))})
+	}
+	return nil
+}
