@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
 )
@@ -90,6 +92,45 @@ func TestReleases(t *testing.T) {
 	}
 	if back, _ := ns.Pyflow(t, "rollback", "shop").Released(t); back != second {
 		t.Errorf("without its run, the rollback deployed %s, want %s", back, second)
+	}
+}
+
+// TestReleasesUnderLoad wants every request answered while 20 releases follow one another, builds
+// and rollbacks in turn.
+func TestReleasesUnderLoad(t *testing.T) {
+	t.Parallel()
+	const deliveries, kept, clients = 20, 8, 4
+	ns := env.Namespace(t)
+	page := func(number int) string { return fmt.Sprintf("page %d.", number) }
+	shop := env.Page(t, "shop", page(1), "")
+	_, url := ns.Build(t, shop, "--replicas", "2").Released(t)
+	load := env.NewLoad(t, url, clients)
+	for number := 2; number <= deliveries; number += 2 {
+		rewrite(t, shop, page(number))
+		ns.Build(t, shop, "--replicas", "2", "--keep", "3", "--keep-releases", strconv.Itoa(kept)).Released(t)
+		env.Serves(t, url, page(number))
+		// Back to the build before.
+		to := max(1, number-2)
+		ns.Pyflow(t, "rollback", "shop", "--to", strconv.Itoa(to), "--keep-releases", strconv.Itoa(kept)).Released(t)
+		env.Serves(t, url, page(to))
+	}
+	// The pods of the last release but one end while requests go on.
+	env.Eventually(t, "wait for the old pods to end", func(ctx context.Context) error {
+		pods, err := ns.Kube.CoreV1().Pods(ns.Name).List(ctx, metav1.ListOptions{LabelSelector: manifests.LabelApp + "=shop,!tekton.dev/pipelineRun"})
+		if err == nil && len(pods.Items) != 2 {
+			err = fmt.Errorf("there are %d pods", len(pods.Items))
+		}
+		return err
+	})
+	t.Logf("%d requests", load.Stop(t))
+
+	var want []string
+	for number := deliveries + 1; number > deliveries+1-kept; number-- {
+		want = append(want, fmt.Sprintf("%d %s", number, status.Replaced))
+	}
+	want[0] = fmt.Sprintf("%d %s", deliveries+1, status.Live)
+	if got := states(releases(t, ns, "shop")); got != strings.Join(want, ", ") {
+		t.Errorf("the releases are %s, want %s", got, strings.Join(want, ", "))
 	}
 }
 

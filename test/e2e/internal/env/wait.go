@@ -38,11 +38,18 @@ func Eventually(t *testing.T, what string, try func(ctx context.Context) error) 
 
 // Get fetches a page of an app.
 func Get(ctx context.Context, url string) (string, error) {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: requestLimit}
+	return get(ctx, &client, url)
+}
+
+// requestLimit bounds one request to an app.
+const requestLimit = 10 * time.Second
+
+func get(ctx context.Context, client *http.Client, url string) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return "", err
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
 	response, err := client.Do(request)
 	if err != nil {
 		return "", err
@@ -72,29 +79,11 @@ func Serves(t *testing.T, url, text string) {
 // not answered.
 func KeepsServing(t *testing.T, url string) (stop func()) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	asked, failed := 0, []string{}
-	done := make(chan struct{})
-	pause := time.NewTicker(20 * time.Millisecond)
-	go func() {
-		defer close(done)
-		for ctx.Err() == nil {
-			asked++
-			if _, err := Get(context.WithoutCancel(ctx), url); err != nil {
-				failed = append(failed, err.Error())
-			}
-			<-pause.C
-		}
-	}()
+	load := NewLoad(t, url, 1)
 	return func() {
 		t.Helper()
 		// Pods that were replaced end after the rollout.
 		<-time.After(2 * time.Second)
-		cancel()
-		<-done
-		pause.Stop()
-		if len(failed) > 0 || asked < 10 {
-			t.Errorf("%d of %d requests were not answered, among them %q", len(failed), asked, failed[:min(len(failed), 3)])
-		}
+		load.Stop(t)
 	}
 }
