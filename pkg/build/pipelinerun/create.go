@@ -2,7 +2,6 @@ package pipelinerun
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -24,9 +23,12 @@ const (
 	// after ctx has ended, too.
 	cleanupTimeout = 10 * time.Second
 	// annotationCreation is on a run what the request that created it alone knows, of
-	// creationLength characters: of two clients only one gets the name of a run.
+	// creationLength characters: of two clients only one gets the name of a run. Who starts the
+	// run removes it.
 	annotationCreation = "pyflow.dev/creation"
 	creationLength     = 16
+	// abandonedAfter is how long a client may take between creating a run and starting it.
+	abandonedAfter = time.Minute
 )
 
 // Clients are the API clients that Create needs.
@@ -114,7 +116,7 @@ func create(ctx context.Context, clients Clients, run *tektonv1.PipelineRun, sec
 			return nil, fmt.Errorf("create secret %s: %w", secret.Name, err)
 		}
 	}
-	started, err := setStatus(ctx, clients.Tekton, created.Namespace, created.Name, nil)
+	started, err := patch(ctx, clients.Tekton, created.Namespace, created.Name, startPatch)
 	if err != nil {
 		discard(ctx, clients, created, secrets)
 		return nil, fmt.Errorf("start pipelinerun %s: %w", created.Name, err)
@@ -164,8 +166,7 @@ func discard(ctx context.Context, clients Clients, run *tektonv1.PipelineRun, se
 // reason Cancelled. It does not wait for that. A run that has ended already stays
 // as it is, which is no error; one that is gone is.
 func Cancel(ctx context.Context, client versioned.Interface, namespace, name string) error {
-	status := tektonv1.PipelineRunSpecStatus(tektonv1.PipelineRunSpecStatusCancelled)
-	_, err := setStatus(ctx, client, namespace, name, &status)
+	_, err := patch(ctx, client, namespace, name, cancelPatch)
 	if err == nil {
 		return nil
 	}
@@ -176,11 +177,24 @@ func Cancel(ctx context.Context, client versioned.Interface, namespace, name str
 	return fmt.Errorf("cancel pipelinerun %s: %w", name, err)
 }
 
-// setStatus sets spec.status; nil removes it.
-func setStatus(ctx context.Context, client versioned.Interface, namespace, name string, status *tektonv1.PipelineRunSpecStatus) (*tektonv1.PipelineRun, error) {
-	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"status": status}})
-	if err != nil {
-		return nil, err
-	}
-	return client.TektonV1().PipelineRuns(namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: manifests.FieldManager})
+// Abandoned reports whether a run will never start, as seen at a time: whoever created it was ended
+// before it could start the run, for example by a signal.
+func Abandoned(run *tektonv1.PipelineRun, now time.Time) bool {
+	return unstarted(run) && now.Sub(run.CreationTimestamp.Time) > abandonedAfter
+}
+
+// unstarted reports whether a run is created and not started. One that a queue holds back after its
+// start is not.
+func unstarted(run *tektonv1.PipelineRun) bool {
+	return run.IsPending() && run.Annotations[annotationCreation] != ""
+}
+
+// Patches of a run.
+const (
+	startPatch  = `{"metadata": {"annotations": {"` + annotationCreation + `": null}}, "spec": {"status": null}}`
+	cancelPatch = `{"spec": {"status": "` + tektonv1.PipelineRunSpecStatusCancelled + `"}}`
+)
+
+func patch(ctx context.Context, client versioned.Interface, namespace, name, patch string) (*tektonv1.PipelineRun, error) {
+	return client.TektonV1().PipelineRuns(namespace).Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: manifests.FieldManager})
 }

@@ -83,6 +83,9 @@ func TestCreate(t *testing.T) {
 	if run.Name != "mountains-x7k2p" || run.UID != "uid-1" || run.Spec.Status != "" {
 		t.Errorf("run %s, uid %s, spec.status %q: want the started run as the server has it", run.Name, run.UID, run.Spec.Status)
 	}
+	if pipelinerun.Abandoned(run, now.Add(time.Hour)) || run.Annotations["pyflow.dev/creation"] != "" {
+		t.Errorf("annotations %v, want nothing of an unfinished creation", run.Annotations)
+	}
 	secret, err := c.kube.CoreV1().Secrets("hiking").Get(t.Context(), "mountains-x7k2p-manifests", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -122,11 +122,20 @@ func TestPrune(t *testing.T) {
 			run.Spec.Workspaces[1].Secret.SecretName = of + "-manifests"
 		}
 	}
+	// held is on hold: by the client that creates it, or by a queue.
+	held := func(creation string) func(*tektonv1.PipelineRun) {
+		return func(run *tektonv1.PipelineRun) {
+			run.Spec.Status = tektonv1.PipelineRunSpecStatusPending
+			run.Annotations["pyflow.dev/creation"] = creation
+		}
+	}
 	for name, test := range map[string]struct {
 		keep int
 		runs []*tektonv1.PipelineRun
 		want string
 	}{
+		"abandoned":   {9, []*tektonv1.PipelineRun{aged("web", "a", 1, held("x")), aged("web", "b", 2, held("")), aged("web", "c", 4, good)}, "a"},
+		"not started": {9, []*tektonv1.PipelineRun{aged("web", "a", 4, held("x")), aged("web", "b", 4, good)}, ""},
 		"two of four": {2, []*tektonv1.PipelineRun{
 			aged("web", "a", 1, good), aged("web", "b", 2, good), aged("web", "c", 3, good), aged("web", "d", 4, good),
 		}, "a b"},

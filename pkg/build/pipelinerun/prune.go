@@ -18,6 +18,8 @@ import (
 type record struct {
 	metav1.ObjectMeta
 	ended, succeeded bool
+	// unstarted reports that whoever created it has not started it.
+	unstarted bool
 	// reads are the runs whose Secrets it reads: itself, or the one it repeats.
 	reads []string
 }
@@ -26,7 +28,7 @@ func newRecord(run *tektonv1.PipelineRun) record {
 	verdict := Verdict(run)
 	r := record{
 		ObjectMeta: metav1.ObjectMeta{Name: run.Name, UID: run.UID, CreationTimestamp: run.CreationTimestamp},
-		ended:      verdict.Done, succeeded: verdict.Succeeded,
+		ended:      verdict.Done, succeeded: verdict.Succeeded, unstarted: unstarted(run),
 	}
 	for _, workspace := range run.Spec.Workspaces {
 		var secrets []string
@@ -63,7 +65,7 @@ func ownerName(secret string) (string, bool) {
 // Prune deletes the runs of an app that have ended, but for the newest keep of
 // them and the newest that succeeded. A run whose Secrets another one reads that
 // stays, as a repetition of it does, stays as well; so does every run that has not
-// ended. What belongs to a run, its TaskRuns, pods and Secrets, is collected with
+// ended, except for an abandoned one. What belongs to a run, its TaskRuns, pods and Secrets, is collected with
 // it by the cluster.
 //
 // It returns the names of what it deleted, oldest first, also beside an error.
@@ -114,6 +116,10 @@ func expendable(records []record, keep int) []record {
 	stays := map[types.UID]bool{}
 	ended, succeeded := 0, false
 	for _, r := range records {
+		// By the clock of the server: the newest run is the caller's own, or later.
+		if r.unstarted && records[0].CreationTimestamp.Sub(r.CreationTimestamp.Time) > abandonedAfter {
+			continue
+		}
 		if r.ended {
 			ended++
 		}

@@ -116,6 +116,8 @@ func NewRun(object *tektonv1.PipelineRun, now time.Time) Run {
 		run.State = RunCanceled
 	case verdict.Done:
 		run.State = RunFailed
+	case pipelinerun.Abandoned(object, now):
+		run.State, run.Reason, run.Message = RunPending, "Abandoned", "its client was ended before it started the run; the next build deletes it"
 	case object.Status.StartTime == nil:
 		run.State = RunPending
 	}

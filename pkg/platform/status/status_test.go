@@ -206,6 +206,19 @@ func testRun(name string, ago time.Duration, reason string) *tektonv1.PipelineRu
 	return run
 }
 
+// TestAbandoned wants a run that nobody will start to say so, once whoever creates it has had time.
+func TestAbandoned(t *testing.T) {
+	run := &tektonv1.PipelineRun{ObjectMeta: metav1.ObjectMeta{
+		Name: "mountains-7", CreationTimestamp: metav1.NewTime(testNow), Annotations: map[string]string{"pyflow.dev/creation": "x"},
+	}}
+	run.Spec.Status = tektonv1.PipelineRunSpecStatusPending
+	for after, want := range map[time.Duration]string{time.Second: "", time.Hour: "Abandoned"} {
+		if got := NewRun(run, testNow.Add(after)); got.State != RunPending || got.Reason != want || (got.Message == "") != (want == "") {
+			t.Errorf("after %s it is %+v", after, got)
+		}
+	}
+}
+
 func testClients(t *testing.T, change func(kube *fake.Clientset, tekton *tektonfake.Clientset)) Clients {
 	t.Helper()
 	kubeObjects, tektonObjects := testCluster(t)
