@@ -144,6 +144,36 @@ func Apply(ctx context.Context, client kubernetes.Interface, namespace, of strin
 	return changed, err
 }
 
+// Stale returns those of the workloads with a pod that was created before the ConfigMap of the app
+// was changed last, by the clock of the server. After an interrupted Apply they do not have the
+// variables that are set; Apply reports no change then.
+func Stale(ctx context.Context, client kubernetes.Interface, namespace, of string, readers []workload.Workload) ([]workload.Workload, error) {
+	config, err := client.CoreV1().ConfigMaps(namespace).Get(ctx, manifests.EnvName(of), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, app.Denied(err, permission("get", "configmaps", namespace))
+	}
+	var changed metav1.Time
+	for _, entry := range config.ManagedFields {
+		if entry.Time != nil && changed.Before(entry.Time) {
+			changed = *entry.Time
+		}
+	}
+	var stale []workload.Workload
+	for _, reader := range readers {
+		pods, err := app.Pods(ctx, client, reader)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return pod.CreationTimestamp.Before(&changed) }) {
+			stale = append(stale, reader)
+		}
+	}
+	return stale, nil
+}
+
 func apply(ctx context.Context, client kubernetes.Interface, namespace, of string, change Change) (bool, error) {
 	name := manifests.EnvName(of)
 	configs := client.CoreV1().ConfigMaps(namespace)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -266,5 +267,43 @@ func TestApplyConflicts(t *testing.T) {
 	var missing *access.MissingError
 	if !errors.As(err, &missing) || missing.Missing[0].Resource != "secrets" || !slices.Contains([]string{"patch", "create"}, missing.Missing[0].Verb) || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestStale(t *testing.T) {
+	changed := metav1.NewTime(time.Date(2026, 7, 1, 9, 30, 0, 0, time.UTC))
+	earlier := metav1.NewTime(changed.Add(-time.Hour))
+	pod := func(name string, created metav1.Time) *corev1.Pod {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: name, CreationTimestamp: created, Labels: map[string]string{"process": name}}}
+	}
+	readers := []workload.Workload{deployment("shop", nil), deployment("shop-worker", nil)}
+	for i := range readers {
+		readers[i].Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"process": readers[i].Meta.Name}}
+	}
+	for name, test := range map[string]struct {
+		config *corev1.ConfigMap
+		pods   [2]metav1.Time
+		want   []string
+	}{
+		"never set":     {pods: [2]metav1.Time{earlier, earlier}},
+		"restarted":     {config: config(own, "", nil), pods: [2]metav1.Time{changed, changed}},
+		"not restarted": {config: config(own, "", nil), pods: [2]metav1.Time{earlier, earlier}, want: []string{"shop", "shop-worker"}},
+		"in between":    {config: config(own, "", nil), pods: [2]metav1.Time{changed, earlier}, want: []string{"shop-worker"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			objects := []runtime.Object{pod("shop", test.pods[0]), pod("shop-worker", test.pods[1])}
+			if test.config != nil {
+				test.config.ManagedFields = []metav1.ManagedFieldsEntry{{Time: &earlier}, {Time: &changed}, {}}
+				objects = append(objects, test.config)
+			}
+			stale, err := Stale(t.Context(), kubefake.NewClientset(objects...), "team", "shop", readers)
+			var names []string
+			for _, one := range stale {
+				names = append(names, one.Meta.Name)
+			}
+			if err != nil || !slices.Equal(names, test.want) {
+				t.Errorf("got %v, %v, want %v", names, err, test.want)
+			}
+		})
 	}
 }

@@ -97,8 +97,15 @@ func (o *Options) Run(ctx context.Context) error {
 		}
 	}
 	if !changed {
-		fmt.Fprintln(o.Streams.ErrOut, "Nothing has changed, so nothing restarts")
-		return nil
+		// Whoever has set it may have been interrupted before the restart.
+		if readers, err = env.Stale(ctx, o.Clients.Kube, found.Namespace, found.Name, readers); err != nil {
+			return err
+		}
+		if len(readers) == 0 {
+			fmt.Fprintln(o.Streams.ErrOut, "Nothing has changed, so nothing restarts")
+			return nil
+		}
+		fmt.Fprintln(o.Streams.ErrOut, "Nothing has changed, but pods are older than the last change")
 	}
 	if err := scale.Restart(ctx, o.Clients.Kube, found.Namespace, readers, o.Now()); err != nil {
 		return err
