@@ -52,7 +52,7 @@ func (s *Server) actions() map[string]action {
 		},
 		"build": {args: buildArgs, to: newRun},
 	}
-	maps.Copy(all, appActions())
+	maps.Copy(all, s.appActions())
 	maps.Copy(all, s.registry.registryActions())
 	return all
 }

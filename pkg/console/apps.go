@@ -8,10 +8,13 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/app/applog"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/view"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
 
@@ -79,6 +82,7 @@ func (v *appViews) app(_ context.Context, r *http.Request) (*page, error) {
 				app = status.App{Namespace: namespace, Name: name}
 			}
 			model := v.appModel(ctx, app, deployed, runs, follower.Replicas(), replica)
+			model.Processes = v.processes(ctx, app)
 			model.Releases = v.releases(ctx, app, r.URL.Query(), records)
 			return view.Page{Title: name, Section: "apps", Template: "app", Model: model}, nil
 		},
@@ -123,5 +127,21 @@ func (v *appViews) appModel(ctx context.Context, app status.App, deployed bool, 
 			model.Actions = append(model.Actions, again)
 		}
 	}
+	if deployed {
+		model.Actions = append(model.Actions, v.deleteAction(ctx, app))
+	}
 	return model
+}
+
+// deleteAction returns the action that deletes an app.
+func (v *appViews) deleteAction(ctx context.Context, app status.App) view.Action {
+	return v.action(ctx, view.Action{
+		Name: "delete", Label: "Delete", Title: "Delete app " + app.Name + "?", Danger: true,
+		Text:   "Deletes its objects, volume claims among them, the records of its releases, its runs with their logs, and what the registry has of it.",
+		Fields: fields("namespace", app.Namespace, "name", app.Name),
+		Inputs: []view.Input{
+			{Name: "keep-images", Kind: "checkbox", Label: "Keep what the registry has of the app"},
+			{Name: "force", Kind: "checkbox", Label: "Cancel the builds of the app that are running"},
+		},
+	}, access.Permission{Verb: "delete", Group: appsv1.GroupName, Resource: "deployments", Namespace: app.Namespace})
 }

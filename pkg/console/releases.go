@@ -23,8 +23,20 @@ import (
 const lastReleases = 10
 
 // appActions are the actions of an app.
-func appActions() map[string]action {
+func (s *Server) appActions() map[string]action {
 	return map[string]action{
+		"restart": {args: func(form url.Values) ([]string, error) { return onApp("restart", form, nil) }},
+		"scale":   {args: scaleArgs},
+		"delete": {
+			args: func(form url.Values) ([]string, error) {
+				return onApp("delete", form, nil, append(flagsOf(form, nil, []string{"keep-images", "force"}), "--yes")...)
+			},
+			done: func(url.Values, string) {
+				s.registry.previewed.set(nil, nil)
+				s.registry.registry.Refresh()
+			},
+			to: func(url.Values, string) string { return "/apps" },
+		},
 		"rollback": {
 			args: func(form url.Values) ([]string, error) {
 				number, err := strconv.Atoi(form.Get("to"))

@@ -87,8 +87,10 @@ type App struct {
 	Runs     []status.Run
 	AllRuns  int
 	Releases Releases
-	Actions  []Action
-	Log      Log
+	// Processes are its workloads; none if it is not deployed.
+	Processes []Process
+	Actions   []Action
+	Log       Log
 	// LogNotes are what is missing in the log, and why.
 	LogNotes []string
 	// Replica is the only one whose log is shown, and AllReplicas the view with that of all;

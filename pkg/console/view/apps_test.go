@@ -191,7 +191,11 @@ func TestHostileAppsAndPlatform(t *testing.T) {
 		AppRow: row, Deployed: true, ManyWorkloads: true, ReplicasReady: true, Replicas: Replicas([]applog.Replica{{Workload: hostileName, Pod: pod}}, ""),
 		Workloads: []Object{{hostileName, hostileName, hostileName, Path("objects", hostileName)}}, Runs: []status.Run{run}, AllRuns: 2,
 		Releases: Releases{Ready: true, Total: 2, Rows: []Release{hostileRelease, deniedRelease}},
-		Actions:  []Action{action}, Log: Log{Name: hostileName, Title: hostileName, Sources: hostileName}, LogNotes: []string{hostileMessage},
+		Processes: []Process{{
+			AppPart: status.AppPart{Name: hostileName, Kind: hostileName, Workload: hostileName, Message: hostileMessage, Remedy: hostileMessage}, State: hostileMessage,
+			Restart: hostileRelease.Rollback, Scale: deniedRelease.Rollback,
+		}, {AppPart: status.AppPart{Message: hostileMessage}}},
+		Actions: []Action{action}, Log: Log{Name: hostileName, Title: hostileName, Sources: hostileName}, LogNotes: []string{hostileMessage},
 	}
 	changes := ReleaseChanges{
 		Namespace: hostileName, App: hostileName, Back: Path("apps", hostileName), From: "1", To: hostileName, Ready: true, Compared: true, Command: hostileName,

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/app"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/workload"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -97,32 +98,37 @@ func (c *collector) workloads(ctx context.Context) ([]workload.Workload, error) 
 // app sums up the workloads of one app, of which there is at least one.
 func (c *collector) app(ctx context.Context, workloads []workload.Workload) (App, error) {
 	meta := workloads[0].Meta
-	app := App{Name: meta.Labels[manifests.LabelApp], Namespace: meta.Namespace, Healthy: true}
-	path := c.config.Registry.Path(app.Namespace, app.Name)
-	for _, w := range workloads {
+	sum := App{Name: meta.Labels[manifests.LabelApp], Namespace: meta.Namespace, Healthy: true}
+	path := c.config.Registry.Path(sum.Namespace, sum.Name)
+	parts := app.App{Workloads: workloads}.Parts()
+	for i, w := range workloads {
 		v, err := c.judge(ctx, w)
 		if err != nil {
 			return App{}, err
 		}
-		if app.Healthy && (!v.healthy || app.Message == "") {
-			app.Message, app.Reason, app.Remedy = v.message, v.problem.Reason, v.problem.Remedy
+		sum.Parts = append(sum.Parts, AppPart{
+			Name: parts[i], Kind: w.Kind, Workload: w.Meta.Name, Desired: w.State.Desired, Ready: ready(w),
+			Healthy: v.healthy, Message: v.message, Reason: v.problem.Reason, Remedy: v.problem.Remedy,
+		})
+		if sum.Healthy && (!v.healthy || sum.Message == "") {
+			sum.Message, sum.Reason, sum.Remedy = v.message, v.problem.Reason, v.problem.Remedy
 		}
-		app.Healthy = app.Healthy && v.healthy
-		app.Desired += w.State.Desired
-		app.Ready += ready(w)
-		app.Workloads = append(app.Workloads, resource(w))
-		if app.Image == "" {
-			app.Image = image(w, path)
-			_, app.Digest, _ = strings.Cut(app.Image, "@")
+		sum.Healthy = sum.Healthy && v.healthy
+		sum.Desired += w.State.Desired
+		sum.Ready += ready(w)
+		sum.Workloads = append(sum.Workloads, resource(w))
+		if sum.Image == "" {
+			sum.Image = image(w, path)
+			_, sum.Digest, _ = strings.Cut(sum.Image, "@")
 		}
 		if number, err := strconv.Atoi(w.Meta.Annotations[manifests.AnnotationRelease]); err == nil {
-			app.Release = max(app.Release, number)
+			sum.Release = max(sum.Release, number)
 		}
-		if changed := changed(w.Meta); app.Updated.Before(&changed) {
-			app.Updated = changed
+		if changed := changed(w.Meta); sum.Updated.Before(&changed) {
+			sum.Updated = changed
 		}
 	}
-	return app, nil
+	return sum, nil
 }
 
 func listPods(ctx context.Context, kube kubernetes.Interface, namespace, selector string) ([]*corev1.Pod, error) {

@@ -141,6 +141,20 @@ type App struct {
 	// is what to do, in one line. Both are empty if there is none.
 	Reason string `json:"reason,omitempty"`
 	Remedy string `json:"remedy,omitempty"`
+	// Parts are the workloads one by one, in the order of Workloads. No output has them.
+	Parts []AppPart `json:"-"`
+}
+
+// AppPart is a workload of an app.
+type AppPart struct {
+	// Name names it behind the app, APP/NAME: that of its process, or else its own.
+	Name string
+	// Kind is Deployment, StatefulSet or DaemonSet, and Workload the name of the object.
+	Kind, Workload string
+	// The fields below are those of App, of this workload alone.
+	Desired, Ready          int32
+	Healthy                 bool
+	Message, Reason, Remedy string
 }
 
 var _ runtime.Object = (*Status)(nil)

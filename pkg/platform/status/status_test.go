@@ -288,6 +288,7 @@ func TestCollectHealthy(t *testing.T) {
 		Name: "mountains", Namespace: "demo", Desired: 3, Ready: 3, Digest: testDigest,
 		Image: "127.0.0.1:5180/demo/mountains@" + testDigest, URL: "http://10.0.0.1:30080",
 		Workloads: []string{"deployment.apps/mountains"}, Updated: metav1.NewTime(testNow.Add(-time.Hour)), Healthy: true,
+		Parts: []AppPart{{Name: "mountains", Kind: "Deployment", Workload: "mountains", Desired: 3, Ready: 3, Healthy: true}},
 	}}
 	if !reflect.DeepEqual(status.Apps, want) {
 		t.Errorf("apps: got %+v", status.Apps)
