@@ -121,6 +121,8 @@ type pool struct {
 // install installs the platform for the namespace that is kept. count is the number of
 // namespaces that the tests will take; if the command line selects tests, it is a few.
 func (p *pool) install(ctx context.Context, c *Cluster, count int) error {
+	// TestMain runs before the testing package reads its flags.
+	flag.Parse()
 	if selected := flag.Lookup("test.run"); selected != nil && selected.Value.String() != "" {
 		count = min(count, 2)
 	}
