@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -126,6 +127,9 @@ func (v *appViews) appModel(ctx context.Context, app status.App, deployed bool, 
 			again.Label = "Build again"
 			model.Actions = append(model.Actions, again)
 		}
+	}
+	if args, err := onApp("open", url.Values{"namespace": {app.Namespace}, "name": {app.Name}}, nil); err == nil {
+		model.Open = v.commandLine(args)
 	}
 	if deployed {
 		model.Actions = append(model.Actions, v.deleteAction(ctx, app))

@@ -37,6 +37,7 @@ func (s *Server) views() map[string]opener {
 		"/apps":                                  apps.apps,
 		"/apps/{namespace}/{name}":               apps.app,
 		"/apps/{namespace}/{name}/releases":      apps.compareReleases,
+		"/apps/{namespace}/{name}/configuration": apps.configuration,
 		"/platform":                              apps.platform,
 		"/objects/{namespace}/{resource}/{name}": runs.object,
 		"/registry":                              s.registry.registryApps,

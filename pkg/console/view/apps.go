@@ -87,6 +87,8 @@ type App struct {
 	Runs     []status.Run
 	AllRuns  int
 	Releases Releases
+	// Open is the command that opens it, for an app without a URL.
+	Open string
 	// Processes are its workloads; none if it is not deployed.
 	Processes []Process
 	Actions   []Action

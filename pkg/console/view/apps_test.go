@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/app/applog"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/app/env"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/diff"
@@ -211,10 +212,14 @@ func TestHostileAppsAndPlatform(t *testing.T) {
 	denied := platform
 	denied.NodesDenied = hostileName
 	for name, page := range map[string]Page{
-		"apps":       {Template: "apps", Model: Apps{Apps: []AppRow{row, healthy}, Total: 2, All: 2, ManyNamespaces: true, Ready: true, Text: hostileName, Namespace: hostileName, Build: action}},
-		"app":        {Template: "app", Model: app},
-		"not there":  {Template: "app", Model: App{AppRow: AppRow{App: status.App{Name: hostileName, Namespace: hostileName}}}},
-		"releases":   {Template: "app-releases", Model: changes},
+		"apps":      {Template: "apps", Model: Apps{Apps: []AppRow{row, healthy}, Total: 2, All: 2, ManyNamespaces: true, Ready: true, Text: hostileName, Namespace: hostileName, Build: action}},
+		"app":       {Template: "app", Model: app},
+		"not there": {Template: "app", Model: App{AppRow: AppRow{App: status.App{Name: hostileName, Namespace: hostileName}}}},
+		"releases":  {Template: "app-releases", Model: changes},
+		"variables": {Template: "app-configuration", Model: Configuration{
+			App: hostileName, Back: Path("apps", hostileName), ManyWorkloads: true, Command: hostileName,
+			Variables: []env.Variable{{Name: hostileMessage, Kind: env.Secret, Object: hostileMessage, Key: hostileMessage, Workloads: []string{hostileMessage}}},
+		}},
 		"platform":   {Template: "platform", Model: platform},
 		"no nodes":   {Template: "platform", Model: denied},
 		"first look": {Template: "platform", Model: Platform{Reading: true}},
