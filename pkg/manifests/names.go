@@ -132,7 +132,7 @@ const (
 	AnnotationURL = "pyflow.dev/url"
 	// AnnotationSecretVariables is on the ConfigMap of EnvName: the names of the variables that
 	// the Secret of that name has, which not everybody may read, with commas between them.
-	AnnotationSecretVariables = "pyflow.dev/secret-variables"
+	AnnotationSecretVariables = "pyflow.dev/secret-variables" //nolint:gosec // the key of an annotation
 	// LabelProcess is on the objects of a process of an app, and on its pods: the name of the
 	// process. An app with one process alone has none.
 	LabelProcess = "pyflow.dev/process"

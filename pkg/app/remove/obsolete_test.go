@@ -20,8 +20,10 @@ import (
 func TestDeleteObsolete(t *testing.T) {
 	const earlier, live, later = "2026-03-01T12:00:00Z shop-6", "2026-03-01T13:00:00Z shop-7", "2026-03-01T14:00:00Z shop-8"
 	about := func(name, app, sequence string, generated bool) metav1.ObjectMeta {
-		meta := metav1.ObjectMeta{Name: name, Namespace: "team-a", Annotations: map[string]string{manifests.AnnotationSequence: sequence},
-			Labels: map[string]string{manifests.LabelApp: app, manifests.LabelManagedBy: manifests.FieldManager}}
+		meta := metav1.ObjectMeta{
+			Name: name, Namespace: "team-a", Annotations: map[string]string{manifests.AnnotationSequence: sequence},
+			Labels: map[string]string{manifests.LabelApp: app, manifests.LabelManagedBy: manifests.FieldManager},
+		}
 		if generated {
 			meta.Labels[manifests.LabelGenerated] = "true"
 		}
