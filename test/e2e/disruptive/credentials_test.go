@@ -69,7 +69,13 @@ func shut(t *testing.T, d registrytest.PodPort, users map[string]credentials.Use
 	t.Helper()
 	env.Eventually(t, "wait for the registry to forget the old passwords", func(context.Context) error {
 		for namespace, user := range users {
-			if got := d.Do(t, user, registrytest.Request{Method: "GET", Target: "/v2/"}); got.Code != http.StatusUnauthorized {
+			request := registrytest.Request{Method: "GET", Target: "/v2/"}
+			// The front may be about to read the users again, and not answer in time.
+			answers := d.Send(t, request.Text(registrytest.Basic(user.Name, user.Password)))
+			if len(answers) == 0 {
+				return fmt.Errorf("the credentials of %s: no answer", namespace)
+			}
+			if got := answers[0]; got.Code != http.StatusUnauthorized {
 				return fmt.Errorf("the credentials of %s: %d", namespace, got.Code)
 			}
 		}
