@@ -184,6 +184,11 @@ func members(t *testing.T, documents ...string) []*unstructured.Unstructured {
 
 func newFixture(t *testing.T, objects ...*unstructured.Unstructured) *fixture {
 	t.Helper()
+	// The scheme of client-go has what libraries add to it, too.
+	builtIn := runtime.NewScheme()
+	if err := scheme.AddToScheme(builtIn); err != nil {
+		t.Fatal(err)
+	}
 	f := &fixture{objects: objects}
 	kinds := map[schema.GroupVersion][]metav1.APIResource{}
 	kindScheme := runtime.NewScheme()
@@ -207,8 +212,8 @@ func newFixture(t *testing.T, objects ...*unstructured.Unstructured) *fixture {
 		}
 		object.SetUID(uid(i))
 		tracked = append(tracked, object.DeepCopy())
-		if scheme.Scheme.Recognizes(gvk) {
-			native, err := scheme.Scheme.New(gvk)
+		if builtIn.Recognizes(gvk) {
+			native, err := builtIn.New(gvk)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -175,7 +175,7 @@ func TestCatalog(t *testing.T) {
 		}
 	}
 	external := AppRepositories(manifests.RegistryConfig{External: true, Host: "r.example.com", Prefix: "acme/pyflow"}, "team-a", "shop")
-	if len(external) != 5 || external[0].Path != "acme/pyflow/team-a/shop" || external[1].Path != "acme/pyflow/team-a/shop/source" {
+	if len(external) != 2+len(manifests.CacheSuffixes()) || external[0].Path != "acme/pyflow/team-a/shop" || external[1].Path != "acme/pyflow/team-a/shop/source" {
 		t.Errorf("repositories of an external registry are %+v", external)
 	}
 }
