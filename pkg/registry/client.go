@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -225,13 +226,24 @@ func explainFirst(ctx context.Context, act string, err error) error {
 	return explain(ctx, act, err)
 }
 
+// cutTries is how many connections in a row may be cut off before Await returns the error.
+const cutTries = 5
+
 // Await waits until the registry works, and returns early with an error that waiting cannot
-// help. It calls waiting, which may be nil, once if the registry does not work at first.
+// help. It calls waiting, which may be nil, once if the registry does not work at first. A
+// connection that is cut off, as by a front that reads its users again, is tried again a few times.
 func (c *Client) Await(ctx context.Context, waiting func(error)) error {
-	first := true
+	first, cut := true, 0
 	var last error
 	err := wait.PollUntilContextCancel(ctx, awaitEvery, true, func(ctx context.Context) (bool, error) {
 		last = c.Ping(ctx)
+		if errors.Is(last, io.EOF) || errors.Is(last, io.ErrUnexpectedEOF) || errors.Is(last, syscall.ECONNRESET) {
+			if cut++; cut < cutTries {
+				return false, nil
+			}
+			return true, last
+		}
+		cut = 0
 		if !errors.Is(last, ErrUnavailable) && !errors.Is(last, podforward.ErrNotReady) {
 			return true, last
 		}

@@ -433,6 +433,25 @@ func TestAwait(t *testing.T) {
 			}
 		})
 	}
+	for name, test := range map[string]struct {
+		cuts  int32
+		fails bool
+	}{"cut off twice": {cuts: 2}, "cut off for ever": {cuts: 1000, fails: true}} {
+		t.Run(name, func(t *testing.T) {
+			cutting := newTestRegistry(t, host, soon())
+			var cuts atomic.Int32
+			cuts.Store(test.cuts)
+			cutting.forget(func(http.ResponseWriter, *http.Request) bool {
+				if cuts.Add(-1) < 0 {
+					return false
+				}
+				panic(http.ErrAbortHandler)
+			})
+			if err := newTestClient(t, cutting, nil).Await(t.Context(), nil); (err != nil) != test.fails {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
 	t.Run("never", func(t *testing.T) {
 		away.Store(1000)
 		ctx, cancel := context.WithCancel(t.Context())
