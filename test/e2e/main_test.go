@@ -13,6 +13,6 @@ import (
 
 // namespaces is about how many namespaces the tests take. One more costs a setup of
 // its own.
-const namespaces = 33
+const namespaces = 70
 
 func TestMain(m *testing.M) { os.Exit(env.Main(m, namespaces)) }

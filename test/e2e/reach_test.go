@@ -207,7 +207,7 @@ func TestAutoscaled(t *testing.T) {
 // TestHost wants an Ingress for a host, and every reason against it before anything changes.
 func TestHost(t *testing.T) {
 	t.Parallel()
-	a, b := env.Neighbors(t)
+	a, b := env.Namespace(t), env.Namespace(t)
 	shop := env.Page(t, "shop", "one", "")
 	host := "shop." + a.Name + ".example.com"
 	settled(t, shop, "host = \""+host+"\"\n")
