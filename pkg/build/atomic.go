@@ -15,9 +15,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
 )
 
-// reasonRollout is the reason of a rollout that failed without one.
-const reasonRollout = "RolloutFailed"
-
 // MarkFailed keeps on a run that the rollout after it failed, if err says so. Nothing else shows
 // that once the app runs another release.
 func (e *Environment) MarkFailed(ctx context.Context, run *Run, err error) error {
@@ -25,11 +22,7 @@ func (e *Environment) MarkFailed(ctx context.Context, run *Run, err error) error
 	if run.Object == nil || !errors.As(err, &failure) || failure.Phase != event.Rollout {
 		return nil
 	}
-	reason := failure.Reason
-	if reason == "" {
-		reason = reasonRollout
-	}
-	return pipelinerun.MarkRolloutFailed(ctx, e.Clients.Tekton, run.namespace, run.Object.Name, reason, failure.Message)
+	return pipelinerun.MarkRolloutFailed(ctx, e.Clients.Tekton, run.namespace, run.Object.Name, failure.Reason, failure.Message)
 }
 
 // Undo makes the last release before a run live again that worked, if err is a failure that has

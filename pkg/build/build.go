@@ -165,6 +165,7 @@ type Options struct {
 	Release *release.Options
 	// Sources are the places that name a Secret or a ConfigMap that the app needs.
 	Sources map[app.Source]string
+	// Origins are the places that decide how the app is reached.
 	Origins Origins
 	// Timeout bounds the run.
 	Timeout time.Duration

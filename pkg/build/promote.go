@@ -7,7 +7,6 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
 )
@@ -36,9 +35,7 @@ var ErrSecretsStay = errors.New("there are Secrets among its manifests, and they
 func PreparePromotion(ctx context.Context, env *Environment, promotion Promotion) (*Prepared, error) {
 	from, source := promotion.From, promotion.Release
 	namespace, name := env.Clients.Namespace, source.App
-	if _, err := from.Registry.Manifest(ctx, from.path(name), source.Digest); errors.Is(err, registry.ErrNotFound) {
-		return nil, fmt.Errorf("release %d of app %s: %w", source.Number, name, ErrImageGone)
-	} else if err != nil {
+	if err := from.hasImage(ctx, source); err != nil {
 		return nil, err
 	}
 	node := env.Config.Registry.NodeRepository(namespace, name)

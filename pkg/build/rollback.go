@@ -23,9 +23,7 @@ var ErrImageGone = errors.New("its image is no longer in the registry")
 // *release.ForeignError.
 func PrepareRollback(ctx context.Context, env *Environment, to *record.Record, adopt bool) (*Prepared, error) {
 	namespace, config := env.Clients.Namespace, env.Config
-	if _, err := env.Registry.Manifest(ctx, env.path(to.App), to.Digest); errors.Is(err, registry.ErrNotFound) {
-		return nil, fmt.Errorf("release %d of app %s: %w", to.Number, to.App, ErrImageGone)
-	} else if err != nil {
+	if err := env.hasImage(ctx, to); err != nil {
 		return nil, err
 	}
 	p := &Prepared{env: env, options: Options{App: to.App, Adopt: adopt}, about: to.Info}
@@ -63,6 +61,16 @@ func PrepareRollback(ctx context.Context, env *Environment, to *record.Record, a
 		p.delivery.SecretsFrom = to.Name()
 	}
 	return p, nil
+}
+
+// hasImage checks that the registry has the image of a release of the namespace; otherwise the
+// error is ErrImageGone.
+func (e *Environment) hasImage(ctx context.Context, of *record.Record) error {
+	_, err := e.Registry.Manifest(ctx, e.path(of.App), of.Digest)
+	if errors.Is(err, registry.ErrNotFound) {
+		return fmt.Errorf("release %d of app %s: %w", of.Number, of.App, ErrImageGone)
+	}
+	return err
 }
 
 // startDelivery creates the run that delivers a release without a build.

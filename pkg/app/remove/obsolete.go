@@ -2,14 +2,12 @@ package remove
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
@@ -39,19 +37,15 @@ func obsoleteKinds() []schema.GroupVersionResource {
 func DeleteObsolete(ctx context.Context, clients *kube.Clients, app, sequence string) (Obsolete, error) {
 	kinds := obsoleteKinds()
 	found := make([][]unstructured.Unstructured, len(kinds))
-	selector := labels.Set{manifests.LabelApp: app, manifests.LabelManagedBy: manifests.FieldManager}.String()
 	group, listing := errgroup.WithContext(ctx)
 	for i, kind := range kinds {
 		group.Go(func() error {
-			list, err := clients.Dynamic.Resource(kind).Namespace(clients.Namespace).List(listing, metav1.ListOptions{LabelSelector: selector})
-			if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+			objects, err := objectsOf(listing, clients, kind, clients.Namespace, app)
+			if apierrors.IsForbidden(err) {
 				return nil
 			}
-			if err != nil {
-				return fmt.Errorf("list %s in namespace %s: %w", kind.GroupResource(), clients.Namespace, err)
-			}
-			found[i] = list.Items
-			return nil
+			found[i] = objects
+			return err
 		})
 	}
 	var obsolete Obsolete

@@ -163,23 +163,34 @@ func Find(ctx context.Context, clients *kube.Clients, name string, keepImages bo
 // findObjects adds the objects. What the user may not list is Unknown.
 func (p *Plan) findObjects(ctx context.Context, clients *kube.Clients) error {
 	p.Objects = nil
-	selector := labels.Set{manifests.LabelApp: p.App, manifests.LabelManagedBy: manifests.FieldManager}.String()
 	for _, kind := range kinds() {
-		list, err := clients.Dynamic.Resource(kind).Namespace(p.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+		objects, err := objectsOf(ctx, clients, kind, p.Namespace, p.App)
 		switch {
-		case apierrors.IsNotFound(err):
-			continue // the server does not have the kind
 		case apierrors.IsForbidden(err):
 			p.Unknown = append(p.Unknown, "you may not "+access.Permission{Verb: "list", Group: kind.Group, Resource: kind.Resource, Namespace: p.Namespace}.String())
 			continue
 		case err != nil:
-			return fmt.Errorf("list %s in namespace %s: %w", kind.GroupResource(), p.Namespace, err)
+			return err
 		}
-		for i := range list.Items {
-			p.add(kind, &list.Items[i])
+		for i := range objects {
+			p.add(kind, &objects[i])
 		}
 	}
 	return nil
+}
+
+// objectsOf returns the objects of a kind that have the labels of an app and of the program; none
+// if the server does not have the kind.
+func objectsOf(ctx context.Context, clients *kube.Clients, kind schema.GroupVersionResource, namespace, app string) ([]unstructured.Unstructured, error) {
+	selector := labels.Set{manifests.LabelApp: app, manifests.LabelManagedBy: manifests.FieldManager}.String()
+	list, err := clients.Dynamic.Resource(kind).Namespace(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list %s in namespace %s: %w", kind.GroupResource(), namespace, err)
+	}
+	return list.Items, nil
 }
 
 // add adds an object, unless another one takes it along.

@@ -65,8 +65,8 @@ func ownerName(secret string) (string, bool) {
 // Prune deletes the runs of an app that have ended, but for the newest keep of
 // them and the newest that succeeded. A run whose Secrets another one reads that
 // stays, as a repetition of it does, stays as well; so does every run that has not
-// ended, except for an abandoned one. What belongs to a run, its TaskRuns, pods and Secrets, is collected with
-// it by the cluster.
+// ended, except for an abandoned one. What belongs to a run, its TaskRuns, pods and Secrets, is
+// collected with it by the cluster.
 //
 // It returns the names of what it deleted, oldest first, also beside an error.
 // Several may be at it at once.

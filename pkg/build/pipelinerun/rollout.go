@@ -1,6 +1,7 @@
 package pipelinerun
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,8 +9,6 @@ import (
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -19,17 +18,15 @@ import (
 const maxRolloutFailure = 1000
 
 // MarkRolloutFailed keeps on a run why the rollout after it failed: the run itself has succeeded,
-// and the objects of the app show it only until they are replaced. No reason counts as
+// and the objects of the app show it only until they are replaced. An empty reason counts as
 // "RolloutFailed".
 func MarkRolloutFailed(ctx context.Context, client versioned.Interface, namespace, name, reason, message string) error {
-	text := display.Truncate(display.OneLine(message), maxRolloutFailure)
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{
-		manifests.AnnotationRolloutFailed: reason + ": " + text,
-	}}})
-	if err != nil {
-		return err
+	text := cmp.Or(reason, "RolloutFailed") + ": " + display.Truncate(display.OneLine(message), maxRolloutFailure)
+	change, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{manifests.AnnotationRolloutFailed: text}}})
+	if err == nil {
+		_, err = patch(ctx, client, namespace, name, string(change))
 	}
-	if _, err := client.TektonV1().PipelineRuns(namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: manifests.FieldManager}); err != nil {
+	if err != nil {
 		return fmt.Errorf("keep on run %s that its rollout failed: %w", name, err)
 	}
 	return nil
