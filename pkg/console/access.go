@@ -42,6 +42,16 @@ func (a *allowed) denied(ctx context.Context, permissions ...access.Permission) 
 	return ""
 }
 
+// deniedAll returns the first of permissions in words if the user has none of them.
+func (a *allowed) deniedAll(ctx context.Context, permissions ...access.Permission) string {
+	for _, permission := range permissions {
+		if !a.lacks(ctx, permission) {
+			return ""
+		}
+	}
+	return a.denied(ctx, permissions...)
+}
+
 func (a *allowed) lacks(ctx context.Context, permission access.Permission) bool {
 	a.mu.Lock()
 	known, ok := a.answers[permission]

@@ -16,6 +16,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/view"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
 
@@ -55,8 +56,13 @@ func (v *appViews) apps(_ context.Context, r *http.Request) (*page, error) {
 }
 
 // app shows one app with its replicas and their log.
-func (v *appViews) app(_ context.Context, r *http.Request) (*page, error) {
+func (v *appViews) app(ctx context.Context, r *http.Request) (*page, error) {
 	namespace, name := r.PathValue("namespace"), r.PathValue("name")
+	// Without the configuration the page has all but one action.
+	var prepared []string
+	if config, err := platform.Config(ctx, v.options.Clients.Kube); err == nil {
+		prepared = config.Namespaces
+	}
 	replica := r.URL.Query().Get("replica")
 	follower, done := v.cluster.FollowApp(namespace, name, replica)
 	records, forget := v.cluster.FollowReleases(namespace, name)
@@ -85,6 +91,9 @@ func (v *appViews) app(_ context.Context, r *http.Request) (*page, error) {
 			model := v.appModel(ctx, app, deployed, runs, follower.Replicas(), replica)
 			model.Processes = v.processes(ctx, app)
 			model.Releases = v.releases(ctx, app, r.URL.Query(), records)
+			if promote := v.promoteAction(ctx, app, prepared); deployed && promote != nil {
+				model.Actions = slices.Insert(model.Actions, len(model.Actions)-1, *promote) // deletion is last
+			}
 			return view.Page{Title: name, Section: "apps", Template: "app", Model: model}, nil
 		},
 	}, nil

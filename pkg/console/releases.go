@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,6 +16,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/live"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/console/view"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
 )
@@ -47,7 +49,24 @@ func (s *Server) appActions() map[string]action {
 			},
 			to: newRun,
 		},
+		"promote": {
+			args: promoteArgs,
+			to:   func(form url.Values, out string) string { return newRun(url.Values{"namespace": form["to"]}, out) },
+		},
 	}
+}
+
+// promoteArgs returns the command that deploys a release in another namespace.
+func promoteArgs(form url.Values) ([]string, error) {
+	if form.Get("to") == "" {
+		return nil, errors.New("the namespace to deploy in is not named")
+	}
+	if release := strings.TrimSpace(form.Get("release")); release != "" {
+		if number, err := strconv.Atoi(release); err != nil || number < 1 {
+			return nil, fmt.Errorf("%q is not the number of a release", release)
+		}
+	}
+	return onApp("promote", form, nil, append(flagsOf(form, []string{"to", "release"}, []string{"with-manifests", "adopt"}), "--detach")...)
 }
 
 // onApp returns a command for one app with flags, and with operands behind the app.
@@ -86,6 +105,35 @@ func (v *appViews) rollbackAction(ctx context.Context, release status.Release) *
 		Text:   "Deploys its manifests and its image again, in place of what runs now. The rollback is a release of its own. Jobs are not run again.",
 		Fields: fields("namespace", release.Namespace, "name", release.App, "to", number),
 	}, createRuns(release.Namespace))
+	return &action
+}
+
+// promoteAction returns the action that deploys a release in another namespace, one of targets. It
+// returns nil if there is no other one.
+func (v *appViews) promoteAction(ctx context.Context, app status.App, targets []string) *view.Action {
+	var choices []view.Choice
+	var needs []access.Permission
+	for _, namespace := range targets {
+		if namespace != app.Namespace {
+			choices = append(choices, view.Choice{Value: namespace, Label: namespace})
+			needs = append(needs, createRuns(namespace))
+		}
+	}
+	if len(choices) == 0 {
+		return nil
+	}
+	action := v.action(ctx, view.Action{
+		Name: "promote", Label: "Promote", Title: "Promote app " + app.Name,
+		Text:   "Copies the image of a release to another namespace, and deploys it there with the manifests that the app has there. Jobs are run.",
+		Fields: fields("namespace", app.Namespace, "name", app.Name),
+		Inputs: []view.Input{
+			{Name: "to", Kind: "choice", Label: "Namespace", Value: choices[0].Value, Choices: choices, Required: true},
+			{Name: "release", Label: "Release", Hint: "Its number; empty is the live one"},
+			{Name: "with-manifests", Kind: "checkbox", Label: "Take the manifests of the release, too"},
+			{Name: "adopt", Kind: "checkbox", Label: "Take over objects that are not of the app"},
+		},
+	})
+	action.Denied = v.allowed.deniedAll(ctx, needs...)
 	return &action
 }
 

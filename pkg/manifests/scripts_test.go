@@ -731,6 +731,7 @@ func TestClone(t *testing.T) {
 	served := t.TempDir()
 	commit := repository(t, served, "shop", map[string]string{
 		"Dockerfile": "FROM scratch\n", "api/Dockerfile": "FROM python:3.13\r\nRUN x\\y", "api/main.py": "x\n", "empty/x": "",
+		"api/pyproject.toml": "[ tool . kubectl-pyflow ]\n", "api/Procfile": "worker: x\n", "pyproject.toml": "[project]\nname = \"kubectl-pyflow\"\n",
 		".gitattributes": "*.bin filter=lfs\nmain.py export-ignore\n", ".gitmodules": "x",
 	})
 	public, private := gitServer(t, served, ""), gitServer(t, served, "s3cret")
@@ -742,9 +743,9 @@ func TestClone(t *testing.T) {
 		err   string
 		files []string
 	}{
-		"a folder":              {env: map[string]string{"FOLDER": "/./api//"}, files: []string{"Dockerfile", "main.py"}},
-		"all of it":             {files: []string{".gitattributes", ".gitmodules", "Dockerfile", "api/", "api/Dockerfile", "api/main.py", "empty/", "empty/x"}},
-		"a commit":              {env: map[string]string{"REVISION": commit, "FOLDER": "api"}, files: []string{"Dockerfile", "main.py"}},
+		"a folder":              {env: map[string]string{"FOLDER": "/./api//"}, files: []string{"Dockerfile", "Procfile", "main.py", "pyproject.toml"}},
+		"all of it":             {files: []string{".gitattributes", ".gitmodules", "Dockerfile", "api/", "api/Dockerfile", "api/Procfile", "api/main.py", "api/pyproject.toml", "empty/", "empty/x", "pyproject.toml"}},
+		"a commit":              {env: map[string]string{"REVISION": commit, "FOLDER": "api"}, files: []string{"Dockerfile", "Procfile", "main.py", "pyproject.toml"}},
 		"no such revision":      {env: map[string]string{"REVISION": "nope"}, err: "revision not found: " + public + `/shop has no branch, tag or full commit "nope"`},
 		"an option as revision": {env: map[string]string{"REVISION": "--upload-pack=x"}, err: `"--upload-pack=x" cannot be the name of a revision`},
 		"no such folder":        {env: map[string]string{"FOLDER": "web"}, err: `path not found: commit ` + commit + ` has no folder "web"`},
@@ -755,7 +756,7 @@ func TestClone(t *testing.T) {
 		"ssh without a key":     {env: map[string]string{"URL": "git@127.0.0.1:x"}, credentials: map[string]string{"known_hosts": "x"}, err: "the Secret for git has no key ssh-privatekey"},
 		"private": {
 			env: map[string]string{"URL": private + "/shop", "FOLDER": "api"}, credentials: map[string]string{"password": "s3cret"},
-			files: []string{"Dockerfile", "main.py"},
+			files: []string{"Dockerfile", "Procfile", "main.py", "pyproject.toml"},
 		},
 		"private without credentials": {env: map[string]string{"URL": private + "/shop"}, err: "authentication failed: " + private + "/shop is private"},
 		"a wrong password": {
@@ -814,7 +815,8 @@ func TestClone(t *testing.T) {
 			if text := dockerfileIn(got.out); text != printed || written(t, dir, "SUM") != sumOf(printed) {
 				t.Errorf("it prints the Dockerfile %q, and its sum is %s: %s", text, written(t, dir, "SUM"), got.out)
 			}
-			if !strings.Contains(got.errors, "pyflow: warning: the repository has submodules") || (env["FOLDER"] == "") != strings.Contains(got.errors, "Git LFS") {
+			if !strings.Contains(got.errors, "pyflow: warning: the repository has submodules") || (env["FOLDER"] == "") != strings.Contains(got.errors, "Git LFS") ||
+				(env["FOLDER"] != "") != strings.Contains(got.errors, "settings of kubectl pyflow") || (env["FOLDER"] != "") != strings.Contains(got.errors, "the Procfile") {
 				t.Errorf("it warns of %s", got.errors)
 			}
 		})

@@ -45,7 +45,38 @@ func resolveProcesses(p *Project) error {
 		p.Deployment.Processes = append(p.Deployment.Processes, Value[app.Process]{*process, lines[name].origin})
 	}
 	p.Deployment.NoWeb = len(lines) > 0 && p.Generated() && p.Detected.App == nil && lines[app.WebProcess].command == ""
+	if p.Deployment.NoWeb {
+		problems = append(problems, p.Deployment.checkNoWeb()...)
+	}
 	return errors.Join(problems...)
+}
+
+// checkNoWeb returns an error for each value that only a web process has, and that a flag or a
+// setting gives to an app without one.
+func (d *Deployment) checkNoWeb() []error {
+	var problems []error
+	for _, one := range []struct {
+		key    string
+		origin Origin
+	}{
+		{"replicas", d.Replicas.Origin},
+		{"autoscale", d.Autoscale.Origin},
+		{"expose", d.Expose.Origin},
+		{"host", d.Hosts.Origin},
+		{"tls", d.TLS.Origin},
+		{"ingress-class", d.IngressClass.Origin},
+		{"gateway", d.Gateway.Origin},
+		{"network-policy", d.NetworkPolicy.Origin},
+		{"probes.startup", d.Startup.Origin},
+		{"probes.readiness", d.Readiness.Origin},
+		{"probes.liveness", d.Liveness.Origin},
+	} {
+		none := one.key == "expose" && d.Expose.Value == app.ExposeNone
+		if !none && (one.origin.Kind == Flag || one.origin.Kind == Setting) {
+			problems = append(problems, one.origin.wrap(one.key, errors.New("this is for the web process, and the project has none: remove it, or add a process named web")))
+		}
+	}
+	return problems
 }
 
 // startCommand returns the command of the image of a project without a web application: that of

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 )
 
 const (
@@ -203,6 +204,41 @@ func TestProcessErrors(t *testing.T) {
 			_, err := project.Resolve(folder(t, test.files), test.options)
 			if err == nil || !strings.HasPrefix(err.Error(), test.want) {
 				t.Errorf("got %v, want %s", err, test.want)
+			}
+		})
+	}
+}
+
+// What only a web process has is an error where there is none.
+func TestNoWebProcess(t *testing.T) {
+	replicas := int32(2)
+	for name, test := range map[string]struct {
+		settings string
+		options  project.Options
+		want     []string
+	}{
+		"without": {settings: "port = 9000\n"},
+		"expose":  {options: project.Options{Expose: app.ExposeNone}},
+		"flag":    {options: project.Options{Replicas: &replicas}, want: []string{"--replicas: this is for the web process, and the project has none: remove it, or add a process named web"}},
+		"settings": {
+			settings: "host = \"bot.example.com\"\nreplicas = 2\nprobes.liveness = \"/\"\n",
+			want: []string{
+				"pyproject.toml:3: tool.kubectl-pyflow.replicas: this is for", "pyproject.toml:2: tool.kubectl-pyflow.host: this is for",
+				"pyproject.toml:4: tool.kubectl-pyflow.probes.liveness: this is for",
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := project.Resolve(folder(t, map[string]string{
+				"bot.py": "print()\n", ".python-version": "3.13\n", "Procfile": "bot: python bot.py\n", "pyproject.toml": "[tool.kubectl-pyflow]\n" + test.settings,
+			}), test.options)
+			if (err == nil) != (len(test.want) == 0) {
+				t.Fatal(err)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("got %v, want %s", err, want)
+				}
 			}
 		})
 	}

@@ -57,8 +57,10 @@ type Field struct{ Name, Value string }
 // Input is a value of an Action that the user decides.
 type Input struct {
 	Name, Label, Value, Hint string
-	// Kind is text, checkbox or lines; empty is text. A checkbox is on if Value is not empty.
+	// Kind is text, checkbox, lines or choice; empty is text. A checkbox is on if Value is not
+	// empty. A choice is one of Choices.
 	Kind     string
+	Choices  []Choice
 	Required bool
 }
 

@@ -3,6 +3,8 @@
 package console
 
 import (
+	"context"
+	"fmt"
 	"testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
@@ -65,5 +67,28 @@ func TestReleases(t *testing.T) {
 		if status, _ := ns.Status(t); status.Apps[0].Digest != first {
 			t.Errorf("the app runs %s, not %s", status.Apps[0].Digest, first)
 		}
+	})
+	t.Run("promote", func(t *testing.T) {
+		production := env.Namespace(t)
+		tb.visit(t, u.url("/apps/"+ns.Name+"/shop"))
+		tb.press(t, "Promote")
+		tb.fill(t, "Namespace", production.Name)
+		tb.fill(t, "Release", "2")
+		tb.shows(t, "kubectl pyflow promote --namespace="+ns.Name+" --to="+production.Name+" --release=2 --detach shop")
+		for _, s := range screens() {
+			tb.picture(t, "promote", s)
+		}
+		tb.accessible(t, "the dialog of a promotion")
+		tb.run(t, width(1280))
+		tb.press(t, "Promote")
+		tb.until(t, `location.pathname.startsWith("/runs/`+production.Name+`/shop-")`)
+		env.Eventually(t, "wait for the app in the other namespace", func(context.Context) error {
+			status, _ := production.Status(t)
+			if len(status.Apps) != 1 || status.Apps[0].Digest != second || !status.Apps[0].Healthy {
+				return fmt.Errorf("the apps are %+v", status.Apps)
+			}
+			return nil
+		})
+		tb.shows(t, "Succeeded")
 	})
 }

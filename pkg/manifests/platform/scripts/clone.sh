@@ -119,6 +119,12 @@ fi
 if git grep --quiet "filter=lfs" "$tree" -- ".gitattributes" "*/.gitattributes"; then
   warn "the repository keeps files in Git LFS, which are not fetched"
 fi
+if git grep --quiet -E "tool[[:space:]\"']*\.[[:space:]\"']*kubectl-pyflow" "$tree" -- pyproject.toml; then
+  warn "pyproject.toml has settings of kubectl pyflow, and a build from a repository does not read them: give them as flags, or build a checkout"
+fi
+if [ -n "$(git ls-tree "$tree" -- Procfile)" ]; then
+  warn "a build from a repository does not read the Procfile: only the command of the image is deployed; to deploy other processes, build a checkout"
+fi
 : >"$SUM_RESULT"
 case $file in
   100*)
