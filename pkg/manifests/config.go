@@ -70,6 +70,29 @@ type TektonConfig struct {
 	// Sidecars reports that a webhook of the cluster may inject sidecars into pods, so
 	// that Tekton has to wait for all containers of a Task's pod before its first step.
 	Sidecars bool `json:"sidecars,omitempty"`
+	// Resolvers are those of Resolvers that any run of the cluster may use, sorted.
+	Resolvers []Resolver `json:"resolvers,omitempty"`
+}
+
+// Resolver is a way of Tekton to fetch a Task or a Pipeline that a run refers to. Tekton
+// fetches with its own permissions and from its own place in the network, for every run of the
+// cluster.
+type Resolver string
+
+// The resolvers, as Tekton names them. Runs of this program use ResolverCluster, and only for
+// SystemNamespace, which is always possible.
+const (
+	ResolverBundles Resolver = "bundles"
+	// ResolverCluster reads any namespace.
+	ResolverCluster Resolver = "cluster"
+	ResolverGit     Resolver = "git"
+	ResolverHTTP    Resolver = "http"
+	ResolverHub     Resolver = "hub"
+)
+
+// Resolvers returns all of them, sorted.
+func Resolvers() []Resolver {
+	return []Resolver{ResolverBundles, ResolverCluster, ResolverGit, ResolverHTTP, ResolverHub}
 }
 
 // RegistryConfig describes how pods and nodes reach the registry, and its storage.

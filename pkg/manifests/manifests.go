@@ -177,8 +177,21 @@ const sidecarFlag = "running-in-environment-with-injected-sidecars"
 func (r *renderer) tekton() []*unstructured.Unstructured {
 	objects := r.decode("tekton manifest", r.TektonManifest)
 	for _, object := range objects {
-		if object.GetKind() == "ConfigMap" && object.GetName() == "feature-flags" {
+		if object.GetKind() != "ConfigMap" {
+			continue
+		}
+		switch object.GetName() {
+		case "feature-flags":
 			r.set(object, strconv.FormatBool(r.Config.Tekton.Sidecars), "data", sidecarFlag)
+		case "resolvers-feature-flags":
+			for _, resolver := range Resolvers() {
+				on := resolver == ResolverCluster || slices.Contains(r.Config.Tekton.Resolvers, resolver)
+				r.set(object, strconv.FormatBool(on), "data", "enable-"+string(resolver)+"-resolver")
+			}
+		case "cluster-resolver-config":
+			if !slices.Contains(r.Config.Tekton.Resolvers, ResolverCluster) {
+				r.set(object, SystemNamespace, "data", "allowed-namespaces")
+			}
 		}
 	}
 	return objects

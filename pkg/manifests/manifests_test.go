@@ -277,6 +277,28 @@ func TestTektonImages(t *testing.T) {
 	if wait, _, _ := unstructured.NestedString(flags.Object, "data", sidecarFlag); wait != "true" {
 		t.Errorf("with a webhook that may inject sidecars, %s is %q", sidecarFlag, wait)
 	}
+	resolvers := func(platform *Platform) string {
+		flags := find(platform.Tekton, "ConfigMap", "resolvers-feature-flags")
+		var on []string
+		for _, resolver := range Resolvers() {
+			if value, _, _ := unstructured.NestedString(flags.Object, "data", "enable-"+string(resolver)+"-resolver"); value != "false" {
+				on = append(on, string(resolver))
+			}
+		}
+		namespaces, _, _ := unstructured.NestedString(find(platform.Tekton, "ConfigMap", "cluster-resolver-config").Object, "data", "allowed-namespaces")
+		return strings.Join(on, " ") + " in " + namespaces
+	}
+	if got := resolvers(platform); got != "cluster in pyflow-system" {
+		t.Errorf("the resolvers are %s", got)
+	}
+	options.Config.Tekton.Resolvers = []Resolver{ResolverCluster, ResolverGit}
+	open, err := Render(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := resolvers(open); got != "cluster git in " {
+		t.Errorf("the resolvers are %s", got)
+	}
 	if text := string(encode(t, platform.Tekton)); strings.Contains(text, "ko://") || strings.Contains(text, ": devel\n") {
 		t.Error("placeholders of Tekton's development tree are left")
 	}

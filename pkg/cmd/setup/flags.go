@@ -33,6 +33,7 @@ type Flags struct {
 	StorageClass   string
 	Ephemeral      bool
 	TektonManifest string
+	Resolvers      []string
 	DryRun         option.DryRun
 	Output         string
 	Timeout        time.Duration
@@ -48,7 +49,7 @@ func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams
 		return nil, option.Usagef("--timeout %s is not positive", f.Timeout)
 	}
 	changed := cmd.Flags().Changed
-	for _, read := range []func(*install.Request, func(string) bool) error{f.registry, f.storage, f.builds} {
+	for _, read := range []func(*install.Request, func(string) bool) error{f.registry, f.storage, f.builds, f.resolvers} {
 		if err := read(&o.Request, changed); err != nil {
 			return nil, err
 		}
@@ -137,6 +138,23 @@ func (f *Flags) storage(request *install.Request, changed func(flag string) bool
 	if f.Ephemeral && (changed("registry-storage-size") || changed("registry-storage-class")) {
 		return option.Usagef("--registry-ephemeral has no volume: leave out --registry-storage-size and --registry-storage-class")
 	}
+	return nil
+}
+
+// resolvers reads the flag about Tekton's resolvers.
+func (f *Flags) resolvers(request *install.Request, changed func(flag string) bool) error {
+	if !changed("tekton-resolvers") {
+		return nil
+	}
+	request.Resolvers = []manifests.Resolver{}
+	for _, name := range notEmpty(f.Resolvers) {
+		if err := option.OneOf("tekton-resolvers", name, resolvers()...); err != nil {
+			return err
+		}
+		request.Resolvers = append(request.Resolvers, manifests.Resolver(name))
+	}
+	slices.Sort(request.Resolvers)
+	request.Resolvers = slices.Compact(request.Resolvers)
 	return nil
 }
 

@@ -83,12 +83,14 @@ func (f *Flags) addTo(cmd *cobra.Command) {
 	flags.StringVar(&f.StorageClass, "registry-storage-class", "", "Storage class of the registry's volume (default: the cluster's default class)")
 	flags.BoolVar(&f.Ephemeral, "registry-ephemeral", false, "Keep images in the registry's pod only; they are lost with the pod")
 	flags.StringVar(&f.TektonManifest, "tekton-manifest", "", "File or URL of a Tekton Pipelines release manifest to install instead of the embedded one")
+	flags.StringSliceVar(&f.Resolvers, "tekton-resolvers", nil, "Resolvers of Tekton that every run of the cluster may use, of bundles, cluster, git, http and hub; builds need none; remembered, '' forgets them")
 	f.DryRun.AddFlag(cmd, "Change nothing: client prints what would be applied, server lets the API server check it, too", option.DryRunServer)
 	flags.StringVarP(&f.Output, "output", "o", "", "Output format of --dry-run, one of: yaml, json (default: yaml for client, a line per object for server)")
 	flags.DurationVar(&f.Timeout, "timeout", f.Timeout, "Time limit until everything is available")
 	_ = cmd.MarkFlagFilename("build-ca", "pem", "crt", "cer")
 	_ = cmd.MarkFlagFilename("registry-ca", "pem", "crt", "cer")
 	_ = cmd.RegisterFlagCompletionFunc("node-access", cobra.FixedCompletions(modes(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("tekton-resolvers", cobra.FixedCompletions(resolvers(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("registry-secret", f.completeSecrets)
 	_ = cmd.RegisterFlagCompletionFunc("registry-storage-class", f.completeStorageClasses)
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"yaml", "json"}, cobra.ShellCompDirectiveNoFileComp))
@@ -99,6 +101,15 @@ func modes() []string {
 	var names []string
 	for _, mode := range nodeaccess.Modes() {
 		names = append(names, string(mode))
+	}
+	return names
+}
+
+// resolvers are the values of --tekton-resolvers.
+func resolvers() []string {
+	var names []string
+	for _, resolver := range manifests.Resolvers() {
+		names = append(names, string(resolver))
 	}
 	return names
 }
@@ -199,8 +210,8 @@ func (o *Options) plan(ctx context.Context, steps *display.Steps) (*install.Plan
 }
 
 func (o *Options) install(ctx context.Context, plan *install.Plan, steps *display.Steps) ([]apply.Change, error) {
-	if plan.Warning != "" {
-		steps.Print(plan.Warning)
+	for _, warning := range plan.Warnings {
+		steps.Print(warning)
 	}
 	installer := &install.Installer{Clients: o.Clients, Plan: plan, Progress: steps, Timeout: o.Timeout}
 	return installer.Run(ctx)

@@ -49,10 +49,13 @@ func checkNamespace(cluster *platform.Cluster) error {
 }
 
 // decideTekton decides whether to install or adopt Tekton Pipelines. It returns the
-// manifest to install, which is empty for an adopted one.
-func decideTekton(cluster *platform.Cluster, manifest []byte) (manifests.TektonConfig, []byte, error) {
+// manifest to install, which is empty for an adopted one. Nil resolvers are those of before.
+func decideTekton(cluster *platform.Cluster, manifest []byte, resolvers []manifests.Resolver) (manifests.TektonConfig, []byte, error) {
 	none, found := manifests.TektonConfig{}, cluster.Tekton
 	if found != nil && !found.Managed {
+		if resolvers != nil {
+			return none, nil, refuse("Tekton Pipelines %s in namespace %s was not installed by setup, which does not change its resolvers: leave out --tekton-resolvers", found.Version, found.Namespace)
+		}
 		config, err := adoptTekton(cluster, manifest)
 		return config, nil, err
 	}
@@ -63,7 +66,10 @@ func decideTekton(cluster *platform.Cluster, manifest []byte) (manifests.TektonC
 	if err != nil {
 		return none, nil, err
 	}
-	config := manifests.TektonConfig{Version: embedded, Namespace: manifests.TektonNamespace, Sidecars: len(cluster.PodWebhooks) > 0}
+	if resolvers == nil && cluster.Config != nil {
+		resolvers = cluster.Config.Tekton.Resolvers
+	}
+	config := manifests.TektonConfig{Version: embedded, Namespace: manifests.TektonNamespace, Sidecars: len(cluster.PodWebhooks) > 0, Resolvers: resolvers}
 	return config, manifest, platform.CheckTekton(found, embedded)
 }
 

@@ -181,36 +181,51 @@ func TestCheckNamespace(t *testing.T) {
 func TestDecideTekton(t *testing.T) {
 	adoptable := &platform.Tekton{Version: "v1.3.0", Namespace: "openshift-pipelines", ClusterResolver: true}
 	with := func(tekton *platform.Tekton) *platform.Cluster { return &platform.Cluster{Tekton: tekton} }
-	config, manifest, err := decideTekton(with(adoptable), nil)
+	config, manifest, err := decideTekton(with(adoptable), nil, nil)
 	if err != nil || len(manifest) != 0 || !config.Adopted || config.Version != "v1.3.0" || config.Namespace != "openshift-pipelines" {
 		t.Errorf("adopting: %+v, %d bytes of manifest, %v", config, len(manifest), err)
 	}
 	taken := with(adoptable)
 	taken.Config = &manifests.Config{}
-	if _, _, err := decideTekton(taken, nil); err == nil || !strings.Contains(err.Error(), "taken it over") {
+	if _, _, err := decideTekton(taken, nil, nil); err == nil || !strings.Contains(err.Error(), "taken it over") {
 		t.Errorf("a Tekton that another tool took over: %v", err)
 	}
 	taken.Config.Removed = true
-	if config, _, err := decideTekton(taken, nil); err != nil || !config.Adopted {
+	if config, _, err := decideTekton(taken, nil, nil); err != nil || !config.Adopted {
 		t.Errorf("a Tekton that teardown kept: %+v, %v", config, err)
 	}
 	own := []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: pipelines-info, namespace: tekton-pipelines}\ndata: {version: v1.2.3}\n")
-	if _, _, err := decideTekton(with(adoptable), own); err == nil {
+	if _, _, err := decideTekton(with(adoptable), own, nil); err == nil {
 		t.Error("--tekton-manifest was accepted for a Tekton that setup did not install")
 	}
-	config, manifest, err = decideTekton(with(nil), own)
+	config, manifest, err = decideTekton(with(nil), own, nil)
 	if err != nil || string(manifest) != string(own) || config.Adopted || config.Version != "v1.2.3" {
 		t.Errorf("installing: %+v, %v", config, err)
+	}
+	if config.Resolvers != nil {
+		t.Errorf("the resolvers are %q", config.Resolvers)
+	}
+	git := []manifests.Resolver{manifests.ResolverGit}
+	remembered := with(nil)
+	remembered.Config = &manifests.Config{Tekton: manifests.TektonConfig{Resolvers: git}}
+	if config, _, err := decideTekton(remembered, own, nil); err != nil || !slices.Equal(config.Resolvers, git) {
+		t.Errorf("the resolvers are forgotten: %+v, %v", config, err)
+	}
+	if config, _, err := decideTekton(remembered, own, []manifests.Resolver{}); err != nil || len(config.Resolvers) != 0 {
+		t.Errorf("the resolvers stay on: %+v, %v", config, err)
+	}
+	if _, _, err := decideTekton(with(adoptable), nil, git); err == nil {
+		t.Error("--tekton-resolvers was accepted for a Tekton that setup did not install")
 	}
 	if config.Sidecars {
 		t.Error("Tekton waits for sidecars although no webhook injects them")
 	}
 	injected := with(nil)
 	injected.PodWebhooks = []string{"istio-sidecar-injector"}
-	if config, _, err := decideTekton(injected, own); err != nil || !config.Sidecars {
+	if config, _, err := decideTekton(injected, own, nil); err != nil || !config.Sidecars {
 		t.Errorf("Tekton does not wait for sidecars although a webhook may inject them: %+v, %v", config, err)
 	}
-	if _, _, err := decideTekton(with(nil), []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n")); err == nil {
+	if _, _, err := decideTekton(with(nil), []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"), nil); err == nil {
 		t.Error("a manifest without Tekton was accepted")
 	}
 }

@@ -27,9 +27,8 @@ const maxNames = 10
 // Plan is what an installation applies. NewPlan computes it once, and it does not
 // change: the steps render it for the node access mode that they try.
 type Plan struct {
-	// Warning is a line for the user about the change of registry; empty if there is
-	// nothing to warn about.
-	Warning string
+	// Warnings are lines for the user about what the plan takes away.
+	Warnings []string
 
 	namespace string
 	// config has no node access yet.
@@ -75,7 +74,7 @@ func NewPlan(ctx context.Context, clients *kube.Clients, request Request) (*Plan
 	if p.config, err = configure(request, cluster); err != nil {
 		return nil, err
 	}
-	if p.config.Tekton, p.tekton, err = decideTekton(cluster, request.TektonManifest); err != nil {
+	if p.config.Tekton, p.tekton, err = decideTekton(cluster, request.TektonManifest, request.Resolvers); err != nil {
 		return nil, err
 	}
 	if p.build, err = buildEnv(ctx, clients, request, cluster); err != nil {
@@ -90,8 +89,14 @@ func NewPlan(ctx context.Context, clients *kube.Clients, request Request) (*Plan
 	if err != nil {
 		return nil, err
 	}
-	if p.Warning, err = registryWarning(ctx, clients, cluster, p.config.Registry); err != nil {
+	warning, err := registryWarning(ctx, clients, cluster, p.config.Registry)
+	if err != nil {
 		return nil, err
+	}
+	for _, line := range []string{warning, resolverWarning(cluster.Config, p.config)} {
+		if line != "" {
+			p.Warnings = append(p.Warnings, line)
+		}
 	}
 	remembered := p.config.NodeAccess
 	p.access = nodeaccess.NewCandidates(request.NodeAccess, remembered, p.config.Registry.External, len(p.secrets.CACertificate) == 0)
@@ -152,6 +157,18 @@ func buildEnv(ctx context.Context, clients *kube.Clients, request Request, clust
 	}
 	build.Direct = networks
 	return build, nil
+}
+
+// closedResolvers is the first contract whose setup turns off what Resolvers does not name.
+const closedResolvers = 4
+
+// resolverWarning returns a line about the resolvers of Tekton that an earlier version of setup
+// left open to every run; empty if there is nothing to say.
+func resolverWarning(previous *manifests.Config, config manifests.Config) string {
+	if previous == nil || previous.Removed || previous.Contract >= closedResolvers || config.Tekton.Adopted || config.Tekton.Resolvers != nil {
+		return ""
+	}
+	return fmt.Sprintf("  warning: Tekton's resolvers are off now, but for the Tasks in %s: runs of yours that fetch Tasks or Pipelines by one of %q need --tekton-resolvers", manifests.SystemNamespace, manifests.Resolvers())
 }
 
 // registryWarning names the workloads whose images stay in the previous registry.

@@ -47,6 +47,8 @@ type Request struct {
 	// BuildVariables are the environment of every RUN.
 	BuildVariables map[string]string
 
+	// Resolvers are those of Tekton that any run of the cluster may use, if setup installs Tekton.
+	Resolvers []manifests.Resolver
 	// TektonManifest is installed instead of the embedded manifest.
 	TektonManifest []byte
 }
