@@ -243,6 +243,7 @@ func Prepare(ctx context.Context, env *Environment, options Options) (*Prepared,
 	if options.Release != nil {
 		wanted := *options.Release
 		wanted.App = options.App
+		p.options.Notices = append(p.options.Notices, plainSecrets(&wanted)...)
 		if err := decideReach(ctx, p, &wanted); err != nil {
 			return nil, err
 		}

@@ -2,9 +2,12 @@ package manifests
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/secret"
 )
 
 // Contract numbers what a plugin relies on in the Tasks and Pipelines that setup installs: their
@@ -157,11 +160,38 @@ type NodeAccessConfig struct {
 	Proven bool `json:"proven,omitempty"`
 }
 
-// CheckBuildArgs refuses build arguments that are not of the form KEY=VALUE.
+// ArgumentWarning returns a line about the build arguments that have a secret, which an earlier setup
+// accepted, and how to move them to a Secret; empty if there are none.
+func (c *Config) ArgumentWarning() string {
+	names := secret.Arguments(c.BuildArgs)
+	if len(names) == 0 {
+		return ""
+	}
+	keep, move := "", ""
+	for _, arg := range c.BuildArgs {
+		if name, _, _ := strings.Cut(arg, "="); slices.Contains(names, name) {
+			move += " --build-env " + name + "=…"
+		} else {
+			keep += " --build-arg " + name + "=…"
+		}
+	}
+	if keep == "" {
+		keep = " --build-arg ''"
+	}
+	return "build arguments of setup hold secrets, which every user of the cluster can read: " + strings.Join(names, ", ") +
+		"; change them where they are valid, and move them to a Secret: kubectl pyflow setup" + keep + move
+}
+
+// CheckBuildArgs refuses build arguments that are not of the form KEY=VALUE, and those whose value
+// has a secret: with a *secret.ArgumentError. No error repeats a value.
 func CheckBuildArgs(args []string) error {
-	for _, arg := range args {
+	for i, arg := range args {
 		if key, _, ok := strings.Cut(arg, "="); !ok || key == "" {
-			return fmt.Errorf("build argument %q is not of the form KEY=VALUE", arg)
+			// The text may be a secret.
+			return fmt.Errorf("build argument %d of %d is not of the form KEY=VALUE", i+1, len(args))
+		}
+		if err := secret.CheckArgument(arg); err != nil {
+			return err
 		}
 	}
 	return nil

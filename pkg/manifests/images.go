@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/secret"
 )
 
 // tags pins every image that the manifests name without a tag to the release that it
@@ -55,7 +57,7 @@ type Mirror struct {
 func ParseMirror(s string) (Mirror, error) {
 	prefix, target, ok := strings.Cut(s, "=")
 	invalid := func(why string) (Mirror, error) {
-		return Mirror{}, fmt.Errorf("image mirror %q: %s; write PREFIX=MIRROR, for example docker.io=mirror.example.com/docker.io", s, why)
+		return Mirror{}, fmt.Errorf("image mirror %q: %s; write PREFIX=MIRROR, for example docker.io=mirror.example.com/docker.io", secret.Redact(s), why)
 	}
 	if !ok || prefix == "" || target == "" {
 		return invalid("not of the form PREFIX=MIRROR")

@@ -418,6 +418,12 @@ func TestCheckBuildArgs(t *testing.T) {
 			t.Errorf("%q was accepted", arg)
 		}
 	}
+	for _, arg := range []string{"ghp_abcdefghijklmnopqrstuvwxyz0123456789", "=hunter2x", "A=https://u:hunter2x@h"} {
+		err := CheckBuildArgs([]string{arg})
+		if err == nil || strings.Contains(err.Error(), "hunter2x") || strings.Contains(err.Error(), "ghp_") {
+			t.Errorf("%q: %v", arg, err)
+		}
+	}
 }
 
 func TestParseConfig(t *testing.T) {
@@ -437,5 +443,19 @@ func TestParseConfig(t *testing.T) {
 		if _, err := ParseConfig(data); err == nil {
 			t.Errorf("ParseConfig(%q) accepted it", data)
 		}
+	}
+}
+
+func TestArgumentWarning(t *testing.T) {
+	if got := (&Config{BuildArgs: []string{"A=1"}}).ArgumentWarning(); got != "" {
+		t.Errorf("without secrets: %q", got)
+	}
+	got := (&Config{BuildArgs: []string{"A=1", "INDEX=https://me:hunter2x@h"}}).ArgumentWarning()
+	if !strings.Contains(got, "INDEX;") || !strings.Contains(got, "kubectl pyflow setup --build-arg A=… --build-env INDEX=…") || strings.Contains(got, "hunter2x") {
+		t.Errorf("with a secret: %q", got)
+	}
+	got = (&Config{BuildArgs: []string{"INDEX=https://me:hunter2x@h"}}).ArgumentWarning()
+	if !strings.HasSuffix(got, "kubectl pyflow setup --build-arg '' --build-env INDEX=…") {
+		t.Errorf("with nothing else: %q", got)
 	}
 }

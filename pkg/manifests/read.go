@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os"
 	"strings"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/secret"
 )
 
 // ReadTekton reads a Tekton Pipelines install manifest from a file or, when
@@ -25,7 +27,7 @@ func ReadTekton(ctx context.Context, location string) ([]byte, error) {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("fetch --tekton-manifest %s: %s", location, response.Status)
+		return nil, fmt.Errorf("fetch --tekton-manifest %s: %s", secret.Redact(location), response.Status)
 	}
 	return io.ReadAll(response.Body)
 }

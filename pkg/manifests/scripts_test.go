@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -656,6 +658,45 @@ func imageLayout(t *testing.T, dir, user string, layers []map[string]string) str
 // password, it asks for that of the user git.
 func gitServer(t *testing.T, dir, password string) string {
 	t.Helper()
+	server := httptest.NewServer(gitHandler(t, dir, password))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// encrypted serves by https, and returns the URL and the certificate, PEM.
+func encrypted(t *testing.T, handler http.Handler) (address, certificate string) {
+	t.Helper()
+	server := httptest.NewTLSServer(handler)
+	t.Cleanup(server.Close)
+	return server.URL, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+}
+
+// listener records the passwords that it gets, and accepts every one.
+type listener struct {
+	http.Handler
+	mutex     sync.Mutex
+	requests  int
+	passwords []string
+}
+
+func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, password, given := r.BasicAuth()
+	l.mutex.Lock()
+	l.requests++
+	if given {
+		l.passwords = append(l.passwords, password)
+	}
+	l.mutex.Unlock()
+	if !given {
+		w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	l.Handler.ServeHTTP(w, r)
+}
+
+func gitHandler(t *testing.T, dir, password string) http.Handler {
+	t.Helper()
 	execPath, err := exec.CommandContext(t.Context(), "git", "--exec-path").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -664,16 +705,14 @@ func gitServer(t *testing.T, dir, password string) string {
 		Path: filepath.Join(strings.TrimSpace(string(execPath)), "git-http-backend"),
 		Env:  []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1"},
 	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, given, _ := r.BasicAuth(); password != "" && (user != "git" || given != password) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
 		backend.ServeHTTP(w, r)
-	}))
-	t.Cleanup(server.Close)
-	return server.URL
+	})
 }
 
 // repository makes a bare repository dir/name with one commit, and returns the commit.
@@ -734,7 +773,20 @@ func TestClone(t *testing.T) {
 		"api/pyproject.toml": "[ tool . kubectl-pyflow ]\n", "api/Procfile": "worker: x\n", "pyproject.toml": "[project]\nname = \"kubectl-pyflow\"\n",
 		".gitattributes": "*.bin filter=lfs\nmain.py export-ignore\n", ".gitmodules": "x",
 	})
-	public, private := gitServer(t, served, ""), gitServer(t, served, "s3cret")
+	public := gitServer(t, served, "")
+	private, trust := encrypted(t, gitHandler(t, served, "s3cret"))
+	// A man in the middle, and a server that sends git to him.
+	middle := &listener{Handler: gitHandler(t, served, "")}
+	clear := httptest.NewServer(middle)
+	t.Cleanup(clear.Close)
+	redirecting, _ := encrypted(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, _, given := r.BasicAuth(); !given && strings.HasPrefix(r.URL.Path, "/private/") {
+			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		http.Redirect(w, r, clear.URL+"/shop/"+strings.SplitN(r.URL.Path, "/", 3)[2]+"?"+r.URL.RawQuery, http.StatusFound)
+	}))
 
 	for name, test := range map[string]struct {
 		env         map[string]string
@@ -755,12 +807,21 @@ func TestClone(t *testing.T) {
 		"another protocol":      {env: map[string]string{"URL": "file://" + served + "/shop"}, err: "git reaches file://"},
 		"ssh without a key":     {env: map[string]string{"URL": "git@127.0.0.1:x"}, credentials: map[string]string{"known_hosts": "x"}, err: "the Secret for git has no key ssh-privatekey"},
 		"private": {
-			env: map[string]string{"URL": private + "/shop", "FOLDER": "api"}, credentials: map[string]string{"password": "s3cret"},
+			env: map[string]string{"URL": private + "/shop", "FOLDER": "api"}, credentials: map[string]string{"password": "s3cret", "ca.crt": trust},
 			files: []string{"Dockerfile", "Procfile", "main.py", "pyproject.toml"},
 		},
-		"private without credentials": {env: map[string]string{"URL": private + "/shop"}, err: "authentication failed: " + private + "/shop is private"},
+		"private without credentials": {env: map[string]string{"URL": private + "/shop"}, credentials: map[string]string{"ca.crt": trust}, err: "authentication failed: " + private + "/shop is private"},
+		"credentials by http":         {env: map[string]string{"URL": clear.URL + "/shop"}, credentials: map[string]string{"password": "s3cret"}, err: "http sends credentials in clear"},
+		"a redirect to http": {
+			env: map[string]string{"URL": redirecting + "/private/"}, credentials: map[string]string{"password": "s3cret", "ca.crt": trust},
+			err: "git cannot fetch HEAD of " + redirecting,
+		},
+		"a redirect to http without credentials": {
+			env: map[string]string{"URL": redirecting + "/public/"}, credentials: map[string]string{"ca.crt": trust},
+			err: "git cannot fetch HEAD of " + redirecting,
+		},
 		"a wrong password": {
-			env: map[string]string{"URL": private + "/shop"}, credentials: map[string]string{"password": "wr0ng"},
+			env: map[string]string{"URL": private + "/shop"}, credentials: map[string]string{"password": "wr0ng", "ca.crt": trust},
 			err: "authentication failed: " + private + "/shop does not accept the credentials",
 		},
 	} {
@@ -820,6 +881,9 @@ func TestClone(t *testing.T) {
 				t.Errorf("it warns of %s", got.errors)
 			}
 		})
+	}
+	if middle.requests > 0 || len(middle.passwords) > 0 {
+		t.Errorf("git sent %d requests in clear, with the passwords %q", middle.requests, middle.passwords)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/python/detect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/secret"
 )
 
 // Resolve reads a folder and decides every value of its build and its deployment: a flag
@@ -313,6 +314,9 @@ func (p *Project) resolveBuildArgs(options *Options) error {
 	}
 	known := p.BuildArgs[:0:0]
 	for _, arg := range p.BuildArgs {
+		if err := secret.CheckArgument(arg.Value); err != nil {
+			return arg.Origin.wrap("build.args", err)
+		}
 		switch err := p.Dockerfile.Value.CheckBuildArgs([]string{arg.Value}); {
 		case err == nil:
 			known = append(known, arg)

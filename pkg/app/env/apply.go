@@ -19,6 +19,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/workload"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/secret"
 )
 
 // fieldManager is who has set variables.
@@ -39,6 +40,14 @@ func (c Change) names() []string {
 	names := slices.Concat(c.Unset, slices.Collect(maps.Keys(c.Set)))
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// Plain returns the names of the variables that hold a secret and go into the ConfigMap, sorted.
+func (c Change) Plain() []string {
+	if c.Secret {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.Set)), func(name string) bool { return !secret.InVariable(name, c.Set[name]) })
 }
 
 // UnreadError reports an app whose workloads do not read the variables.

@@ -43,7 +43,7 @@ func configRef(name, prefix string) corev1.EnvFromSource {
 	return corev1.EnvFromSource{Prefix: prefix, ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}}}
 }
 
-func secret(name string, keys ...string) *corev1.Secret {
+func secretNamed(name string, keys ...string) *corev1.Secret {
 	one := &corev1.Secret{ObjectMeta: meta(name), Data: map[string][]byte{}}
 	for _, key := range keys {
 		one.Data[key] = []byte("hunter2")
@@ -104,7 +104,7 @@ func TestList(t *testing.T) {
 		return text.String()
 	}
 	objects := []runtime.Object{
-		secret("all", "TOKEN", "DEBUG"), config("site", "", map[string]string{"REGION": "hunter2"}), secret(own, "TOKEN"),
+		secretNamed("all", "TOKEN", "DEBUG"), config("site", "", map[string]string{"REGION": "hunter2"}), secretNamed(own, "TOKEN"),
 		config(own, "TOKEN", map[string]string{"LEVEL": "hunter2", "MODE": "hunter2"}),
 	}
 	want := `APP_REGION configmap/site:REGION
@@ -193,13 +193,13 @@ func TestApply(t *testing.T) {
 		"another one":           {before: []runtime.Object{config(own, "", map[string]string{"A": "1"})}, change: set(false, "B=2"), config: map[string]string{"A": "1", "B": "2"}},
 		"the same":              {before: []runtime.Object{config(own, "", map[string]string{"A": "1"})}, change: set(false, "A=1"), config: map[string]string{"A": "1"}, unchanged: true},
 		"another value":         {before: []runtime.Object{config(own, "", map[string]string{"A": "1"})}, change: set(false, "A=2"), config: map[string]string{"A": "2"}},
-		"a second secret":       {before: []runtime.Object{config(own, "B", nil), secret(own, "B")}, change: set(true, "A=1"), secret: map[string]string{"A": "1", "B": "hunter2"}, names: "A,B"},
+		"a second secret":       {before: []runtime.Object{config(own, "B", nil), secretNamed(own, "B")}, change: set(true, "A=1"), secret: map[string]string{"A": "1", "B": "hunter2"}, names: "A,B"},
 		"into the Secret":       {before: []runtime.Object{config(own, "", map[string]string{"A": "1", "B": "2"})}, change: set(true, "A=1"), config: map[string]string{"B": "2"}, secret: map[string]string{"A": "1"}, names: "A"},
-		"out of the Secret":     {before: []runtime.Object{config(own, "A,B", nil), secret(own, "A", "B")}, change: set(false, "A=1"), config: map[string]string{"A": "1"}, secret: map[string]string{"B": "hunter2"}, names: "B"},
-		"removed":               {before: []runtime.Object{config(own, "B", map[string]string{"A": "1"}), secret(own, "B")}, change: Change{Unset: []string{"A", "B"}}},
-		"removed, not readable": {before: []runtime.Object{config(own, "B", map[string]string{"A": "1"}), secret(own, "B")}, change: Change{Unset: []string{"B"}}, forbidden: true, config: map[string]string{"A": "1"}},
-		"set, not readable":     {before: []runtime.Object{config(own, "B", nil), secret(own, "B")}, change: set(true, "C=3"), forbidden: true, secret: map[string]string{"B": "hunter2", "C": "3"}, names: "B,C"},
-		"not set":               {before: []runtime.Object{config(own, "B", map[string]string{"A": "1"}), secret(own, "B")}, change: Change{Unset: []string{"A", "C", "D"}}, config: map[string]string{"A": "1"}, secret: map[string]string{"B": "hunter2"}, names: "B", err: "env has not set C, D of app shop: it has set A, B"},
+		"out of the Secret":     {before: []runtime.Object{config(own, "A,B", nil), secretNamed(own, "A", "B")}, change: set(false, "A=1"), config: map[string]string{"A": "1"}, secret: map[string]string{"B": "hunter2"}, names: "B"},
+		"removed":               {before: []runtime.Object{config(own, "B", map[string]string{"A": "1"}), secretNamed(own, "B")}, change: Change{Unset: []string{"A", "B"}}},
+		"removed, not readable": {before: []runtime.Object{config(own, "B", map[string]string{"A": "1"}), secretNamed(own, "B")}, change: Change{Unset: []string{"B"}}, forbidden: true, config: map[string]string{"A": "1"}},
+		"set, not readable":     {before: []runtime.Object{config(own, "B", nil), secretNamed(own, "B")}, change: set(true, "C=3"), forbidden: true, secret: map[string]string{"B": "hunter2", "C": "3"}, names: "B,C"},
+		"not set":               {before: []runtime.Object{config(own, "B", map[string]string{"A": "1"}), secretNamed(own, "B")}, change: Change{Unset: []string{"A", "C", "D"}}, config: map[string]string{"A": "1"}, secret: map[string]string{"B": "hunter2"}, names: "B", err: "env has not set C, D of app shop: it has set A, B"},
 		"nothing set":           {change: Change{Unset: []string{"A"}}, err: "it has set nothing"},
 		"a foreign ConfigMap":   {before: []runtime.Object{&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: own}}}, change: set(false, "A=1"), err: "ConfigMap shop-pyflow-env exists and is not of app shop"},
 		"a foreign Secret":      {before: []runtime.Object{&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: own}}}, change: set(true, "A=1"), err: "Secret shop-pyflow-env exists and is not of app shop"},
@@ -305,5 +305,16 @@ func TestStale(t *testing.T) {
 				t.Errorf("got %v, %v, want %v", names, err, test.want)
 			}
 		})
+	}
+}
+
+func TestPlain(t *testing.T) {
+	change := Change{Set: map[string]string{"LOG_LEVEL": "debug", "DB_PASSWORD": "x", "CACHE": "redis://me:hunter2x@cache", "API_TOKEN": "y"}}
+	if got := change.Plain(); !slices.Equal(got, []string{"API_TOKEN", "CACHE", "DB_PASSWORD"}) {
+		t.Errorf("into the ConfigMap: %q", got)
+	}
+	change.Secret = true
+	if got := change.Plain(); len(got) > 0 {
+		t.Errorf("into the Secret: %q", got)
 	}
 }

@@ -22,7 +22,7 @@ func TestRepositoryName(t *testing.T) {
 		"git.example.com:api":                         "api",
 		"me@host:~me/x@y/api.git":                     "api",
 	} {
-		if got, err := RepositoryName(address); err != nil || got != want {
+		if got, err := RepositoryName(address, !strings.HasPrefix(address, "http:")); err != nil || got != want {
 			t.Errorf("%s: got %q, %v, want %q", address, got, err, want)
 		}
 	}
@@ -43,9 +43,11 @@ func TestRepositoryName(t *testing.T) {
 		"ssh://git:hunter2@git.example.com/a":   "contains credentials",
 		"https://git.example.com":               "no path",
 		"https://git.example.com/.git":          "no path",
+		"http://git.example.com/team/api.git":   "in clear",
+		"HTTP://git.example.com/team/api.git":   "in clear",
 		"https://git.example.com/a/..":          "no path",
 	} {
-		_, err := RepositoryName(address)
+		_, err := RepositoryName(address, true)
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: error is %v, want it to say %q", address, err, says)
 		}

@@ -13,12 +13,17 @@ import (
 // everyone who may read the run could read.
 var ErrCredentials = errors.New("the address contains credentials, which everyone could read in the run")
 
+// ErrClear reports the address of a repository that is fetched over a connection that is not
+// encrypted, with credentials that everyone on the way could read.
+var ErrClear = errors.New("http sends credentials in clear, so name a repository that needs a Secret by https or ssh")
+
 // scpLike matches git's short form of an ssh address.
 var scpLike = regexp.MustCompile(`^([A-Za-z0-9._-]+@)?[A-Za-z0-9.-]+:[^/\s@]+(/\S*)?$`)
 
 // RepositoryName checks the address of a repository and returns the last part of its path
-// without .git. An error does not repeat the address, as it may contain a password.
-func RepositoryName(address string) (string, error) {
+// without .git. secret reports that git gets credentials for it. An error does not repeat the
+// address, as it may contain a password.
+func RepositoryName(address string, secret bool) (string, error) {
 	invalid := func(why string) (string, error) {
 		return "", fmt.Errorf("%s; write https://HOST/PATH, ssh://USER@HOST/PATH or USER@HOST:PATH", why)
 	}
@@ -39,6 +44,9 @@ func RepositoryName(address string) (string, error) {
 	default:
 		if _, has := parsed.User.Password(); has || parsed.User != nil && parsed.Scheme != "ssh" {
 			return "", ErrCredentials
+		}
+		if secret && parsed.Scheme == "http" {
+			return "", ErrClear
 		}
 		repository = parsed.Path
 	}

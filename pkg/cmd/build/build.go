@@ -18,7 +18,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate/variant"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
 )
@@ -236,8 +235,8 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 		return nil, err
 	}
 	o.Options.Timeout = f.Timeout
-	if err := manifests.CheckBuildArgs(f.BuildArgs); err != nil {
-		return nil, option.Usage(err)
+	if err := input.CheckBuildArgs(f.BuildArgs); err != nil {
+		return nil, option.Usagef("--build-arg: %w", err)
 	}
 	options, err := f.toProject()
 	if err != nil {

@@ -21,7 +21,7 @@ func (f *Flags) readGit(o *Options, args []string, options project.Options) erro
 	if len(args) > 0 {
 		return option.Usagef("--git builds a repository, and %s is a folder: name one of them", args[0])
 	}
-	name, err := input.RepositoryName(f.Git)
+	name, err := input.RepositoryName(f.Git, f.GitSecret != "")
 	if errors.Is(err, input.ErrCredentials) {
 		return option.Usagef("--git: %w: put them into a Secret and name it with --git-secret", err)
 	}

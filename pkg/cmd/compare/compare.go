@@ -151,8 +151,8 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 	if err := f.printing(o); err != nil {
 		return nil, err
 	}
-	if err := manifests.CheckBuildArgs(f.BuildArgs); err != nil {
-		return nil, err
+	if err := input.CheckBuildArgs(f.BuildArgs); err != nil {
+		return nil, option.Usagef("--build-arg: %w", err)
 	}
 	if f.Chart != "" {
 		if info, err := os.Stat(filepath.Dir(f.Chart)); err != nil || !info.IsDir() {

@@ -195,7 +195,7 @@ func TestFlags(t *testing.T) {
 		"--start-timeout 1ms": "--start-timeout 1ms is less than a second",
 		"--port 70000":        "--port 70000 is not a port",
 		"-o table":            "--output is one of json",
-		"--build-arg x":       "x",
+		"--build-arg x":       "is not of the form KEY=VALUE",
 		"--chart no/where":    "there is no directory",
 		"--chart .":           "--chart . is a directory",
 		"/nowhere":            "/nowhere",

@@ -77,6 +77,9 @@ A variable that the manifests set wins, so setting it here is an error.`,
 			if err != nil {
 				return err
 			}
+			for _, name := range change.Plain() {
+				fmt.Fprintf(streams.ErrOut, "warning: %s looks like a secret, and a ConfigMap is none: pass --secret to keep it in a Secret\n", name)
+			}
 			clients, err := kube.New(config)
 			if err != nil {
 				return err

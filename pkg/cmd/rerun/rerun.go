@@ -12,6 +12,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/input"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/find"
@@ -19,7 +20,6 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/session"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 )
 
 // Flags are the flags of the command line.
@@ -143,7 +143,7 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 // toChanges checks the flags that change settings.
 func (f *Flags) toChanges() (pipelinerun.Changes, error) {
 	changes := pipelinerun.Changes{Revision: f.Revision, Change: engine.Change{NoCache: f.NoCache, BuildArgs: f.BuildArgs}}
-	if err := manifests.CheckBuildArgs(f.BuildArgs); err != nil {
+	if err := input.CheckBuildArgs(f.BuildArgs); err != nil {
 		return changes, option.Usagef("--build-arg: %w", err)
 	}
 	if strings.HasPrefix(f.Revision, "-") {

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/install"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/secret"
 )
 
 // Flags are the flags as given.
@@ -172,8 +174,8 @@ func (f *Flags) builds(request *install.Request, changed func(flag string) bool)
 	}
 	if changed("build-arg") {
 		request.BuildArgs = notEmpty(f.BuildArgs)
-		if err := manifests.CheckBuildArgs(request.BuildArgs); err != nil {
-			return option.Usage(err)
+		if err := checkBuildArgs(request.BuildArgs); err != nil {
+			return err
 		}
 	}
 	if changed("build-env") {
@@ -187,6 +189,19 @@ func (f *Flags) builds(request *install.Request, changed func(flag string) bool)
 	}
 	request.BuildCA = []byte{}
 	return readCertificates("build-ca", f.BuildCA, &request.BuildCA, manifests.ParseBuildCA)
+}
+
+// checkBuildArgs checks --build-arg.
+func checkBuildArgs(args []string) error {
+	err := manifests.CheckBuildArgs(args)
+	var found *secret.ArgumentError
+	if errors.As(err, &found) {
+		return option.Usagef("--build-arg: %w, and every user of the cluster can read those of setup; use --build-env %s=…, which is kept in a Secret", err, found.Name)
+	}
+	if err != nil {
+		return option.Usagef("--build-arg: %w", err)
+	}
+	return nil
 }
 
 // readCertificates reads the file that a flag names into target. Without a file it

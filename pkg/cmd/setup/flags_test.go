@@ -102,3 +102,36 @@ func TestBuildFlags(t *testing.T) {
 		t.Errorf("a reserved variable: %v, want the flag's name", err)
 	}
 }
+
+// Build arguments are in a ConfigMap that every user of the cluster can read.
+func TestSecretBuildArgs(t *testing.T) {
+	named := func(flag string) bool { return flag == "build-arg" }
+	for _, arg := range []string{
+		"PIP_INDEX_URL=https://me:hunter2@pypi.example.com/simple",
+		"PIP_INDEX_URL=https://hunter2@pypi.example.com/simple",
+		"PIP_EXTRA_INDEX_URL=https://pypi.example.com/simple https://me:hunter2@pypi2.example.com/simple",
+		"TOKEN=ghp_hunter2hunter2hunter2hunter2hunter2hu",
+	} {
+		request := &install.Request{}
+		err := (&Flags{BuildArgs: []string{"A=1", arg}}).builds(request, named)
+		name, _, _ := strings.Cut(arg, "=")
+		if err == nil || !strings.Contains(err.Error(), "--build-env "+name+"=") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", arg, err)
+		}
+	}
+	if err := (&Flags{BuildArgs: []string{"hunter2"}}).builds(&install.Request{}, named); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("an argument without a name: %v", err)
+	}
+	for _, mirror := range []string{"docker.io=me:hunter2@m.example.com", "docker.io=https://me:hunter2@m.example.com/x"} {
+		err := (&Flags{ImageMirrors: []string{mirror}}).builds(&install.Request{}, func(flag string) bool { return flag == "image-mirror" })
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("a mirror with a password: %v", err)
+		}
+	}
+	for _, registry := range []string{"me:hunter2@ghcr.io/x", "https://me:hunter2@ghcr.io/x"} {
+		err := (&Flags{Registry: registry}).registry(&install.Request{}, func(flag string) bool { return flag == "registry" })
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("a registry with a password: %v", err)
+		}
+	}
+}

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint/secret"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/secret"
 )
 
 // hidden stands for a value that may be a secret.

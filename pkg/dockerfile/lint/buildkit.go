@@ -20,7 +20,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint/baseimage"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint/secret"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/secret"
 )
 
 // noRegistry knows of an image only which variables the images of Python set.

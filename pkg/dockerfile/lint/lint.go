@@ -19,7 +19,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint/secret"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/secret"
 )
 
 // Severity is how certain it is that a finding has to be fixed.

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint/secret"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/secret"
 )
 
 // Rule is a kind of finding.

@@ -7,7 +7,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/lint/secret"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/secret"
 )
 
 const (

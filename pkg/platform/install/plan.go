@@ -27,7 +27,8 @@ const maxNames = 10
 // Plan is what an installation applies. NewPlan computes it once, and it does not
 // change: the steps render it for the node access mode that they try.
 type Plan struct {
-	// Warnings are lines for the user about what the plan takes away.
+	// Warnings are lines for the user about what the plan takes away, and about what it keeps that is
+	// not safe.
 	Warnings []string
 
 	namespace string
@@ -93,7 +94,7 @@ func NewPlan(ctx context.Context, clients *kube.Clients, request Request) (*Plan
 	if err != nil {
 		return nil, err
 	}
-	for _, line := range []string{warning, resolverWarning(cluster.Config, p.config)} {
+	for _, line := range []string{warning, resolverWarning(cluster.Config, p.config), argumentWarning(p.config)} {
 		if line != "" {
 			p.Warnings = append(p.Warnings, line)
 		}
@@ -169,6 +170,14 @@ func resolverWarning(previous *manifests.Config, config manifests.Config) string
 		return ""
 	}
 	return fmt.Sprintf("  warning: Tekton's resolvers are off now, but for the Tasks in %s: runs of yours that fetch Tasks or Pipelines by one of %q need --tekton-resolvers", manifests.SystemNamespace, manifests.Resolvers())
+}
+
+// argumentWarning is manifests.Config.ArgumentWarning as a line.
+func argumentWarning(config manifests.Config) string {
+	if warning := config.ArgumentWarning(); warning != "" {
+		return "  warning: " + warning
+	}
+	return ""
 }
 
 // registryWarning names the workloads whose images stay in the previous registry.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/secret"
 )
 
 // Request is what the user asks for. A field that is nil, or an empty string, keeps
@@ -76,7 +77,7 @@ func ParseAddress(text string) (Address, error) {
 	host, prefix, _ := strings.Cut(rest, "/")
 	prefix = strings.TrimSuffix(prefix, "/")
 	invalid := func(why string) (Address, error) {
-		return Address{}, fmt.Errorf("%q: %s; write HOST[:PORT][/PREFIX], for example ghcr.io/my-org", text, why)
+		return Address{}, fmt.Errorf("%q: %s; write HOST[:PORT][/PREFIX], for example ghcr.io/my-org", secret.Redact(text), why)
 	}
 	if strings.Contains(rest, "://") {
 		return invalid("only registries with TLS are supported")

@@ -40,7 +40,8 @@ type Status struct {
 	Runs []Run `json:"runs"`
 	// Apps lists the deployed apps, by namespace and name.
 	Apps []App `json:"apps"`
-	// Warnings lists what is missing in Runs and Apps, and why.
+	// Warnings lists what is missing in Runs and Apps, and why, and what is not safe in the settings
+	// of the platform.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -246,6 +247,9 @@ func Collect(ctx context.Context, clients Clients, options Options) (*Status, er
 		if missing != nil {
 			status.Warnings = append(status.Warnings, missing.Error())
 		}
+	}
+	if warning := c.config.ArgumentWarning(); warning != "" {
+		status.Warnings = append(status.Warnings, warning)
 	}
 	for _, part := range status.Platform {
 		status.Healthy = status.Healthy && (part.Healthy || part.Unknown)

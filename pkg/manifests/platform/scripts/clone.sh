@@ -46,6 +46,11 @@ case $URL in
   http://* | https://*)
     host=${URL#*://}
     host=${host%%/*}
+    case $URL in
+      # What is asked for encrypted is not fetched in clear, wherever the server redirects to.
+      https://*) export GIT_ALLOW_PROTOCOL=https ;;
+      *) [ -z "$CREDENTIALS" ] || fail "http sends credentials in clear: name $host by https or ssh, or fetch it without a Secret" ;;
+    esac
     case $host in
       *@*) fail "the URL of the repository contains credentials, which everyone who can see the run can read: put them into a Secret" ;;
     esac
