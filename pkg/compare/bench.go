@@ -279,6 +279,10 @@ func (b *Bench) start(ctx context.Context, candidate Candidate, repository strin
 		}
 		done(result, err)
 	}()
+	env, err := readable(ctx, b.Kube, b.Namespace, candidate.Env)
+	if err != nil {
+		return err
+	}
 	for range starts {
 		took, err := Start(ctx, b.Kube, Launch{
 			Namespace:  b.Namespace,
@@ -286,7 +290,7 @@ func (b *Bench) start(ctx context.Context, candidate Candidate, repository strin
 			Shell:      manifests.ShellImage(b.Config.ImageMirrors),
 			PullSecret: manifests.RegistrySecret,
 			Port:       candidate.Port,
-			Env:        candidate.Env,
+			Env:        env,
 			Limit:      b.Limit, WaitTimeout: b.WaitTimeout,
 		}, b.Wait)
 		if err != nil {

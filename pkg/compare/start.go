@@ -25,6 +25,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/watch"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
@@ -246,6 +247,25 @@ func parseResult(ended *corev1.ContainerStateTerminated) (time.Duration, error) 
 		return 0, fmt.Errorf("the measurement of the start says %q, which is no time", text)
 	}
 	return time.Duration(hundredths) * 10 * time.Millisecond, nil
+}
+
+// readable returns the variables without those of Secrets that the user may not read: such a user
+// may start no pod with them.
+func readable(ctx context.Context, client kubernetes.Interface, namespace string, env map[string]app.Variable) (map[string]app.Variable, error) {
+	kept := map[string]app.Variable{}
+	for name, variable := range env {
+		if from := variable.EnvVar(name).ValueFrom; from != nil && from.SecretKeyRef != nil {
+			err := access.Check(ctx, client, []access.Permission{{Verb: "get", Resource: "secrets", Namespace: namespace, Name: from.SecretKeyRef.Name}})
+			if errors.As(err, new(*access.MissingError)) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		kept[name] = variable
+	}
+	return kept, nil
 }
 
 // optional lets the program start without what the variable comes from, which the namespace of

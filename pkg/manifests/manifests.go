@@ -77,7 +77,7 @@ func (p *Platform) Objects() []*unstructured.Unstructured {
 func Render(options Options) (*Platform, error) {
 	r := renderer{Options: options}
 	platform := &Platform{
-		System:     r.read("platform/namespace.yaml", "platform/config.yaml", "platform/roles.yaml", "platform/delivery.yaml"),
+		System:     r.read("platform/namespace.yaml", "platform/config.yaml", "platform/roles.yaml", "platform/delivery.yaml", "platform/developer.yaml", "platform/pods.yaml"),
 		Tekton:     r.tekton(),
 		Registry:   r.registry(),
 		NodeAccess: r.nodeAccess(),
@@ -89,6 +89,7 @@ func Render(options Options) (*Platform, error) {
 		platform.Namespaces = append(platform.Namespaces, slices.Concat(objects, r.pullSecret(namespace), r.buildSecret(namespace))...)
 	}
 	platform.System = append(platform.System, r.buildSecret(SystemNamespace)...)
+	platform.System = setPolicies(&r, platform.System)
 	r.setConfig(platform.System)
 	for _, object := range platform.Objects() {
 		if r.err == nil {

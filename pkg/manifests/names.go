@@ -42,7 +42,8 @@ const (
 	// TestRunArg is the build argument of TestedBuildTask that differs in every run. The
 	// stage of package dockerfile that tests declares it.
 	TestRunArg = "PYFLOW_TEST_RUN"
-	// InspectTask is the Task that lists what an image is made of.
+	// InspectTask is the Task that lists what an image is made of, and the Pipeline that
+	// runs it.
 	InspectTask = "pyflow-inspect"
 	// DeployTask is the Pipelines' task that deploys the image.
 	DeployTask = "deploy"

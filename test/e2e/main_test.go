@@ -13,6 +13,6 @@ import (
 
 // namespaces is about how many namespaces the tests take. One more costs a setup of
 // its own.
-const namespaces = 70
+const namespaces = 78
 
 func TestMain(m *testing.M) { os.Exit(env.Main(m, namespaces)) }

@@ -258,7 +258,11 @@ func TestDeveloper(t *testing.T) {
 	// The Dockerfile of a repository is confirmed on the pod that has fetched it.
 	g := newGitServer(t, ns, map[string]string{"Dockerfile": "FROM scratch\nCOPY . /\n"}, map[string]string{"text": "x"})
 	trust := ns.Secret(t, "trust", map[string]string{"ca.crt": string(g.ca)})
-	as("pyflow", "build", "-n", ns.Name, "--git", g.https+"public.git", "--git-secret", trust, "--name", gitApp, "--no-deploy").Succeeded(t)
+	git := []string{"pyflow", "build", "-n", ns.Name, "--git", g.https + "public.git", "--git-secret", trust, "--name", gitApp, "--no-deploy"}
+	as(git...).Failed(t, "a run uses Secrets that its user may read", "kubectl create role")
+	kubectl(t, ns, "create", "role", "git", "--verb=get", "--resource=secrets", "--resource-name="+trust).Succeeded(t)
+	kubectl(t, ns, "create", "rolebinding", "git", "--role=git", "--serviceaccount="+ns.Name+":developer").Succeeded(t)
+	as(git...).Succeeded(t)
 
 	_, err := ns.Kube.CoreV1().Secrets(ns.Name).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "of-an-app"}}, metav1.CreateOptions{})
 	env.Check(t, err)

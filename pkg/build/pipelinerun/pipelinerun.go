@@ -54,6 +54,8 @@ func New(spec Spec) *tektonv1.PipelineRun {
 			Params:       spec.params(),
 			Workspaces:   spec.workspaces(),
 			TaskRunSpecs: spec.taskRunSpecs(),
+			// A task without a spec of its own must not run as the namespace's default.
+			TaskRunTemplate: tektonv1.PipelineTaskRunTemplate{ServiceAccountName: manifests.BuildServiceAccount},
 		},
 	}
 	if meta.Timeout > 0 {

@@ -43,6 +43,7 @@ func Rerun(old *tektonv1.PipelineRun, name string) (*tektonv1.PipelineRun, error
 	}
 	// Canceled, or waiting for its Secrets: a state of the old one.
 	run.Spec.Status = ""
+	run.Spec.TaskRunTemplate = tektonv1.PipelineTaskRunTemplate{ServiceAccountName: manifests.BuildServiceAccount}
 	run.Spec.Params = slices.DeleteFunc(run.Spec.Params, func(p tektonv1.Param) bool { return p.Name == paramSequence || p.Name == paramAdopt })
 	for i := range run.Spec.Params {
 		switch p := &run.Spec.Params[i]; p.Name {

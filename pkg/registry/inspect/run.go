@@ -211,22 +211,15 @@ func newRun(target Target) *tektonv1.PipelineRun {
 			Labels: map[string]string{manifests.LabelManagedBy: manifests.FieldManager},
 		},
 		Spec: tektonv1.PipelineRunSpec{
-			PipelineSpec: &tektonv1.PipelineSpec{
-				Workspaces: []tektonv1.PipelineWorkspaceDeclaration{{Name: "registry"}},
-				Tasks: []tektonv1.PipelineTask{{
-					Name: task,
-					TaskRef: &tektonv1.TaskRef{ResolverRef: tektonv1.ResolverRef{
-						Resolver: "cluster",
-						Params: tektonv1.Params{
-							param("kind", "task"), param("name", manifests.InspectTask), param("namespace", manifests.SystemNamespace),
-						},
-					}},
-					Params: tektonv1.Params{
-						param("image", target.Repository+"@"+target.Digest),
-						{Name: "layers", Value: tektonv1.ParamValue{Type: tektonv1.ParamTypeArray, ArrayVal: layers}},
-					},
-					Workspaces: []tektonv1.WorkspacePipelineTaskBinding{{Name: "registry", Workspace: "registry"}},
-				}},
+			PipelineRef: &tektonv1.PipelineRef{ResolverRef: tektonv1.ResolverRef{
+				Resolver: "cluster",
+				Params: tektonv1.Params{
+					param("kind", "pipeline"), param("name", manifests.InspectTask), param("namespace", manifests.SystemNamespace),
+				},
+			}},
+			Params: tektonv1.Params{
+				param("image", target.Repository+"@"+target.Digest),
+				{Name: "layers", Value: tektonv1.ParamValue{Type: tektonv1.ParamTypeArray, ArrayVal: layers}},
 			},
 			Workspaces: []tektonv1.WorkspaceBinding{{Name: "registry", Secret: &corev1.SecretVolumeSource{
 				SecretName: manifests.RegistrySecret,

@@ -37,7 +37,7 @@ func TestNewRun(t *testing.T) {
 	if template.ServiceAccountName != manifests.BuildServiceAccount || *template.PodTemplate.AutomountServiceAccountToken {
 		t.Errorf("its pod has more than a build's: %+v", template)
 	}
-	params := run.Spec.PipelineSpec.Tasks[0].Params
+	params := run.Spec.Params
 	if image := params[0].Value.StringVal; image != "registry/team/app@sha256:image" {
 		t.Errorf("the image is %s", image)
 	}
