@@ -51,6 +51,8 @@ type Config struct {
 	NodeAccess NodeAccessConfig `json:"nodeAccess"`
 	// Namespaces are the namespaces that setup prepared, sorted.
 	Namespaces []string `json:"namespaces,omitempty"`
+	// BuildNetwork is what builds may reach.
+	BuildNetwork BuildNetwork `json:"buildNetwork,omitzero"`
 	// ImageMirrors redirect base images, and the platform's own.
 	ImageMirrors []Mirror `json:"imageMirrors,omitempty"`
 	// BuildArgs are passed to every build, KEY=VALUE, before the build's own.

@@ -86,7 +86,7 @@ func Render(options Options) (*Platform, error) {
 	for _, namespace := range options.Config.Namespaces {
 		objects := r.read("namespace/access.yaml")
 		r.setNamespace(objects, namespace)
-		platform.Namespaces = append(platform.Namespaces, slices.Concat(objects, r.pullSecret(namespace), r.buildSecret(namespace))...)
+		platform.Namespaces = append(platform.Namespaces, slices.Concat(objects, r.pullSecret(namespace), r.buildSecret(namespace), buildNetwork(&r, namespace))...)
 	}
 	platform.System = append(platform.System, r.buildSecret(SystemNamespace)...)
 	platform.System = setPolicies(&r, platform.System)

@@ -158,6 +158,8 @@ type Cluster struct {
 	PodWebhooks []string
 	// Namespace is the app namespace to set up.
 	Namespace *corev1.Namespace
+	// Network is what is known of its addresses.
+	Network Network
 	// StorageClasses are the names of all classes; DefaultStorageClass is empty if
 	// there is none.
 	StorageClasses      []string
@@ -192,6 +194,9 @@ func Inspect(ctx context.Context, client kubernetes.Interface, namespace string)
 		return nil, err
 	}
 	if c.PodWebhooks, err = PodWebhooks(ctx, client); err != nil {
+		return nil, err
+	}
+	if c.Network, err = ClusterNetwork(ctx, client); err != nil {
 		return nil, err
 	}
 	classes, err := client.StorageV1().StorageClasses().List(ctx, metav1.ListOptions{})

@@ -79,18 +79,10 @@ func TestResolvers(t *testing.T) {
 	}
 }
 
-// listen serves on the address of this machine that a node sees, and returns its URL.
+// listen serves on the address of this machine that pods reach, and returns its URL.
 func listen(t *testing.T, ns *env.NS, handler http.HandlerFunc) string {
 	t.Helper()
-	nodes, err := ns.Kube.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
-	env.Check(t, err)
-	// Nothing is sent: this asks for the route.
-	route, err := new(net.Dialer).DialContext(t.Context(), "udp", net.JoinHostPort(nodes.Items[0].Status.Addresses[0].Address, "9"))
-	env.Check(t, err)
-	host, _, err := net.SplitHostPort(route.LocalAddr().String())
-	env.Check(t, err)
-	env.Check(t, route.Close())
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(host, "0"))
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(ns.AddressForPods(t), "0"))
 	env.Check(t, err)
 	server := &http.Server{Handler: handler}
 	go func() { _ = server.Serve(listener) }()

@@ -36,6 +36,8 @@ type Flags struct {
 	Ephemeral      bool
 	TektonManifest string
 	Resolvers      []string
+	ClusterRanges  []string
+	Egress         []string
 	DryRun         option.DryRun
 	Output         string
 	Timeout        time.Duration
@@ -51,7 +53,7 @@ func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams
 		return nil, option.Usagef("--timeout %s is not positive", f.Timeout)
 	}
 	changed := cmd.Flags().Changed
-	for _, read := range []func(*install.Request, func(string) bool) error{f.registry, f.storage, f.builds, f.resolvers} {
+	for _, read := range []func(*install.Request, func(string) bool) error{f.registry, f.storage, f.builds, f.network, f.resolvers} {
 		if err := read(&o.Request, changed); err != nil {
 			return nil, err
 		}
@@ -157,6 +159,21 @@ func (f *Flags) resolvers(request *install.Request, changed func(flag string) bo
 	}
 	slices.Sort(request.Resolvers)
 	request.Resolvers = slices.Compact(request.Resolvers)
+	return nil
+}
+
+// network reads the flags about what builds may reach.
+func (f *Flags) network(request *install.Request, changed func(flag string) bool) (err error) {
+	if changed("cluster-cidr") {
+		if request.ClusterRanges, err = manifests.ParseRanges(notEmpty(f.ClusterRanges)); err != nil {
+			return option.Usagef("--cluster-cidr: %w", err)
+		}
+	}
+	if changed("build-egress") {
+		if request.Egress, err = manifests.ParseEgress(notEmpty(f.Egress)); err != nil {
+			return option.Usagef("--build-egress: %w", err)
+		}
+	}
 	return nil
 }
 

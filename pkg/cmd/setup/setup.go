@@ -83,6 +83,8 @@ func (f *Flags) addTo(cmd *cobra.Command) {
 	flags.StringVar(&f.StorageClass, "registry-storage-class", "", "Storage class of the registry's volume (default: the cluster's default class)")
 	flags.BoolVar(&f.Ephemeral, "registry-ephemeral", false, "Keep images in the registry's pod only; they are lost with the pod")
 	flags.StringVar(&f.TektonManifest, "tekton-manifest", "", "File or URL of a Tekton Pipelines release manifest to install instead of the embedded one")
+	flags.StringSliceVar(&f.ClusterRanges, "cluster-cidr", nil, "Range of addresses of the cluster that builds may not reach, beside those that the API server knows; repeatable, remembered, '' forgets all")
+	flags.StringSliceVar(&f.Egress, "build-egress", nil, "What builds may reach inside of the cluster: a range of addresses, the name of a namespace, or all; repeatable, remembered, '' forgets all")
 	flags.StringSliceVar(&f.Resolvers, "tekton-resolvers", nil, "Resolvers of Tekton that every run of the cluster may use, of bundles, cluster, git, http and hub; builds need none; remembered, '' forgets them")
 	f.DryRun.AddFlag(cmd, "Change nothing: client prints what would be applied, server lets the API server check it, too", option.DryRunServer)
 	flags.StringVarP(&f.Output, "output", "o", "", "Output format of --dry-run, one of: yaml, json (default: yaml for client, a line per object for server)")

@@ -115,6 +115,13 @@ func configure(request Request, cluster *platform.Cluster) (manifests.Config, er
 	if request.BuildArgs != nil {
 		config.BuildArgs = request.BuildArgs
 	}
+	if request.ClusterRanges != nil {
+		config.BuildNetwork.Cluster = request.ClusterRanges
+	}
+	if request.Egress != nil {
+		config.BuildNetwork.Allowed = request.Egress
+	}
+	config.BuildNetwork.Detected = cluster.Network.Ranges
 	if !slices.Contains(config.Namespaces, cluster.Namespace.Name) {
 		config.Namespaces = append(slices.Clone(config.Namespaces), cluster.Namespace.Name)
 		slices.Sort(config.Namespaces)

@@ -94,7 +94,7 @@ func NewPlan(ctx context.Context, clients *kube.Clients, request Request) (*Plan
 	if err != nil {
 		return nil, err
 	}
-	for _, line := range []string{warning, resolverWarning(cluster.Config, p.config), argumentWarning(p.config)} {
+	for _, line := range []string{warning, resolverWarning(cluster.Config, p.config), argumentWarning(p.config), networkWarning(cluster.Network, p.config.BuildNetwork)} {
 		if line != "" {
 			p.Warnings = append(p.Warnings, line)
 		}
@@ -178,6 +178,15 @@ func argumentWarning(config manifests.Config) string {
 		return "  warning: " + warning
 	}
 	return ""
+}
+
+// networkWarning returns a line if builds may reach the pods of the cluster because nothing tells
+// their addresses; else nothing.
+func networkWarning(cluster platform.Network, network manifests.BuildNetwork) string {
+	if cluster.Pods || len(network.Cluster) > 0 || slices.Contains(network.Allowed, manifests.EgressAll) {
+		return ""
+	}
+	return "  warning: the API server does not know the addresses of pods, so builds can reach them: name their range with --cluster-cidr, or allow it with --build-egress " + manifests.EgressAll
 }
 
 // registryWarning names the workloads whose images stay in the previous registry.

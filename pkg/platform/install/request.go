@@ -48,6 +48,9 @@ type Request struct {
 	// BuildVariables are the environment of every RUN.
 	BuildVariables map[string]string
 
+	// ClusterRanges and Egress are BuildNetwork.Cluster and Allowed of the configuration; nil are
+	// those of before.
+	ClusterRanges, Egress []string
 	// Resolvers are those of Tekton that any run of the cluster may use, if setup installs Tekton.
 	Resolvers []manifests.Resolver
 	// TektonManifest is installed instead of the embedded manifest.

@@ -106,6 +106,9 @@ func setupFlags(gateway netip.Addr, allMirrors bool) []string {
 	flags := []string{
 		fmt.Sprintf("--build-arg=PIP_INDEX_URL=http://%s:%d/simple/", gateway, node.IndexPort),
 		fmt.Sprintf("--build-arg=PIP_TRUSTED_HOST=%s", gateway),
+		// The pods of all nodes share 16 bits; the mirror and the index are among them.
+		fmt.Sprintf("--cluster-cidr=%s", netip.PrefixFrom(gateway, 16).Masked()),
+		fmt.Sprintf("--build-egress=%s", netip.PrefixFrom(gateway, gateway.BitLen())),
 	}
 	if !allMirrors {
 		// Of the other registry the base images alone: the platform's own images

@@ -15,10 +15,12 @@ func TestSetupFlags(t *testing.T) {
 		want       string
 		count      int
 	}{
-		{false, "--image-mirror=docker.io=http://10.88.0.1:5000", 4},
-		{false, "--image-mirror=gcr.io/distroless=http://10.88.0.1:5000/mirror/gcr.io/distroless", 4},
-		{true, "--image-mirror=docker.io=http://10.88.0.1:5000/mirror/docker.io", 8},
-		{true, "--image-mirror=ghcr.io=http://10.88.0.1:5000/mirror/ghcr.io", 8},
+		{false, "--image-mirror=docker.io=http://10.88.0.1:5000", 6},
+		{false, "--image-mirror=gcr.io/distroless=http://10.88.0.1:5000/mirror/gcr.io/distroless", 6},
+		{true, "--image-mirror=docker.io=http://10.88.0.1:5000/mirror/docker.io", 10},
+		{true, "--image-mirror=ghcr.io=http://10.88.0.1:5000/mirror/ghcr.io", 10},
+		{false, "--cluster-cidr=10.88.0.0/16", 6},
+		{false, "--build-egress=10.88.0.1/32", 6},
 	} {
 		if got := setupFlags(gateway, test.allMirrors); !slices.Contains(got, test.want) || len(got) != test.count {
 			t.Errorf("all mirrors %v: got %q, want %d with %s", test.allMirrors, got, test.count, test.want)
