@@ -29,8 +29,9 @@ build: ## Compile the plugin into bin/kubectl-pyflow
 	go build -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/kubectl-pyflow ./cmd/kubectl-pyflow
 
 .PHONY: generate
-generate: ## Write Tekton's install manifest again, from the module that go.mod pins
+generate: ## Write Tekton's install manifest and the formats of tokens again, from the modules that pin them
 	hack/generate.sh pkg/manifests/tekton/release.yaml
+	hack/generate-secrets.sh pkg/secret/gitleaks.json
 
 .PHONY: map
 map: ## Write the map of the code in CONTRIBUTING.md again

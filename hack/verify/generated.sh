@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tekton's manifest in git is what the pinned module yields.
+# Tekton's manifest and the formats of tokens in git are what the pinned modules yield.
 set -euo pipefail
 
 # shellcheck source=hack/lib.sh
@@ -11,3 +11,7 @@ fresh=$(mktemp)
 trap 'rm -f "$fresh"' EXIT
 hack/generate.sh "$fresh"
 diff -u "$file" "$fresh" | head -n 40 >&2 || die "$file is not what go.mod pins: run make generate and read its diff"
+
+file=pkg/secret/gitleaks.json
+hack/generate-secrets.sh "$fresh"
+diff -u "$file" "$fresh" | head -n 40 >&2 || die "$file is not what hack/tools/gitleaks pins: run make generate and read its diff"

@@ -185,6 +185,8 @@ type Folder struct {
 	Files map[string][]byte
 	// Modes replace the modes of files and directories of Dir, by path.
 	Modes map[string]fs.FileMode
+	// AllowSecrets are the files whose content may be a secret, as buildcontext.Options has them.
+	AllowSecrets []string
 }
 
 // Scratch is a build whose image, source and cached layers go below a repository of

@@ -80,10 +80,11 @@ func (p *Prepared) pack(ctx context.Context, recorder *track.Recorder) (*buildco
 	folder := p.options.Folder
 	recorder.Begin(event.Pack)
 	archive, err := buildcontext.Pack(ctx, folder.Dir, buildcontext.Options{
-		Dockerfile: folder.Dockerfile.Path,
-		Files:      folder.Files,
-		Modes:      folder.Modes,
-		Progress:   func(files int, read int64) { recorder.Transfer(event.Transfer{Files: files, Bytes: read}) },
+		Dockerfile:   folder.Dockerfile.Path,
+		Files:        folder.Files,
+		Modes:        folder.Modes,
+		AllowSecrets: folder.AllowSecrets,
+		Progress:     func(files int, read int64) { recorder.Transfer(event.Transfer{Files: files, Bytes: read}) },
 	})
 	if err != nil {
 		return nil, err

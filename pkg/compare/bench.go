@@ -51,6 +51,8 @@ type Candidate struct {
 	Files map[string][]byte
 	// BuildArgs are KEY=VALUE.
 	BuildArgs []string
+	// AllowSecrets are the files whose content may be a secret, as buildcontext.Options has them.
+	AllowSecrets []string
 	// Needs are the secrets that the Dockerfile mounts, and Secrets those that it gets.
 	Needs   []project.Secret
 	Secrets []pipelinerun.BuildSecret
@@ -183,7 +185,7 @@ func (b *Bench) build(ctx context.Context, candidate Candidate, repository, tag 
 	scratch := &build.Scratch{Run: "pyflow-compare-" + rand.String(8), Repository: repository, Tag: tag}
 	prepared, err := build.Prepare(ctx, b.Env, build.Options{
 		App:        b.App,
-		Folder:     &build.Folder{Dir: cmp.Or(candidate.Context, b.Dir), Dockerfile: candidate.Dockerfile, Files: files},
+		Folder:     &build.Folder{Dir: cmp.Or(candidate.Context, b.Dir), Dockerfile: candidate.Dockerfile, Files: files, AllowSecrets: candidate.AllowSecrets},
 		Dockerfile: candidate.Dockerfile.Path,
 		Target:     candidate.Target,
 		BuildArgs:  candidate.BuildArgs,

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/settings"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/source"
@@ -37,6 +38,9 @@ type Options struct {
 	BuildArgs []string
 	// Secrets are the IDs of --build-secret.
 	Secrets []string
+	// AllowSecretFiles are --allow-secret-file, files of the build context whose content may be a
+	// secret.
+	AllowSecretFiles []string
 	// Test is --test, a command line.
 	Test string
 
@@ -109,6 +113,11 @@ func (o *Options) Check() error {
 		}
 		if o.Dockerfile != "" {
 			return optionErrorf("--variant generates a Dockerfile and --file names one: use one of them")
+		}
+	}
+	for _, pattern := range o.AllowSecretFiles {
+		if err := buildcontext.CheckAllowed(pattern); err != nil {
+			return optionErrorf("--allow-secret-file %w", err)
 		}
 	}
 	if o.Replicas != nil && *o.Replicas < 0 {

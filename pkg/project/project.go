@@ -59,6 +59,10 @@ type Project struct {
 	Secrets       []Secret
 	SecretSources map[string]Value[settings.SecretSource]
 
+	// AllowSecretFiles are the files of the build context whose content may be a secret: those of
+	// flags and of settings, as buildcontext.Options has them.
+	AllowSecretFiles []string
+
 	// Detected is the Python project, nil if the folder has its own Dockerfile.
 	Detected *detect.Project
 	// flagSecrets are the IDs of secrets that flags provide.

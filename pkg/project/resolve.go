@@ -91,6 +91,7 @@ func (p *Project) resolvePod(options *Options) {
 	p.CPU = first(flag("cpu", options.CPU), setting(p.Settings, "build.cpu", build.CPU))
 	p.Memory = first(flag("memory", options.Memory), setting(p.Settings, "build.memory", build.Memory))
 	p.Storage = first(flag("storage", options.Storage), setting(p.Settings, "build.storage", build.Storage))
+	p.AllowSecretFiles = slices.Concat(options.AllowSecretFiles, build.AllowSecretFiles)
 	p.NodeSelector = merge("node-selector", options.NodeSelector, p.Settings, "build.node-selector", build.NodeSelector)
 }
 

@@ -27,14 +27,14 @@ type Flags struct {
 	config *genericclioptions.ConfigFlags
 	session.Flags
 
-	Name       string
-	Dockerfile string
-	Context    string
-	Target     string
-	BuildArgs  []string
-	Secrets    []string
-	NoCache    bool
-	Force      bool
+	Name                      string
+	Dockerfile                string
+	Context                   string
+	Target                    string
+	BuildArgs                 []string
+	Secrets, AllowSecretFiles []string
+	NoCache                   bool
+	Force                     bool
 
 	Entrypoint     string
 	Python         string
@@ -153,6 +153,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	f.StringVar(&flags.Target, "target", "", "Stage of the Dockerfile to build (default: the last one)")
 	f.StringArrayVar(&flags.BuildArgs, "build-arg", nil, "Value of an ARG of the Dockerfile, as KEY=VALUE; repeatable")
 	f.StringArrayVar(&flags.Secrets, "build-secret", nil, "Secret for RUN --mount=type=secret, such as the token of a private package index: id=ID,src=FILE or id=ID,env=VARIABLE from this machine, id=ID for the variable or the file of that name, or id=ID,secret=NAME[,key=KEY] from the namespace; repeatable")
+	f.StringArrayVar(&flags.AllowSecretFiles, "allow-secret-file", nil, "File of the build context that may hold a secret, as the path or a pattern with *; any other stops the build before the upload; repeatable")
 	f.BoolVar(&flags.NoCache, "no-cache", false, "Ignore the layer cache")
 	f.BoolVar(&flags.Force, "force", false, "Build and deploy even if nothing has changed")
 	f.StringVar(&flags.Git, "git", "", "Git repository to build instead of a folder, by https or ssh")

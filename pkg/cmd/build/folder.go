@@ -79,7 +79,7 @@ func (f *Flags) toProject() (project.Options, error) {
 	}
 	o := project.Options{
 		Name: f.Name, Dockerfile: f.Dockerfile, Context: directory, Variant: generate.Variant(f.Variant), Entrypoint: f.Entrypoint, Python: f.Python,
-		Target: f.Target, BuildArgs: f.BuildArgs, Secrets: input.SecretIDs(f.Secrets), Test: f.Test, NoTest: f.NoTest, Manifests: f.Written.Manifests, Values: f.Written.Values, NoDeploy: f.NoDeploy && !f.renders(),
+		Target: f.Target, BuildArgs: f.BuildArgs, Secrets: input.SecretIDs(f.Secrets), AllowSecretFiles: f.AllowSecretFiles, Test: f.Test, NoTest: f.NoTest, Manifests: f.Written.Manifests, Values: f.Written.Values, NoDeploy: f.NoDeploy && !f.renders(),
 	}
 	if f.NoDeploy && !f.renders() && (f.Written.Manifests != "" || !f.Written.IsZero()) {
 		return o, option.Usagef("--manifests, --values and --set are about what to deploy, and --no-deploy deploys nothing")
@@ -119,7 +119,7 @@ func (f *Flags) readFolder(o *Options, dir string, options project.Options) erro
 	o.Found = found
 	o.App, o.Dockerfile, o.Target, o.BuildArgs = found.Name.Value, found.Dockerfile.Value.Path, found.Target.Value, found.Args()
 	o.Secrets, o.Needs = input.WithSettings(o.Secrets, found.SecretSources), found.Secrets
-	o.Folder = &build.Folder{Dir: found.Context, Dockerfile: found.Dockerfile.Value, Files: found.Files}
+	o.Folder = &build.Folder{Dir: found.Context, Dockerfile: found.Dockerfile.Value, Files: found.Files, AllowSecrets: found.AllowSecretFiles}
 	o.Resources = pipelinerun.Resources{CPU: found.CPU.Value, Memory: found.Memory.Value, Storage: found.Storage.Value}
 	o.Resources.NodeSelector = project.Values(found.NodeSelector)
 	if found.TestStage != "" || found.Test.IsSet() {

@@ -16,6 +16,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 )
 
 // private is a Python project with a private index, and one setting.
@@ -225,4 +226,37 @@ func TestHostStopsABuild(t *testing.T) {
 	if !slices.ContainsFunc(got.events, func(e event.Event) bool { return strings.Contains(e.Message, "the cluster has no metrics API") }) {
 		t.Error("nothing says that the autoscaler has no metrics")
 	}
+}
+
+// A file that holds a secret stops a build before anything is sent, unless it is allowed.
+func TestSecretFilesStopABuild(t *testing.T) {
+	c, value := newCluster(t), "c0rrect-h0rse-battery"
+	files := map[string]string{
+		"Dockerfile": "FROM scratch\nCOPY . /\n", ".npmrc": "# ours\n//npm.corp.io/:_authToken=" + value + "\n", "prod.tfvars": "db_password = \"" + value + "\"\n",
+		"tests/key.pem": "-----BEGIN PRIVATE" + " KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEA\n",
+	}
+	got := c.build(t, folder(t, testApp, files), nil)
+	var found *buildcontext.SecretsError
+	if !errors.As(got.err, &found) || len(found.Files) != 2 {
+		t.Fatalf("error is %v", got.err)
+	}
+	text := got.err.Error() + strings.Join(found.Advice(), "\n")
+	for _, want := range []string{".npmrc:2: credentials of a package index", "prod.tfvars:1: Terraform variable db_password", ".dockerignore", "--build-secret id=npmrc,src=FILE", `--allow-secret-file ".npmrc"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, value) {
+		t.Errorf("the value is in\n%s", text)
+	}
+	if sent, runs := c.stored(), c.runs(t); len(sent) > 0 || len(runs) > 0 {
+		t.Errorf("sent was %q, and there are %d runs", sent, len(runs))
+	}
+	got = c.build(t, folder(t, testApp, files), func(f *Flags) { f.AllowSecretFiles = []string{".npmrc", "*.tfvars"} })
+	must(t, got.err)
+	files["pyproject.toml"] = "[tool.kubectl-pyflow.build]\nallow-secret-files = ['.npmrc', 'prod.tfvars']\n"
+	must(t, c.build(t, folder(t, testApp, files), nil).err)
+	delete(files, "pyproject.toml")
+	files[".dockerignore"] = ".npmrc\n*.tfvars\n"
+	must(t, c.build(t, folder(t, testApp, files), nil).err)
 }

@@ -218,7 +218,7 @@ func (f *Flags) candidates(o *Options, dir string) error {
 		candidate := compare.Candidate{
 			Name: name, Dockerfile: found.Dockerfile.Value, Context: found.Context, Within: project.Within(found), Files: found.Files, Target: found.Target.Value, BuildArgs: found.Args(),
 			Port: found.Port.Value, Env: found.Settings.Env,
-			Needs: found.Secrets, Secrets: input.WithSettings(secrets, found.SecretSources),
+			AllowSecrets: found.AllowSecretFiles, Needs: found.Secrets, Secrets: input.WithSettings(secrets, found.SecretSources),
 		}
 		if found.Detected != nil && found.Detected.App != nil {
 			module = cmp.Or(module, found.Detected.App.File)

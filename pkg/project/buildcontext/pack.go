@@ -25,6 +25,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/tonistiigi/fsutil"
 	"github.com/tonistiigi/fsutil/types"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/secret"
 )
 
 const chunk = 256 << 10
@@ -44,6 +46,9 @@ type Options struct {
 	Files map[string][]byte
 	// Modes replace the modes of files and directories, by slash-separated path.
 	Modes map[string]fs.FileMode
+	// AllowSecrets are files whose content may be a secret: paths, or patterns as path.Match takes
+	// them.
+	AllowSecrets []string
 	// Progress, which may be nil, is called from the goroutine that called Pack after every
 	// file and every piece of a large one, with the files finished and the bytes read so far.
 	// It must be quick.
@@ -72,7 +77,8 @@ type Options struct {
 // probably stay out.
 //
 // The walk continues after an entry that cannot be packed, and Pack returns all of them in a
-// *ContextError. When ctx is done Pack returns its error.
+// *ContextError. If there is none, it returns the files whose content is a secret in a
+// *SecretsError. When ctx is done Pack returns its error.
 func Pack(ctx context.Context, dir string, opts Options) (*Archive, error) {
 	archive, err := pack(ctx, dir, opts)
 	if err != nil {
@@ -106,6 +112,7 @@ func pack(ctx context.Context, dir string, opts Options) (_ *Archive, err error)
 		return nil, err
 	}
 	p.tar, p.buffer, p.archive = tar.NewWriter(io.MultiWriter(gz, content)), make([]byte, chunk), archive
+	p.allow = opts.AllowSecrets
 	p.progress, p.modes = opts.Progress, modes{umask: opts.umask(), given: opts.Modes}
 	if err := p.walk(ctx); err != nil {
 		return nil, err
@@ -192,6 +199,8 @@ type packer struct {
 	warnings warnings
 	modes    modes
 	problems ContextError
+	allow    []string
+	secrets  SecretsError
 
 	// parent is the directory of the current entry.
 	parent *os.Root
@@ -211,7 +220,10 @@ func (p *packer) walk(ctx context.Context) error {
 	if err := p.given(); err != nil {
 		return err
 	}
-	return p.problems.orNil()
+	if err := p.problems.orNil(); err != nil {
+		return err
+	}
+	return p.secrets.orNil()
 }
 
 // folder writes a directory, and only once if it holds given files.
@@ -423,7 +435,7 @@ func (p *packer) regular(ctx context.Context, name, rel string) error {
 	if err != nil {
 		return err
 	}
-	secret, err := p.content(ctx, file, before.Size())
+	found, err := p.content(ctx, file, rel, before.Size())
 	if err != nil {
 		return err
 	}
@@ -434,7 +446,7 @@ func (p *packer) regular(ctx context.Context, name, rel string) error {
 	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
 		return ErrChanged
 	}
-	p.warnings.file(rel, before.Size(), secret)
+	p.judge(rel, before.Size(), found)
 	p.modes.read(rel, mode)
 	return nil
 }
@@ -471,31 +483,31 @@ func dateOf(content [sha256.Size]byte) time.Time {
 }
 
 // content copies a file and checks that it has exactly size bytes. For a small file it
-// returns the kind of secret that it recognizes.
-func (p *packer) content(ctx context.Context, from io.Reader, size int64) (secret string, err error) {
+// returns the secret in it.
+func (p *packer) content(ctx context.Context, from io.Reader, name string, size int64) (found secret.Found, err error) {
 	for left := size; ; {
 		if err := ctx.Err(); err != nil {
-			return "", err
+			return found, err
 		}
 		n, err := from.Read(p.buffer)
 		if int64(n) > left {
-			return "", ErrChanged
+			return found, ErrChanged
 		}
-		if secret == "" && size <= secretLimit {
-			secret = secretContent(p.buffer[:n])
+		if left == size && size <= secretLimit {
+			found, _ = secret.InFile(name, p.buffer[:n])
 		}
 		left -= int64(n)
 		if _, werr := p.tar.Write(p.buffer[:n]); werr != nil {
-			return "", &archiveError{werr}
+			return found, &archiveError{werr}
 		}
 		p.archive.ContentSize += int64(n)
 		switch {
 		case errors.Is(err, io.EOF) && left > 0:
-			return "", ErrChanged
+			return found, ErrChanged
 		case errors.Is(err, io.EOF):
-			return secret, nil
+			return found, nil
 		case err != nil:
-			return "", err
+			return found, err
 		}
 		p.report()
 	}

@@ -1,10 +1,8 @@
 package buildcontext
 
 import (
-	"bytes"
 	"cmp"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -16,8 +14,9 @@ type WarningKind string
 
 // The kinds.
 const (
-	// Secret is a file that looks like a password or a key. Everyone who may read the
-	// registry or the image could read it.
+	// Secret is a file that looks like a password or a key by its name, or in a directory for
+	// tests and examples by its content. Everyone who may read the registry or the image could
+	// read it.
 	Secret WarningKind = "Secret"
 	// Large is a file or a whole context that takes long to upload.
 	Large WarningKind = "Large"
@@ -35,7 +34,7 @@ const (
 	largeContext = 200 << 20
 	// secretLimit is the size up to which the content of a file is searched for secrets: a
 	// key is small, and a file of that size is read in one piece.
-	secretLimit  = 64 << 10
+	secretLimit  = chunk
 	warningLimit = 100
 )
 
@@ -115,7 +114,7 @@ func (w *warnings) all(size int64) (list []Warning, more int) {
 
 // secretName returns the kind of secret that a file name stands for, or nothing. Files of
 // these names hold only secrets. Keys in PEM form are not among them, because certificates
-// have the same names: secretContent recognizes them.
+// have the same names: secret.InFile recognizes them.
 func secretName(name string) string {
 	lower := strings.ToLower(name)
 	base := path.Base(lower)
@@ -178,26 +177,4 @@ func isExample(base string) bool {
 		return true
 	}
 	return false
-}
-
-var (
-	// privateKey is the first line of a key in PEM form, at the start of a line or of a
-	// string in JSON or YAML, and what follows it in a real key: a line of base64, or a
-	// header. The words alone occur in many programs.
-	privateKey = regexp.MustCompile(`(?m)(?:^|")[ \t]*-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\s|\\n|\\r)+(?:[A-Za-z0-9+/=]{16}|[A-Z][A-Za-z-]*: )`)
-	clientKey  = regexp.MustCompile(`(?m)^[ \t]*(?:- )?client-key-data:[ \t]*"?[A-Za-z0-9+/=]{16}`)
-	npmToken   = regexp.MustCompile(`(?m)^[ \t]*[^#;\s]*:_(?:authToken|password)[ \t]*=[ \t]*[^\s$]`)
-)
-
-// secretContent returns the kind of secret that a text looks like, or nothing.
-func secretContent(text []byte) string {
-	switch {
-	case bytes.Contains(text, []byte("PRIVATE KEY")) && privateKey.Match(text):
-		return "private key"
-	case bytes.Contains(text, []byte("client-key-data:")) && clientKey.Match(text):
-		return "kubeconfig"
-	case bytes.Contains(text, []byte(":_")) && npmToken.Match(text):
-		return "credentials of a package index"
-	}
-	return ""
 }

@@ -1,6 +1,7 @@
 package buildcontext
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,25 +46,17 @@ func TestWarnings(t *testing.T) {
 		"home/.docker/config.json":      {"{}", "credentials of registries"},
 		"docker/config.json":            {"{}", ""},
 		".streamlit/secrets.toml":       {"a=1", "secrets"},
-		"tls/server.pem":                {pem("PRIVATE" + " KEY"), "private key"},
-		"tls/rsa":                       {"some words\n" + pem("RSA PRIVATE"+" KEY"), "private key"},
-		"tls/ssh":                       {strings.ReplaceAll(pem("OPENSSH PRIVATE"+" KEY"), "\n", "\r\n"), "private key"},
-		"tls/pgp.asc":                   {pem("PGP PRIVATE" + " KEY BLOCK"), "private key"},
-		"tls/old.key":                   {"-----BEGIN RSA PRIVATE" + " KEY-----\nProc-Type: 4,ENCRYPTED\n", "private key"},
 		"tls/ca.pem":                    {pem("CERTIFICATE"), ""},
 		"tls/public.pem":                {pem("PUBLIC KEY"), ""},
-		"account.json":                  {`{"type": "service_account", "private_key": "` + strings.ReplaceAll(pem("PRIVATE"+" KEY"), "\n", `\n`) + `"}`, "private key"},
-		"values.yaml":                   {"tls:\n  key: |\n    " + strings.ReplaceAll(pem("EC PRIVATE"+" KEY"), "\n", "\n    "), "private key"},
 		"src/checks.py":                 {"if text.startswith('-----BEGIN PRIVATE" + " KEY-----'):\n    return True\n", ""},
 		"src/words.md":                  {"A key begins with\n-----BEGIN PRIVATE" + " KEY-----\nand so on.\n", ""},
 		"large.txt":                     {strings.Repeat("x", secretLimit) + "\n" + pem("PRIVATE"+" KEY"), ""},
-		"cluster.yaml":                  {"users:\n- name: me\n  user:\n    client-key-data: LS0tLS1CRUdJTiBSU0E=\n", "kubeconfig"},
-		".npmrc":                        {"//npm.example.com/:_authToken=npm_abc\n", "credentials of a package index"},
 		"ui/.npmrc":                     {"//npm.example.com/:_authToken=${NPM_TOKEN}\n", ""},
 		"terraform/prod.tfstate":        {"{}", "Terraform state"},
 		"docs/\x1b[31m/.env":            {"A=1", "environment file"},
-		"node/.git-credentials":         {"https://u:p@h", "credentials"},
 		"app/main.py":                   {"print()", ""},
+		"tests/tls/server.pem":          {pem("PRIVATE" + " KEY"), "private key"},
+		"tls/server.pem.example":        {pem("PRIVATE" + " KEY"), "private key"},
 		"etc/.htpasswd":                 {"u:$2y$", "passwords"},
 		"etc/application.keystore/x.py": {"x", ""},
 	}
@@ -98,6 +91,105 @@ func TestWarnings(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, ignoreFile), []byte("*\n!app\n"), 0o644))
 	if left := mustPack(t, dir, Options{}).Warnings; len(left) != 0 {
 		t.Errorf("warnings about what is not packed: %v", left)
+	}
+}
+
+// The content of a file that is sent must not be a secret.
+func TestSecrets(t *testing.T) {
+	tests := map[string]struct{ content, kind string }{
+		"tls/server.pem":        {pem("PRIVATE" + " KEY"), "private key"},
+		"tls/rsa":               {"some words\n" + pem("RSA PRIVATE"+" KEY"), "private key"},
+		"tls/ssh":               {strings.ReplaceAll(pem("OPENSSH PRIVATE"+" KEY"), "\n", "\r\n"), "private key"},
+		"tls/pgp.asc":           {pem("PGP PRIVATE" + " KEY BLOCK"), "private key"},
+		"tls/old.key":           {"-----BEGIN RSA PRIVATE" + " KEY-----\nProc-Type: 4,ENCRYPTED\n", "private key"},
+		"account.json":          {`{"type": "service_account", "private_key": "` + strings.ReplaceAll(pem("PRIVATE"+" KEY"), "\n", `\n`) + `"}`, "private key"},
+		"values.yaml":           {"tls:\n  key: |\n    " + strings.ReplaceAll(pem("EC PRIVATE"+" KEY"), "\n", "\n    "), "private key"},
+		"cluster.yaml":          {"users:\n- name: me\n  user:\n    client-key-data: LS0tLS1CRUdJTiBSU0E=\n", "kubeconfig with credentials"},
+		".npmrc":                {"//npm.example.com/:_authToken=npm_abc\n", "credentials of a package index"},
+		"node/.git-credentials": {"https://u:p@h", "password in a URL"},
+		"prod.tfvars":           {"db_password = \"c0rrect-h0rse\"\n", "Terraform variable db_password"},
+		"pip.conf":              {"[global]\nindex-url = https://me:c0rrect-h0rse@pypi.corp.io/simple\n", "password in a URL"},
+	}
+	made := tree{"app/main.py": node{content: "print()\n"}, ".env": node{content: "A=1"}}
+	var want []string
+	for name, test := range tests {
+		made[name] = node{content: test.content}
+		want = append(want, name+": "+test.kind)
+	}
+	slices.Sort(want)
+	dir := t.TempDir()
+	made.write(t, dir)
+	_, err := Pack(t.Context(), dir, Options{AllowSecrets: []string{"other"}})
+	var found *SecretsError
+	if !errors.As(err, &found) {
+		t.Fatalf("Pack: %v", err)
+	}
+	var got []string
+	for _, file := range found.Files {
+		got = append(got, file.Path+": "+file.Kind)
+		if !strings.Contains(err.Error(), fmt.Sprintf("%s:%d: %s", file.Path, file.Line, file.Kind)) {
+			t.Errorf("the error does not name %+v: %v", file, err)
+		}
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("secrets are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	text := err.Error() + strings.Join(found.Advice(), "\n")
+	for _, value := range []string{"MIIEvQ", "npm_abc", "c0rrect", "u:p@"} {
+		if strings.Contains(text, value) {
+			t.Errorf("the error repeats %s: %s", value, text)
+		}
+	}
+
+	// What is allowed, or not sent, stops nothing.
+	archive := mustPack(t, dir, Options{AllowSecrets: []string{"tls/*", "*.json", "./values.yaml", "cluster.yaml", ".npmrc", "node/.git-credentials", "prod.tfvars", "pip.conf"}})
+	if len(archive.Warnings) != 1 || archive.Warnings[0].Path != ".env" {
+		t.Errorf("warnings: %v", archive.Warnings)
+	}
+	must(t, os.WriteFile(filepath.Join(dir, ignoreFile), []byte("*\n!app\n"), 0o644))
+	mustPack(t, dir, Options{})
+}
+
+func TestSecretsAreLimited(t *testing.T) {
+	dir := t.TempDir()
+	for i := range problemLimit + 3 {
+		must(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%02d.key", i)), []byte(pem("PRIVATE"+" KEY")), 0o644))
+	}
+	_, err := Pack(t.Context(), dir, Options{})
+	var found *SecretsError
+	if !errors.As(err, &found) || len(found.Files) != problemLimit || found.More != 3 || !strings.HasSuffix(err.Error(), "and 3 more") {
+		t.Errorf("Pack: %v", err)
+	}
+}
+
+func TestCheckAllowed(t *testing.T) {
+	for pattern, want := range map[string]bool{"a": true, "a/*.pem": true, "./a": true, "": false, "/a": false, "[": false} {
+		if err := CheckAllowed(pattern); (err == nil) != want {
+			t.Errorf("%q: %v", pattern, err)
+		}
+	}
+}
+
+// BenchmarkPack packs 5,000 files of source code.
+func BenchmarkPack(b *testing.B) {
+	dir := b.TempDir()
+	text := strings.Repeat("def handler(request):\n    return request.args.get(\"name\", \"https://h.corp.io/path\")\n\n", 90)
+	for i := range 5000 {
+		name := filepath.Join(dir, fmt.Sprintf("%02d", i%50), fmt.Sprintf("%d.py", i))
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			b.Fatal(err)
+		}
+		if err := os.WriteFile(name, fmt.Appendf(nil, "# %d\n%s", i, text), 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		archive, err := Pack(b.Context(), dir, Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		_ = archive.Close()
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate/variant"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/shell"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/appname"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/project/buildcontext"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/toml"
 )
@@ -418,6 +419,14 @@ func (r *reader) checkBuild() {
 		}
 		_, err := ParseSecretSource(id, value)
 		return err
+	})
+	r.each("build.allow-secret-files", func() error {
+		for _, pattern := range r.Build.AllowSecretFiles {
+			if err := buildcontext.CheckAllowed(pattern); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	r.pairs("build.node-selector", r.Build.NodeSelector, func(key, value string) error {
 		if problems := validation.IsQualifiedName(key); len(problems) > 0 {

@@ -279,6 +279,7 @@ func TestSchemaAgrees(t *testing.T) {
 		"build.args = {}": both, "build.args = {A_1 = ''}": both, "build.args = {A = 1}": neither, "build.args = {A-B = ''}": neither, "build.args = {1A = ''}": neither, "build.args = ['A=1']": neither, `build.args = {A = "\u0000"}`: neither,
 		"build.cpu = '500m'": both, "build.cpu = '0.001'": both, "build.cpu = '1e-3'": both, "build.cpu = '0'": neither, "build.cpu = '0.0'": neither, "build.cpu = '0e3'": neither, "build.cpu = '+0'": neither, "build.cpu = '.0k'": neither, "build.cpu = ''": neither, "build.cpu = 2": neither, "build.cpu = '2x'": neither,
 		"build.memory = '2Gi'": both, "build.memory = '2GB'": neither, "build.storage = '2Gi'": both, "build.storage = '0Gi'": neither,
+		"build.allow-secret-files = []": both, "build.allow-secret-files = ['a/*.pem', './b']": both, "build.allow-secret-files = ['']": neither, "build.allow-secret-files = ['/a']": neither, "build.allow-secret-files = ['[']": program, "build.allow-secret-files = 'a'": neither, "build.allow-secret-files = [1]": neither,
 		"build.node-selector = {}": both, "build.node-selector = {'kubernetes.io/arch' = 'arm64', pool = ''}": both, "build.node-selector = {'a b' = ''}": neither, "build.node-selector = {a = 'b c'}": neither, "build.node-selector = {a = 1}": neither, "build.node-selector = 'a=b'": neither, "build.node-selector = {'a/b/c' = ''}": neither,
 	} {
 		agree(t, validator, "[tool.kubectl-pyflow]\n"+line+"\n", want)

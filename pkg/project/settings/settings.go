@@ -120,6 +120,9 @@ type Build struct {
 	// Secrets say which Secret of the namespace provides a secret of the build, by its ID: each
 	// is secret=NAME or secret=NAME,key=KEY. ParseSecretSource reads them.
 	Secrets map[string]string `toml:"secrets"`
+	// AllowSecretFiles are files of the build context whose content may be a secret, as
+	// buildcontext.Options has them.
+	AllowSecretFiles []string `toml:"allow-secret-files"`
 	// CPU, Memory and Storage are what the build requests and may use. Each is positive, or
 	// zero if it is not set.
 	CPU     resource.Quantity `toml:"cpu"`
