@@ -53,6 +53,12 @@ type Config struct {
 	Namespaces []string `json:"namespaces,omitempty"`
 	// BuildNetwork is what builds may reach.
 	BuildNetwork BuildNetwork `json:"buildNetwork,omitzero"`
+	// NamespaceUIDs are the UIDs of the namespaces whose content the registry has, also of those
+	// that are gone. A namespace of the same name with another UID has another owner.
+	NamespaceUIDs map[string]string `json:"namespaceUIDs,omitempty"`
+	// PodSecurity is PodSecurityKeep, or empty: setup makes namespaces without a Pod Security
+	// level enforce baseline.
+	PodSecurity string `json:"podSecurity,omitempty"`
 	// ImageMirrors redirect base images, and the platform's own.
 	ImageMirrors []Mirror `json:"imageMirrors,omitempty"`
 	// BuildArgs are passed to every build, KEY=VALUE, before the build's own.
@@ -161,6 +167,9 @@ type NodeAccessConfig struct {
 	// Proven reports that every node pulled an image in this mode.
 	Proven bool `json:"proven,omitempty"`
 }
+
+// PodSecurityKeep leaves the Pod Security level of namespaces to others.
+const PodSecurityKeep = "keep"
 
 // ArgumentWarning returns a line about the build arguments that have a secret, which an earlier setup
 // accepted, and how to move them to a Secret; empty if there are none.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -273,6 +275,35 @@ func (c *Client) DeleteManifest(ctx context.Context, repository, reference strin
 		return nil
 	}
 	return err
+}
+
+// DeleteBlob removes a blob from a repository: it is read there no more. Its bytes stay until the
+// registry collects its garbage. What does not exist is not an error.
+func (c *Client) DeleteBlob(ctx context.Context, repository, digest string) error {
+	target, err := c.reference(repository, digest)
+	if err != nil {
+		return err
+	}
+	err = retryWhile(ctx, c.pauses, transient, func() error {
+		authorized, err := transport.NewWithContext(ctx, c.registry, c.auth, c.transport, nil)
+		if err != nil {
+			return err
+		}
+		request, err := http.NewRequestWithContext(ctx, http.MethodDelete, "https://"+c.host+"/v2/"+target.Context().RepositoryStr()+"/blobs/"+digest, http.NoBody)
+		if err != nil {
+			return err
+		}
+		response, err := (&http.Client{Transport: authorized}).Do(request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close() //nolint:errcheck // only read
+		return transport.CheckError(response, http.StatusAccepted, http.StatusNotFound)
+	})
+	if err != nil {
+		return explain(ctx, "delete blob "+target.String(), err)
+	}
+	return nil
 }
 
 // PutManifest stores a manifest under its digest and under tags. The registry must have its

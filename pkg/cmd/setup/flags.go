@@ -26,6 +26,7 @@ type Flags struct {
 	RegistrySecret string
 	RegistryCA     string
 	NodeAccess     string
+	PodSecurity    string
 	Rotate         bool
 	ImageMirrors   []string
 	BuildArgs      []string
@@ -58,6 +59,7 @@ func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams
 			return nil, err
 		}
 	}
+	o.Request.PodSecurity = f.PodSecurity
 	var err error
 	if f.TektonManifest != "" {
 		if o.Request.TektonManifest, err = manifests.ReadTekton(cmd.Context(), f.TektonManifest); err != nil {

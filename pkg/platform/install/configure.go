@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
@@ -42,7 +43,7 @@ func checkNamespace(cluster *platform.Cluster) error {
 	if namespace.DeletionTimestamp != nil {
 		return fmt.Errorf("namespace %s is being deleted", namespace.Name)
 	}
-	if namespace.Labels["pod-security.kubernetes.io/enforce"] == "restricted" {
+	if namespace.Labels[platform.EnforceLabel] == "restricted" {
 		return fmt.Errorf("namespace %s enforces the restricted Pod Security Standard, under which %s cannot run as root; set up a namespace with the baseline standard", namespace.Name, installed.Engine().Name())
 	}
 	return nil
@@ -108,6 +109,15 @@ func configure(request Request, cluster *platform.Cluster) (manifests.Config, er
 	if isAnother(before, registry) {
 		// The nodes proved their access to the other registry only.
 		config.NodeAccess = manifests.NodeAccessConfig{}
+	}
+	switch request.PodSecurity {
+	case manifests.PodSecurityKeep:
+		config.PodSecurity = manifests.PodSecurityKeep
+	case platform.BaselineLevel:
+		config.PodSecurity = ""
+	case "":
+	default:
+		return manifests.Config{}, refuse("--pod-security %q is none of %s", request.PodSecurity, strings.Join(PodSecurityLevels(), ", "))
 	}
 	if request.ImageMirrors != nil {
 		config.ImageMirrors = request.ImageMirrors

@@ -78,8 +78,10 @@ func (i *Installer) Steps() []Step {
 		{tekton + " available", i.waitForPart(tekton, func(p *manifests.Platform) []*unstructured.Unstructured { return p.Tekton })},
 		{"Registry available", i.waitForPart("Registry", func(p *manifests.Platform) []*unstructured.Unstructured { return p.Registry })},
 		{"Registry accepts the credentials", i.checkCredentials},
+		{"Content of former namespaces", func(ctx context.Context, _ *State) error { return deleteFormer(ctx, i) }},
 		{"Node access proven", i.chooseNodeAccess},
 		{"Tasks and Pipelines", i.applyPart("Tasks and Pipelines", func(p *manifests.Platform) []*unstructured.Unstructured { return p.Pipeline })},
+		{"Pod Security of the namespaces", applyPodSecurity(i)},
 		{"Access of the namespaces", i.applyNamespaces},
 		{"Inventory", i.prune},
 		{"Former node access", i.warnOfFormerHost},
@@ -116,7 +118,11 @@ func (i *Installer) applyTekton(name string) func(context.Context, *State) error
 // applyConfiguration applies the platform's namespace and configuration. Until the
 // prune, the inventory lists what the previous run installed, too.
 func (i *Installer) applyConfiguration(ctx context.Context, state *State) error {
-	return i.apply(ctx, state, "Configuration", state.withInventory(state.rendering.platform.System))
+	objects, err := withUnclean(state.withInventory(state.rendering.platform.System), i.Plan.former)
+	if err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	return i.apply(ctx, state, "Configuration", objects)
 }
 
 // apply applies objects as one line of progress.

@@ -44,6 +44,11 @@ type Plan struct {
 	// proven reports that an earlier run proved the first mode, and that the user
 	// did not ask for a new proof.
 	proven bool
+	// former are the namespaces whose names another namespace had before.
+	former []string
+	// unleveled are the namespaces that get a Pod Security level, and violations why others do not.
+	unleveled  []string
+	violations []*PodSecurityError
 	// initial is the rendering for the first mode.
 	initial *rendering
 }
@@ -75,6 +80,12 @@ func NewPlan(ctx context.Context, clients *kube.Clients, request Request) (*Plan
 	if p.config, err = configure(request, cluster); err != nil {
 		return nil, err
 	}
+	uids, err := namespaceUIDs(ctx, clients.Kube)
+	if err != nil {
+		return nil, err
+	}
+	p.former, p.config.NamespaceUIDs = replaced(p.config, cluster.Config, uids)
+	cluster.Credentials = forget(cluster.Credentials, p.former)
 	if p.config.Tekton, p.tekton, err = decideTekton(cluster, request.TektonManifest, request.Resolvers); err != nil {
 		return nil, err
 	}
@@ -108,7 +119,10 @@ func NewPlan(ctx context.Context, clients *kube.Clients, request Request) (*Plan
 	if p.initial, err = p.render(manifests.NodeAccessConfig{Mode: first, Auto: p.access.Auto, Proven: known}); err != nil {
 		return nil, err
 	}
-	return p, access.Check(ctx, clients.Kube, permissions(p.Objects()))
+	if err := access.Check(ctx, clients.Kube, permissions(p.Objects())); err != nil {
+		return nil, err
+	}
+	return p, p.planPodSecurity(ctx, clients.Config, clients.Kube)
 }
 
 // Objects returns the objects that the plan applies, for the first node access mode,
@@ -224,6 +238,9 @@ func permissions(objects []*unstructured.Unstructured) []access.Permission {
 		access.Permission{Verb: "create", Resource: "pods", Subresource: "portforward", Namespace: manifests.SystemNamespace},
 		// The proof that nodes can pull.
 		access.Permission{Verb: "list", Resource: "nodes"},
+		// The Pod Security level of namespaces.
+		access.Permission{Verb: "list", Resource: "namespaces"},
+		access.Permission{Verb: "patch", Resource: "namespaces"},
 		access.Permission{Verb: "create", Resource: "pods", Namespace: manifests.SystemNamespace},
 		access.Permission{Verb: "delete", Resource: "pods", Namespace: manifests.SystemNamespace},
 		access.Permission{Verb: "deletecollection", Resource: "pods", Namespace: manifests.SystemNamespace},

@@ -39,6 +39,8 @@ type Request struct {
 	StorageSize, StorageClass *string
 	Ephemeral                 *bool
 
+	// PodSecurity is manifests.PodSecurityKeep or platform.BaselineLevel.
+	PodSecurity string
 	// ImageMirrors redirect images.
 	ImageMirrors []manifests.Mirror
 	// BuildArgs are passed to every build.

@@ -446,6 +446,7 @@ func (c *collector) namespace(ctx context.Context, namespace string) ([]Part, er
 		}},
 	}
 	var missing []string
+	var err error
 	for _, object := range objects {
 		part.Desired++
 		right := access.Permission{Verb: "get", Group: object.group, Resource: object.resource, Namespace: namespace}
@@ -462,12 +463,31 @@ func (c *collector) namespace(ctx context.Context, namespace string) ([]Part, er
 	switch {
 	case len(missing) == 0:
 		part.Healthy = true
+		part.Message, err = c.podSecurity(ctx, namespace)
+		if err != nil {
+			return nil, err
+		}
 	case part.Ready == 0:
 		part.Message = (&platform.NamespaceNotSetUpError{Namespace: namespace}).Error()
 	default:
 		part.Message = "not found: " + display.JoinMax(missing, maxNames)
 	}
 	return []Part{part}, nil
+}
+
+// podSecurity returns a warning about a namespace that enforces no Pod Security Standard; empty if
+// it does, and for a user who may not read it.
+func (c *collector) podSecurity(ctx context.Context, name string) (string, error) {
+	namespace, err := read(access.Permission{Verb: "get", Resource: "namespaces"}, func() (*corev1.Namespace, error) {
+		return c.Kube.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+	})
+	if missing, err := denied(err); missing != nil || err != nil {
+		return "", err
+	}
+	if namespace.Labels[platform.EnforceLabel] != "" {
+		return "", nil
+	}
+	return "it enforces no Pod Security Standard, so who may deploy there can start privileged pods", nil
 }
 
 // maxNames is the number of names that a message lists.

@@ -143,7 +143,7 @@ namespaces: [demo, gone, other]
 		testDeployment("demo", "not-ours", nil, "nginx:1", 1),
 	}
 	for _, namespace := range []string{"demo", "other", "elsewhere"} {
-		kube = append(kube, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+		kube = append(kube, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace, Labels: map[string]string{platform.EnforceLabel: platform.BaselineLevel}}})
 	}
 	for _, namespace := range []string{"demo", "other"} {
 		kube = append(kube,
@@ -427,6 +427,36 @@ func TestCollectNamespaceWithoutSetup(t *testing.T) {
 	part := status.Platform[len(status.Platform)-1]
 	if status.Healthy || part.Healthy || part.Message != "pyflow is not set up in namespace elsewhere" {
 		t.Errorf("got %+v", part)
+	}
+}
+
+// TestCollectNamespaceWithoutLevel warns about a namespace that enforces no Pod Security Standard, if
+// the user may read it.
+func TestCollectNamespaceWithoutLevel(t *testing.T) {
+	for _, mayRead := range []bool{true, false} {
+		clients := testClients(t, nil)
+		namespaces := clients.Kube.CoreV1().Namespaces()
+		namespace, err := namespaces.Get(t.Context(), "demo", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		namespace.Labels = nil
+		if _, err := namespaces.Update(t.Context(), namespace, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if !mayRead {
+			clients.Kube.(*fake.Clientset).PrependReactor("get", "namespaces", func(clienttesting.Action) (bool, runtime.Object, error) {
+				return true, nil, apierrors.NewForbidden(corev1.Resource("namespaces"), "demo", errors.New("no"))
+			})
+		}
+		status, err := Collect(t.Context(), clients, options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		part := status.Platform[len(status.Platform)-1]
+		if part.Name != "namespace" || !part.Healthy || strings.Contains(part.Message, "Pod Security") != mayRead {
+			t.Errorf("may read the namespace: %t; part %+v", mayRead, part)
+		}
 	}
 }
 

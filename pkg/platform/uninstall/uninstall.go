@@ -60,6 +60,7 @@ func (u *Uninstaller) Run(ctx context.Context) error {
 func (u *Uninstaller) Steps() []Step {
 	steps := []Step{
 		{"Objects that stay", u.release},
+		{"Pod Security of the namespaces", u.releasePodSecurity},
 		{"Inventory", u.rememberAll},
 	}
 	for _, stage := range u.Plan.stages {
@@ -81,6 +82,18 @@ func (u *Uninstaller) release(ctx context.Context) error {
 	err := u.Cluster.applier().Release(ctx, objects, map[string]string{manifests.LabelManagedBy: manifests.FieldManager})
 	done(display.Count(len(objects), "object")+" released", err)
 	return err
+}
+
+// releasePodSecurity removes the levels that setup set.
+func (u *Uninstaller) releasePodSecurity(ctx context.Context) error {
+	names, _, _ := unstructured.NestedStringSlice(u.Cluster.config, "namespaces")
+	var failed []error
+	for _, name := range names {
+		if err := platform.ReleasePodSecurity(ctx, u.Cluster.clients.Kube, name); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
 }
 
 func (u *Uninstaller) rememberAll(ctx context.Context) error {
