@@ -116,7 +116,7 @@ func readerOf(name string, content []byte) lineReader {
 		if awsKey(line) {
 			return "secret access key of AWS"
 		}
-		if all := tokens(line); len(all) > 0 {
+		if all := tokens(line, false); len(all) > 0 {
 			return all[0].kind
 		}
 		return ""

@@ -128,15 +128,15 @@ type span struct {
 	kind       string
 }
 
-// tokens returns where tokens of known formats are in a line, sorted and without overlap. Its time is
-// linear in the length of the line.
-func tokens(line string) []span {
+// tokens returns where tokens of known formats are in a line, sorted and without overlap; all counts
+// those that an example may have, too. Its time is linear in the length of the line.
+func tokens(line string, all bool) []span {
 	var found []span
 	for start := 0; ; start += pieceSize - pieceOverlap {
 		end := min(len(line), start+pieceSize)
 		piece := line[start:end]
 		for _, one := range formats().in(piece) {
-			for _, match := range one.find(piece) {
+			for _, match := range one.find(piece, all) {
 				found = append(found, span{start + match.start, start + match.end, match.kind})
 			}
 		}
@@ -166,7 +166,7 @@ func merged(all []span) []span {
 }
 
 // find returns where tokens of the format are.
-func (f *format) find(text string) []span {
+func (f *format) find(text string, all bool) []span {
 	var found []span
 	for _, match := range f.pattern().FindAllStringSubmatchIndex(text, -1) {
 		start, end := match[0], match[1]
@@ -177,7 +177,7 @@ func (f *format) find(text string) []span {
 			}
 		}
 		token := text[start:end]
-		if entropy(token) < f.Entropy || isDummy(token) || slices.ContainsFunc(f.allowed(), func(allowed *regexp.Regexp) bool { return allowed.MatchString(token) }) {
+		if !all && (entropy(token) < f.Entropy || isDummy(token) || slices.ContainsFunc(f.allowed(), func(allowed *regexp.Regexp) bool { return allowed.MatchString(token) })) {
 			continue
 		}
 		found = append(found, span{start, end, strings.ReplaceAll(f.Name, "-", " ")})

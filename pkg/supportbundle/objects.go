@@ -404,5 +404,6 @@ func (b *builder) readLog(ctx context.Context, pod podLog, container string, pre
 		return err
 	}
 	defer log.Close()
-	return readLines(log, func(line string) error { return keep.line(b.scrubber.scrub(line)) })
+	clean := b.scrubber.lines()
+	return readLines(log, func(line string) error { return keep.line(clean(line)) })
 }

@@ -14,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/secret"
 )
 
 const (
@@ -41,6 +43,18 @@ var (
 	// of its own it has a value up to the end.
 	argument = regexp.MustCompile(`(--build-(?:arg|env)[= ])([^=\s]+)=("[^"]*"|'[^']*'|\S*)`)
 	alone    = regexp.MustCompile(`(?s)^(--build-(?:arg|env)=)([^=\s]+)=(.*)$`)
+	// cookie and header match other headers that carry credentials.
+	cookie = regexp.MustCompile(`(?i)\b((?:set-)?cookie["']?\s*:\s*\[?["']?)[^"'\]\r\n]*=[^"'\]\r\n]*`)
+	header = regexp.MustCompile(`(?i)\b((?:x-)?(?:api-key|auth-token|vault-token|access-token|csrf-token|private-token|job-token)["']?\s*:\s*\[?["']?)[^\s"'\]]+`)
+	// login matches the user and the password of curl.
+	login = regexp.MustCompile(`(\s(?:-u|--user)[ =]*["']?[^\s:"']+:)[^\s"']+`)
+	// assignment matches NAME=VALUE, also in the query of a URL, and field "NAME": "VALUE".
+	assignment = regexp.MustCompile(`([A-Za-z_][A-Za-z0-9_.-]*)=("[^"]*"|'[^']*'|[^\s&"',;]+)`)
+	field      = regexp.MustCompile(`("([A-Za-z0-9_.-]+)"\s*:\s*)"([^"]+)"`)
+	// keyStart and keyEnd frame a private key, and keyLine matches a line between them.
+	keyStart = regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----`)
+	keyEnd   = regexp.MustCompile(`-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----`)
+	keyLine  = regexp.MustCompile(`^[^A-Za-z0-9+/=]*(?:[A-Za-z0-9+/=]{1,80}|[A-Z][A-Za-z-]*: .*)?[^A-Za-z0-9+/=]*$`)
 	// webToken matches a JSON Web Token, as ServiceAccounts have them.
 	webToken = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}`)
 	// pem matches the frame around a key or a certificate.
@@ -69,10 +83,10 @@ func newScrubber(plain ...string) *scrubber {
 }
 
 // secret records the values of a Secret.
-func (s *scrubber) secret(secret *corev1.Secret) {
-	for key, value := range secret.Data {
+func (s *scrubber) secret(of *corev1.Secret) {
+	for key, value := range of.Data {
 		switch {
-		case secret.Type == corev1.SecretTypeServiceAccountToken && key != corev1.ServiceAccountTokenKey:
+		case of.Type == corev1.SecretTypeServiceAccountToken && key != corev1.ServiceAccountTokenKey:
 			// The namespace and the CA are not secret.
 		case bytes.HasPrefix(value, []byte("-----BEGIN CERTIFICATE-----")):
 			// A certificate is public, but a chain with a key is not.
@@ -81,7 +95,7 @@ func (s *scrubber) secret(secret *corev1.Secret) {
 			}
 		case key == corev1.DockerConfigJsonKey, key == corev1.DockerConfigKey:
 			s.dockerConfig(value)
-		case strings.HasSuffix(secret.Name, manifestsSuffix):
+		case strings.HasSuffix(of.Name, manifestsSuffix):
 			s.manifests(value)
 		default:
 			s.add(string(value))
@@ -267,9 +281,71 @@ func (s *scrubber) seal() {
 }
 
 // scrub returns text without secrets. It returns the same for a text of several lines as a
-// whole and line by line.
+// whole and line by line, by lines.
 func (s *scrubber) scrub(text string) string {
 	text = s.replacer.Replace(text)
+	var out strings.Builder
+	clean := lines()
+	for line := range strings.Lines(text) {
+		body := strings.TrimSuffix(line, "\n")
+		out.WriteString(clean(body) + line[len(body):])
+	}
+	return out.String()
+}
+
+// lines returns a function that scrubs one line of a text after the other.
+func (s *scrubber) lines() func(string) string {
+	clean := lines()
+	return func(line string) string { return clean(s.replacer.Replace(line)) }
+}
+
+// lines returns a function that hides what has the form of a secret, in one line of a text after the
+// other. It knows whether the line is in a private key.
+func lines() func(string) string {
+	inKey := false
+	return func(line string) string {
+		if inKey {
+			end := keyEnd.FindStringIndex(line)
+			switch {
+			case end != nil:
+				inKey = false
+				return redacted + line[end[0]:]
+			case keyLine.MatchString(line):
+				return redacted
+			}
+			inKey = false
+		}
+		if strings.Contains(line, "PRIVATE KEY") {
+			line, inKey = scrubKeys(line)
+		}
+		return scrubForms(line)
+	}
+}
+
+// scrubKeys hides the private keys in a line, and reports whether one goes on in the next line.
+func scrubKeys(line string) (clean string, open bool) {
+	var out strings.Builder
+	for {
+		start := keyStart.FindStringIndex(line)
+		if start == nil {
+			return out.String() + line, false
+		}
+		out.WriteString(line[:start[1]])
+		line = line[start[1]:]
+		end := keyEnd.FindStringIndex(line)
+		if end == nil {
+			if strings.TrimSpace(line) != "" {
+				line = redacted
+			}
+			return out.String() + line, true
+		}
+		out.WriteString(redacted)
+		line = line[end[0]:]
+	}
+}
+
+// scrubForms hides what has the form of a secret in a line.
+func scrubForms(text string) string {
 	if strings.Contains(text, "://") {
 		text = userinfo.ReplaceAllString(text, "${1}"+redacted+"@")
 	}
@@ -282,6 +358,12 @@ func (s *scrubber) scrub(text string) string {
 			return match[1] + redacted
 		})
 	}
+	if strings.Contains(text, ":") {
+		text = header.ReplaceAllString(cookie.ReplaceAllString(text, "${1}"+redacted), "${1}"+redacted)
+	}
+	if strings.Contains(text, "curl") {
+		text = login.ReplaceAllString(text, "${1}"+redacted)
+	}
 	if strings.Contains(text, "--build-") {
 		pattern := arguments(text)
 		text = pattern.ReplaceAllStringFunc(text, func(arg string) string {
@@ -292,10 +374,32 @@ func (s *scrubber) scrub(text string) string {
 			return arg
 		})
 	}
+	if strings.Contains(text, "=") {
+		text = scrubPairs(text, assignment, 1, 2, "=")
+	}
+	if strings.Contains(text, `"`) {
+		text = scrubPairs(text, field, 2, 3, "")
+	}
 	if strings.Contains(text, "eyJ") {
 		text = webToken.ReplaceAllString(text, redacted)
 	}
-	return text
+	return secret.ReplaceTokens(text, redacted)
+}
+
+// scrubPairs hides the values of names that stand for a credential. name and value are the groups of
+// the pattern.
+func scrubPairs(text string, pattern *regexp.Regexp, name, value int, separator string) string {
+	return pattern.ReplaceAllStringFunc(text, func(pair string) string {
+		match := pattern.FindStringSubmatch(pair)
+		plain := strings.Trim(match[value], `"'`)
+		if !isCredential(match[name]) || secret.IsHarmless(plain) || strings.HasPrefix(plain, "$") || strings.Contains(plain, redacted) {
+			return pair
+		}
+		if separator == "" {
+			return match[1] + `"` + redacted + `"`
+		}
+		return match[1] + separator + redacted
+	})
 }
 
 // clean scrubs an object in place, and removes fields that repeat its content.

@@ -68,7 +68,7 @@ func TestScrub(t *testing.T) {
 		"reader-of-db file-passw0rd":      "[redacted] [redacted]",
 		"json-passw0rd":                   "[redacted]",
 		"MIIEpAIBAAKCAQEA1234":            "[redacted]",
-		"-----BEGIN RSA PRIVATE KEY-----": "-----BEGIN RSA PRIVATE KEY-----",
+		"-----BEGIN RSA PRIVATE KEY-----": "[redacted]",
 		"MIIBpublicpublic":                "MIIBpublicpublic",
 		"huge-passw0rd":                   "[redacted]",
 		"builder pull-passw0rd":           "builder [redacted]",
