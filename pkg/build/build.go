@@ -26,6 +26,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/app"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
@@ -38,6 +39,8 @@ type Environment struct {
 	Registry *registry.Client
 	// secret is known only to those who may build in the namespace.
 	secret string
+	// builder signs the certificates of builds; nil for an external registry.
+	builder *credentials.Builder
 }
 
 // Connect checks that the cluster and the namespace of clients are set up and that the
@@ -61,7 +64,14 @@ func Connect(ctx context.Context, clients *kube.Clients, permissions []access.Pe
 	if err != nil {
 		return nil, err
 	}
-	return &Environment{Clients: clients, Config: config, Registry: client, secret: user.Password}, nil
+	env := &Environment{Clients: clients, Config: config, Registry: client, secret: user.Password}
+	if !config.Registry.External {
+		if env.builder, err = platform.Builder(ctx, clients.Kube, clients.Namespace); err != nil {
+			client.Close()
+			return nil, err
+		}
+	}
+	return env, nil
 }
 
 // Close closes the connections to the registry.
@@ -89,7 +99,10 @@ func (e *Environment) path(app string) string {
 
 // runs returns the clients that create and cancel runs.
 func (e *Environment) runs() pipelinerun.Clients {
-	return pipelinerun.Clients{Tekton: e.Clients.Tekton, Kube: e.Clients.Kube}
+	return pipelinerun.Clients{
+		Tekton: e.Clients.Tekton, Kube: e.Clients.Kube,
+		Login: pipelinerun.Login{Builder: e.builder, Engine: installed.Engine()},
+	}
 }
 
 // Measure adds to the result of a run the sizes of the images and where the app answers.
@@ -144,6 +157,8 @@ type Options struct {
 	// Folder is the source; nil builds Git.
 	Folder *Folder
 	Git    *pipelinerun.Git
+	// Untrusted builds read the cache and leave nothing in it.
+	Untrusted bool
 	// Dockerfile is the path of the Dockerfile in the source.
 	Dockerfile string
 	// Target is the stage to build; empty means the last one.
@@ -350,6 +365,7 @@ func (p *Prepared) spec() pipelinerun.Build {
 			BuildArgs:  slices.Concat(config.BuildArgs, o.BuildArgs),
 			Target:     o.Target,
 			NoCache:    o.NoCache,
+			Untrusted:  o.Untrusted,
 			Mirrors:    config.ImageMirrors,
 			Extra:      p.extra,
 		},

@@ -235,17 +235,23 @@ func (r *renderer) registry() []*unstructured.Unstructured {
 	if registry.External {
 		return append(r.pullSecret(SystemNamespace), ca)
 	}
-	r.setData(find(secrets, "Secret", CAName), map[string][]byte{"tls.crt": c.CACertificate, "tls.key": c.CAKey})
+	r.setData(find(secrets, "Secret", CAName), map[string][]byte{
+		"tls.crt": c.CACertificate, "tls.key": c.CAKey,
+		BuildRootCertificateKey: c.BuildCACertificate, BuildRootKeyKey: c.BuildCAKey,
+	})
 	r.setData(find(secrets, "Secret", TLSName), map[string][]byte{
 		"tls.crt": c.Front.Certificate, "tls.key": c.Front.Key,
 		"client.crt": c.Client.Certificate, "client.key": c.Client.Key,
+		BuildCAKey: c.BuildCACertificate,
 	})
 	r.setData(find(secrets, "Secret", StorageTLSName), map[string][]byte{"tls.crt": c.Storage.Certificate, "tls.key": c.Storage.Key})
-	r.setData(find(secrets, "Secret", AuthName), map[string][]byte{AccountsKey: c.Accounts, "http-secret": c.HTTPSecret})
+	r.setData(find(secrets, "Secret", AuthName), map[string][]byte{
+		AccountsKey: c.Accounts, BuildersKey: credentials.Issuers(c.Accounts), "http-secret": c.HTTPSecret,
+	})
 
 	front, storage := r.read("platform/registry.yaml"), r.read("platform/registry-storage.yaml")
 	// Users are not among it: the front reads them again by itself.
-	r.restartOn(find(front, "StatefulSet", RegistryName), find(front, "ConfigMap", RegistryName), c.Front.Certificate, c.Client.Certificate, c.CACertificate)
+	r.restartOn(find(front, "StatefulSet", RegistryName), find(front, "ConfigMap", RegistryName), c.Front.Certificate, c.Client.Certificate, c.CACertificate, c.BuildCACertificate)
 	set, claim := find(storage, "StatefulSet", StorageName), find(storage, "PersistentVolumeClaim", StorageName)
 	r.restartOn(set, find(storage, "ConfigMap", StorageName), c.Storage.Certificate, c.CACertificate)
 	switch {
@@ -425,7 +431,11 @@ func (r *renderer) pullSecret(namespace string) []*unstructured.Unstructured {
 	objects := r.read("namespace/registry.yaml")
 	secret := find(objects, "Secret", RegistrySecret)
 	secret.SetNamespace(namespace)
-	r.setData(secret, map[string][]byte{dockerConfigKey: config, CAKey: r.Credentials.CACertificate})
+	data := map[string][]byte{dockerConfigKey: config, CAKey: r.Credentials.CACertificate}
+	if builder, ok := r.Credentials.Builders[namespace]; ok {
+		data[BuilderCertificateKey], data[BuilderKeyKey] = builder.Certificate, builder.Key
+	}
+	r.setData(secret, data)
 	return objects
 }
 

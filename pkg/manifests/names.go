@@ -85,6 +85,10 @@ const (
 	// keys of a kubernetes.io/dockerconfigjson Secret, and CAKey. The one in
 	// SystemNamespace holds the platform's own credentials, with all permissions.
 	RegistrySecret = "pyflow-registry"
+	// BuilderCertificateKey and BuilderKeyKey are the keys of RegistrySecret with the CA that
+	// signs the certificates of the namespace's builds. It is absent for an external registry.
+	BuilderCertificateKey = "builds.crt"
+	BuilderKeyKey         = "builds.key"
 	// BuildSecret is the Secret with the variables and the CA that setup gives to
 	// builds: in each app namespace the one that builds read, in SystemNamespace the one
 	// that the next setup reads. It is absent if builds get neither.
@@ -104,6 +108,13 @@ const (
 	// AccountsKey.
 	AuthName    = "registry-auth"
 	AccountsKey = "users"
+	// BuildersKey is the key there of the file with the CAs that sign the certificates of builds,
+	// and BuildCAKey that of the certificate of the CA above them, in the Secret TLSName.
+	BuildersKey = "builders"
+	BuildCAKey  = "builds-ca.crt"
+	// BuildRootCertificateKey and BuildRootKeyKey are the keys of that CA in the Secret CAName.
+	BuildRootCertificateKey = "builds.crt"
+	BuildRootKeyKey         = "builds.key"
 	// MirrorRepository is the first segment of the repositories that every
 	// namespace may read and the platform's own credentials may write.
 	MirrorRepository = "mirror"
@@ -143,6 +154,10 @@ const (
 	AnnotationCommit = "pyflow.dev/commit"
 	// AnnotationDirty is "true" when files of the source differ from that commit.
 	AnnotationDirty = "pyflow.dev/dirty"
+	// AnnotationTrust is TrustUntrusted on a run that builds what nobody trusts: it reads the
+	// cache and does not write it.
+	AnnotationTrust = "pyflow.dev/trust"
+	TrustUntrusted  = "untrusted"
 	// AnnotationTarget is the stage of the Dockerfile that a run builds; without it the
 	// last one. AnnotationTestStage is the stage that it tests.
 	AnnotationTarget    = "pyflow.dev/target"

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -35,6 +36,8 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
+
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 )
 
 // outcome is how a script ended.
@@ -1031,5 +1034,86 @@ func TestCloneDates(t *testing.T) {
 		if date.Year() < 1980 || date.After(time.Now()) || date.Unix()%2 != 0 {
 			t.Errorf("a file has the date %s", date)
 		}
+	}
+}
+
+// TestDigest reads the digest from a registry, and does not believe what the build has written.
+func TestDigest(t *testing.T) {
+	const manifest, forged = `{"schemaVersion":2}`, "sha256:ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		switch {
+		case user != "team-a" || password != "secret" || !strings.Contains(r.Header.Get("Accept"), "oci.image.manifest"):
+			http.Error(w, "no", http.StatusForbidden)
+		case r.URL.Path != "/v2/team-a/app/manifests/app-7":
+			http.NotFound(w, r)
+		default:
+			_, _ = io.WriteString(w, manifest)
+		}
+	}))
+	defer server.Close()
+	host := strings.TrimPrefix(server.URL, "https://")
+	sum := sha256.Sum256([]byte(manifest))
+	honest := "sha256:" + hex.EncodeToString(sum[:])
+	config, err := DockerConfig(credentials.User{Name: "team-a", Password: "secret"}, host, "127.0.0.1:5180")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		tag, own, pushed, login string
+		link                    bool
+		want                    string
+	}{
+		"the registry in the cluster":  {tag: "app-7", own: host, pushed: forged, want: honest},
+		"nothing was pushed":           {tag: "app-8", own: host, pushed: forged},
+		"a wrong login":                {tag: "app-7", own: host, login: `{"auths":{}}`},
+		"an external registry":         {tag: "app-7", own: "other", pushed: forged + "\n", want: forged},
+		"an external one, no digest":   {tag: "app-7", own: "other", pushed: "sha256:1;reboot"},
+		"an external one, nothing":     {tag: "app-7", own: "other"},
+		"an external one, with a link": {tag: "app-7", own: "other", pushed: forged, link: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			put := func(name string, content []byte) string {
+				path := filepath.Join(dir, name)
+				if err := os.WriteFile(path, content, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return path
+			}
+			login := config
+			if test.login != "" {
+				login = []byte(test.login)
+			}
+			put("config.json", login)
+			put("ca.crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+			pushed := filepath.Join(dir, "pushed")
+			if test.pushed != "" {
+				pushed = put("pushed", []byte(test.pushed))
+			}
+			if test.link {
+				if err := os.Symlink(pushed, pushed+"-link"); err != nil {
+					t.Fatal(err)
+				}
+				pushed += "-link"
+			}
+			ended := runScriptFile(t, "digest.sh", map[string]string{
+				"REGISTRY": host, "OWN_REGISTRY": test.own, "IMAGE": host + "/team-a/app", "TAG": test.tag,
+				"LOGIN": dir, "WORK": filepath.Join(dir, "work"), "PUSHED": pushed,
+				"DIGEST_RESULT": filepath.Join(dir, "digest"), "URL_RESULT": filepath.Join(dir, "url"),
+			})
+			if (ended.code == 0) != (test.want != "") {
+				t.Errorf("it ended with %d: %s", ended.code, ended.errors)
+			}
+			if got := written(t, dir, "digest"); got != test.want {
+				t.Errorf("the digest is %q, want %q", got, test.want)
+			}
+			if got := written(t, dir, "url"); test.want != "" && got != host+"/team-a/app:"+test.tag+"@"+test.want {
+				t.Errorf("the image is %q", got)
+			}
+			if strings.Contains(ended.out+ended.errors, base64.StdEncoding.EncodeToString([]byte("team-a:secret"))) {
+				t.Errorf("the output has the login: %s", ended.errors)
+			}
+		})
 	}
 }

@@ -45,7 +45,13 @@ func (r *renderer) testedBuild(build, test *unstructured.Unstructured) *unstruct
 			variable["value"] = "$(steps.step-build.exitCode.path)"
 		}
 	}
-	r.set(task, append(steps, report), "spec", "steps")
+	// The report ends as the build ended: a build that failed has pushed nothing.
+	at := slices.IndexFunc(steps, func(item any) bool { step, _ := item.(map[string]any); return step["name"] == digestStep })
+	if at < 0 && r.err == nil {
+		r.err = fmt.Errorf("task %s: there is no step %s", TestedBuildTask, digestStep)
+		return task
+	}
+	r.set(task, slices.Insert(steps, at, any(report)), "spec", "steps")
 	return task
 }
 
@@ -97,6 +103,9 @@ func setVariable(steps []any, name, value string) error {
 	}
 	return fmt.Errorf("no step %s has the variable %s", overlayStep, name)
 }
+
+// digestStep is the step of the Task that builds which reads what was pushed.
+const digestStep = "digest"
 
 // mount adds the volume of the tests to a step.
 func mount(step map[string]any, path string) {

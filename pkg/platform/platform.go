@@ -116,6 +116,23 @@ func Credentials(ctx context.Context, client kubernetes.Interface, namespace, ho
 	return user, secret.Data[manifests.CAKey], nil
 }
 
+// Builder returns what signs the certificates of the builds of a namespace at the registry in
+// the cluster. The errors are those of Credentials and credentials.ErrNoBuilder.
+func Builder(ctx context.Context, client kubernetes.Interface, namespace string) (*credentials.Builder, error) {
+	secret, err := client.CoreV1().Secrets(namespace).Get(ctx, manifests.RegistrySecret, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, &NamespaceNotSetUpError{Namespace: namespace}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return credentials.NewBuilder(builderPair(secret.Data))
+}
+
+func builderPair(data map[string][]byte) credentials.Pair {
+	return credentials.Pair{Certificate: data[manifests.BuilderCertificateKey], Key: data[manifests.BuilderKeyKey]}
+}
+
 // Registry returns a client of the platform's registry through the API server, or of
 // an external registry. It connects on first use. The caller closes it.
 func Registry(clients *kube.Clients, config manifests.RegistryConfig, user credentials.User, ca []byte) (*registry.Client, error) {
@@ -266,11 +283,12 @@ func (c *Cluster) readCredentials(ctx context.Context, client kubernetes.Interfa
 	c.BuildEnv = manifests.ParseBuildEnv(build)
 	c.Credentials = credentials.Credentials{
 		CACertificate: ca[corev1.TLSCertKey], CAKey: ca[corev1.TLSPrivateKeyKey],
-		Front:    credentials.Pair{Certificate: front[corev1.TLSCertKey], Key: front[corev1.TLSPrivateKeyKey]},
-		Client:   credentials.Pair{Certificate: front["client.crt"], Key: front["client.key"]},
-		Storage:  credentials.Pair{Certificate: storage[corev1.TLSCertKey], Key: storage[corev1.TLSPrivateKeyKey]},
+		Front:              credentials.Pair{Certificate: front[corev1.TLSCertKey], Key: front[corev1.TLSPrivateKeyKey]},
+		Client:             credentials.Pair{Certificate: front["client.crt"], Key: front["client.key"]},
+		Storage:            credentials.Pair{Certificate: storage[corev1.TLSCertKey], Key: storage[corev1.TLSPrivateKeyKey]},
+		BuildCACertificate: ca[manifests.BuildRootCertificateKey], BuildCAKey: ca[manifests.BuildRootKeyKey],
 		Accounts: auth[manifests.AccountsKey], HTTPSecret: auth["http-secret"],
-		Users: map[string]credentials.User{},
+		Users: map[string]credentials.User{}, Builders: map[string]credentials.Pair{},
 	}
 	namespaces := []string{manifests.SystemNamespace, namespace}
 	if c.Config != nil {
@@ -288,6 +306,7 @@ func (c *Cluster) readCredentials(ctx context.Context, client kubernetes.Interfa
 		// Setup replaces a Secret that does not parse.
 		if user, err := manifests.ParseDockerConfig(data, manifests.RegistryHost); err == nil {
 			c.Credentials.Users[namespace] = user
+			c.Credentials.Builders[namespace] = builderPair(data)
 		}
 	}
 	return nil

@@ -100,6 +100,7 @@ func TestRegistryIsolation(t *testing.T) {
 	t.Run("storage", func(t *testing.T) { storageWithoutCertificate(t, ns, v, ca) })
 	t.Run("node access", func(t *testing.T) { nodeAccess(t, ns, v) })
 	t.Run("mirror", func(t *testing.T) { mirror(t, ns, v) })
+	t.Run("builds", func(t *testing.T) { buildCertificate(t, ns, neighbor) })
 	t.Run("legitimate requests", v.legitimate)
 	t.Run("from a pod", func(t *testing.T) { fromPod(t, ns) })
 }
@@ -320,7 +321,7 @@ func (v victim) headers() []attack {
 	mine, theirs := "/v2/"+v.own+"/tags/list", "/v2/"+v.other+"/tags/list"
 	basicAuth, stranger := registrytest.Basic(v.a.Name, v.a.Password), registrytest.Basic(v.b.Name, "wrong")
 	attacks := []attack{
-		{what: "Authorization twice, A and then B", request: request{Method: "GET", Target: theirs}, authorizations: []string{basicAuth, stranger}, want: http.StatusForbidden},
+		{what: "Authorization twice, A and then B", request: request{Method: "GET", Target: theirs}, authorizations: []string{basicAuth, stranger}, want: http.StatusUnauthorized},
 		{what: "Authorization twice, B and then A", request: request{Method: "GET", Target: theirs}, authorizations: []string{stranger, basicAuth}, want: http.StatusUnauthorized},
 		{what: "two credentials in one Authorization", request: request{Method: "GET", Target: theirs}, authorizations: []string{basicAuth + ", " + stranger}, want: http.StatusUnauthorized},
 		{what: "Connection: Authorization", request: request{Method: "GET", Target: theirs, Headers: []string{"Connection: Authorization"}}, want: http.StatusForbidden},

@@ -19,6 +19,10 @@ type Engine interface {
 	// change; and the values for the Dockerfile's ARGs that are among them then, KEY=VALUE,
 	// in order. It leaves args alone.
 	Change(args []string, change Change) (changed, buildArgs []string)
+	// Authenticate returns args with those by which the engine shows the certificate of the
+	// Task's workspace push to the registry of that host; without them if the host is empty. It
+	// leaves args alone.
+	Authenticate(args []string, host string) []string
 	// ParseLine reads one line of the log of the build step. A line of a command that
 	// the Dockerfile runs has no Level.
 	ParseLine(text string) Line
@@ -49,6 +53,8 @@ type Params struct {
 	Tested string
 	// NoCache runs every instruction, and caches no layer.
 	NoCache bool
+	// Untrusted builds read the cache and write nothing to it.
+	Untrusted bool
 	// SecretIDs name the secrets for RUN --mount=type=secret.
 	SecretIDs []string
 	// Mirrors redirect base images.

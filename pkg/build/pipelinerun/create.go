@@ -35,6 +35,8 @@ const (
 type Clients struct {
 	Tekton versioned.Interface
 	Kube   kubernetes.Interface
+	// Login is how builds authenticate at the registry.
+	Login Login
 }
 
 // Create makes the run, the Secret with files (file name to content: a
@@ -89,6 +91,11 @@ func create(ctx context.Context, clients Clients, run *tektonv1.PipelineRun, sec
 		run.Annotations = map[string]string{}
 	}
 	run.Annotations[annotationCreation] = rand.String(creationLength)
+	pass, err := clients.Login.give(run)
+	if err != nil {
+		return nil, err
+	}
+	secrets = append(secrets, pass...)
 	run.Spec.Params = append(run.Spec.Params, param(paramSequence, Sequence(tried)))
 	// The run comes first, pending, so that Secrets can be born with their owner:
 	// whatever breaks in between, no Secret outlives its run, nothing has started

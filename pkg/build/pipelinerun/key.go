@@ -32,6 +32,10 @@ func BuildKey(b Build, version string) string {
 	}
 	// Where layers are cached and base images come from does not change an image.
 	parts := [][]string{{version, b.dockerfile()}, source, b.BuildArgs, {b.Target}, secrets}
+	if b.Untrusted {
+		// No trusted build takes the image of another one.
+		parts = append(parts, []string{"untrusted"})
+	}
 	if b.Test != nil {
 		parts = append(parts, append([]string{"test", b.Test.Stage}, b.Test.Command...))
 	}

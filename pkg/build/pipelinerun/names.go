@@ -35,6 +35,7 @@ const (
 	testStage   = "stage"
 
 	workspaceRegistry  = "registry"
+	workspacePush      = "push"
 	workspaceManifests = "manifests"
 	workspaceGit       = "git"
 	workspaceSecrets   = "secrets"
@@ -57,6 +58,8 @@ const (
 	FetchStep = "fetch"
 	// BuildStep is the build engine.
 	BuildStep = "build"
+	// DigestStep reads the digest of the pushed image from the registry.
+	DigestStep = "digest"
 	// PullStep fetches the image whose user DeployTask looks up.
 	PullStep = "pull"
 	// TestStep is the test command.

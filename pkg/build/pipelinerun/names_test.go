@@ -58,7 +58,7 @@ func TestNames(t *testing.T) {
 		},
 		"tasks":      {FetchTask, BuildTask, TestTask, DeployTask},
 		"results":    {resultDigest, resultURL, resultCommit, resultTested},
-		"workspaces": {workspaceRegistry, workspaceManifests, workspaceGit, workspaceSecrets},
+		"workspaces": {workspaceRegistry, workspacePush, workspaceManifests, workspaceGit, workspaceSecrets},
 	} {
 		slices.Sort(want)
 		if got := slices.Sorted(maps.Keys(found[kind])); !slices.Equal(got, want) {

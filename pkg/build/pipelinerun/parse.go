@@ -43,6 +43,8 @@ type Info struct {
 	Timeout time.Duration
 	// Dirty reports that the source differed from its commit.
 	Dirty bool
+	// Untrusted reports that the run does not write the cache.
+	Untrusted bool
 }
 
 // Parse reads what New has written. It is pure, and does not fail: what is missing
@@ -61,6 +63,7 @@ func Parse(run *tektonv1.PipelineRun) Info {
 		Target:         run.Annotations[manifests.AnnotationTarget],
 		Sequence:       text(run, paramSequence),
 		Dirty:          run.Annotations[manifests.AnnotationDirty] == "true",
+		Untrusted:      run.Annotations[manifests.AnnotationTrust] == manifests.TrustUntrusted,
 	}
 	info.DeployOnly = info.Pipeline == manifests.DeliverPipelineName
 	if url := text(run, paramURL); url != "" {

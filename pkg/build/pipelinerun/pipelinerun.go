@@ -188,6 +188,9 @@ func (b Build) annotations() map[string]string {
 	if b.Test != nil {
 		own[manifests.AnnotationTestStage] = b.Test.Stage
 	}
+	if b.Untrusted {
+		own[manifests.AnnotationTrust] = manifests.TrustUntrusted
+	}
 	if len(b.DockerfileText) <= dockerfileLimit {
 		own[manifests.AnnotationDockerfile] = b.DockerfileText
 	}
@@ -268,13 +271,7 @@ func (b Build) workspaces() []tektonv1.WorkspaceBinding {
 		deploy = tektonv1.WorkspaceBinding{Name: workspaceManifests, EmptyDir: &corev1.EmptyDirVolumeSource{}}
 	}
 	bindings := []tektonv1.WorkspaceBinding{
-		{Name: workspaceRegistry, Secret: &corev1.SecretVolumeSource{
-			SecretName: manifests.RegistrySecret,
-			Items: []corev1.KeyToPath{
-				{Key: corev1.DockerConfigJsonKey, Path: "config.json"},
-				{Key: manifests.CAKey, Path: manifests.CAKey},
-			},
-		}},
+		{Name: workspaceRegistry, Secret: loginOfNamespace()},
 		deploy,
 	}
 	if b.Git != nil && b.Git.Secret != "" {

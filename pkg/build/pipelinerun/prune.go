@@ -54,7 +54,7 @@ func newRecord(run *tektonv1.PipelineRun) record {
 // ownerName returns the name of the run that a Secret was made for, if it is one
 // of those that Create makes.
 func ownerName(secret string) (string, bool) {
-	for _, suffix := range []string{manifestsSuffix, buildSecretsSuffix} {
+	for _, suffix := range []string{manifestsSuffix, buildSecretsSuffix, pushSuffix} {
 		if owner, ok := strings.CutSuffix(secret, suffix); ok {
 			return owner, true
 		}

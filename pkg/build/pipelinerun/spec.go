@@ -158,6 +158,7 @@ type Resources struct {
 }
 
 const (
+	pushSuffix         = "-push"
 	manifestsSuffix    = "-manifests"
 	buildSecretsSuffix = "-build-secrets"
 )

@@ -159,6 +159,8 @@ func (t *Tracker) stepStarted(e follow.Event) {
 	}
 	t.steps.last = nil
 	switch {
+	case e.Task == pipelinerun.BuildTask && e.Step == pipelinerun.DigestStep:
+		t.does("reading the digest from the registry")
 	case e.Task == pipelinerun.FetchTask, e.Task == pipelinerun.BuildTask && e.Step == pipelinerun.FetchStep:
 		t.next(event.Fetch)
 		t.does("")

@@ -11,9 +11,11 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/input"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/deployment"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/session"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/trust"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/written"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile/generate/variant"
@@ -35,6 +37,7 @@ type Flags struct {
 	Secrets, AllowSecretFiles []string
 	NoCache                   bool
 	Force                     bool
+	Trust                     trust.Flags
 
 	Entrypoint     string
 	Python         string
@@ -155,6 +158,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	f.StringArrayVar(&flags.Secrets, "build-secret", nil, "Secret for RUN --mount=type=secret, such as the token of a private package index: id=ID,src=FILE or id=ID,env=VARIABLE from this machine, id=ID for the variable or the file of that name, or id=ID,secret=NAME[,key=KEY] from the namespace; repeatable")
 	f.StringArrayVar(&flags.AllowSecretFiles, "allow-secret-file", nil, "File of the build context that may hold a secret, as the path or a pattern with *; any other stops the build before the upload; repeatable")
 	f.BoolVar(&flags.NoCache, "no-cache", false, "Ignore the layer cache")
+	flags.Trust.Add(cmd)
 	f.BoolVar(&flags.Force, "force", false, "Build and deploy even if nothing has changed")
 	f.StringVar(&flags.Git, "git", "", "Git repository to build instead of a folder, by https or ssh")
 	f.StringVar(&flags.Revision, "revision", "", "Branch, tag or full commit of the repository (default: its default branch)")
@@ -173,13 +177,7 @@ to standard error. Press Ctrl-C once to cancel the run, twice to leave it runnin
 	flags.Add(cmd)
 	_ = cmd.MarkFlagDirname("context")
 	_ = cmd.RegisterFlagCompletionFunc("target", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		var names []string
-		for _, stage := range flags.dockerfile(args).Stages {
-			if stage.Name != "" {
-				names = append(names, stage.Name)
-			}
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
+		return complete.Stages(flags.dockerfile(args)), cobra.ShellCompDirectiveNoFileComp
 	})
 	_ = cmd.RegisterFlagCompletionFunc("build-arg", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		var names []string
@@ -231,6 +229,7 @@ func (f *Flags) ToOptions(args []string, streams genericiooptions.IOStreams) (*O
 		App: f.Name, Target: f.Target, BuildArgs: f.BuildArgs, NoCache: f.NoCache, Force: f.Force || f.NoCache,
 		Adopt: f.Adopt,
 	}}
+	f.Trust.Apply(&o.Options)
 	var err error
 	if o.Session, err = f.ToSession(streams); err != nil {
 		return nil, err
@@ -283,7 +282,7 @@ func (o *Options) Run(ctx context.Context) error {
 	return o.Session.Run(ctx, func(env *build.Environment) (*build.Prepared, error) {
 		options := o.Options
 		if o.Found != nil {
-			options.Notices = input.Notices(ctx, o.Found)
+			options.Notices = append(options.Notices, input.Notices(ctx, o.Found)...)
 		}
 		if o.Output != nil {
 			if err := o.Output.Prepare(env); err != nil {

@@ -33,14 +33,16 @@ func (i *Installer) applyRegistry(ctx context.Context, state *State) error {
 	return i.apply(ctx, state, "Registry", objects)
 }
 
-// withAccounts returns objects with another user file for the registry.
+// withAccounts returns objects with another user file for the registry, and the CAs of its users.
 func withAccounts(objects []*unstructured.Unstructured, accounts []byte) []*unstructured.Unstructured {
 	objects = slices.Clone(objects)
 	for i, object := range objects {
 		if isAccounts(object) {
 			objects[i] = object.DeepCopy()
 			// The rendering made data a map.
-			_ = unstructured.SetNestedField(objects[i].Object, base64.StdEncoding.EncodeToString(accounts), "data", manifests.AccountsKey)
+			for key, file := range map[string][]byte{manifests.AccountsKey: accounts, manifests.BuildersKey: credentials.Issuers(accounts)} {
+				_ = unstructured.SetNestedField(objects[i].Object, base64.StdEncoding.EncodeToString(file), "data", key)
+			}
 		}
 	}
 	return objects

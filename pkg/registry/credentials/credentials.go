@@ -2,13 +2,13 @@
 package credentials
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
@@ -17,8 +17,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/crypto/bcrypt"
 )
 
 const (
@@ -45,8 +43,14 @@ type Credentials struct {
 	// Front is the certificate that clients see, Storage the one that the front sees, and
 	// Client the one by which the storage identifies the front.
 	Front, Storage, Client Pair
-	// Accounts is the user file of the registry: one line per user with the name and the bcrypt
-	// hash of the password.
+	// BuildCACertificate starts with the certificate of BuildCAKey, which signs the CAs of the
+	// namespaces and nothing else. The storage does not trust it. Those that it replaced follow.
+	BuildCACertificate, BuildCAKey []byte
+	// Builders holds the CA of each namespace, which signs the certificates of its builds.
+	Builders map[string]Pair
+	// Accounts is the user file of the registry: one line per user with the header by which the
+	// user authenticates, the name and the namespace. The passwords in it are not hashed: they
+	// are 256 random bits, and whoever may read this file may read the key of the CA, too.
 	Accounts []byte
 	// HTTPSecret signs the state of uploads between requests.
 	HTTPSecret []byte
@@ -73,23 +77,20 @@ type Request struct {
 // that are not requested. A CA that is about to expire stays trusted beside its replacement.
 func Ensure(existing Credentials, request Request) (Credentials, error) {
 	result, now := existing, request.Now
-	ca, err := tls.X509KeyPair(existing.CACertificate, existing.CAKey)
-	switch {
-	case len(existing.CACertificate) > 0 && err != nil:
-		// Everything trusts the CA, so replacing it is a decision of its own.
-		return Credentials{}, fmt.Errorf("read the registry's CA: %w", err)
-	case err != nil || ca.Leaf.NotAfter.Before(now.Add(renewBefore)):
-		made, err := newCA(now)
-		if err != nil {
-			return Credentials{}, fmt.Errorf("make the registry's CA: %w", err)
+	var ca, buildCA tls.Certificate
+	var err error
+	for _, root := range []struct {
+		ca               *tls.Certificate
+		certificate, key *[]byte
+		name             string
+		pathLength       int
+	}{
+		{&ca, &result.CACertificate, &result.CAKey, "registry CA", 0},
+		{&buildCA, &result.BuildCACertificate, &result.BuildCAKey, "build CA", 1},
+	} {
+		if *root.ca, err = ensureCA(root.certificate, root.key, root.name, root.pathLength, now); err != nil {
+			return Credentials{}, err
 		}
-		result.CAKey = made.Key
-		result.CACertificate = slices.Concat(made.Certificate, unexpired(existing.CACertificate, now))
-		if ca, err = tls.X509KeyPair(made.Certificate, made.Key); err != nil {
-			return Credentials{}, fmt.Errorf("read the registry's CA: %w", err)
-		}
-	default:
-		result.CACertificate = unexpired(existing.CACertificate, now)
 	}
 	for _, pair := range []struct {
 		*Pair
@@ -122,8 +123,32 @@ func Ensure(existing Credentials, request Request) (Credentials, error) {
 		}
 		result.Users[namespace] = user
 	}
-	result.Accounts, err = accounts(existing.Accounts, result.Users)
+	result.Accounts = accounts(result.Users)
+	result.Builders, err = builders(existing.Builders, result.Users, buildCA, now)
 	return result, err
+}
+
+// ensureCA replaces a CA that is missing or about to expire, and keeps those it replaced as
+// long as they are valid.
+func ensureCA(certificate, key *[]byte, name string, pathLength int, now time.Time) (tls.Certificate, error) {
+	ca, err := tls.X509KeyPair(*certificate, *key)
+	switch {
+	case len(*certificate) > 0 && err != nil:
+		// Everything trusts the CA, so replacing it is a decision of its own.
+		return ca, fmt.Errorf("read the %s: %w", name, err)
+	case err == nil && !ca.Leaf.NotAfter.Before(now.Add(renewBefore)):
+		*certificate = unexpired(*certificate, now)
+		return ca, nil
+	}
+	made, err := newCA(name, pathLength, now)
+	if err != nil {
+		return ca, fmt.Errorf("make the %s: %w", name, err)
+	}
+	*certificate, *key = slices.Concat(made.Certificate, unexpired(*certificate, now)), made.Key
+	if ca, err = tls.X509KeyPair(made.Certificate, made.Key); err != nil {
+		return ca, fmt.Errorf("read the %s: %w", name, err)
+	}
+	return ca, nil
 }
 
 // unexpired returns the PEM certificates that are still valid.
@@ -138,15 +163,16 @@ func unexpired(certificates []byte, now time.Time) []byte {
 	return out
 }
 
-func newCA(now time.Time) (Pair, error) {
+func newCA(name string, pathLength int, now time.Time) (Pair, error) {
 	return sign(&x509.Certificate{
-		Subject:               pkix.Name{CommonName: "kubectl-pyflow registry CA"},
+		Subject:               pkix.Name{CommonName: "kubectl-pyflow " + name},
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(caLifetime),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
-		MaxPathLenZero:        true,
+		MaxPathLen:            pathLength,
+		MaxPathLenZero:        pathLength == 0,
 	}, nil)
 }
 
@@ -183,9 +209,14 @@ func sign(template *x509.Certificate, parent *tls.Certificate) (Pair, error) {
 		return Pair{}, err
 	}
 	return Pair{
-		Certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		Certificate: encode(der),
 		Key:         pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded}),
 	}, nil
+}
+
+// encode returns a certificate as PEM.
+func encode(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 // valid reports whether the certificate can stay.
@@ -203,34 +234,43 @@ func valid(pair Pair, ca *x509.Certificate, host string, usage x509.ExtKeyUsage,
 	return err == nil
 }
 
-// accounts returns the user file for users, and keeps lines that are still correct.
-func accounts(existing []byte, users map[string]User) ([]byte, error) {
-	lines := map[string]string{}
-	for line := range strings.Lines(string(existing)) {
-		if name, hash, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
-			lines[name] = hash
+// accounts returns the user file for users.
+func accounts(users map[string]User) []byte {
+	var lines []string
+	for namespace, user := range users {
+		header := "Basic " + base64.StdEncoding.EncodeToString([]byte(user.Name+":"+user.Password))
+		lines = append(lines, fmt.Sprintf("%q %s %s\n", header, user.Name, namespace))
+	}
+	slices.Sort(lines)
+	return []byte(strings.Join(lines, ""))
+}
+
+// account is one line of a user file.
+type account struct{ line, name, namespace string }
+
+// parseAccounts reads a user file. It skips what is no line of one: before there were build
+// certificates, the file had another form.
+func parseAccounts(file []byte) []account {
+	var all []account
+	for line := range strings.Lines(string(file)) {
+		fields := strings.Fields(line)
+		if len(fields) == 4 && fields[0] == `"Basic` {
+			all = append(all, account{line, fields[2], fields[3]})
 		}
 	}
-	names, hashes := make([]string, 0, len(users)), map[string]string{}
-	for _, user := range users {
-		hash := lines[user.Name]
-		if bcrypt.CompareHashAndPassword([]byte(hash), []byte(user.Password)) != nil {
-			// The password is 256 random bits. A higher cost makes it no safer, and each
-			// request to the registry pays for it.
-			made, err := bcrypt.GenerateFromPassword([]byte(user.Password), bcrypt.MinCost)
-			if err != nil {
-				return nil, fmt.Errorf("hash the password of registry user %s: %w", user.Name, err)
-			}
-			hash = string(made)
-		}
-		names, hashes[user.Name] = append(names, user.Name), hash
+	return all
+}
+
+// Issuers returns the file by which the registry knows who signs the certificates of builds:
+// one line per user of a user file, with the issuer, the name, the namespace and the word build. So a namespace's
+// CA ends with the user that it is named after.
+func Issuers(accounts []byte) []byte {
+	var lines []string
+	for _, one := range parseAccounts(accounts) {
+		lines = append(lines, fmt.Sprintf("%q %s %s build\n", "CN="+one.name, one.name, one.namespace))
 	}
-	slices.Sort(names)
-	var out bytes.Buffer
-	for _, name := range names {
-		fmt.Fprintf(&out, "%s %s\n", name, hashes[name])
-	}
-	return out.Bytes(), nil
+	slices.Sort(lines)
+	return []byte(strings.Join(slices.Compact(lines), ""))
 }
 
 // WithFormer returns a user file that keeps those users of before that other users of the same
@@ -238,16 +278,12 @@ func accounts(existing []byte, users map[string]User) ([]byte, error) {
 // that accounts does not know.
 func WithFormer(before, accounts []byte) (both []byte, replaced bool) {
 	lines, namespaces := map[string]string{}, map[string]bool{}
-	for line := range strings.Lines(string(accounts)) {
-		name, _, _ := strings.Cut(line, " ")
-		namespace, _, _ := strings.Cut(name, ".")
-		lines[name], namespaces[namespace] = line, true
+	for _, one := range parseAccounts(accounts) {
+		lines[one.name], namespaces[one.namespace] = one.line, true
 	}
-	for line := range strings.Lines(string(before)) {
-		name, _, _ := strings.Cut(line, " ")
-		namespace, _, _ := strings.Cut(name, ".")
-		if _, ok := lines[name]; !ok && namespaces[namespace] {
-			lines[name], replaced = line, true
+	for _, one := range parseAccounts(before) {
+		if _, ok := lines[one.name]; !ok && namespaces[one.namespace] {
+			lines[one.name], replaced = one.line, true
 		}
 	}
 	return []byte(strings.Join(slices.Sorted(maps.Values(lines)), "")), replaced

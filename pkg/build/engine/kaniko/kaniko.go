@@ -18,6 +18,10 @@ const (
 	// cacheTTL is Kaniko's default for --cache-ttl.
 	cacheTTL     = 14 * 24 * time.Hour
 	buildArgFlag = "--build-arg="
+	// certificateFlag names the certificate that the registry knows a build by.
+	certificateFlag = "--registry-client-cert="
+	// pushDir is where the Task mounts its workspace push.
+	pushDir = "/kaniko/push/"
 	// testDir is where the Task pyflow-build-tested mounts a volume for test results.
 	testDir = "/kaniko/tests"
 )
@@ -65,12 +69,21 @@ func (Engine) Args(params engine.Params) []string {
 	return append(args, params.Extra...)
 }
 
+// Authenticate returns args with the certificate in the workspace push.
+func (Engine) Authenticate(args []string, host string) []string {
+	args = slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return strings.HasPrefix(arg, certificateFlag) })
+	if host == "" {
+		return args
+	}
+	return append(args, certificateFlag+host+"="+pushDir+"tls.crt,"+pushDir+"tls.key")
+}
+
 // Change returns args with a change.
 func (Engine) Change(args []string, change engine.Change) (changed, buildArgs []string) {
 	for _, arg := range args {
 		flag, _, _ := strings.Cut(arg, "=")
 		switch value, isBuildArg := strings.CutPrefix(arg, buildArgFlag); {
-		case change.NoCache && slices.Contains([]string{"--cache", "--cache-repo", "--cache-copy-layers"}, flag):
+		case change.NoCache && slices.Contains([]string{"--cache", "--cache-repo", "--cache-copy-layers", "--no-push-cache"}, flag):
 		case isBuildArg && replaced(value, change.BuildArgs):
 		default:
 			changed = append(changed, arg)
@@ -104,12 +117,16 @@ func cacheArgs(params engine.Params) []string {
 	if params.NoCache {
 		return []string{"--cache=false"}
 	}
-	return []string{
+	args := []string{
 		"--cache=true",
 		"--cache-repo=" + params.Repository + manifests.CacheSuffix(),
 		// Without it a multi-stage build repeats its first stage every time.
 		"--cache-copy-layers",
 	}
+	if params.Untrusted {
+		args = append(args, "--no-push-cache")
+	}
+	return args
 }
 
 // mirrorArgs returns the flags of mirrors. Kaniko redirects whole registries only: a
