@@ -59,6 +59,10 @@ test-unit: ## Run the Go tests that need no cluster
 	go test -vet=off ./...
 	hack/test-cluster-module.sh
 
+.PHONY: fuzz
+fuzz: ## Fuzz every parser for 20 seconds; the Go tests run their seeds alone
+	hack/fuzz.sh
+
 .PHONY: test-example
 test-example: build ## Test the example, and what init makes of its templates, in virtual environments
 	hack/test-example.sh

@@ -71,9 +71,14 @@ func IsShell(name string) bool { return slices.Contains([]string{"sh", "bash", "
 // maxDepth limits how deep scripts are nested in scripts.
 const maxDepth = 4
 
+// maxWord limits what is between two spaces, in bytes: the parser's time and memory grow with its
+// square.
+const maxWord = 8 << 10
+
 // Parse returns the commands of a script in their order: those of pipes, loops, functions
 // and substitutions, and those of the scripts that it passes to another shell, by -c or
-// in a heredoc. If the script has a syntax error, it returns the commands before it.
+// in a heredoc. If the script has a syntax error, it returns the commands before it; none if it has
+// more than 8 KiB without a space.
 func Parse(script string) []Command { return parse(script, 0) }
 
 // Exec returns the commands of an instruction in exec form, whose text is a JSON array of
@@ -114,6 +119,11 @@ func parse(script string, depth int) []Command {
 // statements parses a script. Most scripts are Bash or can be read as such; what is valid
 // in a POSIX shell only is read as that.
 func statements(script string) []*syntax.Stmt {
+	for word := range strings.FieldsSeq(script) {
+		if len(word) > maxWord {
+			return nil
+		}
+	}
 	var best []*syntax.Stmt
 	for _, variant := range []syntax.LangVariant{syntax.LangBash, syntax.LangPOSIX} {
 		var read []*syntax.Stmt
