@@ -306,3 +306,21 @@ func mountsNoLogin(t *testing.T, pod corev1.Pod, container corev1.Container) {
 		}
 	}
 }
+
+// TestUntrustedLeavesNoLayer builds the same source untrusted and then trusted: the trusted
+// build takes neither the image nor a layer of the other one.
+func TestUntrustedLeavesNoLayer(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	dir := env.Project(t, "poison", map[string]string{"a.txt": rand.Text(), "Dockerfile": "FROM " + env.PythonBase + "\nCOPY a.txt /a.txt\nRUN date > /b.txt\n"})
+	args := []string{dir, "--name", "poison", "--no-deploy", "--no-test"}
+	ns.Build(t, append(args, "--untrusted")...).Succeeded(t)
+	user, ca := registrytest.Credentials(t, ns.Cluster, ns.Name)
+	if got := registrytest.Front(t, ns.Cluster, ca).Do(t, user, request{Method: "GET", Target: "/v2/" + ns.Name + "/poison" + manifests.CacheSuffix() + "/tags/list"}); got.Code != http.StatusNotFound {
+		t.Errorf("the cache after an untrusted build: %d %s", got.Code, got.Body)
+	}
+	trusted := ns.Build(t, args...).Succeeded(t)
+	if text := trusted.Stdout + trusted.Stderr; strings.Contains(text, "(cached)") || strings.Contains(text, "Nothing has changed") {
+		t.Errorf("the trusted build took something of the untrusted one:\n%s", text)
+	}
+}
