@@ -93,8 +93,7 @@ func TestTogether(t *testing.T) {
 	newer := ns.RunsOf(t, name)[0].Name
 	env.Serves(t, url, "the newer one")
 	ns.Release(t, name)
-	r := older.Ends(t).Succeeded(t)
-	r.Says(t, "Superseded", newer)
+	r := older.Ends(t).FailedWith(t, 1, "Superseded: run "+newer, "error: run "+newer+", which started later")
 	if r.Stdout != "" {
 		t.Errorf("stdout should be empty, as this image does not run\n%s", r)
 	}

@@ -25,6 +25,7 @@ import (
 // their layers, and with its password.
 func TestFormerNamespace(t *testing.T) {
 	kept := env.KeptNamespace(t)
+	forgotten(t, kept)
 	name := kept.EmptyNamespace(t)
 	ns := &env.NS{Cluster: kept.Cluster, Name: name}
 	ns.Pyflow(t, "setup").Succeeded(t)
@@ -93,6 +94,19 @@ func TestFormerNamespace(t *testing.T) {
 	if tags, err := now.Tags(t.Context(), app); err != nil || len(tags) == 0 {
 		t.Errorf("the images of the new owner are gone: %q, %v", tags, err)
 	}
+}
+
+// forgotten runs setup when the namespaces that the test prepares from here on have been deleted: a
+// later test wants setup to change nothing.
+func forgotten(t *testing.T, kept *env.NS) {
+	t.Helper()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), env.SettleLimit)
+		defer cancel()
+		if out, err := kept.Command(ctx, "kubectl", "pyflow", "setup", "-n", kept.Name).CombinedOutput(); err != nil {
+			t.Errorf("setup after the test: %v\n%s", err, out)
+		}
+	})
 }
 
 // recreate deletes a namespace and makes another one of the same name.

@@ -20,6 +20,7 @@ import (
 // violates the one that setup sets.
 func TestPodSecurity(t *testing.T) {
 	kept := env.KeptNamespace(t)
+	forgotten(t, kept)
 	name := kept.EmptyNamespace(t)
 	namespaces, pods := kept.Kube.CoreV1().Namespaces(), kept.Kube.CoreV1().Pods(name)
 	level := func() string {

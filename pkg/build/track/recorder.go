@@ -129,14 +129,14 @@ func (r *Recorder) Wait(reason, message, advice string) {
 }
 
 // Finish ends the current phase, emits the last event and returns the error that the
-// caller ends with: err, or nil for a build that a later one superseded. It sets the
-// state and the durations of result.
+// caller ends with: err, or for a build that a later one superseded the *SupersededError
+// alone. It sets the state and the durations of result.
 func (r *Recorder) Finish(ctx context.Context, result event.Result, err error) error {
 	var superseded *SupersededError
 	state, failure := judge(ctx, err)
 	if errors.As(err, &superseded) {
 		r.Notice("Superseded: " + err.Error())
-		err = nil
+		err = superseded
 	}
 	if failure != nil && failure.Phase == "" {
 		failure.Phase = r.phase

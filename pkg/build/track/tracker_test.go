@@ -383,7 +383,7 @@ func TestSuperseded(t *testing.T) {
 	if !errors.As(err, &superseded) || superseded.By != "app-y" {
 		t.Fatalf("error is %v", err)
 	}
-	if err := r.Finish(t.Context(), event.Result{}, err); err != nil {
+	if err := r.Finish(t.Context(), event.Result{}, err); !errors.As(err, &superseded) {
 		t.Errorf("a build that a later one superseded ends with %v", err)
 	}
 	if end := r.events[len(r.events)-1]; end.Result.State != event.Superseded || end.Failure != nil {
@@ -444,6 +444,7 @@ func TestFinish(t *testing.T) {
 	cause := errors.New("interrupt signal received")
 	interrupt(cause)
 	broken := errors.New("the server is gone")
+	later := &SupersededError{By: "app-y"}
 	failure := &event.Failure{Message: "run app-x failed", Advice: "ask", Phase: event.Rollout}
 	result := event.Result{Image: "r/app@sha256:x", Digest: "sha256:x", Commit: "c"}
 	for name, test := range map[string]struct {
@@ -462,8 +463,8 @@ func TestFinish(t *testing.T) {
 		"a failure inside of an error":   {err: fmt.Errorf("build: %w", failure), ends: failure, state: event.Failed, failure: failure},
 		"an interrupt":                   {ctx: interrupted, err: cause, ends: cause, state: event.Canceled, failure: &event.Failure{Message: "interrupted", Phase: event.Queue}},
 		"a failure by an interrupt":      {ctx: interrupted, err: failure, ends: failure, state: event.Canceled, failure: &event.Failure{Message: "interrupted", Phase: event.Queue}},
-		"a later run":                    {err: fmt.Errorf("deploy: %w", &SupersededError{By: "app-y"}), state: event.Superseded, notice: true},
-		"a later run and an interrupt":   {ctx: interrupted, err: &SupersededError{By: "app-y"}, state: event.Superseded, notice: true},
+		"a later run":                    {err: fmt.Errorf("deploy: %w", later), ends: later, state: event.Superseded, notice: true},
+		"a later run and an interrupt":   {ctx: interrupted, err: later, ends: later, state: event.Superseded, notice: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := record(t, "", nil)
@@ -474,7 +475,7 @@ func TestFinish(t *testing.T) {
 				ctx = t.Context()
 			}
 			err := r.Finish(ctx, result, test.err)
-			if test.failure == nil && err != nil || test.failure != nil && err == nil || !errors.Is(err, test.ends) && test.ends != nil {
+			if (test.failure == nil && test.ends == nil) != (err == nil) || !errors.Is(err, test.ends) && test.ends != nil {
 				t.Errorf("it ends with %v", err)
 			}
 			want := []event.Type{event.RunCreated, event.PhaseStarted, event.PhaseEnded, event.Finished}
