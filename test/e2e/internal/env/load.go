@@ -13,7 +13,7 @@ import (
 
 const (
 	// loadPause is how long a client of a Load waits between two requests.
-	loadPause = 50 * time.Millisecond
+	loadPause = 100 * time.Millisecond
 	// maxFailures is how many failures of a Load are kept.
 	maxFailures = 5
 )
