@@ -71,6 +71,13 @@ test-example: build ## Test the example, and what init makes of its templates, i
 test-e2e: build ## Run the plugin end to end on the cluster of $KUBECONFIG, or on one that it starts; RUN selects tests
 	hack/with-cluster.sh hack/test-e2e.sh
 
+# What the threat model in docs/security.md says is defended, tried with the attack itself.
+ATTACKS := Developer|DeveloperRuns|DeveloperPods|DeveloperObjects|DeveloperVerbs|ImagesOfNamespaces|Exposure|RegistryIsolation|BuildStealsNothing|Resolvers|BuildNetwork
+
+.PHONY: attacks
+attacks: build ## Attack the platform as a hostile build, developer and neighbor do, on the cluster
+	RUN='^Test($(ATTACKS))$$' hack/with-cluster.sh hack/test-e2e.sh ./test/e2e
+
 .PHONY: test-console
 test-console: build ## Run the tests of kubectl pyflow ui in a browser, as test-e2e does at its end; RUN selects tests
 	hack/with-cluster.sh hack/test-e2e.sh console

@@ -14,7 +14,7 @@ import (
 // parameters, their results, and how the build engine is switched. Raise it with every change
 // without which a build would fail or make another image. Plugins and platforms work together
 // if it is the same.
-const Contract = 3
+const Contract = 4
 
 // CacheSuffix is what the repository of an app's cached layers has after the image's own. A
 // layer that was built under another contract may have other files, so each has a cache of
