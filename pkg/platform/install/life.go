@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 )
 
@@ -54,25 +52,6 @@ func replaced(config manifests.Config, previous *manifests.Config, uids map[stri
 		record[name] = uids[name]
 	}
 	return former, record
-}
-
-// forget removes the credentials of namespaces from those that exist, so that they get new ones.
-func forget(existing credentials.Credentials, namespaces []string) credentials.Credentials {
-	existing.Users = maps.Clone(existing.Users)
-	var kept strings.Builder
-	for line := range strings.Lines(string(existing.Accounts)) {
-		user, _, _ := strings.Cut(line, " ")
-		// The name of a user after a rotation is that of the namespace, a period and digits.
-		namespace, _, _ := strings.Cut(user, ".")
-		if !slices.Contains(namespaces, namespace) {
-			kept.WriteString(line)
-		}
-	}
-	existing.Accounts = []byte(kept.String())
-	for _, namespace := range namespaces {
-		delete(existing.Users, namespace)
-	}
-	return existing
 }
 
 // withUnclean returns objects with a configuration that says of the former namespaces that their

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 )
 
 func TestReplaced(t *testing.T) {
@@ -40,16 +39,5 @@ func TestReplaced(t *testing.T) {
 	_, record := replaced(manifests.Config{Namespaces: []string{"b"}, NamespaceUIDs: map[string]string{"a": "0"}}, &manifests.Config{}, now)
 	if record["a"] != "0" {
 		t.Errorf("got %v", record)
-	}
-}
-
-func TestForget(t *testing.T) {
-	existing := credentials.Credentials{
-		Users:    map[string]credentials.User{"a": {Name: "a"}, "a-b": {Name: "a-b"}},
-		Accounts: []byte("a x\na.0f y\na-b z\n"),
-	}
-	got := forget(existing, []string{"a"})
-	if string(got.Accounts) != "a-b z\n" || len(got.Users) != 1 || len(existing.Users) != 2 {
-		t.Errorf("got %s and %v of %v", got.Accounts, got.Users, existing.Users)
 	}
 }

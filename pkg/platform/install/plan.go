@@ -18,6 +18,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/nodeaccess"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
 
@@ -85,7 +86,7 @@ func NewPlan(ctx context.Context, clients *kube.Clients, request Request) (*Plan
 		return nil, err
 	}
 	p.former, p.config.NamespaceUIDs = replaced(p.config, cluster.Config, uids)
-	cluster.Credentials = forget(cluster.Credentials, p.former)
+	cluster.Credentials = credentials.Forget(cluster.Credentials, p.former)
 	if p.config.Tekton, p.tekton, err = decideTekton(cluster, request.TektonManifest, request.Resolvers); err != nil {
 		return nil, err
 	}

@@ -114,11 +114,9 @@ func Ensure(existing Credentials, request Request) (Credentials, error) {
 	result.Users = make(map[string]User, len(request.Namespaces))
 	for _, namespace := range request.Namespaces {
 		user, ok := existing.Users[namespace]
-		switch {
-		case !ok:
-			user = User{Name: namespace, Password: randomText(32)}
-		case request.Rotate:
-			// Another name, so that both users work until no pod needs the old one.
+		if !ok || request.Rotate {
+			// Another name than any user before: both work until no pod needs the old one, and
+			// the CA of builds, which has the name, is no former one.
 			user = User{Name: namespace + "." + randomText(4), Password: randomText(32)}
 		}
 		result.Users[namespace] = user
@@ -271,6 +269,23 @@ func Issuers(accounts []byte) []byte {
 	}
 	slices.Sort(lines)
 	return []byte(strings.Join(slices.Compact(lines), ""))
+}
+
+// Forget returns credentials without the users and the CAs of namespaces, which get new ones then.
+func Forget(existing Credentials, namespaces []string) Credentials {
+	existing.Users, existing.Builders = maps.Clone(existing.Users), maps.Clone(existing.Builders)
+	for _, namespace := range namespaces {
+		delete(existing.Users, namespace)
+		delete(existing.Builders, namespace)
+	}
+	var kept strings.Builder
+	for _, one := range parseAccounts(existing.Accounts) {
+		if !slices.Contains(namespaces, one.namespace) {
+			kept.WriteString(one.line)
+		}
+	}
+	existing.Accounts = []byte(kept.String())
+	return existing
 }
 
 // WithFormer returns a user file that keeps those users of before that other users of the same

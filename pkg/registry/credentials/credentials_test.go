@@ -235,3 +235,36 @@ func load(t *testing.T, pair Pair) tls.Certificate {
 	}
 	return certificate
 }
+
+// TestForget wants nothing of a former namespace to open the registry: neither a password, also one
+// that a rotation has replaced, nor a certificate that the former CA signs.
+func TestForget(t *testing.T) {
+	first := ensure(t, Credentials{}, request(now, "a", "a-b"))
+	rotate := request(now, "a", "a-b")
+	rotate.Rotate = true
+	rotated := ensure(t, first, rotate)
+	rotated.Accounts, _ = WithFormer(first.Accounts, rotated.Accounts)
+	if !opens(rotated.Accounts, first.Users["a"]) || !opens(rotated.Accounts, rotated.Users["a"]) {
+		t.Fatal("a rotation revoked a password at once")
+	}
+	forgotten := Forget(rotated, []string{"a"})
+	if len(rotated.Users) != 2 || len(rotated.Builders) != 2 {
+		t.Error("it changed what it was given")
+	}
+	next := ensure(t, forgotten, request(now, "a", "a-b"))
+	both, replaced := WithFormer(forgotten.Accounts, next.Accounts)
+	for _, former := range []User{first.Users["a"], rotated.Users["a"]} {
+		if opens(both, former) {
+			t.Errorf("the password of %s opens the registry", former.Name)
+		}
+		if strings.Contains(string(Issuers(both)), "\"CN="+former.Name+"\"") {
+			t.Errorf("certificates of the CA %s open the registry", former.Name)
+		}
+	}
+	if !replaced || !opens(both, next.Users["a"]) || !opens(both, rotated.Users["a-b"]) || !opens(both, first.Users["a-b"]) {
+		t.Errorf("the others cannot open it: %s", Issuers(both))
+	}
+	if next.Users["a"].Name == rotated.Users["a"].Name || string(next.Builders["a"].Key) == string(rotated.Builders["a"].Key) {
+		t.Error("the namespace has its former CA")
+	}
+}

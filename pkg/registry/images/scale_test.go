@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -97,6 +98,9 @@ func TestReadIsCached(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The first read asks for some digests until it knows that it has none of the images: those
+	// that it reads side by side.
+	some := regexp.MustCompile(`digest:\d `)
 	for i, want := range []string{"map[config:100 digest:1 manifest:100 tags:1]", "map[digest:100 tags:1]"} {
 		last := 0
 		var mu sync.Mutex
@@ -111,7 +115,7 @@ func TestReadIsCached(t *testing.T) {
 		if err := Read(t.Context(), reader, []*Repository{shop}); err != nil || len(shop.Manifests) != counting.tags || last != counting.tags {
 			t.Fatalf("read %d images, reported %d, %v", len(shop.Manifests), last, err)
 		}
-		if got := counting.counted(); got != want {
+		if got := some.ReplaceAllString(counting.counted(), "digest:1 "); got != want {
 			t.Errorf("read %d: %s, want %s", i+1, got, want)
 		}
 	}
