@@ -43,7 +43,7 @@ func TestBadInput(t *testing.T) {
 		{"unknown flag", "", []string{"build", "--prot", "1"}, []string{"--prot"}},
 		{"two directories", "", []string{"build", mountains, mountains}, []string{"arg"}},
 		{"bad name", "", []string{"build", mountains, "--name", "Bad_Name"}, []string{"Bad_Name"}},
-		{"bad build argument", "", []string{"build", mountains, "--build-arg", "novalue"}, []string{"novalue"}},
+		{"bad build argument", "", []string{"build", mountains, "--build-arg", "novalue"}, []string{"--build-arg", "KEY=VALUE"}},
 		{"build argument that the Dockerfile does not have", "", []string{"build", mountains, "--build-arg", "PYTHONVERSION=3"}, []string{"Dockerfile has no ARG PYTHONVERSION", "PYTHON_VERSION"}},
 		{"stage that the Dockerfile does not have", "", []string{"build", mountains, "--target", "biuld"}, []string{`no stage "biuld"`, "build"}},
 		{"secret without a file", "", []string{"build", mountains, "--build-secret", "id=pip,src=" + absent}, []string{"pip", absent}},

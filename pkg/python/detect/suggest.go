@@ -10,7 +10,7 @@ import (
 )
 
 // suggest returns the processes that the code seems to need: workers of task queues, and the
-// migration of a Django project.
+// migration and the management commands of a Django project.
 func suggest(c *code, packages installed, django *Django) []Suggestion {
 	var found []Suggestion
 	for _, tool := range []struct {
@@ -32,7 +32,33 @@ func suggest(c *code, packages installed, django *Django) []Suggestion {
 			Because: "Django has a database to migrate before each release", Source: django.Settings,
 		})
 	}
+	if django != nil {
+		found = append(found, djangoCommands(c, django)...)
+	}
 	return found
+}
+
+// djangoCommands suggests a process for the first of the project's own management commands, and
+// names all of them: only their author knows which of them run on their own.
+func djangoCommands(c *code, django *Django) []Suggestion {
+	var names []string
+	source := ""
+	for m := range working(c) {
+		name := strings.TrimSuffix(path.Base(m.file), ".py")
+		if _, is := m.classes["Command"]; !is || !strings.HasSuffix(path.Dir("/"+m.file), "/management/commands") || strings.HasPrefix(name, "_") {
+			continue
+		}
+		if names = append(names, name); source == "" {
+			source = m.file
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return []Suggestion{{
+		Name: strings.ReplaceAll(strings.ToLower(names[0]), "_", "-"), Command: django.Command(names[0]), Tool: names[0],
+		Because: "management commands of Django, if one runs on its own: " + strings.Join(names, ", "), Source: source,
+	}}
 }
 
 // works reports whether a file may have the work of task queues: the code of the service, and

@@ -52,6 +52,15 @@ func TestSuggest(t *testing.T) {
 				"release: python manage.py migrate --noinput (Django has a database to migrate before each release, shop.settings)",
 			},
 		},
+		"Django with commands": {
+			files: []string{
+				"manage.py", manage("shop.settings"), "shop/settings.py", "", "shop/wsgi.py", django, "requirements.txt", "django\n",
+				"shop/feeds/management/commands/__init__.py", "", "shop/feeds/management/commands/_base.py", "class Command: pass\n",
+				"shop/feeds/management/commands/sync_feeds.py", "from django.core.management.base import BaseCommand\nclass Command(BaseCommand): pass\n",
+				"shop/feeds/management/commands/tidy.py", "class Command: pass\n", "shop/feeds/management/commands/shared.py", "x = 1\n",
+			},
+			want: []string{"sync-feeds: python manage.py sync_feeds (management commands of Django, if one runs on its own: sync_feeds, tidy, shop/feeds/management/commands/sync_feeds.py)"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			project, err := Read(folder(t, test.files), Options{Python: "3.13"})
