@@ -250,6 +250,7 @@ func TestOutputManifests(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: secret.Name}, Type: secret.Type, Data: secret.Data,
 	}, metav1.CreateOptions{})
 	env.Check(t, err)
+	ns.Run(t, nil, "kubectl", "annotate", "namespace", other, "pyflow.dev/images-from="+ns.Name).Succeeded(t)
 	ns.Run(t, nil, "kubectl", "apply", "-n", other, "-k", out).Succeeded(t)
 	ns.Run(t, nil, "kubectl", "rollout", "status", "-n", other, "deployment/hills", "--timeout=120s").Succeeded(t)
 	deployment, err := ns.Kube.AppsV1().Deployments(other).Get(t.Context(), "hills", metav1.GetOptions{})

@@ -195,6 +195,8 @@ func TestDeveloperRuns(t *testing.T) {
 func TestDeveloperPods(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
+	// The policy alone, without the Pod Security Standard that setup has set.
+	ns.Run(t, nil, "kubectl", "label", "--overwrite", "namespace", ns.Name, "pod-security.kubernetes.io/enforce=privileged").Succeeded(t)
 	a := newAttacker(t, ns)
 	ns.Build(t, env.Page(t, "app", "hello", "")).Released(t)
 	pods := a.kube.CoreV1().Pods(ns.Name)
