@@ -256,8 +256,12 @@ func TestDeveloperPods(t *testing.T) {
 		"without an end":      func(pod *corev1.Pod) { pod.Spec.ActiveDeadlineSeconds = nil },
 		"another pull secret": func(pod *corev1.Pod) { pod.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "of-others"}} },
 	} {
+		policy := "pyflow-developer-pods"
+		if name == manifests.DeployServiceAccount {
+			policy = "pyflow-" // pyflow-identity refuses it, too, and either of them answers
+		}
 		_, err := pods.Create(t.Context(), measure(change), dry)
-		refused(t, "a pod with "+name, "pyflow-developer-pods", err)
+		refused(t, "a pod with "+name, policy, err)
 	}
 
 	list, err := ns.Kube.CoreV1().Pods(ns.Name).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=app"})
