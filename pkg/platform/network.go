@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -20,8 +19,9 @@ const maxNodes = 100
 
 // Network is what the API server knows of the addresses of a cluster.
 type Network struct {
-	// Ranges are those of its pods, Services, nodes and API servers, CIDR, sorted.
-	Ranges []string
+	// Ranges are those of its pods, Services, nodes and API servers, CIDR, sorted. Services are
+	// those of Services alone, as ServiceNetworks returns them.
+	Ranges, Services []string
 	// Pods reports that those of the pods of every node are among them: not every network tells.
 	Pods bool
 }
@@ -57,17 +57,10 @@ func ClusterNetwork(ctx context.Context, client kubernetes.Interface) (Network, 
 			}
 		}
 	}
-	// Kubernetes before 1.33 has no such kind.
-	services, err := client.NetworkingV1().ServiceCIDRs().List(ctx, metav1.ListOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return network, fmt.Errorf("list the ranges of Services: %w", err)
+	if network.Services, err = ServiceNetworks(ctx, client); err != nil {
+		return network, err
 	}
-	if err == nil {
-		for _, service := range services.Items {
-			ranges = append(ranges, service.Spec.CIDRs...)
-		}
-	}
-	network.Ranges, err = manifests.ParseRanges(ranges)
+	network.Ranges, err = manifests.ParseRanges(append(ranges, network.Services...))
 	return network, err
 }
 

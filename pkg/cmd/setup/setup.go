@@ -101,21 +101,18 @@ func (f *Flags) addTo(cmd *cobra.Command) {
 }
 
 // modes are the values of --node-access.
-func modes() []string {
-	var names []string
-	for _, mode := range nodeaccess.Modes() {
-		names = append(names, string(mode))
-	}
-	return names
-}
+func modes() []string { return texts(nodeaccess.Modes()) }
 
 // resolvers are the values of --tekton-resolvers.
-func resolvers() []string {
-	var names []string
-	for _, resolver := range manifests.Resolvers() {
-		names = append(names, string(resolver))
+func resolvers() []string { return texts(manifests.Resolvers()) }
+
+// texts returns values as a flag takes them.
+func texts[T ~string](values []T) []string {
+	all := make([]string, len(values))
+	for i, value := range values {
+		all[i] = string(value)
 	}
-	return names
+	return all
 }
 
 // completeSecrets completes names of Secrets with registry credentials.

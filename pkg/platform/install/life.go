@@ -6,9 +6,8 @@ import (
 	"maps"
 	"slices"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -20,17 +19,13 @@ import (
 // one.
 const unclean = "of a former namespace"
 
-// namespaceUIDs returns the UIDs of the namespaces of the cluster by name.
-func namespaceUIDs(ctx context.Context, client kubernetes.Interface) (map[string]string, error) {
-	list, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list namespaces: %w", err)
-	}
+// namespaceUIDs returns the UIDs of namespaces by name.
+func namespaceUIDs(namespaces []corev1.Namespace) map[string]string {
 	uids := map[string]string{}
-	for i := range list.Items {
-		uids[list.Items[i].Name] = string(list.Items[i].UID)
+	for i := range namespaces {
+		uids[namespaces[i].Name] = string(namespaces[i].UID)
 	}
-	return uids, nil
+	return uids
 }
 
 // replaced returns those of the namespaces that are others than those whose content the registry

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
@@ -81,18 +82,16 @@ func NewPlan(ctx context.Context, clients *kube.Clients, request Request) (*Plan
 	if p.config, err = configure(request, cluster); err != nil {
 		return nil, err
 	}
-	uids, err := namespaceUIDs(ctx, clients.Kube)
+	namespaces, err := clients.Kube.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("list namespaces: %w", err)
 	}
-	p.former, p.config.NamespaceUIDs = replaced(p.config, cluster.Config, uids)
+	p.former, p.config.NamespaceUIDs = replaced(p.config, cluster.Config, namespaceUIDs(namespaces.Items))
 	cluster.Credentials = credentials.Forget(cluster.Credentials, p.former)
 	if p.config.Tekton, p.tekton, err = decideTekton(cluster, request.TektonManifest, request.Resolvers); err != nil {
 		return nil, err
 	}
-	if p.build, err = buildEnv(ctx, clients, request, cluster); err != nil {
-		return nil, err
-	}
+	p.build = buildEnv(request, cluster)
 	p.build.Describe(&p.config)
 	if p.config.Registry.External {
 		p.secrets, err = externalCredentials(ctx, clients, request, cluster, p.config)
@@ -123,7 +122,7 @@ func NewPlan(ctx context.Context, clients *kube.Clients, request Request) (*Plan
 	if err := access.Check(ctx, clients.Kube, permissions(p.Objects())); err != nil {
 		return nil, err
 	}
-	return p, p.planPodSecurity(ctx, clients.Config, clients.Kube)
+	return p, p.planPodSecurity(ctx, clients.Config, namespaces.Items)
 }
 
 // Objects returns the objects that the plan applies, for the first node access mode,
@@ -156,7 +155,7 @@ func fallback(previous *manifests.Config, registry manifests.RegistryConfig) man
 }
 
 // buildEnv merges the request into the environment that builds have had so far.
-func buildEnv(ctx context.Context, clients *kube.Clients, request Request, cluster *platform.Cluster) (manifests.BuildEnv, error) {
+func buildEnv(request Request, cluster *platform.Cluster) manifests.BuildEnv {
 	build := cluster.BuildEnv
 	if request.BuildCA != nil {
 		build.CA = request.BuildCA
@@ -164,15 +163,10 @@ func buildEnv(ctx context.Context, clients *kube.Clients, request Request, clust
 	if request.BuildVariables != nil {
 		build.Variables = request.BuildVariables
 	}
-	if !build.Proxied() {
-		return build, nil
+	if build.Proxied() {
+		build.Direct = cluster.Network.Services
 	}
-	networks, err := platform.ServiceNetworks(ctx, clients.Kube)
-	if err != nil {
-		return manifests.BuildEnv{}, err
-	}
-	build.Direct = networks
-	return build, nil
+	return build
 }
 
 // closedResolvers is the first contract whose setup turns off what Resolvers does not name.

@@ -40,18 +40,15 @@ func (e *PodSecurityError) Advice() []string {
 	}
 }
 
-// planPodSecurity decides which namespaces get a Pod Security level: those on record without one.
+// planPodSecurity decides which of the cluster's namespaces get a Pod Security level: those on
+// record without one.
 // It returns a *PodSecurityError if the pods of the namespace to set up violate it, and warnings
 // about other namespaces.
-func (p *Plan) planPodSecurity(ctx context.Context, config *rest.Config, client kubernetes.Interface) error {
+func (p *Plan) planPodSecurity(ctx context.Context, config *rest.Config, namespaces []corev1.Namespace) error {
 	if p.config.PodSecurity == manifests.PodSecurityKeep {
 		return nil
 	}
-	list, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return fmt.Errorf("list namespaces: %w", err)
-	}
-	for _, namespace := range withoutLevel(list.Items, p.config.Namespaces) {
+	for _, namespace := range withoutLevel(namespaces, p.config.Namespaces) {
 		pods, err := setLevel(ctx, config, namespace, true)
 		switch {
 		case err != nil:
