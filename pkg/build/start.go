@@ -33,6 +33,7 @@ func Start(ctx context.Context, p *Prepared, recorder *track.Recorder) (*Run, er
 		return startDelivery(ctx, p, recorder)
 	}
 	spec := p.spec()
+	spec.Resources.Limits = defaultLimits(ctx, p.env.Clients.Kube, p.env.Clients.Namespace)
 	recorder.Plan(p.phases(pipelinerun.Parse(pipelinerun.New(spec)), true)...)
 	for _, notice := range p.options.Notices {
 		notice.Type = event.Notice

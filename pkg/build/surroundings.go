@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
@@ -18,6 +19,32 @@ import (
 
 // archLabel is the label of a node's architecture.
 const archLabel = "kubernetes.io/arch"
+
+// defaultLimits returns the limits of memory and disk that the LimitRanges of the namespace give
+// containers, the lowest of each; nil if they give none, or cannot be listed. A build has them in
+// place of those that setup installs, which an admin of the namespace may not want.
+func defaultLimits(ctx context.Context, client kubernetes.Interface, namespace string) corev1.ResourceList {
+	ranges, err := client.CoreV1().LimitRanges(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil
+	}
+	var limits corev1.ResourceList
+	for i := range ranges.Items {
+		for _, item := range ranges.Items[i].Spec.Limits {
+			for _, name := range []corev1.ResourceName{corev1.ResourceMemory, corev1.ResourceEphemeralStorage} {
+				limit, ok := item.Default[name]
+				if known, found := limits[name]; !ok || item.Type != corev1.LimitTypeContainer || (found && known.Cmp(limit) <= 0) {
+					continue
+				}
+				if limits == nil {
+					limits = corev1.ResourceList{}
+				}
+				limits[name] = limit
+			}
+		}
+	}
+	return limits
+}
 
 // baseImageTimeout bounds how long the configuration of a base image is waited for.
 const baseImageTimeout = 5 * time.Second

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 
@@ -33,6 +34,35 @@ func TestPlatforms(t *testing.T) {
 	}
 	if got := platforms(t.Context(), client, map[string]string{"pool": "y"}); !slices.Equal(got, []string{"linux/amd64"}) {
 		t.Errorf("the nodes of y are %q", got)
+	}
+}
+
+// TestDefaultLimits checks that the LimitRanges of a namespace come before what setup installs.
+func TestDefaultLimits(t *testing.T) {
+	limitRange := func(name string, kind corev1.LimitType, memory, disk string) *corev1.LimitRange {
+		list := corev1.ResourceList{}
+		for resourceName, text := range map[corev1.ResourceName]string{corev1.ResourceMemory: memory, corev1.ResourceEphemeralStorage: disk} {
+			if text != "" {
+				list[resourceName] = resource.MustParse(text)
+			}
+		}
+		return &corev1.LimitRange{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name},
+			Spec:       corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{Type: kind, Default: list}}},
+		}
+	}
+	if got := defaultLimits(t.Context(), fake.NewClientset(), "shop"); got != nil {
+		t.Errorf("without a LimitRange: %v", got)
+	}
+	client := fake.NewClientset(
+		limitRange("a", corev1.LimitTypeContainer, "2Gi", ""), limitRange("b", corev1.LimitTypeContainer, "1Gi", "9Gi"),
+		limitRange("c", corev1.LimitTypePod, "1Mi", "1Mi"))
+	got := defaultLimits(t.Context(), client, "shop")
+	if memory, disk := got[corev1.ResourceMemory], got[corev1.ResourceEphemeralStorage]; memory.String() != "1Gi" || disk.String() != "9Gi" || len(got) != 2 {
+		t.Errorf("the limits are %v", got)
+	}
+	if got := defaultLimits(t.Context(), client, "other"); got != nil {
+		t.Errorf("limits of another namespace: %v", got)
 	}
 }
 

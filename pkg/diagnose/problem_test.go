@@ -129,7 +129,7 @@ func TestRules(t *testing.T) {
 		"OOM, Tekton":      {"StepOOM", `"step-build" exited with code 137: OOMKilled`, 0, "--memory", "resources.limits.memory"},
 		"OOM, again":       {"CrashLoopBackOff", "exited with code 137 (OOMKilled), restarted once", 0, "--memory", "resources.limits.memory"},
 		"wrote too much":   {"PodEvicted", "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ", diagnose.Forever, "--storage", "resources.limits.ephemeral-storage"},
-		"volume too small": {"Evicted", `Usage of EmptyDir volume "work" exceeds the limit "1Gi". `, diagnose.Forever, "--storage", "give it a volume"},
+		"volume too small": {"Evicted", `Usage of EmptyDir volume "work" exceeds the limit "1Gi". `, diagnose.Forever, "setup --build-storage", "raise sizeLimit"},
 		"node's memory":    {"Evicted", "The node was low on resource: memory. Threshold quantity: 100Mi", diagnose.Forever, "--memory", "resources.requests.memory"},
 		"node's pids":      {"Evicted", "The node was low on resource: pids.", diagnose.Forever, "try again", ""},
 		"task's time":      {"TaskRunTimeout", `TaskRun "run-build" failed to finish within "1h0m0s"`, diagnose.Forever, "--timeout", "activeDeadlineSeconds"},

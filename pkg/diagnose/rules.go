@@ -143,6 +143,16 @@ var terminated = []rule{
 	},
 	{
 		reasons: []string{"Evicted", "PodEvicted", "TerminationByKubelet"},
+		words:   regexp.MustCompile(`(?i)EmptyDir volume "([^"]+)" exceeds`),
+		remedy: func(p Problem, match []string) string {
+			if p.Build {
+				return "the source or the image is larger than the volume " + match[1] + " of the run: an admin raises its size with kubectl pyflow setup --build-storage"
+			}
+			return "the program wrote more to the volume " + match[1] + " than its limit: raise sizeLimit of its emptyDir"
+		},
+	},
+	{
+		reasons: []string{"Evicted", "PodEvicted", "TerminationByKubelet"},
 		words:   regexp.MustCompile(`(?i)ephemeral[- ](?:local )?storage|emptydir|nodefs|imagefs|inode`),
 		remedy:  either("the build needs more disk than its limit: raise it with --storage", "the program wrote more to disk than its limit: raise resources.limits.ephemeral-storage, or give it a volume"),
 	},

@@ -53,6 +53,8 @@ type Config struct {
 	Namespaces []string `json:"namespaces,omitempty"`
 	// BuildNetwork is what builds may reach.
 	BuildNetwork BuildNetwork `json:"buildNetwork,omitzero"`
+	// BuildLimits is what builds may use of their nodes.
+	BuildLimits BuildLimits `json:"buildLimits,omitzero"`
 	// NamespaceUIDs are the UIDs of the namespaces whose content the registry has, also of those
 	// that are gone. A namespace of the same name with another UID has another owner.
 	NamespaceUIDs map[string]string `json:"namespaceUIDs,omitempty"`

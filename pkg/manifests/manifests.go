@@ -178,6 +178,9 @@ const sidecarFlag = "running-in-environment-with-injected-sidecars"
 func (r *renderer) tekton() []*unstructured.Unstructured {
 	objects := r.decode("tekton manifest", r.TektonManifest)
 	for _, object := range objects {
+		if object.GetKind() == "Deployment" {
+			limitTekton(r, object)
+		}
 		if object.GetKind() != "ConfigMap" {
 			continue
 		}
@@ -220,6 +223,7 @@ func (r *renderer) pipelines() []*unstructured.Unstructured {
 	for _, object := range objects {
 		if object.GetKind() == "Task" {
 			r.setScripts(object)
+			setBuildLimits(r, object)
 		}
 	}
 	return objects
@@ -401,7 +405,7 @@ func (r *renderer) setEphemeral(set *unstructured.Unstructured) {
 	for _, item := range volumes {
 		if volume, _ := item.(map[string]any); volume["name"] == "data" {
 			delete(volume, "persistentVolumeClaim")
-			volume["emptyDir"] = map[string]any{}
+			volume["emptyDir"] = map[string]any{"sizeLimit": r.Config.Registry.StorageSize}
 		}
 	}
 	r.set(set, volumes, path...)

@@ -12,6 +12,7 @@ const (
 	testTaskName  = "pyflow-test"
 	// testsVolume holds the results of tests, where the build step and the report see it.
 	testsVolume  = "tests"
+	testsSize    = "1Gi"
 	buildTestDir = "/kaniko/tests"
 	reportDir    = "/pyflow-test"
 )
@@ -23,7 +24,7 @@ func (r *renderer) testedBuild(build, test *unstructured.Unstructured) *unstruct
 	task := build.DeepCopy()
 	task.SetName(TestedBuildTask)
 	r.set(task, "Does what pyflow-build does, for a Dockerfile with a stage that tests the image: prints the JUnit results that pytest writes, and pushes no image whose tests fail.", "spec", "description")
-	r.set(task, append(list(task, "spec", "volumes"), map[string]any{"name": testsVolume, "emptyDir": map[string]any{}}), "spec", "volumes")
+	r.set(task, append(list(task, "spec", "volumes"), map[string]any{"name": testsVolume, "emptyDir": map[string]any{"sizeLimit": testsSize}}), "spec", "volumes")
 	r.set(task, append(list(task, "spec", "results"), list(test, "spec", "results")...), "spec", "results")
 
 	steps := list(task, "spec", "steps")

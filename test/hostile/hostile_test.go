@@ -151,3 +151,18 @@ func TestParsersAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestLongLines gives parsers a line of names and one of continuations that are larger than any file
+// of a project, and that took them 40 seconds when their time grew with the square of the length.
+func TestLongLines(t *testing.T) {
+	const large = 256 << 10
+	dotted := strings.Repeat("a.", large/2) + "a = 1\n"
+	continued := strings.Repeat("\\\n", large/2)
+	values := "[options]\na=\n" + strings.Repeat(" x\n", large/3)
+	start := time.Now()
+	packaging.ParseSetup([]byte(values), []byte(dotted))
+	packaging.ReadRequirements(func(string) ([]byte, bool) { return []byte(continued), true }, "requirements.txt")
+	if took := time.Since(start); took > maxTime {
+		t.Errorf("they take %s", took)
+	}
+}

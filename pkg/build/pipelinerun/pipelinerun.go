@@ -268,7 +268,7 @@ func (b Build) testParams() tektonv1.Params {
 func (b Build) workspaces() []tektonv1.WorkspaceBinding {
 	deploy := b.manifestsWorkspace()
 	if b.NoDeploy {
-		deploy = tektonv1.WorkspaceBinding{Name: workspaceManifests, EmptyDir: &corev1.EmptyDirVolumeSource{}}
+		deploy = tektonv1.WorkspaceBinding{Name: workspaceManifests, EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: resource.NewQuantity(1<<20, resource.BinarySI)}}
 	}
 	bindings := []tektonv1.WorkspaceBinding{
 		{Name: workspaceRegistry, Secret: loginOfNamespace()},
@@ -321,10 +321,15 @@ func (b Build) taskRunSpecs() []tektonv1.PipelineTaskRunSpec {
 			NodeSelector:                 maps.Clone(b.Resources.NodeSelector),
 		},
 	}
-	if wanted := b.Resources.list(); len(wanted) > 0 {
+	wanted, limits := b.Resources.list(), maps.Clone(b.Resources.Limits)
+	if limits == nil {
+		limits = corev1.ResourceList{}
+	}
+	maps.Copy(limits, wanted)
+	if len(limits) > 0 {
 		build.StepSpecs = []tektonv1.TaskRunStepSpec{{
 			Name:             BuildStep,
-			ComputeResources: corev1.ResourceRequirements{Requests: wanted, Limits: wanted},
+			ComputeResources: corev1.ResourceRequirements{Requests: wanted, Limits: limits},
 		}}
 	}
 	specs = append(append(specs, build), b.testTaskRuns(build)...)

@@ -13,6 +13,7 @@ import (
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"knative.dev/pkg/apis"
@@ -83,6 +84,24 @@ func fromGit() pipelinerun.Build {
 		NodeSelector: map[string]string{"disk": "fast"},
 	}
 	return spec
+}
+
+// TestLimitsOfTheNamespace checks that they replace those of the Task without a request, and that
+// what the build names comes first.
+func TestLimitsOfTheNamespace(t *testing.T) {
+	spec := minimal()
+	spec.Resources = pipelinerun.Resources{
+		Memory: resource.MustParse("3Gi"),
+		Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi"), corev1.ResourceEphemeralStorage: resource.MustParse("5Gi")},
+	}
+	resources := pipelinerun.New(spec).Spec.TaskRunSpecs[0].StepSpecs[0].ComputeResources
+	want := corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("3Gi")},
+		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("3Gi"), corev1.ResourceEphemeralStorage: resource.MustParse("5Gi")},
+	}
+	if !equality.Semantic.DeepEqual(resources, want) {
+		t.Errorf("the build has %+v", resources)
+	}
 }
 
 // tested runs a command in a stage, testedBeside one in the image, and testedBuild has

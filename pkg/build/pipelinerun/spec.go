@@ -4,6 +4,7 @@ import (
 	"time"
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
@@ -155,6 +156,9 @@ type Resources struct {
 	// Storage is space on the node's disk.
 	Storage      resource.Quantity
 	NodeSelector map[string]string
+	// Limits replace those of the Task, for resources without a quantity above. What the pod
+	// requests of them stays.
+	Limits corev1.ResourceList
 }
 
 const (

@@ -11,6 +11,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/buildlimits"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -32,6 +33,7 @@ type Flags struct {
 	BuildArgs      []string
 	BuildCA        string
 	BuildEnv       []string
+	Limits         buildlimits.Flags
 	StorageSize    string
 	StorageClass   string
 	Ephemeral      bool
@@ -61,6 +63,9 @@ func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams
 	}
 	o.Request.PodSecurity = f.PodSecurity
 	var err error
+	if o.Request.BuildMemory, o.Request.BuildStorage, err = f.Limits.Parse(changed); err != nil {
+		return nil, err
+	}
 	if f.TektonManifest != "" {
 		if o.Request.TektonManifest, err = manifests.ReadTekton(cmd.Context(), f.TektonManifest); err != nil {
 			return nil, err

@@ -74,6 +74,7 @@ func (f *Flags) addTo(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.BuildArgs, "build-arg", nil, "Build argument of every build, as KEY=VALUE; repeatable, remembered, '' forgets all")
 	flags.StringVar(&f.BuildCA, "build-ca", "", "File with PEM certificates of CAs that builds trust beside the public ones; remembered, '' forgets them")
 	flags.StringArrayVar(&f.BuildEnv, "build-env", nil, "Variable of every RUN of every build, as KEY=VALUE, for proxies and package indexes; kept in a Secret and out of images; repeatable, remembered, '' forgets all")
+	f.Limits.AddFlags(flags)
 	flags.StringVar(&f.Registry, "registry", "", "Existing registry to use instead of one in the cluster, as HOST[:PORT][/PREFIX]; remembered, '' goes back")
 	flags.StringVar(&f.RegistrySecret, "registry-secret", "", "Secret of type kubernetes.io/dockerconfigjson in the namespace with the credentials for --registry; its content is remembered")
 	flags.StringVar(&f.RegistryCA, "registry-ca", "", "File with PEM certificates of the CA of --registry, if no public CA signed its certificate; remembered, '' forgets it")

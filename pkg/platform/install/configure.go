@@ -131,6 +131,12 @@ func configure(request Request, cluster *platform.Cluster) (manifests.Config, er
 	if request.Egress != nil {
 		config.BuildNetwork.Allowed = request.Egress
 	}
+	if request.BuildMemory != nil {
+		config.BuildLimits.Memory = *request.BuildMemory
+	}
+	if request.BuildStorage != nil {
+		config.BuildLimits.Storage = *request.BuildStorage
+	}
 	config.BuildNetwork.Detected = cluster.Network.Ranges
 	if !slices.Contains(config.Namespaces, cluster.Namespace.Name) {
 		config.Namespaces = append(slices.Clone(config.Namespaces), cluster.Namespace.Name)

@@ -53,6 +53,9 @@ type Request struct {
 	// ClusterRanges and Egress are BuildNetwork.Cluster and Allowed of the configuration; nil are
 	// those of before.
 	ClusterRanges, Egress []string
+	// BuildMemory and BuildStorage are BuildLimits of the configuration; nil are those of before,
+	// empty ones the defaults.
+	BuildMemory, BuildStorage *string
 	// Resolvers are those of Tekton that any run of the cluster may use, if setup installs Tekton.
 	Resolvers []manifests.Resolver
 	// TektonManifest is installed instead of the embedded manifest.

@@ -284,14 +284,14 @@ func logicalLines(name string, content []byte) []logicalLine {
 	for i := 0; i < len(physical); i++ {
 		line := logicalLine{Position: Position{File: name, Line: i + 1}}
 		text, comment := cutComment(physical[i])
-		comments := []string{comment}
+		parts, comments := []string{text}, []string{comment}
 		for strings.HasSuffix(text, `\`) && i+1 < len(physical) {
 			i++
-			next, comment := cutComment(physical[i])
-			text = strings.TrimSuffix(text, `\`) + " " + next
-			comments = append(comments, comment)
+			parts[len(parts)-1] = strings.TrimSuffix(text, `\`)
+			text, comment = cutComment(physical[i])
+			parts, comments = append(parts, text), append(comments, comment)
 		}
-		if line.text = strings.TrimSpace(text); line.text == "" {
+		if line.text = strings.TrimSpace(strings.Join(parts, " ")); line.text == "" {
 			continue
 		}
 		for i+1 < len(physical) && isIndentedComment(physical[i+1]) {

@@ -70,7 +70,7 @@ func (o setupOptions) text(key string) string { return o[key].value }
 
 // parseSetupCfg parses the INI format of configparser.
 func parseSetupCfg(content []byte) setupOptions {
-	options := setupOptions{}
+	options, values := setupOptions{}, map[string][]string{}
 	section, key := "", ""
 	for i, line := range strings.Split(string(content), "\n") {
 		trimmed := strings.TrimSpace(line)
@@ -79,17 +79,19 @@ func parseSetupCfg(content []byte) setupOptions {
 		case trimmed[0] == '[':
 			section, key = strings.Trim(trimmed, "[]"), ""
 		case (line[0] == ' ' || line[0] == '\t') && key != "":
-			option := options[key]
-			option.value += "\n" + trimmed
-			options[key] = option
+			values[key] = append(values[key], trimmed)
 		default:
 			name, value, _ := strings.Cut(trimmed, "=")
 			key = strings.TrimSpace(name)
 			if section != "options" {
 				key = section + "." + key
 			}
-			options[key] = setupOption{strings.TrimSpace(value), i + 1}
+			options[key], values[key] = setupOption{line: i + 1}, []string{strings.TrimSpace(value)}
 		}
+	}
+	for key, option := range options {
+		option.value = strings.Join(values[key], "\n")
+		options[key] = option
 	}
 	return options
 }

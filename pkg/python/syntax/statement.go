@@ -1,6 +1,9 @@
 package syntax
 
-import "iter"
+import (
+	"iter"
+	"strings"
+)
 
 // Statement is a simple statement, or the header of a compound one.
 type Statement struct {
@@ -195,12 +198,11 @@ func Dotted(tokens []Token) (name string, count int) {
 	if len(tokens) == 0 || tokens[0].Kind != Name {
 		return "", 0
 	}
-	name, count = tokens[0].Text, 1
-	for count+1 < len(tokens) && tokens[count].Is(".") && tokens[count+1].Kind == Name {
-		name += "." + tokens[count+1].Text
-		count += 2
+	names := []string{tokens[0].Text}
+	for count = 1; count+1 < len(tokens) && tokens[count].Is(".") && tokens[count+1].Kind == Name; count += 2 {
+		names = append(names, tokens[count+1].Text)
 	}
-	return name, count
+	return strings.Join(names, "."), count
 }
 
 // Argument is one argument of a call.
