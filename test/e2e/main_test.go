@@ -11,8 +11,4 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
 )
 
-// namespaces is about how many namespaces the tests take. One more costs a setup of
-// its own.
-const namespaces = 78
-
-func TestMain(m *testing.M) { os.Exit(env.Main(m, namespaces)) }
+func TestMain(m *testing.M) { os.Exit(env.Main(m, 32)) }

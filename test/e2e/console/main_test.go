@@ -12,7 +12,4 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
 )
 
-// namespaces is about how many namespaces the tests take.
-const namespaces = 4
-
-func TestMain(m *testing.M) { os.Exit(env.Main(m, namespaces)) }
+func TestMain(m *testing.M) { os.Exit(env.Main(m, 4)) }

@@ -54,9 +54,9 @@ type Cluster struct {
 var shared *Cluster //nolint:gochecknoglobals // TestMain can hand nothing to the tests
 
 // Main connects to the cluster of $KUBECONFIG, installs the platform, runs the tests
-// and returns their exit code. namespaces is how many the tests take. Call it from
-// TestMain.
-func Main(m *testing.M, namespaces int) int {
+// and returns their exit code. Namespaces for the tests are prepared as many at once as
+// batch says. Call it from TestMain.
+func Main(m *testing.M, batch int) int {
 	home, err := os.MkdirTemp("", "pyflow-e2e-")
 	if err != nil {
 		return failed(err)
@@ -70,7 +70,7 @@ func Main(m *testing.M, namespaces int) int {
 	if err := shared.recordObjects(ctx); err != nil {
 		return failed(err)
 	}
-	if err := shared.pool.install(ctx, shared, namespaces); err != nil {
+	if err := shared.pool.install(ctx, shared, batch); err != nil {
 		return failed(err)
 	}
 	return m.Run()

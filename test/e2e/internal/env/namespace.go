@@ -42,11 +42,6 @@ func Namespace(t *testing.T) *NS {
 	t.Helper()
 	c := Shared(t)
 	name := c.pool.take(t, c)
-	if name == "" {
-		name = c.EmptyNamespace(t)
-		c.pool.setup(t, c, name)
-		return &NS{Cluster: c, Name: name}
-	}
 	c.deleteAtEnd(t, name)
 	return &NS{Cluster: c, Name: name}
 }
@@ -60,18 +55,15 @@ func KeptNamespace(t *testing.T) *NS {
 	return &NS{Cluster: c, Name: c.pool.kept}
 }
 
-// Neighbors returns two namespaces as Namespace does, for one test of a run. The name
-// of the second one starts with the name of the first one.
+// Neighbors returns two namespaces as Namespace does. The name of the second one starts
+// with the name of the first one.
 func Neighbors(t *testing.T) (a, b *NS) {
 	t.Helper()
 	c := Shared(t)
-	name := c.pool.takePair(t, c)
-	if name == "" {
-		t.Fatal("only one test can have neighbors")
-	}
-	c.deleteAtEnd(t, name)
-	c.deleteAtEnd(t, name+neighborSuffix)
-	return &NS{Cluster: c, Name: name}, &NS{Cluster: c, Name: name + neighborSuffix}
+	first, second := c.pool.takePair(t, c)
+	c.deleteAtEnd(t, first)
+	c.deleteAtEnd(t, second)
+	return &NS{Cluster: c, Name: first}, &NS{Cluster: c, Name: second}
 }
 
 // EmptyNamespace creates a namespace that setup has not prepared. It is deleted
@@ -103,57 +95,31 @@ type pool struct {
 	// kept is the namespace of KeptNamespace.
 	kept string
 
-	// count is how many namespaces there will be besides. They are prepared when a
-	// test asks for one: tests that run before do setup for one namespace.
-	count int
-	// filled is done when they are prepared, or could not be, with err.
-	filled sync.Once
-	err    error
+	// batch is how many namespaces are prepared at once, when a test asks for one and
+	// none is left. A setup does the work of all namespaces on record, so later setups
+	// take longer.
+	batch int
 
 	mu    sync.Mutex
 	names []string
-	pair  string
 
 	// setups serializes setup commands: two at once compete for one inventory.
 	setups sync.Mutex
 }
 
-// install installs the platform for the namespace that is kept. count is the number of
-// namespaces that the tests will take; if the command line selects tests, it is a few.
-func (p *pool) install(ctx context.Context, c *Cluster, count int) error {
+// install installs the platform for the namespace that is kept. batch is how many
+// namespaces are prepared at once; if the command line selects tests, it is a few.
+func (p *pool) install(ctx context.Context, c *Cluster, batch int) error {
 	// TestMain runs before the testing package reads its flags.
 	flag.Parse()
 	if selected := flag.Lookup("test.run"); selected != nil && selected.Value.String() != "" {
-		count = min(count, 2)
+		batch = min(batch, 2)
 	}
-	p.count, p.kept = count, newName()
+	p.batch, p.kept = batch, newName()
 	if err := c.create(ctx, p.kept); err != nil {
 		return err
 	}
 	return p.setUp(ctx, c, c.SetupFlags)
-}
-
-// fill prepares the namespaces, the first time that it is called. Later calls return the
-// same result.
-func (p *pool) fill(ctx context.Context, c *Cluster) error {
-	p.filled.Do(func() {
-		p.pair = newName()
-		for range p.count {
-			p.names = append(p.names, newName())
-		}
-		all := append([]string{p.pair, p.pair + neighborSuffix}, p.names...)
-		if p.err = c.create(ctx, all...); p.err != nil {
-			return
-		}
-		if p.err = c.addToConfig(ctx, all); p.err != nil {
-			return
-		}
-		p.setups.Lock()
-		defer p.setups.Unlock()
-		// Setup prepares the namespace of -n, and again all that it has on record.
-		p.err = p.setUp(ctx, c, nil)
-	})
-	return p.err
 }
 
 func (p *pool) setUp(ctx context.Context, c *Cluster, flags []string) error {
@@ -198,42 +164,49 @@ func (c *Cluster) addToConfig(ctx context.Context, names []string) error {
 	})
 }
 
-// take returns a prepared namespace, or an empty string if all are taken.
+// take returns a namespace that is prepared.
 func (p *pool) take(t *testing.T, c *Cluster) string {
 	t.Helper()
-	Check(t, p.fill(t.Context(), c))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.names) == 0 {
-		return ""
+		names := make([]string, p.batch)
+		for i := range names {
+			names[i] = newName()
+		}
+		Check(t, p.prepare(t.Context(), c, names))
+		p.names = names
 	}
 	name := p.names[0]
 	p.names = p.names[1:]
 	return name
 }
 
-func (p *pool) setup(t *testing.T, c *Cluster, name string) {
+// takePair prepares two namespaces, of which the second one's name starts with the first one's.
+func (p *pool) takePair(t *testing.T, c *Cluster) (a, b string) {
 	t.Helper()
-	p.setups.Lock()
-	defer p.setups.Unlock()
-	c.Pyflow(t, "setup", "-n", name).Succeeded(t)
+	a = newName()
+	b = a + neighborSuffix
+	Check(t, p.prepare(t.Context(), c, []string{a, b}))
+	return a, b
 }
 
-func (p *pool) takePair(t *testing.T, c *Cluster) string {
-	t.Helper()
-	Check(t, p.fill(t.Context(), c))
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	name := p.pair
-	p.pair = ""
-	return name
+// prepare creates namespaces and makes them ready for builds.
+func (p *pool) prepare(ctx context.Context, c *Cluster, names []string) error {
+	if err := c.create(ctx, names...); err != nil {
+		return err
+	}
+	p.setups.Lock()
+	defer p.setups.Unlock()
+	if err := c.addToConfig(ctx, names); err != nil {
+		return err
+	}
+	// Setup prepares the namespace of -n, and again all that it has on record.
+	return p.setUp(ctx, c, nil)
 }
 
 // delete removes the namespaces that no test deleted.
 func (p *pool) delete(ctx context.Context, c *Cluster) {
-	if p.pair != "" {
-		p.names = append(p.names, p.pair, p.pair+neighborSuffix)
-	}
 	for _, name := range append(p.names, p.kept) {
 		_ = c.Kube.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})
 	}
