@@ -21,6 +21,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/install"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/lock"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/nodeaccess"
 )
 
@@ -97,7 +98,6 @@ func (f *Flags) addTo(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("tekton-resolvers", cobra.FixedCompletions(resolvers(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("pod-security", cobra.FixedCompletions(install.PodSecurityLevels(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("registry-secret", f.completeSecrets)
-	_ = cmd.RegisterFlagCompletionFunc("registry-storage-class", f.completeStorageClasses)
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"yaml", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -122,21 +122,6 @@ func (f *Flags) completeSecrets(cmd *cobra.Command, _ []string, _ string) ([]str
 		list, err := clients.Kube.CoreV1().Secrets(clients.Namespace).List(cmd.Context(), metav1.ListOptions{
 			FieldSelector: fields.OneTermEqualSelector("type", string(corev1.SecretTypeDockerConfigJson)).String(),
 		})
-		if err != nil {
-			return nil, err
-		}
-		var names []string
-		for i := range list.Items {
-			names = append(names, list.Items[i].Name)
-		}
-		return names, nil
-	})
-}
-
-// completeStorageClasses completes names of storage classes.
-func (f *Flags) completeStorageClasses(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return f.complete(func(clients *kube.Clients) ([]string, error) {
-		list, err := clients.Kube.StorageV1().StorageClasses().List(cmd.Context(), metav1.ListOptions{})
 		if err != nil {
 			return nil, err
 		}
@@ -173,26 +158,48 @@ type Options struct {
 	Timeout time.Duration
 }
 
-// Run plans and installs. It returns when everything is available. It can be
-// interrupted and repeated at any point.
+// Run plans and installs, when no other setup or teardown does. It returns when everything is
+// available. It can be interrupted and repeated at any point.
 func (o *Options) Run(ctx context.Context) error {
-	start := time.Now()
 	steps := display.NewSteps(o.Streams.ErrOut)
+	if o.DryRun == option.DryRunClient || o.DryRun == option.DryRunServer {
+		plan, err := o.plan(ctx, steps)
+		if err != nil {
+			return err
+		}
+		return o.dryRun(ctx, plan)
+	}
+	ready, err := lock.Ready(ctx, o.Clients.Kube)
+	if err != nil {
+		return err
+	}
+	if !ready {
+		// The plan finds what is missing, and has the namespace of the lock.
+		plan, err := o.plan(ctx, steps)
+		if err != nil {
+			return err
+		}
+		if err := plan.CreateNamespace(ctx, o.Clients); err != nil {
+			return err
+		}
+	}
+	waiting := func(holder lock.Holder) { steps.Print("waiting for " + holder.String()) }
+	exclusive := &lock.Lock{Client: o.Clients.Kube, Command: "setup", Timeout: o.Timeout, Waiting: waiting}
+	return exclusive.Hold(ctx, func(ctx context.Context) error { return o.install(ctx, steps) })
+}
+
+// install plans and installs.
+func (o *Options) install(ctx context.Context, steps *display.Steps) error {
+	start := time.Now()
 	plan, err := o.plan(ctx, steps)
 	if err != nil {
 		return err
 	}
-	if o.DryRun == option.DryRunClient || o.DryRun == option.DryRunServer {
-		return o.dryRun(ctx, plan)
+	for _, warning := range plan.Warnings {
+		steps.Print(warning)
 	}
-	changes, err := o.install(ctx, plan, steps)
-	if errors.Is(err, install.ErrConflict) {
-		steps.Print("  another setup runs on this cluster: continuing with its credentials")
-		if plan, err = o.plan(ctx, steps); err != nil {
-			return err
-		}
-		changes, err = o.install(ctx, plan, steps)
-	}
+	installer := &install.Installer{Clients: o.Clients, Plan: plan, Progress: steps, Timeout: o.Timeout}
+	changes, err := installer.Run(ctx)
 	if err != nil {
 		return err
 	}
@@ -209,14 +216,6 @@ func (o *Options) plan(ctx context.Context, steps *display.Steps) (*install.Plan
 		return nil, option.Usage(err)
 	}
 	return plan, err
-}
-
-func (o *Options) install(ctx context.Context, plan *install.Plan, steps *display.Steps) ([]apply.Change, error) {
-	for _, warning := range plan.Warnings {
-		steps.Print(warning)
-	}
-	installer := &install.Installer{Clients: o.Clients, Plan: plan, Progress: steps, Timeout: o.Timeout}
-	return installer.Run(ctx)
 }
 
 // dryRun prints what would be applied, for the server strategy as the API server

@@ -11,6 +11,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/lock"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/uninstall"
 )
 
@@ -60,11 +61,29 @@ func (o *Options) Run(ctx context.Context) error {
 		return err
 	}
 	uninstaller := &uninstall.Uninstaller{Cluster: cluster, Plan: plan, Progress: steps, Timeout: o.Timeout}
-	if err := uninstaller.Run(ctx); err != nil {
+	if err := o.exclusively(ctx, steps, uninstaller.Run); err != nil {
 		return err
 	}
 	steps.Print(fmt.Sprintf("%s deleted in %s", display.Count(len(plan.Objects()), "object"), display.Seconds(time.Since(start))))
 	return nil
+}
+
+// exclusively runs remove while no setup and no other teardown changes the platform. Without the
+// platform's namespace, as an interrupted teardown leaves it, there is nothing to lock, and no setup
+// to wait for.
+func (o *Options) exclusively(ctx context.Context, steps *display.Steps, remove func(context.Context) error) error {
+	ready, err := lock.Ready(ctx, o.Clients.Kube)
+	if err != nil {
+		return err
+	}
+	if !ready {
+		return remove(ctx)
+	}
+	exclusive := &lock.Lock{
+		Client: o.Clients.Kube, Command: "teardown", Timeout: o.Timeout,
+		Waiting: func(holder lock.Holder) { steps.Print("waiting for " + holder.String()) },
+	}
+	return exclusive.Hold(ctx, remove)
 }
 
 // plan decides what to delete, and checks the permissions for it.

@@ -23,8 +23,6 @@ type secrets struct {
 	interimAccounts []byte
 	// replaced is the namespace's user that a rotation replaces; zero if unknown.
 	replaced credentials.User
-	// created reports that the registry had no credentials before.
-	created bool
 }
 
 // ownCredentials returns the credentials of the registry in the cluster: existing
@@ -38,7 +36,7 @@ func ownCredentials(request Request, cluster *platform.Cluster, config manifests
 	if err != nil {
 		return secrets{}, err
 	}
-	result := secrets{Credentials: ensured, created: len(cluster.Credentials.CACertificate) == 0}
+	result := secrets{Credentials: ensured}
 	// An earlier run may have been interrupted while replaced credentials were in use.
 	if both, replaced := credentials.WithFormer(cluster.Credentials.Accounts, ensured.Accounts); replaced {
 		result.interimAccounts = both

@@ -71,7 +71,6 @@ func (i *Installer) Steps() []Step {
 	return []Step{
 		{"Inventory of the previous run", i.readInventory},
 		{"Configuration", i.applyConfiguration},
-		{"Credentials", i.claimCredentials},
 		{tekton, i.applyTekton(tekton)},
 		{"Registry", i.applyRegistry},
 		{"Node access", i.applyPart("Node access", func(p *manifests.Platform) []*unstructured.Unstructured { return p.NodeAccess })},

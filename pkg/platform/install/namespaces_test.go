@@ -15,8 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/version"
-	discoveryfake "k8s.io/client-go/discovery/fake"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -24,7 +22,6 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
 
 // lines records the lines of progress.
@@ -145,64 +142,5 @@ func TestNamespacesDeletedMeanwhile(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// TestTwoFirstSetups runs two first setups at once: one creates the CA, and the other waits
-// until all credentials are stored and then uses them.
-func TestTwoFirstSetups(t *testing.T) {
-	dynamic := dynamicfake.NewSimpleDynamicClient(scheme.Scheme)
-	secrets := dynamic.Resource(corev1.SchemeGroupVersion.WithResource("secrets")).Namespace(manifests.SystemNamespace)
-	type outcome struct {
-		plan *Plan
-		err  error
-	}
-	outcomes := make(chan outcome)
-	for _, namespace := range []string{"team-a", "team-b"} {
-		plan := &Plan{namespace: namespace, config: manifests.Config{Registry: manifests.RegistryConfig{Host: manifests.RegistryHost}, Namespaces: []string{namespace}}}
-		decided, err := ownCredentials(Request{Namespace: namespace}, cluster(nil), plan.config)
-		must(t, err)
-		plan.secrets = decided
-		plan.initial, err = plan.render(manifests.NodeAccessConfig{Mode: manifests.NodeAccessNone})
-		must(t, err)
-		installer := &Installer{Clients: &kube.Clients{Dynamic: dynamic}, Plan: plan, Progress: &lines{}, Timeout: time.Minute}
-		go func() {
-			state := &State{rendering: plan.initial}
-			err := installer.claimCredentials(t.Context(), state)
-			// The credentials of the pods come first here; setup stores them in any order.
-			for _, object := range slices.Backward(state.rendering.platform.Registry) {
-				if err == nil && object.GetKind() == "Secret" && object.GetName() != manifests.CAName {
-					_, err = secrets.Create(t.Context(), object, metav1.CreateOptions{})
-				}
-			}
-			outcomes <- outcome{plan, err}
-		}()
-	}
-	first, second := <-outcomes, <-outcomes
-	if errors.Is(first.err, ErrConflict) {
-		first, second = second, first
-	}
-	if first.err != nil || !errors.Is(second.err, ErrConflict) || second.err.Error() != ErrConflict.Error() {
-		t.Fatalf("got %v and %v, want one ErrConflict", first.err, second.err)
-	}
-	// The second one plans again, on a cluster with what the first one stored.
-	typed := fake.NewClientset(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: second.plan.namespace}})
-	list, err := secrets.List(t.Context(), metav1.ListOptions{})
-	must(t, err)
-	for _, item := range list.Items {
-		secret := &corev1.Secret{}
-		must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(item.Object, secret))
-		must(t, typed.Tracker().Add(secret))
-	}
-	typed.Discovery().(*discoveryfake.FakeDiscovery).FakedServerVersion = &version.Info{GitVersion: "v1.36.3"}
-	found, err := platform.Inspect(t.Context(), typed, second.plan.namespace)
-	must(t, err)
-	again, err := ownCredentials(Request{Namespace: second.plan.namespace}, found, second.plan.config)
-	must(t, err)
-	if again.created || string(again.CACertificate) != string(first.plan.secrets.CACertificate) {
-		t.Error("the second setup does not use the CA of the first one")
-	}
-	if again.Users[manifests.SystemNamespace] != first.plan.secrets.Users[manifests.SystemNamespace] {
-		t.Errorf("the platform's user is %s, want that of the first setup", again.Users[manifests.SystemNamespace].Name)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/apply"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/lock"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/nodeaccess"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/credentials"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
@@ -129,6 +130,17 @@ func NewPlan(ctx context.Context, clients *kube.Clients, request Request) (*Plan
 // in order.
 func (p *Plan) Objects() []*unstructured.Unstructured { return p.initial.platform.Objects() }
 
+// CreateNamespace creates the platform's namespace, the only thing that the lock of an installation
+// needs.
+func (p *Plan) CreateNamespace(ctx context.Context, clients *kube.Clients) error {
+	objects := slices.DeleteFunc(slices.Clone(p.initial.platform.System), func(object *unstructured.Unstructured) bool {
+		return object.GetKind() != "Namespace" || object.GetName() != manifests.SystemNamespace
+	})
+	applier := &apply.Applier{Dynamic: clients.Dynamic, Mapper: clients.Mapper, FieldManager: manifests.FieldManager}
+	_, err := applier.Apply(ctx, objects)
+	return err
+}
+
 // render returns the objects for a node access mode. It is pure.
 func (p *Plan) render(access manifests.NodeAccessConfig) (*rendering, error) {
 	config := p.config
@@ -229,6 +241,7 @@ func permissions(objects []*unstructured.Unstructured) []access.Permission {
 			}
 		}
 	}
+	needed = append(needed, lock.Permissions()...)
 	return append(needed,
 		access.Permission{Verb: "create", Resource: "pods", Subresource: "portforward", Namespace: manifests.SystemNamespace},
 		// The proof that nodes can pull.

@@ -3,6 +3,7 @@ package uninstall
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -69,6 +70,25 @@ func Inspect(ctx context.Context, clients *kube.Clients) (*Cluster, error) {
 		}
 	}
 	return c, nil
+}
+
+// ErrChanged reports that a setup changed the platform after it was inspected. Nothing was deleted.
+var ErrChanged = errors.New("setup has changed the platform since it was listed, and nothing was deleted: run teardown again")
+
+// checkUnchanged returns ErrChanged if a setup ran since the inspection: each one that changes
+// something writes the inventory.
+func (c *Cluster) checkUnchanged(ctx context.Context) error {
+	configMaps := c.clients.Dynamic.Resource(corev1.SchemeGroupVersion.WithResource("configmaps")).Namespace(manifests.SystemNamespace)
+	current, err := configMaps.Get(ctx, manifests.ConfigName, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("read the inventory: %w", err)
+	case c.parent == nil || c.parent.GetUID() != current.GetUID() || c.parent.GetResourceVersion() != current.GetResourceVersion():
+		return ErrChanged
+	}
+	return nil
 }
 
 // Installed reports whether there is anything to remove.

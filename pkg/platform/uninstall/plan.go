@@ -15,6 +15,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/lock"
 )
 
 // Plan is what a removal does with each member of the inventory. It does not change.
@@ -235,5 +236,5 @@ func (p *Plan) Permissions(mapper meta.RESTMapper) []access.Permission {
 		need("patch", released.object)
 	}
 	need("patch", newParent())
-	return needed
+	return append(needed, lock.Permissions()...)
 }

@@ -39,10 +39,14 @@ type Uninstaller struct {
 }
 
 // Run runs the steps in order and returns when everything is gone. It can be
-// interrupted and repeated at any point.
+// interrupted and repeated at any point. The error is ErrChanged if a setup ran after the
+// plan was made.
 func (u *Uninstaller) Run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, u.Timeout, fmt.Errorf("teardown has not finished after %s", u.Timeout))
 	defer cancel()
+	if err := u.Cluster.checkUnchanged(ctx); err != nil {
+		return err
+	}
 	for _, step := range u.Steps() {
 		if err := step.Run(ctx); err != nil {
 			if cause := context.Cause(ctx); errors.Is(ctx.Err(), context.DeadlineExceeded) {
