@@ -15,9 +15,14 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
 )
 
-// MarkFailed keeps on a run that the rollout after it failed, if err says so. Nothing else shows
-// that once the app runs another release.
+// MarkFailed keeps on a run that the rollout after it failed, or that a later run was deployed in
+// its place, if err says so. Nothing else shows that once the app runs another release.
 func (e *Environment) MarkFailed(ctx context.Context, run *Run, err error) error {
+	var superseded *track.SupersededError
+	if run.Object != nil && errors.As(err, &superseded) {
+		ending := pipelinerun.Ending{Reason: pipelinerun.ReasonSuperseded, Message: superseded.Error()}
+		return pipelinerun.MarkEnding(ctx, e.Clients.Tekton, run.namespace, run.Object.Name, ending)
+	}
 	var failure *event.Failure
 	if run.Object == nil || !errors.As(err, &failure) || failure.Phase != event.Rollout {
 		return nil

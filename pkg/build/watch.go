@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"time"
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/engine/installed"
@@ -14,7 +16,9 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 )
 
@@ -189,7 +193,7 @@ func followRun(ctx context.Context, clients follow.Clients, watched *Run, tracke
 	events, err := follow.Run(following, clients, run.Namespace, run.Name, follow.WaitTimeout(options.WaitTimeout))
 	var end follow.Event
 	if err == nil {
-		for e := range events {
+		for e := range answering(following, clients.Kube, events, tracker.Recorder) {
 			tracker.Handle(e)
 			end = e
 			if e.Hopeless && options.FailFast {
@@ -224,6 +228,31 @@ func followRun(ctx context.Context, clients follow.Clients, watched *Run, tracke
 	return end.Run, nil
 }
 
+// answering passes on the events of a run, and records in between that the API server gives no
+// answer.
+func answering(ctx context.Context, client kubernetes.Interface, events <-chan follow.Event, recorder *track.Recorder) iter.Seq[follow.Event] {
+	return func(yield func(follow.Event) bool) {
+		beating, stop := context.WithCancel(ctx)
+		defer stop()
+		heartbeat, silent := kube.Heartbeat(beating, client), time.Time{}
+		for {
+			select {
+			case e, ok := <-events:
+				if !ok || !yield(e) {
+					return
+				}
+			case err := <-heartbeat:
+				if err != nil {
+					silent = time.Now()
+					recorder.Wait("NoAnswer", err.Error()+"; the run continues in the cluster", "")
+					continue
+				}
+				recorder.Notice("The API server answers again after " + display.Seconds(time.Since(silent)))
+			}
+		}
+	}
+}
+
 // checkFetched checks the Dockerfile of a repository, which has just been fetched, and confirms
 // it if that is asked for. It returns why the run must not build it, or cannot.
 func checkFetched(ctx context.Context, clients follow.Clients, run *Run, tracker *track.Tracker, options WatchOptions) error {
@@ -234,9 +263,10 @@ func checkFetched(ctx context.Context, clients follow.Clients, run *Run, tracker
 	return Confirm(ctx, clients.Kube, run.Object.Namespace, run.Object.Name, text)
 }
 
-// Cancel asks for the end of a run, also after ctx has ended. It does not wait for it.
-func Cancel(ctx context.Context, clients pipelinerun.Clients, run *Run) error {
+// Cancel asks for the end of a run, also after ctx has ended, and records why. It does not wait for
+// it.
+func Cancel(ctx context.Context, clients pipelinerun.Clients, run *Run, why pipelinerun.Ending) error {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
 	defer stop()
-	return pipelinerun.Cancel(ctx, clients.Tekton, run.namespace, run.Object.Name)
+	return pipelinerun.Cancel(ctx, clients.Tekton, run.namespace, run.Object.Name, why)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -15,6 +16,15 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 )
+
+// completionTimeout bounds what a shell waits for after Tab: a cluster that does not answer by then
+// completes nothing.
+const completionTimeout = 1500 * time.Millisecond
+
+// isCompletion reports whether a shell runs the program to complete a command line.
+func isCompletion(args []string) bool {
+	return len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd)
+}
 
 // registerCompletions completes the kubeconfig flags as kubectl does. kubectl's
 // own completions are not used because they bring half of kubectl into the

@@ -63,7 +63,12 @@ const (
 func Run(ctx context.Context, streams genericiooptions.IOStreams, args []string) int {
 	root := New(streams)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	working, stop := ctx, func() {}
+	if isCompletion(args) {
+		working, stop = context.WithTimeout(ctx, completionTimeout)
+	}
+	defer stop()
+	err := root.ExecuteContext(working)
 	var ended *appshell.ExitError
 	switch {
 	case err == nil:

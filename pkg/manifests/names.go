@@ -170,6 +170,9 @@ const (
 	// AnnotationRolloutFailed is on a run that has deployed the app, and whose rollout failed:
 	// the reason, a colon and a message in one line. Whoever watched the rollout writes it.
 	AnnotationRolloutFailed = "pyflow.dev/rollout-failed"
+	// AnnotationEnding is on a run of which Tekton does not know why it ended: the reason, a colon
+	// and a message in one line. Whoever canceled it, or saw that it is superseded, writes it.
+	AnnotationEnding = "pyflow.dev/ending"
 	// LabelBuildKey marks a run with what its image depends on: equal keys are
 	// equal images.
 	LabelBuildKey = "pyflow.dev/build-key"

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -39,8 +40,8 @@ func TestInterrupt(t *testing.T) {
 		return nil
 	})
 	snapshot, r := ns.Status(t)
-	if snapshot.Runs[0].State != status.RunCanceled {
-		t.Errorf("the last run should be canceled\n%s", r)
+	if last := snapshot.Runs[0]; last.State != status.RunCanceled || last.Reason != pipelinerun.ReasonInterrupted || last.Message == "" {
+		t.Errorf("the last run should be canceled, with the reason\n%s", r)
 	}
 }
 
@@ -98,9 +99,15 @@ func TestTogether(t *testing.T) {
 		t.Errorf("stdout should be empty, as this image does not run\n%s", r)
 	}
 	env.Serves(t, url, "the newer one")
-	status, report := ns.Status(t)
-	if app := env.App(t, status, name); app.Digest != digest {
+	snapshot, report := ns.Status(t)
+	if app := env.App(t, snapshot, name); app.Digest != digest {
 		t.Errorf("the newer one should run\n%s", report)
+	}
+	// All verbs call it what build has called it.
+	for _, runs := range [][]status.Run{snapshot.Runs, ns.RunList(t, name)} {
+		if last := runs[1]; last.State != status.RunSuperseded || !strings.Contains(last.Message, newer) {
+			t.Errorf("the older run should be superseded: %+v", last)
+		}
 	}
 	// Nothing is lost: the older one is in the registry, and can be deployed.
 	for _, run := range ns.RunsOf(t, name) {

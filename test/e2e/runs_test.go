@@ -122,7 +122,7 @@ func TestCancel(t *testing.T) {
 	if r.Stdout != "run "+name+" canceled\n" {
 		t.Errorf("it should say what it did\n%s", r)
 	}
-	if run := ns.RunList(t, "sleeper")[0]; run.State != status.RunCanceled || run.Finished == nil {
+	if run := ns.RunList(t, "sleeper")[0]; run.State != status.RunCanceled || run.Finished == nil || run.Message != "by kubectl pyflow cancel" {
 		t.Errorf("cancel should wait for the end: %+v", run)
 	}
 	env.Finish(t, cmd, cmd.Wait).Failed(t, "run "+name+" was canceled")

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
 )
 
@@ -38,6 +39,10 @@ func TestWaitingBuild(t *testing.T) {
 	t.Run("too much memory", func(t *testing.T) {
 		r := build(t, "--memory", "9Ti")
 		r.Hints(t, "--memory", "Unschedulable", "Insufficient memory", "waiting: ", "20s")
+		if run := ns.RunList(t, "waiting")[0]; run.State != status.RunCanceled || run.Reason != "Unschedulable" || !strings.Contains(run.Message, "Insufficient memory") {
+			t.Errorf("the run should have the reason: %+v", run)
+		}
+		ns.Pyflow(t, "runs").Succeeded(t).Prints(t, "Canceled (Unschedulable)")
 	})
 	t.Run("quota", func(t *testing.T) {
 		quotas := ns.Kube.CoreV1().ResourceQuotas(ns.Name)

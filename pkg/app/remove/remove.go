@@ -287,7 +287,7 @@ func (p *Plan) cancel(ctx context.Context, clients *kube.Clients, name string) e
 	if err != nil {
 		return err
 	}
-	if err := pipelinerun.Cancel(ctx, clients.Tekton, p.Namespace, name); err != nil && !errors.As(err, new(*pipelinerun.EndedError)) {
+	if err := pipelinerun.Cancel(ctx, clients.Tekton, p.Namespace, name, pipelinerun.Ending{Reason: pipelinerun.ReasonDeleted, Message: "the app was deleted"}); err != nil && !errors.As(err, new(*pipelinerun.EndedError)) {
 		return err
 	}
 	return await(ctx, clients, run)

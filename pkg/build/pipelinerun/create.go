@@ -2,6 +2,7 @@ package pipelinerun
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -169,11 +170,17 @@ func discard(ctx context.Context, clients Clients, run *tektonv1.PipelineRun, se
 	}
 }
 
-// Cancel asks Tekton to stop the run: its pods are ended and it fails with the
+// Cancel asks Tekton to stop the run, and records why: its pods are ended and it fails with the
 // reason Cancelled. It does not wait for that. A run that has ended already stays
 // as it is, which is no error; one that is gone is.
-func Cancel(ctx context.Context, client versioned.Interface, namespace, name string) error {
-	_, err := patch(ctx, client, namespace, name, cancelPatch)
+func Cancel(ctx context.Context, client versioned.Interface, namespace, name string, why Ending) error {
+	change, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"annotations": why.annotations()},
+		"spec":     map[string]any{"status": tektonv1.PipelineRunSpecStatusCancelled},
+	})
+	if err == nil {
+		_, err = patch(ctx, client, namespace, name, string(change))
+	}
 	if err == nil {
 		return nil
 	}
@@ -196,11 +203,8 @@ func unstarted(run *tektonv1.PipelineRun) bool {
 	return run.IsPending() && run.Annotations[annotationCreation] != ""
 }
 
-// Patches of a run.
-const (
-	startPatch  = `{"metadata": {"annotations": {"` + annotationCreation + `": null}}, "spec": {"status": null}}`
-	cancelPatch = `{"spec": {"status": "` + tektonv1.PipelineRunSpecStatusCancelled + `"}}`
-)
+// startPatch is the patch that starts a run.
+const startPatch = `{"metadata": {"annotations": {"` + annotationCreation + `": null}}, "spec": {"status": null}}`
 
 func patch(ctx context.Context, client versioned.Interface, namespace, name, patch string) (*tektonv1.PipelineRun, error) {
 	return client.TektonV1().PipelineRuns(namespace).Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: manifests.FieldManager})

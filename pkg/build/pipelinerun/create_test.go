@@ -240,7 +240,7 @@ func TestCancel(t *testing.T) {
 					return true, nil, apierrors.NewBadRequest("admission webhook denied the request")
 				})
 			}
-			err := pipelinerun.Cancel(t.Context(), c.tekton, "hiking", "mountains-x7k2p")
+			err := pipelinerun.Cancel(t.Context(), c.tekton, "hiking", "mountains-x7k2p", pipelinerun.Ending{Reason: "Unschedulable", Message: "0/1 nodes:\nno memory"})
 			if (err != nil) != test.wantErr {
 				t.Fatalf("Cancel() = %v, want an error: %t", err, test.wantErr)
 			}
@@ -253,6 +253,9 @@ func TestCancel(t *testing.T) {
 			}
 			if run.Spec.Status != tektonv1.PipelineRunSpecStatusCancelled {
 				t.Errorf("spec.status %q, want Cancelled", run.Spec.Status)
+			}
+			if got := pipelinerun.EndingOf(run); got != (pipelinerun.Ending{Reason: "Unschedulable", Message: "0/1 nodes: no memory"}) {
+				t.Errorf("it is on record as %+v", got)
 			}
 		})
 	}

@@ -110,7 +110,7 @@ func (o *Options) Run(ctx context.Context) error {
 	runs, failures := o.find(ctx)
 	var canceled []*tektonv1.PipelineRun
 	for _, run := range runs {
-		if err := pipelinerun.Cancel(ctx, o.Clients.Tekton, run.Namespace, run.Name); err != nil {
+		if err := pipelinerun.Cancel(ctx, o.Clients.Tekton, run.Namespace, run.Name, pipelinerun.Ending{Reason: pipelinerun.ReasonCanceled, Message: "by kubectl pyflow cancel"}); err != nil {
 			failures = append(failures, err)
 			continue
 		}

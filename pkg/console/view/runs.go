@@ -35,7 +35,7 @@ type Problem struct{ Message, Advice string }
 
 // RunStates returns the states to filter by.
 func RunStates() []status.RunState {
-	return []status.RunState{status.RunPending, status.RunRunning, status.RunSucceeded, status.RunFailed, status.RunCanceled}
+	return []status.RunState{status.RunPending, status.RunRunning, status.RunSucceeded, status.RunFailed, status.RunCanceled, status.RunSuperseded}
 }
 
 // Run is the model of one run.

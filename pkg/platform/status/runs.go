@@ -107,13 +107,19 @@ func NewRun(object *tektonv1.PipelineRun, now time.Time) Run {
 		Pipeline: info.Pipeline,
 	}
 	rollout, why := pipelinerun.RolloutFailure(object)
+	ending := pipelinerun.EndingOf(object)
 	switch {
+	case verdict.Done && ending.Reason == pipelinerun.ReasonSuperseded:
+		run.State, run.Reason, run.Message = RunSuperseded, ending.Reason, display.OneLine(ending.Message)
 	case verdict.Succeeded && rollout != "":
 		run.State, run.Reason, run.Message = RunFailed, rollout, display.OneLine(why)
 	case verdict.Succeeded:
 		run.State = RunSucceeded
 	case verdict.Canceled:
 		run.State = RunCanceled
+		if ending.Reason != "" {
+			run.Reason, run.Message = ending.Reason, display.OneLine(ending.Message)
+		}
 	case verdict.Done:
 		run.State = RunFailed
 	case pipelinerun.Abandoned(object, now):

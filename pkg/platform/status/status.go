@@ -70,7 +70,7 @@ type Run struct {
 	Namespace string   `json:"namespace"`
 	App       string   `json:"app"`
 	State     RunState `json:"state"`
-	// Reason and Message are those of Tekton.
+	// Reason and Message are those of Tekton, or of whoever ended the run.
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
 	// Started is the time at which Tekton started the run, or its creation before that.
@@ -99,11 +99,15 @@ const (
 	RunSucceeded RunState = "Succeeded"
 	RunFailed    RunState = "Failed"
 	RunCanceled  RunState = "Canceled"
+	// RunSuperseded is the state of a run in whose place a later one was deployed.
+	RunSuperseded RunState = "Superseded"
 )
 
-// Ending returns the state, with Tekton's reason in parentheses for a run that failed.
+// Ending returns the state, with the reason in parentheses for a run that failed or was canceled and
+// has ended.
 func (r Run) Ending() string {
-	if r.State == RunFailed && r.Reason != "" && r.Reason != string(RunFailed) {
+	explained := r.State == RunFailed || r.State == RunCanceled && r.Finished != nil
+	if explained && r.Reason != "" && r.Reason != string(r.State) {
 		return string(r.State) + " (" + r.Reason + ")"
 	}
 	return string(r.State)

@@ -177,17 +177,17 @@ func (s *Session) watching() build.WatchOptions {
 	return build.WatchOptions{Timeout: s.Timeout, WaitTimeout: s.WaitTimeout, FailFast: true, Confirm: true}
 }
 
-// failed keeps on the run that its rollout failed, and rolls back if that is wanted. It returns err
+// failed keeps on the run that its rollout failed or that it is superseded, and rolls back if that is wanted. It returns err
 // with what came of that.
 func (s *Session) failed(ctx context.Context, env *build.Environment, run *build.Run, recorder *track.Recorder, shown buildview.View, err error) error {
 	var failure *event.Failure
-	if ctx.Err() != nil || !errors.As(err, &failure) {
+	if ctx.Err() != nil || err == nil {
 		return err
 	}
 	if marking := env.MarkFailed(ctx, run, err); marking != nil {
 		recorder.Warn(marking.Error())
 	}
-	if !s.Atomic {
+	if !s.Atomic || !errors.As(err, &failure) {
 		return err
 	}
 	if failure.Phase == "" {
@@ -234,14 +234,20 @@ func decide(run *build.Run, result build.Result, interrupted bool, err error) de
 
 // cancel cancels the run if that is the decision.
 func (s *Session) cancel(ctx context.Context, run *build.Run, result build.Result, recorder *track.Recorder, err error) {
+	why := pipelinerun.Ending{Reason: pipelinerun.ReasonInterrupted, Message: "the command that started the run was interrupted"}
 	switch decide(run, result, ctx.Err() != nil, err) {
 	case leaveAlone:
 		return
 	case interrupt:
 		s.announce(recorder, run.Object.Name)
 	case giveUp:
+		why = pipelinerun.Ending{Reason: "GivenUp", Message: err.Error()}
+		var failure *event.Failure
+		if errors.As(err, &failure) && failure.Reason != "" {
+			why.Reason, why.Message = failure.Reason, strings.TrimPrefix(failure.Message, failure.Reason+": ")
+		}
 	}
-	if err := build.Cancel(ctx, pipelinerun.Clients{Tekton: s.Clients.Tekton, Kube: s.Clients.Kube}, run); err != nil {
+	if err := build.Cancel(ctx, pipelinerun.Clients{Tekton: s.Clients.Tekton, Kube: s.Clients.Kube}, run, why); err != nil {
 		recorder.Warn(fmt.Sprintf("run %s continues: %v", run.Object.Name, err))
 	}
 }

@@ -30,6 +30,8 @@ type Line struct {
 	marks []Mark
 	// frozen reports that nothing answers, and stopped that nothing listens.
 	frozen, stopped bool
+	// gate is locked while nothing passes.
+	gate sync.RWMutex
 }
 
 // Mark is what to do when so many bytes have gone up.
@@ -102,10 +104,22 @@ func (l *Line) serve(client net.Conn) {
 	l.keep(client, server)
 	defer l.drop(client, server)
 	go func() {
-		_, _ = io.Copy(client, server)
+		_, _ = io.Copy(gated{client, &l.gate}, server)
 		_ = client.Close()
 	}()
-	_, _ = io.Copy(io.MultiWriter(server, l), client)
+	_, _ = io.Copy(gated{io.MultiWriter(server, l), &l.gate}, client)
+}
+
+// gated passes on what is written while its gate is open.
+type gated struct {
+	io.Writer
+	gate *sync.RWMutex
+}
+
+func (g gated) Write(p []byte) (int, error) {
+	g.gate.RLock()
+	defer g.gate.RUnlock()
+	return g.Writer.Write(p)
 }
 
 func (l *Line) keep(conns ...net.Conn) {
@@ -146,6 +160,13 @@ func (l *Line) Cut() {
 	for conn := range l.conns {
 		_ = conn.Close()
 	}
+}
+
+// Pause lets nothing pass and breaks no connection, as when the API server hangs, until resume is
+// called.
+func (l *Line) Pause() (resume func()) {
+	l.gate.Lock()
+	return l.gate.Unlock
 }
 
 // Freeze breaks every connection, and leaves new ones without an answer.
