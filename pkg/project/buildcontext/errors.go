@@ -15,7 +15,8 @@ var (
 	// ErrConflict reports an entry in the place of a file of Options.Files, or of its
 	// directory.
 	ErrConflict = errors.New("conflicts with a generated file of the same path")
-	// ErrChanged reports a file that was written to while it was read.
+	// ErrChanged reports a file that was written while the directory was packed, or a directory
+	// from which something was removed.
 	ErrChanged = errors.New("changed while it was being packed")
 )
 

@@ -50,7 +50,8 @@ type Options struct {
 	// them.
 	AllowSecrets []string
 	// Progress, which may be nil, is called from the goroutine that called Pack after every
-	// file and every piece of a large one, with the files finished and the bytes read so far.
+	// file and every piece of a large one, with the files finished and the bytes read so far. Both
+	// start at zero again when Pack does.
 	// It must be quick.
 	Progress func(files int, bytes int64)
 
@@ -70,7 +71,11 @@ type Options struct {
 // version in go.mod and not that of the standard library, so that a digest does not depend on
 // the toolchain that built the program.
 //
-// Memory grows with the number of entries of a single directory, not with the size of files.
+// The archive has the directory as it was at one time: if an entry is added, written or removed
+// meanwhile, Pack starts again, and the third time it returns ErrChanged with the name.
+//
+// Memory grows with the number of directories and of entries of a single one, not with the size of
+// files.
 // Symbolic links are kept and never followed; an absolute link that points inside the context
 // is made relative. Virtual environments, sockets, pipes and devices are left out. The
 // archive's Warnings name what was left out, links that lead outside, and files that should
@@ -80,7 +85,7 @@ type Options struct {
 // *ContextError. If there is none, it returns the files whose content is a secret in a
 // *SecretsError. When ctx is done Pack returns its error.
 func Pack(ctx context.Context, dir string, opts Options) (*Archive, error) {
-	archive, err := pack(ctx, dir, opts)
+	archive, err := packUnchanged(ctx, dir, opts)
 	if err != nil {
 		return nil, fmt.Errorf("pack %s: %w", dir, err)
 	}
