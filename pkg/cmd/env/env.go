@@ -15,6 +15,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/app/env"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/app/scale"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/rolling"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 )
@@ -36,9 +37,8 @@ when it starts. Builds and rollbacks leave them alone. No command prints a value
 
   # Set a password, which is asked for
   kubectl pyflow env set mountains DATABASE_PASSWORD --secret`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	usage.Parent(cmd)
 	cmd.AddCommand(newListCommand(config, streams), newSetCommand(config, streams), newUnsetCommand(config, streams))
 	return cmd
 }

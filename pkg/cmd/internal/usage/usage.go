@@ -66,7 +66,17 @@ func knownVerb(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return option.Usagef("unknown command %q for %q%s", args[0], cmd.CommandPath(), DidYouMean(Verbs(cmd, args[0])))
+	next := DidYouMean(Verbs(cmd, args[0]))
+	if next == "" && cmd.HasParent() {
+		var names []string
+		for _, child := range cmd.Commands() {
+			if child.IsAvailableCommand() {
+				names = append(names, child.Name())
+			}
+		}
+		next = "; its commands are " + strings.Join(names, ", ")
+	}
+	return option.Usagef("unknown command %q for %q%s", args[0], cmd.CommandPath(), next)
 }
 
 // Verbs returns the subcommands of cmd that name may mean.
