@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -173,8 +174,9 @@ type Cluster struct {
 	Tekton *Tekton
 	// PodWebhooks are the mutating webhook configurations that may inject sidecars.
 	PodWebhooks []string
-	// Namespace is the app namespace to set up.
-	Namespace *corev1.Namespace
+	// Namespace is the app namespace to set up, and Namespaces are all of the cluster by name.
+	Namespace  *corev1.Namespace
+	Namespaces map[string]*corev1.Namespace
 	// Network is what is known of its addresses.
 	Network Network
 	// StorageClasses are the names of all classes; DefaultStorageClass is empty if
@@ -197,12 +199,16 @@ func Inspect(ctx context.Context, client kubernetes.Interface, namespace string)
 	if c.Version, err = version.ParseGeneric(info.GitVersion); err != nil {
 		return nil, fmt.Errorf("read the API server's version %q: %w", info.GitVersion, err)
 	}
-	c.Namespace, err = client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, &kube.NamespaceNotFoundError{Namespace: namespace}
-	}
+	namespaces, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("get namespace %s: %w", namespace, err)
+		return nil, fmt.Errorf("list namespaces: %w", err)
+	}
+	c.Namespaces = map[string]*corev1.Namespace{}
+	for i := range namespaces.Items {
+		c.Namespaces[namespaces.Items[i].Name] = &namespaces.Items[i]
+	}
+	if c.Namespace = c.Namespaces[namespace]; c.Namespace == nil {
+		return nil, &kube.NamespaceNotFoundError{Namespace: namespace}
 	}
 	if c.Config, err = remembered(ctx, client); err != nil && !errors.Is(err, ErrNotSetUp) {
 		return nil, err
@@ -246,6 +252,9 @@ func hostingTaken(ctx context.Context, client kubernetes.Interface) (bool, error
 	}
 	return false, err
 }
+
+// readers is how many Secrets are read at once.
+const readers = 8
 
 // readCredentials reads the credentials that earlier runs of setup stored, and drops
 // namespaces from Config that are gone.
@@ -292,37 +301,31 @@ func (c *Cluster) readCredentials(ctx context.Context, client kubernetes.Interfa
 	}
 	namespaces := []string{manifests.SystemNamespace, namespace}
 	if c.Config != nil {
-		c.Config.Namespaces, err = existing(ctx, client, c.Config.Namespaces)
-		if err != nil {
-			return err
-		}
+		c.Config.Namespaces = slices.DeleteFunc(c.Config.Namespaces, func(name string) bool {
+			return c.Namespaces[name] == nil || c.Namespaces[name].DeletionTimestamp != nil
+		})
 		namespaces = append(namespaces, c.Config.Namespaces...)
 	}
-	for _, namespace := range namespaces {
-		data, err := secret(namespace, manifests.RegistrySecret)
-		if err != nil {
+	logins := make([]map[string][]byte, len(namespaces))
+	var group errgroup.Group
+	group.SetLimit(readers)
+	for i, namespace := range namespaces {
+		group.Go(func() (err error) {
+			logins[i], err = secret(namespace, manifests.RegistrySecret)
 			return err
-		}
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i, namespace := range namespaces {
 		// Setup replaces a Secret that does not parse.
-		if user, err := manifests.ParseDockerConfig(data, manifests.RegistryHost); err == nil {
+		if user, err := manifests.ParseDockerConfig(logins[i], manifests.RegistryHost); err == nil {
 			c.Credentials.Users[namespace] = user
-			c.Credentials.Builders[namespace] = builderPair(data)
+			c.Credentials.Builders[namespace] = builderPair(logins[i])
 		}
 	}
 	return nil
-}
-
-// existing returns the namespaces that exist and are not being deleted.
-func existing(ctx context.Context, client kubernetes.Interface, names []string) ([]string, error) {
-	var err error
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-		namespace, getErr := client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
-		if getErr != nil && !apierrors.IsNotFound(getErr) {
-			err = fmt.Errorf("get namespace %s: %w", name, getErr)
-			return false
-		}
-		return getErr != nil || namespace.DeletionTimestamp != nil
-	}), err
 }
 
 // ServiceNetworks returns the networks of the cluster's Services in CIDR notation;

@@ -20,10 +20,10 @@ import (
 const unclean = "of a former namespace"
 
 // namespaceUIDs returns the UIDs of namespaces by name.
-func namespaceUIDs(namespaces []corev1.Namespace) map[string]string {
+func namespaceUIDs(namespaces map[string]*corev1.Namespace) map[string]string {
 	uids := map[string]string{}
-	for i := range namespaces {
-		uids[namespaces[i].Name] = string(namespaces[i].UID)
+	for name, namespace := range namespaces {
+		uids[name] = string(namespace.UID)
 	}
 	return uids
 }

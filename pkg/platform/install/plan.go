@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
@@ -83,11 +82,7 @@ func NewPlan(ctx context.Context, clients *kube.Clients, request Request) (*Plan
 	if p.config, err = configure(request, cluster); err != nil {
 		return nil, err
 	}
-	namespaces, err := clients.Kube.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list namespaces: %w", err)
-	}
-	p.former, p.config.NamespaceUIDs = replaced(p.config, cluster.Config, namespaceUIDs(namespaces.Items))
+	p.former, p.config.NamespaceUIDs = replaced(p.config, cluster.Config, namespaceUIDs(cluster.Namespaces))
 	cluster.Credentials = credentials.Forget(cluster.Credentials, p.former)
 	if p.config.Tekton, p.tekton, err = decideTekton(cluster, request.TektonManifest, request.Resolvers); err != nil {
 		return nil, err
@@ -123,7 +118,7 @@ func NewPlan(ctx context.Context, clients *kube.Clients, request Request) (*Plan
 	if err := access.Check(ctx, clients.Kube, permissions(p.Objects())); err != nil {
 		return nil, err
 	}
-	return p, p.planPodSecurity(ctx, clients.Config, namespaces.Items)
+	return p, p.planPodSecurity(ctx, clients.Config, cluster.Namespaces)
 }
 
 // Objects returns the objects that the plan applies, for the first node access mode,

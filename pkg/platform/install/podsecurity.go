@@ -44,7 +44,7 @@ func (e *PodSecurityError) Advice() []string {
 // record without one.
 // It returns a *PodSecurityError if the pods of the namespace to set up violate it, and warnings
 // about other namespaces.
-func (p *Plan) planPodSecurity(ctx context.Context, config *rest.Config, namespaces []corev1.Namespace) error {
+func (p *Plan) planPodSecurity(ctx context.Context, config *rest.Config, namespaces map[string]*corev1.Namespace) error {
 	if p.config.PodSecurity == manifests.PodSecurityKeep {
 		return nil
 	}
@@ -65,15 +65,15 @@ func (p *Plan) planPodSecurity(ctx context.Context, config *rest.Config, namespa
 }
 
 // withoutLevel returns the prepared namespaces that enforce no Pod Security level.
-func withoutLevel(namespaces []corev1.Namespace, prepared []string) []string {
-	var names []string
-	for i := range namespaces {
-		_, has := namespaces[i].Labels[platform.EnforceLabel]
-		if !has && namespaces[i].DeletionTimestamp == nil && slices.Contains(prepared, namespaces[i].Name) {
-			names = append(names, namespaces[i].Name)
+func withoutLevel(namespaces map[string]*corev1.Namespace, prepared []string) []string {
+	return slices.DeleteFunc(slices.Clone(prepared), func(name string) bool {
+		namespace := namespaces[name]
+		if namespace == nil || namespace.DeletionTimestamp != nil {
+			return true
 		}
-	}
-	return names
+		_, has := namespace.Labels[platform.EnforceLabel]
+		return has
+	})
 }
 
 // applyPodSecurity sets the level of the namespaces that have none.

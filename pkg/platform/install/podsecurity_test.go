@@ -18,10 +18,14 @@ func TestWithoutLevel(t *testing.T) {
 	}
 	deleted := named("deleted", nil)
 	deleted.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
-	got := withoutLevel([]corev1.Namespace{
+	namespaces := map[string]*corev1.Namespace{}
+	for _, namespace := range []corev1.Namespace{
 		named("none", nil), named("privileged", map[string]string{platform.EnforceLabel: "privileged"}), named("foreign", nil), deleted,
 		named("warned", map[string]string{"pod-security.kubernetes.io/warn": "restricted"}),
-	}, []string{"none", "privileged", "deleted", "warned"})
+	} {
+		namespaces[namespace.Name] = &namespace
+	}
+	got := withoutLevel(namespaces, []string{"none", "privileged", "deleted", "gone", "warned"})
 	if !slices.Equal(got, []string{"none", "warned"}) {
 		t.Errorf("got %q", got)
 	}
