@@ -72,7 +72,7 @@ test-e2e: build ## Run the plugin end to end on the cluster of $KUBECONFIG, or o
 	hack/with-cluster.sh hack/test-e2e.sh
 
 # What the threat model in docs/security.md says is defended, tried with the attack itself.
-ATTACKS := Developer|DeveloperRuns|DeveloperPods|DeveloperObjects|DeveloperVerbs|ImagesOfNamespaces|Exposure|RegistryIsolation|BuildStealsNothing|UntrustedLeavesNoLayer|PodSecurity|FormerNamespace|Resolvers|BuildNetwork|BuildLimits|CredentialsInClear
+ATTACKS := Developer|DeveloperRuns|DeveloperPods|DeveloperObjects|DeveloperVerbs|ImagesOfNamespaces|Exposure|RegistryIsolation|BuildStealsNothing|UntrustedLeavesNoLayer|PodSecurity|FormerNamespace|Resolvers|BuildNetwork|BuildLimits|CredentialsInClear|RegistryQuota
 
 .PHONY: attacks
 attacks: build ## Attack the platform as a hostile build, developer and neighbor do, on the cluster

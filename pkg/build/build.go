@@ -56,6 +56,9 @@ func Connect(ctx context.Context, clients *kube.Clients, permissions []access.Pe
 	if err := access.Check(ctx, clients.Kube, append(permissions, platform.RegistryPermissions(config.Registry)...)); err != nil {
 		return nil, err
 	}
+	if err := platform.CheckOwner(ctx, clients.Kube, config, clients.Namespace); err != nil {
+		return nil, err
+	}
 	user, ca, err := platform.Credentials(ctx, clients.Kube, clients.Namespace, config.Registry.Host)
 	if err != nil {
 		return nil, err
@@ -369,11 +372,12 @@ func (p *Prepared) spec() pipelinerun.Build {
 			Mirrors:    config.ImageMirrors,
 			Extra:      p.extra,
 		},
-		Dockerfile: o.Dockerfile,
-		Secrets:    o.Secrets,
-		Test:       o.Test,
-		Resources:  o.Resources,
-		NoDeploy:   p.manifests == nil,
+		Dockerfile:    o.Dockerfile,
+		Secrets:       o.Secrets,
+		Test:          o.Test,
+		Resources:     o.Resources,
+		UserNamespace: config.BuildUsers.Separate,
+		NoDeploy:      p.manifests == nil,
 	}
 	if o.Folder != nil {
 		b.DockerfileText = string(p.text)

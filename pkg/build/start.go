@@ -56,6 +56,9 @@ func Start(ctx context.Context, p *Prepared, recorder *track.Recorder) (*Run, er
 	if digest != "" {
 		return p.reuse(ctx, recorder, spec.Meta, digest)
 	}
+	if err := checkQuota(ctx, p.env, recorder); err != nil {
+		return nil, err
+	}
 	if archive != nil {
 		if spec.Folder.Artifact, err = p.upload(ctx, recorder, archive); err != nil {
 			return nil, err

@@ -279,6 +279,11 @@ var refused = []rule{
 		},
 	},
 	{
+		words:  regexp.MustCompile(`runtime does not support user namespaces|MOUNT_ATTR_IDMAP`),
+		limit:  within(0),
+		remedy: either("the node cannot run builds in user namespaces: ask an admin to run kubectl pyflow setup, which looks at all nodes again", "the node cannot run pods with hostUsers: false: upgrade its container runtime, or remove the field"),
+	},
+	{
 		words: regexp.MustCompile(`no PriorityClass with name (\S+) was found`),
 		limit: within(release),
 		remedy: func(_ Problem, match []string) string {

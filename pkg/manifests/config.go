@@ -55,6 +55,8 @@ type Config struct {
 	BuildNetwork BuildNetwork `json:"buildNetwork,omitzero"`
 	// BuildLimits is what builds may use of their nodes.
 	BuildLimits BuildLimits `json:"buildLimits,omitzero"`
+	// BuildUsers is in which user namespace builds run.
+	BuildUsers BuildUsers `json:"buildUsers,omitzero"`
 	// NamespaceUIDs are the UIDs of the namespaces whose content the registry has, also of those
 	// that are gone. A namespace of the same name with another UID has another owner.
 	NamespaceUIDs map[string]string `json:"namespaceUIDs,omitempty"`
@@ -71,6 +73,44 @@ type Config struct {
 	// BuildCA describes the CA certificates that builds trust in addition to the public
 	// ones: the subject of each, and until when it is valid.
 	BuildCA []string `json:"buildCA,omitempty"`
+}
+
+// HostUsers is whether the pods of builds share the user namespace of their node.
+type HostUsers string
+
+// The values. HostUsersAuto gives pods a user namespace of their own if all nodes can.
+const (
+	HostUsersAuto  HostUsers = "auto"
+	HostUsersTrue  HostUsers = "true"
+	HostUsersFalse HostUsers = "false"
+)
+
+// HostUsersValues returns all of them.
+func HostUsersValues() []HostUsers {
+	return []HostUsers{HostUsersAuto, HostUsersTrue, HostUsersFalse}
+}
+
+// BuildUsers is in which user namespace the pods of builds run.
+type BuildUsers struct {
+	// Wanted is what setup was asked for; empty is HostUsersAuto.
+	Wanted HostUsers `json:"wanted,omitempty"`
+	// Separate reports that each pod has a user namespace of its own, as the nodes have proved.
+	Separate bool `json:"separate,omitempty"`
+	// Reason says in a phrase why the pods have none with HostUsersAuto.
+	Reason string `json:"reason,omitempty"`
+}
+
+// String says how builds run, for people; nothing if that is not known.
+func (u BuildUsers) String() string {
+	switch {
+	case u == BuildUsers{}:
+		return ""
+	case u.Separate:
+		return "builds have user namespaces of their own"
+	case u.Reason != "":
+		return "builds share the users of their nodes: " + u.Reason
+	}
+	return "builds share the users of their nodes"
 }
 
 // TektonConfig identifies the Tekton Pipelines that runs the builds.
@@ -125,6 +165,9 @@ type RegistryConfig struct {
 	StorageClass string `json:"storageClass,omitempty"`
 	// Ephemeral reports that images are in an emptyDir and deleted with the pod.
 	Ephemeral bool `json:"ephemeral,omitempty"`
+	// Quota is what a namespace may store before its builds are refused, a Kubernetes quantity,
+	// unless the annotation AnnotationQuota of the namespace says otherwise. Empty is no limit.
+	Quota string `json:"quota,omitempty"`
 }
 
 // Path is the repository of an app's images inside of the registry.

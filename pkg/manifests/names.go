@@ -140,6 +140,8 @@ const (
 	// not on those of the user's manifests. It is on their own metadata only: not on pods, and
 	// in no selector.
 	LabelGenerated = "pyflow.dev/generated"
+	// AnnotationQuota is on a namespace: RegistryConfig.Quota for it alone; "0" is no limit.
+	AnnotationQuota = "pyflow.dev/registry-quota"
 	// AnnotationURL is on the Service of an app whose host a Gateway routes: the URL of the app.
 	AnnotationURL = "pyflow.dev/url"
 	// AnnotationSecretVariables is on the ConfigMap of EnvName: the names of the variables that

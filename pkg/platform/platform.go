@@ -34,6 +34,28 @@ func (e *NamespaceNotSetUpError) Error() string {
 	return fmt.Sprintf("pyflow is not set up in namespace %s", e.Namespace)
 }
 
+// FormerNamespaceError reports that a namespace was deleted and made again since setup ran for it.
+type FormerNamespaceError struct{ Namespace string }
+
+func (e *FormerNamespaceError) Error() string {
+	return fmt.Sprintf("namespace %s was deleted and made again since setup prepared it: credentials for the registry from before are those of its former owner", e.Namespace)
+}
+
+// Advice says who can help.
+func (e *FormerNamespaceError) Advice() []string {
+	return []string{"an admin runs kubectl pyflow setup --namespace " + e.Namespace + ", which makes new credentials and deletes what the former namespace has stored"}
+}
+
+// CheckOwner returns a *FormerNamespaceError if the registry has the content of a former namespace of
+// that name. It returns nil if the user may not read the namespace.
+func CheckOwner(ctx context.Context, client kubernetes.Interface, config *manifests.Config, name string) error {
+	namespace, err := client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+	if recorded := config.NamespaceUIDs[name]; err == nil && recorded != "" && recorded != string(namespace.UID) {
+		return &FormerNamespaceError{Namespace: name}
+	}
+	return nil
+}
+
 // ContractError reports that the platform was set up by a plugin whose builds work differently.
 type ContractError struct {
 	// Platform and Plugin are the contracts of both.

@@ -142,3 +142,25 @@ func TestConfigWithoutSetup(t *testing.T) {
 		t.Errorf("got error %v, want ErrNotSetUp", err)
 	}
 }
+
+func TestCheckOwner(t *testing.T) {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", UID: "new"}}
+	client := kubefake.NewClientset(namespace)
+	for name, test := range map[string]struct {
+		uids   map[string]string
+		former bool
+	}{
+		"the same":       {map[string]string{"shop": "new"}, false},
+		"another":        {map[string]string{"shop": "old"}, true},
+		"no record":      {nil, false},
+		"of another one": {map[string]string{"other": "old"}, false},
+	} {
+		var former *FormerNamespaceError
+		if err := CheckOwner(t.Context(), client, &manifests.Config{NamespaceUIDs: test.uids}, "shop"); errors.As(err, &former) != test.former {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := CheckOwner(t.Context(), client, &manifests.Config{NamespaceUIDs: map[string]string{"gone": "old"}}, "gone"); err != nil {
+		t.Errorf("a namespace that cannot be read: %v", err)
+	}
+}

@@ -61,7 +61,15 @@ func TestFormerNamespace(t *testing.T) {
 		}
 	}
 
+	secrets := ns.Kube.CoreV1().Secrets(name)
+	former, err := secrets.Get(t.Context(), manifests.RegistrySecret, metav1.GetOptions{})
+	env.Check(t, err)
 	recreate(t, ns)
+	// As a backup of the former namespace does.
+	former.ObjectMeta = metav1.ObjectMeta{Name: former.Name, Labels: former.Labels}
+	_, err = secrets.Create(t.Context(), former, metav1.CreateOptions{})
+	env.Check(t, err)
+	ns.Build(t, env.Page(t, "app", "restored", "")).Failed(t, "namespace "+name+" was deleted and made again", "hint: an admin runs kubectl pyflow setup --namespace "+name)
 	r := ns.Pyflow(t, "setup").Succeeded(t)
 	r.Says(t, app+": ", "manifests of a former namespace deleted")
 	if err := old.Ping(t.Context()); !errors.Is(err, registry.ErrUnauthorized) {

@@ -121,6 +121,9 @@ func runAttacks() map[string]func(*tektonv1.PipelineRun) {
 		"the network of the node": func(run *tektonv1.PipelineRun) {
 			run.Spec.TaskRunSpecs[0].PodTemplate = &pod.PodTemplate{HostNetwork: true}
 		},
+		"the users of the node": func(run *tektonv1.PipelineRun) {
+			run.Spec.TaskRunSpecs[0].PodTemplate = &pod.PodTemplate{HostUsers: new(true)}
+		},
 		"a variable from a Secret": func(run *tektonv1.PipelineRun) {
 			run.Spec.TaskRunSpecs[0].PodTemplate = &pod.PodTemplate{Env: []corev1.EnvVar{{Name: "X", ValueFrom: &corev1.EnvVarSource{
 				SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "of-others"}, Key: "password"},

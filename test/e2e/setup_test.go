@@ -22,6 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/env"
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/registrytest"
 	"github.com/pyflow-dev/kubectl-pyflow/test/e2e/internal/servers"
@@ -278,4 +279,25 @@ func deleteSecret(t *testing.T, ns *env.NS, name string) {
 	t.Cleanup(func() {
 		_ = ns.Kube.CoreV1().Secrets(ns.Name).Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{})
 	})
+}
+
+// TestHostUsers asks for user namespaces on nodes whose container runtime has none: nothing changes,
+// and the reason names the node. On other nodes, setup has proved them.
+func TestHostUsers(t *testing.T) {
+	ns := env.KeptNamespace(t)
+	config, err := platform.Config(t.Context(), ns.Kube)
+	env.Check(t, err)
+	if config.BuildUsers.Reason == "" {
+		if !config.BuildUsers.Separate {
+			t.Errorf("nothing is known of user namespaces: %+v", config.BuildUsers)
+		}
+		return
+	}
+	before := ns.Inventory(t)
+	ns.Pyflow(t, "setup", "--build-host-users=false").FailedWith(t, 2, "--build-host-users=false: ", config.BuildUsers.Reason, "containerd 2.0")
+	ns.Unchanged(t, before)
+	snapshot, _ := ns.Status(t)
+	if part := env.Part(t, snapshot, "pipeline"); !strings.Contains(part.Message, config.BuildUsers.Reason) {
+		t.Errorf("status says %q of builds", part.Message)
+	}
 }

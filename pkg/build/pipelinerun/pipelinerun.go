@@ -318,6 +318,7 @@ func (b Build) taskRunSpecs() []tektonv1.PipelineTaskRunSpec {
 		// A Dockerfile can run any code.
 		PodTemplate: &pod.PodTemplate{
 			AutomountServiceAccountToken: &noToken,
+			HostUsers:                    b.hostUsers(),
 			NodeSelector:                 maps.Clone(b.Resources.NodeSelector),
 		},
 	}
@@ -334,6 +335,14 @@ func (b Build) taskRunSpecs() []tektonv1.PipelineTaskRunSpec {
 	}
 	specs = append(append(specs, build), b.testTaskRuns(build)...)
 	return append(specs, deployTaskRun())
+}
+
+// hostUsers returns the field of pods of that name.
+func (b Build) hostUsers() *bool {
+	if !b.UserNamespace {
+		return nil
+	}
+	return new(false)
 }
 
 func (r Resources) list() corev1.ResourceList {
@@ -361,6 +370,7 @@ func (b Build) testTaskRuns(build tektonv1.PipelineTaskRunSpec) []tektonv1.Pipel
 	noLinks := false
 	test.PodTemplate = &pod.PodTemplate{
 		AutomountServiceAccountToken: build.PodTemplate.AutomountServiceAccountToken,
+		HostUsers:                    build.PodTemplate.HostUsers,
 		NodeSelector:                 test.PodTemplate.NodeSelector,
 		// Tests must not depend on the variables of Services that happen to exist.
 		EnableServiceLinks: &noLinks,

@@ -104,6 +104,20 @@ func TestLimitsOfTheNamespace(t *testing.T) {
 	}
 }
 
+// TestUserNamespace checks that the pods that run code of users have it.
+func TestUserNamespace(t *testing.T) {
+	spec := testedBeside()
+	for _, separate := range []bool{false, true} {
+		spec.UserNamespace = separate
+		for _, task := range pipelinerun.New(spec).Spec.TaskRunSpecs {
+			own := task.PodTemplate != nil && task.PodTemplate.HostUsers != nil && !*task.PodTemplate.HostUsers
+			if code := task.PipelineTaskName == "build" || task.PipelineTaskName == "test"; own != (separate && code) {
+				t.Errorf("with user namespaces %t, task %s has %t", separate, task.PipelineTaskName, own)
+			}
+		}
+	}
+}
+
 // tested runs a command in a stage, testedBeside one in the image, and testedBuild has
 // a stage that is the test itself.
 func tested() pipelinerun.Build {

@@ -87,6 +87,8 @@ type Build struct {
 	Secrets []BuildSecret
 	// Test has to pass before the image is deployed; nil tests nothing.
 	Test *Test
+	// UserNamespace gives the pods of builds and tests a user namespace of their own.
+	UserNamespace bool
 	// Resources are those of the build step, and of tests.
 	Resources Resources
 

@@ -11,7 +11,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/buildlimits"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/limits"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -33,7 +33,7 @@ type Flags struct {
 	BuildArgs      []string
 	BuildCA        string
 	BuildEnv       []string
-	Limits         buildlimits.Flags
+	Limits         limits.Flags
 	StorageSize    string
 	StorageClass   string
 	Ephemeral      bool
@@ -56,16 +56,13 @@ func (f *Flags) ToOptions(cmd *cobra.Command, streams genericiooptions.IOStreams
 		return nil, option.Usagef("--timeout %s is not positive", f.Timeout)
 	}
 	changed := cmd.Flags().Changed
-	for _, read := range []func(*install.Request, func(string) bool) error{f.registry, f.storage, f.builds, f.network, f.resolvers} {
+	for _, read := range []func(*install.Request, func(string) bool) error{f.registry, f.storage, f.builds, f.Limits.Read, f.network, f.resolvers} {
 		if err := read(&o.Request, changed); err != nil {
 			return nil, err
 		}
 	}
 	o.Request.PodSecurity = f.PodSecurity
 	var err error
-	if o.Request.BuildMemory, o.Request.BuildStorage, err = f.Limits.Parse(changed); err != nil {
-		return nil, err
-	}
 	if f.TektonManifest != "" {
 		if o.Request.TektonManifest, err = manifests.ReadTekton(cmd.Context(), f.TektonManifest); err != nil {
 			return nil, err

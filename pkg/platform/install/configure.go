@@ -161,8 +161,8 @@ func configureRegistry(request Request, registry manifests.RegistryConfig) (mani
 		registry.External, registry.Host, registry.Prefix = request.Registry.Host != "", request.Registry.Host, request.Registry.Prefix
 	}
 	if registry.External {
-		if request.RotateCredentials || request.Ephemeral != nil || request.StorageSize != nil || request.StorageClass != nil {
-			return none, refuse("the registry is %s: --rotate-credentials, --registry-ephemeral, --registry-storage-size and --registry-storage-class need the registry in the cluster; go back to it with --registry ''", registry.Host)
+		if request.RotateCredentials || request.Ephemeral != nil || request.StorageSize != nil || request.StorageClass != nil || request.RegistryQuota != nil {
+			return none, refuse("the registry is %s: --rotate-credentials, --registry-ephemeral, --registry-quota, --registry-storage-size and --registry-storage-class need the registry in the cluster; go back to it with --registry ''", registry.Host)
 		}
 		return registry, nil
 	}
@@ -181,6 +181,9 @@ func configureRegistry(request Request, registry manifests.RegistryConfig) (mani
 	}
 	if request.StorageClass != nil {
 		registry.StorageClass = *request.StorageClass
+	}
+	if request.RegistryQuota != nil {
+		registry.Quota = *request.RegistryQuota
 	}
 	return registry, nil
 }

@@ -79,6 +79,7 @@ func (i *Installer) Steps() []Step {
 		{"Registry accepts the credentials", i.checkCredentials},
 		{"Content of former namespaces", func(ctx context.Context, _ *State) error { return deleteFormer(ctx, i) }},
 		{"Node access proven", i.chooseNodeAccess},
+		{"User namespaces of builds", proveUserNamespaces(i)},
 		{"Tasks and Pipelines", i.applyPart("Tasks and Pipelines", func(p *manifests.Platform) []*unstructured.Unstructured { return p.Pipeline })},
 		{"Pod Security of the namespaces", applyPodSecurity(i)},
 		{"Access of the namespaces", i.applyNamespaces},

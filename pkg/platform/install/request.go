@@ -53,9 +53,13 @@ type Request struct {
 	// ClusterRanges and Egress are BuildNetwork.Cluster and Allowed of the configuration; nil are
 	// those of before.
 	ClusterRanges, Egress []string
+	// HostUsers is BuildUsers.Wanted of the configuration; empty is that of before.
+	HostUsers manifests.HostUsers
 	// BuildMemory and BuildStorage are BuildLimits of the configuration; nil are those of before,
 	// empty ones the defaults.
 	BuildMemory, BuildStorage *string
+	// RegistryQuota is Registry.Quota of the configuration; nil is that of before.
+	RegistryQuota *string
 	// Resolvers are those of Tekton that any run of the cluster may use, if setup installs Tekton.
 	Resolvers []manifests.Resolver
 	// TektonManifest is installed instead of the embedded manifest.

@@ -386,7 +386,7 @@ func (c *collector) pipeline(ctx context.Context) ([]Part, error) {
 			return nil, err
 		}
 	}
-	part.Healthy = len(missing) == 0
+	part.Healthy, part.Message = len(missing) == 0, c.config.BuildUsers.String()
 	if !part.Healthy {
 		part.Message = "not found: " + display.JoinMax(missing, maxNames)
 	}
