@@ -170,6 +170,55 @@ func TestKilledClient(t *testing.T) {
 	}
 }
 
+// TestDeletedPod deletes the pod that builds. By force, it is gone before Tekton knows its end, which
+// starts another one: that is said, and each line is printed once. With its grace period, the build
+// fails, and the Dockerfile is not blamed.
+func TestDeletedPod(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	const name, lines = "deletedpod", 8
+	dir := env.Page(t, name, "", fmt.Sprintf("RUN for i in $(seq %d); do echo line $i of it; done\n", lines)+env.HeldInstruction)
+	remove := func(grace int64) {
+		t.Helper()
+		env.Check(t, ns.Kube.CoreV1().Pods(ns.Name).DeleteCollection(t.Context(), metav1.DeleteOptions{GracePeriodSeconds: &grace},
+			metav1.ListOptions{LabelSelector: manifests.LabelApp + "=" + name + ",tekton.dev/pipelineTask=" + manifests.BuildTask}))
+	}
+	build := ns.Start(t, nil, "build", "--no-deploy", dir)
+	build.Says(t, fmt.Sprintf("line %d of it", lines))
+	ns.Held(t, name)
+	remove(0)
+	build.Says(t, "was deleted; step build starts again in a new one")
+	ns.Held(t, name)
+	ns.Release(t, name)
+	r := build.Ends(t).Succeeded(t)
+	for i := range lines {
+		if n := strings.Count(r.Stderr, fmt.Sprintf("[build] line %d of it\n", i+1)); n != 1 {
+			t.Errorf("line %d is printed %d times\n%s", i+1, n, r)
+		}
+	}
+
+	build = ns.Start(t, nil, "build", "--no-deploy", "--no-cache", dir)
+	ns.Held(t, name)
+	remove(5)
+	build.Ends(t).Hints(t, "build again", "the pod of the build was deleted while it ran", "the Dockerfile is not the cause")
+}
+
+// TestKilledEngine kills the program that builds, in its pod: that is not blamed on the RUN that it
+// was at.
+func TestKilledEngine(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	const name = "engine"
+	build := ns.Start(t, nil, "build", "--no-deploy", env.Page(t, name, "", env.HeldInstruction))
+	ns.Held(t, name)
+	env.Check(t, ns.Inside(t.Context(), name, "/bin/killall", "-9", "executor"))
+	r := build.Ends(t)
+	r.Hints(t, "find what ends processes", "the build engine was killed from outside", "the Dockerfile is not the cause")
+	if strings.Contains(r.Stderr, "exit code 255") {
+		t.Errorf("it names an exit code that says nothing\n%s", r)
+	}
+}
+
 // killed kills a command as `kill -9` does.
 func killed(t *testing.T, s env.Started) {
 	t.Helper()

@@ -39,6 +39,9 @@ const (
 	// Warning is about something that cannot be read, usually a log. It does not
 	// concern the run. Task, Step, Text.
 	Warning Kind = "Warning"
+	// StepRestarted reports that the pod of a step was deleted, and that the step starts again
+	// in a new one, with a new log. Task, Step, Text.
+	StepRestarted Kind = "StepRestarted"
 	// RunEnded is the last event. Run is the last object seen; Err is why following
 	// ended before the run did, nil if the run has ended. Advice.
 	RunEnded Kind = "RunEnded"
@@ -84,6 +87,9 @@ type Clients struct {
 
 // Option is a choice of the caller of Run.
 type Option func(*follower)
+
+// PodDeleted is the Reason of a step that ended because its pod was deleted.
+const PodDeleted = "PodDeleted"
 
 // WaitTimeout is how long a run may wait without a step at work. After that its
 // Waiting is Hopeless, whatever it waits for, and says how long that was; so is one

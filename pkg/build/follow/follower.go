@@ -35,6 +35,8 @@ const (
 
 	terminationSkipped   = "Skipped"
 	terminationContinued = "Continued"
+	// stepError is the kubelet's reason for any exit code but 0.
+	stepError = "Error"
 )
 
 // follower emits the events of one run. All its methods run in one goroutine.
@@ -51,8 +53,10 @@ type follower struct {
 	seen map[string]bool
 
 	delays *delays
-	lost   string
-	noPods bool
+	// deleted are the names of the pods whose deletion was seen.
+	deleted map[string]bool
+	lost    string
+	noPods  bool
 }
 
 // state is what is known of a run, its TaskRuns and their pods.
@@ -89,6 +93,7 @@ func newFollower(clients Clients, run *tektonv1.PipelineRun, state state) *follo
 		out:       make(chan Event),
 		run:       run,
 		seen:      map[string]bool{},
+		deleted:   map[string]bool{},
 		delays:    newDelays(clients, run.Namespace),
 	}
 }
@@ -408,6 +413,7 @@ func (f *follower) look(t target) view {
 	v := view{taskRun: f.watches.taskRun(t.taskRun)}
 	v.pod, v.podGone, v.podUnknown = f.watches.pod(t.pod)
 	if v.pod != nil {
+		f.deleted[t.pod] = v.pod.DeletionTimestamp != nil
 		if ended, ok := diagnose.Ended(v.pod); ok {
 			ended = ended.ForBuild()
 			f.delays.blocked = &ended // the pod may be gone before it is needed
@@ -565,6 +571,9 @@ func (f *follower) end(ctx context.Context, t target, container string) (stepSta
 				// Its pod went away under it: the task says why.
 				end := f.taskEnd(t.task, now.taskRun)
 				state.reason, state.endedAt = end.Reason, end.Time
+			}
+			if f.deleted[t.pod] && state.exitCode != 0 && state.reason == stepError {
+				state.reason = PodDeleted
 			}
 			return state, nil
 		}

@@ -7,10 +7,19 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/podlog"
 )
+
+// uid returns the UID of a pod as it is now; empty if there is none.
+func (f *follower) uid(t target) types.UID {
+	if pod, _, _ := f.watches.pod(t.pod); pod != nil {
+		return pod.UID
+	}
+	return ""
+}
 
 // log tells the log of a container that has started, to its very end.
 func (f *follower) log(ctx context.Context, t target, container string) error {
@@ -18,10 +27,20 @@ func (f *follower) log(ctx context.Context, t target, container string) error {
 	warn := func(text string) error {
 		return f.emit(ctx, Event{Kind: Warning, Task: t.task, Step: step, Text: text})
 	}
+	first := f.uid(t)
 	err := podlog.NewReader(f.clients.Logs, f.namespace, t.pod, container, 0).Read(ctx, podlog.Instance{
 		Exited:  func() bool { return f.exited(t, container) },
 		Changed: f.watches.changed,
 		Line: func(l podlog.Line) error {
+			if now := f.uid(t); first == "" {
+				first = now
+			} else if now != "" && now != first {
+				first = now
+				restarted := Event{Kind: StepRestarted, Task: t.task, Step: step, Time: l.Time, Text: fmt.Sprintf("pod %s was deleted; step %s starts again in a new one", t.pod, step)}
+				if err := f.emit(ctx, restarted); err != nil {
+					return err
+				}
+			}
 			if found, ok := diagnose.InText(f.namespace, l.Text); ok {
 				f.delays.refused = &found
 			}

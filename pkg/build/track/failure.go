@@ -10,6 +10,7 @@ import (
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/follow"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/diagnose"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
@@ -93,6 +94,9 @@ func (t explanation) stepFailure(name string, outcome pipelinerun.Outcome) *even
 		failure.Cause = registry.ErrFull
 		failure.Message = fmt.Sprintf("%s failed: step %s: %v", name, failed.Step, registry.ErrFull)
 		return failure
+	case !timedOut && t.engineKilled():
+		t.explainKilled(failure, name)
+		return failure
 	case isEngine(failed.Task, failed.Step) && t.stages.runsTest() && !timedOut:
 		failure.Step, failure.ExitCode = pipelinerun.TestStep, cmp.Or(t.steps.exit, failure.ExitCode)
 		t.explainTests(failure, name)
@@ -114,6 +118,38 @@ func (t explanation) stepFailure(name string, outcome pipelinerun.Outcome) *even
 	failure.Message = fmt.Sprintf("%s failed: task %s, step %s: %s", name, failed.Task, failed.Step,
 		cmp.Or(t.steps.reason, failed.Text, t.lastLine(failed.Task), fmt.Sprintf("%s, exit code %d", failed.Reason, failed.ExitCode)))
 	return failure
+}
+
+// killed are the exit codes of a step that a signal ended: Tekton's own for the program of the step,
+// and those of a container that SIGKILL or SIGTERM ended.
+func killed() []int32 { return []int32{255, 137, 143} }
+
+// engineKilled reports whether something outside of the build ended the engine. An engine that ends
+// by itself says why, also if a command exits with one of these codes. The kubelet names what else
+// ends a container, such as OOMKilled.
+func (t explanation) engineKilled() bool {
+	failed := t.steps.failed
+	signaled := failed.Reason == stepError && slices.Contains(killed(), failed.ExitCode)
+	return isEngine(failed.Task, failed.Step) && (signaled || failed.Reason == follow.PodDeleted) && t.steps.exit == 0 && t.stages.diagnosis == nil
+}
+
+// explainKilled explains a failure of which the Dockerfile is not the cause.
+func (t explanation) explainKilled(failure *event.Failure, name string) {
+	failure.Step, failure.ExitCode = "", 0
+	if failure.Reason == follow.PodDeleted {
+		failure.Advice = cmp.Or(failure.Advice, "build again; pods are deleted by whoever drains or removes a node, and by people: kubectl get events shows some of it")
+		failure.Message = fmt.Sprintf("%s failed: the pod of the build was deleted while it ran: the Dockerfile is not the cause", name)
+		if text := t.steps.failed.Text; text != "" {
+			failure.Message += ": " + text
+		}
+		return
+	}
+	failure.Reason = "EngineKilled"
+	failure.Advice = "build again; if it happens again, find what ends processes in the pods of builds: a security agent of the node, kubectl exec, or the kernel when the node itself is out of memory"
+	failure.Message = fmt.Sprintf("%s failed: the build engine was killed from outside, by a signal: the Dockerfile is not the cause", name)
+	if index, ok := t.stages.failed(); ok {
+		failure.Message += fmt.Sprintf("; it was at %s:%d", t.stages.parsed.Path, t.stages.describe(index).Line)
+	}
 }
 
 // The steps of a deployment that has Jobs.

@@ -52,6 +52,8 @@ type steps struct {
 	waiting      *follow.Event
 	// last are the last lines of the current step.
 	last []string
+	// written are the lines of the commands of the current step.
+	written written
 	// folded reports that the line that is read is one that a sum stands for.
 	folded bool
 	// exit is the exit code of the command because of which the engine ended.
@@ -126,6 +128,9 @@ func (t *Tracker) Handle(e follow.Event) {
 		})
 	case follow.Warning:
 		t.Warn(e.Text)
+	case follow.StepRestarted:
+		t.Warn(e.Text)
+		restart(t)
 	case follow.RunEnded:
 	}
 }
@@ -157,7 +162,7 @@ func (t *Tracker) stepStarted(e follow.Event) {
 	if isReport(e) {
 		return // the last lines of the tests still count
 	}
-	t.steps.last = nil
+	t.steps.last, t.steps.written = nil, written{}
 	switch {
 	case e.Task == pipelinerun.BuildTask && e.Step == pipelinerun.DigestStep:
 		t.does("reading the digest from the registry")
@@ -241,6 +246,9 @@ func (t *Tracker) log(e follow.Event) {
 		t.tests.add(e.Text)
 		return
 	case isEngine(e.Task, e.Step):
+		if t.engine.ParseLine(e.Text).Level == "" && t.steps.written.repeats(e.Text) {
+			return
+		}
 		message, hide = t.engineLine(e)
 		if t.tests.started || t.stages.runsTest() {
 			source = pipelinerun.TestStep

@@ -283,6 +283,28 @@ func TestFailures(t *testing.T) {
 			message: "run app-x failed: Dockerfile:3: COPY requirements.txt /tmp/: OOMKilled, exit code 137",
 			line:    3, excerpt: []string{"COPY requirements.txt /tmp/"}, advice: "raise --memory",
 		},
+		"the engine is killed": {
+			events: append(build(begins, engineSays("RUN pip install   -r /tmp/requirements.txt"), line("downloading"))[:5],
+				follow.Event{Kind: follow.StepEnded, Task: "build", Step: "build", ExitCode: 255, Reason: "Error"}),
+			message: "run app-x failed: the build engine was killed from outside, by a signal: the Dockerfile is not the cause; it was at Dockerfile:4",
+			advice:  "build again; if it happens again, find what ends processes in the pods of builds: a security agent of the node, kubectl exec, or the kernel when the node itself is out of memory",
+			log:     []string{"downloading"},
+		},
+		"the pod is deleted": {
+			events: append(build(begins, engineSays("RUN pip install   -r /tmp/requirements.txt"), line("downloading"))[:5],
+				follow.Event{Kind: follow.StepEnded, Task: "build", Step: "build", ExitCode: 255, Reason: follow.PodDeleted, Text: "Eviction API: evicting", Advice: "wait for the node"}),
+			message: "run app-x failed: the pod of the build was deleted while it ran: the Dockerfile is not the cause: Eviction API: evicting",
+			advice:  "wait for the node",
+			log:     []string{"downloading"},
+		},
+		"a command that exits as if the engine were killed": {
+			events: append(build(begins, engineSays("RUN pip install   -r /tmp/requirements.txt"), line("no such package"),
+				line("error building image: error building stage: failed to execute command: exit status 255"))[:6],
+				follow.Event{Kind: follow.StepEnded, Task: "build", Step: "build", ExitCode: 255, Reason: "Error"}),
+			message: "run app-x failed: Dockerfile:4: RUN pip install -r /tmp/requirements.txt: exit code 255",
+			line:    4, excerpt: []string{"RUN pip install \\", "  -r /tmp/requirements.txt"},
+			log: []string{"no such package"},
+		},
 		"a base image": {
 			events:  build(line("error building image: GET https://index.docker.io/v2/library/python/manifests/3.13-slim: MANIFEST_UNKNOWN: manifest unknown")),
 			message: "run app-x failed: Dockerfile:2: FROM python:$V-slim AS build: there is no such base image",

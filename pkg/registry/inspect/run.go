@@ -161,7 +161,7 @@ func (w *watcher) observe(event follow.Event) {
 		}
 	case follow.RunEnded:
 		w.end = &ending{w.verdict(event)}
-	case follow.TaskStarted, follow.TaskEnded, follow.Warning:
+	case follow.TaskStarted, follow.TaskEnded, follow.Warning, follow.StepRestarted:
 	}
 }
 
