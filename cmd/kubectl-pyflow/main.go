@@ -23,18 +23,25 @@ func main() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	// The first signal ends the work in good order. From then on signals are not caught,
 	// so that the second one ends the program.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	// The terminal was closed; nohup ignores that.
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() {
-		<-signals
+		received := <-signals
 		signal.Stop(signals)
-		cancel()
+		if received == syscall.SIGHUP {
+			cancel(cmd.ErrHangup)
+		}
+		cancel(nil)
 	}()
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
 	code := cmd.Run(ctx, streams, completion.Args(os.Args))
-	cancel()
+	cancel(nil)
 	os.Exit(code)
 }

@@ -248,6 +248,7 @@ func projectHints() []hint {
 			}
 			return "check the path, which starts at the folder that is built; --context DIR sends another one"
 		}),
+		as[*buildcontext.TemporaryError]("set TMPDIR to a directory that exists, that you can write to, and that has room for the compressed build context"),
 		as[*buildcontext.ContextError]("exclude what the build does not need in .dockerignore, or fix it: the whole build context is uploaded"),
 	}
 }

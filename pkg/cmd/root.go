@@ -28,6 +28,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/initialize"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/session"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/lint"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
@@ -56,7 +57,12 @@ const (
 	exitFailed      = 1
 	exitUsage       = 2
 	exitInterrupted = 130
+	exitHangup      = 129
 )
+
+// ErrHangup is the cause of a context that ended because the terminal was closed: a run goes on
+// then.
+var ErrHangup = session.ErrHangup
 
 // Run executes the command line args and returns the exit code. It prints errors to
 // streams.ErrOut.
@@ -79,6 +85,8 @@ func Run(ctx context.Context, streams genericiooptions.IOStreams, args []string)
 	case errors.As(err, &ended):
 		// The command in the pod has said what is wrong.
 		return ended.Code
+	case errors.Is(context.Cause(ctx), ErrHangup):
+		return exitHangup
 	case ctx.Err() != nil:
 		fmt.Fprintln(streams.ErrOut, "interrupted")
 		return exitInterrupted

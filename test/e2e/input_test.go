@@ -152,3 +152,12 @@ func staleKubeconfig(t *testing.T, ns *env.NS) string {
 	env.Check(t, clientcmd.WriteToFile(*config, file))
 	return file
 }
+
+// TestNoTemporaryDirectory builds with a TMPDIR that does not exist.
+func TestNoTemporaryDirectory(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	absent := filepath.Join(t.TempDir(), "absent")
+	build := ns.Start(t, []string{"TMPDIR=" + absent}, "build", "--no-deploy", env.Page(t, "notmp", "", ""))
+	build.Ends(t).Hints(t, "set TMPDIR", absent, "no such file or directory")
+}

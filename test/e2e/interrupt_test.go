@@ -45,6 +45,23 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
+// TestHangup closes the terminal of a build: its run goes on, and its name is left behind.
+func TestHangup(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t)
+	const name = "hangup"
+	build := ns.Start(t, nil, "build", "--no-deploy", env.Page(t, name, "", env.HeldInstruction))
+	ns.Held(t, name)
+	env.Check(t, build.Cmd.Process.Signal(syscall.SIGHUP))
+	run := ns.RunsOf(t, name)[0].Name
+	build.Ends(t).FailedWith(t, 129, "The run continues in the cluster: kubectl pyflow logs "+run+" -f")
+	ns.Release(t, name)
+	ns.Pyflow(t, "logs", "--build", run, "-f").Succeeded(t)
+	if last := ns.RunList(t, name)[0]; last.State != status.RunSucceeded {
+		t.Errorf("the run should go on: %+v", last)
+	}
+}
+
 // TestInterruptTwice interrupts a build twice: the cluster does not answer the first
 // time.
 func TestInterruptTwice(t *testing.T) {

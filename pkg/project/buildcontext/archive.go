@@ -46,7 +46,7 @@ type Archive struct {
 func newArchive() (*Archive, error) {
 	file, err := os.CreateTemp("", "pyflow-context-*.tar.gz")
 	if err != nil {
-		return nil, fmt.Errorf("create the archive: %w", err)
+		return nil, &TemporaryError{err}
 	}
 	named := os.Remove(file.Name()) != nil
 	return &Archive{

@@ -98,11 +98,16 @@ func (e *ContextError) orNil() error {
 	return e
 }
 
-// archiveError reports a failure to write the archive, which no entry causes.
-type archiveError struct{ err error }
+// TemporaryError reports that the archive cannot be written to the temporary directory, which no
+// entry causes.
+type TemporaryError struct{ Err error }
 
-func (e *archiveError) Error() string { return "write the archive: " + e.err.Error() }
-func (e *archiveError) Unwrap() error { return e.err }
+func (e *TemporaryError) Error() string {
+	return "write the archive to the temporary directory " + os.TempDir() + ": " + cause(e.Err).Error()
+}
+
+// Unwrap returns the cause.
+func (e *TemporaryError) Unwrap() error { return e.Err }
 
 // cause returns an error of the file system without its path, which is relative to an inner
 // directory.

@@ -124,12 +124,12 @@ func pack(ctx context.Context, dir string, opts Options) (_ *Archive, err error)
 	}
 	for _, finish := range []func() error{p.tar.Close, gz.Close, buffer.Flush} {
 		if err := finish(); err != nil {
-			return nil, fmt.Errorf("write the archive: %w", err)
+			return nil, &TemporaryError{err}
 		}
 	}
 	info, err := archive.file.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("write the archive: %w", err)
+		return nil, &TemporaryError{err}
 	}
 	archive.Size = info.Size()
 	archive.Digest, archive.DiffID = sum(compressed), sum(content)
@@ -276,7 +276,7 @@ func (p *packer) given() error {
 			return err
 		}
 		if _, err := p.tar.Write(content); err != nil {
-			return &archiveError{err}
+			return &TemporaryError{err}
 		}
 		p.archive.ContentSize += int64(len(content))
 		p.archive.Files++
@@ -371,7 +371,7 @@ func (p *packer) pack(ctx context.Context, native string, entry fs.DirEntry) err
 	default:
 		err = p.link(name, rel)
 	}
-	var ours *archiveError
+	var ours *TemporaryError
 	switch {
 	case err == nil:
 		p.archive.Files++
@@ -503,7 +503,7 @@ func (p *packer) content(ctx context.Context, from io.Reader, name string, size 
 		}
 		left -= int64(n)
 		if _, werr := p.tar.Write(p.buffer[:n]); werr != nil {
-			return found, &archiveError{werr}
+			return found, &TemporaryError{werr}
 		}
 		p.archive.ContentSize += int64(n)
 		switch {
@@ -580,7 +580,7 @@ func (p *packer) header(h tar.Header) error {
 	// USTAR, with PAX records where a name needs them and nowhere else.
 	h.Format = tar.FormatPAX
 	if err := p.tar.WriteHeader(&h); err != nil {
-		return &archiveError{err}
+		return &TemporaryError{err}
 	}
 	return nil
 }

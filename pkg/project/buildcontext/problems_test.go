@@ -113,3 +113,16 @@ func wantProblems(t *testing.T, err error, names ...string) int {
 	}
 	return all.More
 }
+
+// TestTemporaryDirectory packs with a temporary directory that does not exist.
+func TestTemporaryDirectory(t *testing.T) {
+	dir := t.TempDir()
+	tree{"a": {content: "a"}}.write(t, dir)
+	absent := filepath.Join(t.TempDir(), "absent")
+	t.Setenv("TMPDIR", absent)
+	_, err := Pack(t.Context(), dir, Options{})
+	var temporary *TemporaryError
+	if !errors.As(err, &temporary) || !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "temporary directory "+absent+": no such file or directory") {
+		t.Errorf("error is %v", err)
+	}
+}

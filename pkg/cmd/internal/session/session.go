@@ -29,6 +29,9 @@ import (
 // run running.
 const secondInterrupt = 1500 * time.Millisecond
 
+// ErrHangup is the cause of a context that ended because the terminal was closed.
+var ErrHangup = errors.New("the terminal was closed")
+
 // Session is a run that a verb starts and watches.
 type Session struct {
 	Clients *kube.Clients
@@ -61,7 +64,7 @@ type Session struct {
 
 // Run prepares a build, starts it and watches it until its app has rolled out. Nothing is
 // shown before prepare has returned, as it finds every reason not to start. If ctx ends
-// while the run is running, Run cancels the run.
+// while the run is running, Run cancels the run, unless the cause is ErrHangup.
 func (s *Session) Run(ctx context.Context, prepare func(*build.Environment) (*build.Prepared, error)) error {
 	env, err := build.Connect(ctx, s.Clients, build.Permissions(s.Clients.Namespace))
 	if err != nil {
@@ -239,6 +242,11 @@ func (s *Session) cancel(ctx context.Context, run *build.Run, result build.Resul
 	case leaveAlone:
 		return
 	case interrupt:
+		if errors.Is(context.Cause(ctx), ErrHangup) {
+			// Whoever redirects standard error, or looks at the runs, finds the name.
+			recorder.Notice("The terminal was closed. The run continues in the cluster: " + display.QuoteCommand("kubectl", "pyflow", "logs", run.Object.Name, "-f"))
+			return
+		}
 		s.announce(recorder, run.Object.Name)
 	case giveUp:
 		why = pipelinerun.Ending{Reason: "GivenUp", Message: err.Error()}
