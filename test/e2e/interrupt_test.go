@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -50,6 +52,11 @@ func TestHangup(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t)
 	const name = "hangup"
+	// Below nohup the program would ignore the signal, as it should; one that is caught here is not
+	// ignored there.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(caught) })
 	build := ns.Start(t, nil, "build", "--no-deploy", env.Page(t, name, "", env.HeldInstruction))
 	ns.Held(t, name)
 	env.Check(t, build.Cmd.Process.Signal(syscall.SIGHUP))
