@@ -48,6 +48,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/project"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/secret"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
 
@@ -93,7 +94,7 @@ func Run(ctx context.Context, streams genericiooptions.IOStreams, args []string)
 	default:
 		// The error may contain the output of a program.
 		for line := range strings.SplitSeq("error: "+explain(err), "\n") {
-			fmt.Fprintln(streams.ErrOut, display.Sanitize(line))
+			fmt.Fprintln(streams.ErrOut, display.Sanitize(secret.ReplaceTokens(line, "***")))
 		}
 		if errors.As(err, new(*option.UsageError)) || errors.As(err, new(*project.OptionError)) {
 			return exitUsage

@@ -16,6 +16,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/secret"
 )
 
 const (
@@ -44,7 +45,17 @@ func (t *Tracker) Verdict(run *tektonv1.PipelineRun) error {
 	if by := t.supersededBy(); by != "" {
 		return &SupersededError{By: by}
 	}
-	return explanation{t}.stepFailure("run "+run.Name, outcome)
+	failure := explanation{t}.stepFailure("run "+run.Name, outcome)
+	hideIn(failure)
+	return failure
+}
+
+// hideIn replaces tokens and passwords in what a failure repeats of the log and the Dockerfile.
+func hideIn(failure *event.Failure) {
+	failure.Message, failure.Advice = secret.ReplaceTokens(failure.Message, hidden), secret.ReplaceTokens(failure.Advice, hidden)
+	for i, line := range failure.Excerpt {
+		failure.Excerpt[i] = secret.ReplaceTokens(line, hidden)
+	}
 }
 
 // explanation explains a failure by what its tracker knows.

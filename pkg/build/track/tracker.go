@@ -14,6 +14,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/dockerfile"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/secret"
 )
 
 // The reasons of Tekton for a step that ended with another code than 0: the task ends with
@@ -263,18 +264,22 @@ func (t *Tracker) log(e follow.Event) {
 			t.Warn(line.Message)
 			return
 		case line.Level == "error":
-			t.steps.reason = line.Message
+			t.steps.reason = secret.ReplaceTokens(line.Message, hidden)
 		}
 		message, hide = line.Message, line.Chatter || deployChatter(e)
 	case e.Task == pipelinerun.TestTask:
 		hide = strings.HasSuffix(e.Text, skippedStep)
 	}
-	if !hide {
+	raw := secret.ReplaceTokens(e.Text, hidden)
+	if message = secret.ReplaceTokens(message, hidden); !hide {
 		t.steps.last = append(t.steps.last, message)
 		t.steps.last = t.steps.last[max(0, len(t.steps.last)-logLines):]
 	}
-	t.Emit(event.Event{Type: event.Log, Phase: t.Phase(), Source: source, Message: message, Raw: e.Text, Chatter: hide, Folded: t.steps.folded})
+	t.Emit(event.Event{Type: event.Log, Phase: t.Phase(), Source: source, Message: message, Raw: raw, Chatter: hide, Folded: t.steps.folded})
 }
+
+// hidden stands in a log for a token of a known format, and for a password in a URL.
+const hidden = "***"
 
 // checkedObject is how kubectl names an object that the API server would accept.
 var checkedObject = regexp.MustCompile(`^[a-z0-9.-]+/[a-z0-9.:-]+$`)

@@ -2,6 +2,7 @@ package track
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -561,4 +562,54 @@ func TestDeliveryWithTheUserOfTheImage(t *testing.T) {
 	r.Handle(follow.Event{Kind: follow.StepStarted, Task: "deploy", Step: "apply"})
 	r.expect(t, "StageStarted push", "StageEnded push Succeeded Pushed the image", "StageStarted deliver",
 		"StageUpdated deliver starting the pod that deploys", "StageUpdated deliver looking up the user in the image", "StageUpdated deliver")
+}
+
+// TestSecretsInTheLog plants secrets in the logs of all steps: no event repeats one, and what stands
+// around them stays.
+func TestSecretsInTheLog(t *testing.T) {
+	planted := []string{"hunter2-of-the-index", "ghp_" + strings.Repeat("aB3dE6gH9k", 3) + "1Z2y3X", "pypi-AgEIcHlwaS5vcmc" + strings.Repeat("aB3dE6gH9k", 6)}
+	for _, at := range [][2]string{{"build", "build"}, {"build", "fetch"}, {"test", "test"}, {"fetch", "clone"}, {"deploy", "apply"}} {
+		r := record(t, "FROM python\nRUN pip install x\n", nil)
+		for _, text := range []string{
+			"Looking in indexes: https://me:" + planted[0] + "@pypi.shop.internal/simple", "token " + planted[1] + " is set",
+			"uploading with " + planted[2], `pyflow: error: cannot read https://me:` + planted[0] + `@git.shop.internal/a.git`,
+		} {
+			r.Handle(follow.Event{Kind: follow.Log, Task: at[0], Step: at[1], Text: text})
+		}
+		r.Handle(follow.Event{Kind: follow.StepEnded, Task: at[0], Step: at[1], ExitCode: 1, Reason: "Error"})
+		r.Handle(follow.Event{Kind: follow.TaskEnded, Task: at[0], Reason: "Failed"})
+		data, err := json.Marshal(r.events)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range planted {
+			if strings.Contains(string(data), secret) {
+				t.Errorf("step %s of task %s: an event repeats %s", at[1], at[0], secret)
+			}
+		}
+		if !strings.Contains(string(data), "https://me:***@pypi.shop.internal/simple") {
+			t.Errorf("step %s of task %s: the line is not there: %s", at[1], at[0], data)
+		}
+	}
+}
+
+// TestSecretsInTheDockerfile checks that a failed instruction is shown without the password in it.
+func TestSecretsInTheDockerfile(t *testing.T) {
+	const password = "hunter2-of-the-index"
+	run := "RUN pip install -i https://me:" + password + "@pypi.shop.internal/simple x"
+	r := record(t, "FROM python\n"+run+"\n", nil)
+	for _, message := range []string{"Retrieving image manifest python", run, "Running: [/bin/sh -c pip install]"} {
+		r.Handle(engineSays(message))
+	}
+	failed := &follow.Event{Kind: follow.StepEnded, Task: "build", Step: "build", ExitCode: 1, Reason: "Error"}
+	r.steps.failed = failed
+	failure := explanation{r.Tracker}.stepFailure("run app-1", pipelinerun.Outcome{})
+	hideIn(failure)
+	data, err := json.Marshal([]any{r.events, failure})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(data), password) || !strings.Contains(string(data), "https://me:***@pypi.shop.internal/simple x") {
+		t.Errorf("the instruction is shown as %s", data)
+	}
 }
