@@ -87,7 +87,7 @@ func TestBadInput(t *testing.T) {
 		name, directory    string
 		withoutPermissions []string
 	}{
-		{"setup", "", []string{"e2e-nobody", `cannot get resource "namespaces"`}},
+		{"setup", "", []string{"e2e-nobody", `cannot list resource "namespaces"`}},
 		{"build", mountains, []string{"missing permissions", "get secrets pyflow-registry in namespace " + ns.Name, "ask a cluster administrator"}},
 		// Every authenticated user may see the state of the platform.
 		{"status", "", nil},
