@@ -7,6 +7,7 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/event"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/release/record"
 )
@@ -85,7 +86,12 @@ func PreparePromotion(ctx context.Context, env *Environment, promotion Promotion
 		p.delivery.SecretsFrom = manifests.Name()
 	}
 	p.copyImage = func(ctx context.Context) error {
-		return env.Registry.Copy(ctx, from.Registry, from.path(name), source.Digest, env.path(name), source.Namespace+"-"+source.Run)
+		if err := env.Registry.Copy(ctx, from.Registry, from.path(name), source.Digest, env.path(name), source.Namespace+"-"+source.Run); err != nil {
+			return err
+		}
+		// What is signed of the image goes with it.
+		_, err := registry.NewArtifacts(env.Registry).Copy(ctx, registry.NewArtifacts(from.Registry), from.path(name), source.Digest, env.path(name))
+		return err
 	}
 	return p, nil
 }

@@ -164,7 +164,7 @@ func SumAll(repositories []*Repository) Stored {
 		}
 		amount.Bytes = total(blobs(manifests))
 		for _, manifest := range manifests {
-			if len(manifest.Tags) > 0 {
+			if manifest.isImage() {
 				amount.Count++
 			}
 		}

@@ -79,15 +79,25 @@ func (e *InUseError) Advice() []string {
 	return []string{"deploy another image first; with --force it is deleted anyway, and pods that start on another node cannot pull it"}
 }
 
-// PartError reports an image that is deleted only with the index that it belongs to.
+// PartError reports an image that is deleted only with the index that it belongs to, or a
+// signature that is deleted only with its image.
 type PartError struct{ Part, Index *Manifest }
 
 func (e *PartError) Error() string {
+	if subject := e.Index.subject(); subject != "" {
+		return fmt.Sprintf("%s describes image %s", e.Part.Digest, subject)
+	}
 	return fmt.Sprintf("image %s is a part of the image for several platforms %s", e.Part.Digest, e.Index.Digest)
 }
 
-// Advice names the index.
-func (e *PartError) Advice() []string { return []string{"delete the whole image: @" + e.Index.Digest} }
+// Advice names what goes with the part.
+func (e *PartError) Advice() []string {
+	whole := e.Index.Digest
+	if subject := e.Index.subject(); subject != "" {
+		whole = subject
+	}
+	return []string{"delete the whole image: @" + whole}
+}
 
 // PlanRemovals returns what deleting the named images deletes, each once. It is pure. A tag of
 // a manifest that has others goes alone; a manifest goes when it, or all of its tags, are
@@ -146,11 +156,7 @@ func (r *Repository) removal(manifest *Manifest, usage *Usage) (Removal, error) 
 	for _, child := range r.children(manifest) {
 		goes[child.Digest] = len(child.Tags) == 0
 	}
-	for _, other := range r.Manifests {
-		if goes[other.subject()] {
-			goes[other.Digest] = true
-		}
-	}
+	r.addSubjects(goes)
 	for _, other := range r.Manifests {
 		for _, child := range other.Children {
 			switch {
@@ -181,6 +187,18 @@ func (r *Repository) removal(manifest *Manifest, usage *Usage) (Removal, error) 
 		return strings.HasSuffix(user.Resource, "."+tektonGroup)
 	})
 	return removal, nil
+}
+
+// addSubjects adds what describes a manifest that goes, and what describes that.
+func (r *Repository) addSubjects(goes map[string]bool) {
+	for changed := true; changed; {
+		changed = false
+		for _, other := range r.Manifests {
+			if goes[other.subject()] && !goes[other.Digest] {
+				goes[other.Digest], changed = true, true
+			}
+		}
+	}
 }
 
 // RemoveOptions are the options of Remove.

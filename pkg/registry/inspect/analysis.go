@@ -3,7 +3,6 @@ package inspect
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,6 +32,9 @@ type Analysis struct {
 	// User is that of the image's configuration. Root reports that it is root.
 	User string `json:"user"`
 	Root bool   `json:"root"`
+	// Attached are the types of what the registry keeps about the image, sorted: SBOMs and signed
+	// statements. They are not verified.
+	Attached []string `json:"attached"`
 	// CompressedBytes is the size of all layers as they are stored and pulled. UnpackedBytes is
 	// the size of the files in all layers, as on the disk of a node. A layer that occurs twice
 	// counts once.
@@ -79,7 +81,7 @@ var _ runtime.Object = (*Analysis)(nil)
 func (a *Analysis) DeepCopyObject() runtime.Object {
 	c := *a
 	c.Layers, c.Packages, c.LargestFiles = slices.Clone(a.Layers), slices.Clone(a.Packages), slices.Clone(a.LargestFiles)
-	c.Waste = slices.Clone(a.Waste)
+	c.Waste, c.Attached = slices.Clone(a.Waste), slices.Clone(a.Attached)
 	for i := range c.Waste {
 		c.Waste[i].Examples = slices.Clone(a.Waste[i].Examples)
 	}
@@ -122,14 +124,13 @@ type Image struct {
 	Repository string
 	Manifest   *registry.Manifest
 	Config     *Config
+	// Attached are the types of what is kept about it.
+	Attached []string
 	// Dockerfile is that of the run that built the image; nil if it is not known. Target is the
 	// stage that was built, empty for the last one.
 	Dockerfile *dockerfile.Dockerfile
 	Target     string
 }
-
-// errLayer reports that the listing is that of another image.
-var errLayer = errors.New("it lacks a layer")
 
 // Analyze returns the content of an image with at most top of its largest files, or all if top
 // is 0. It is pure. Errors hold ErrListing.
@@ -138,19 +139,16 @@ func Analyze(image Image, listing *Listing, top int) (*Analysis, error) {
 		TypeMeta:   metav1.TypeMeta{Kind: Kind, APIVersion: APIVersion},
 		Repository: image.Repository, Digest: image.Manifest.Digest,
 		User: image.Config.Config.User, Root: isRoot(image.Config.Config.User),
-	}
-	listed := map[string]*LayerListing{}
-	for i := range listing.Layers {
-		listed[listing.Layers[i].Digest] = &listing.Layers[i]
+		Attached: append([]string{}, image.Attached...),
 	}
 	var t tree
 	seen := map[string]bool{}
 	a.Layers = Layers(image)
 	for number := range a.Layers {
 		layer := &a.Layers[number]
-		files := listed[layer.Digest]
-		if files == nil {
-			return nil, fmt.Errorf("%w: %w: %s", ErrListing, errLayer, layer.Digest)
+		files, err := listing.layer(layer.Digest)
+		if err != nil {
+			return nil, err
 		}
 		for _, entry := range files.Entries {
 			if entry.Type != Directory {

@@ -1,9 +1,11 @@
 package inspect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
@@ -14,6 +16,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube/access"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 )
 
@@ -39,11 +42,27 @@ type Progress interface {
 	Print(line string)
 }
 
-// Inspect reports what an image in the namespace of clients is made of. A pod in the
-// cluster lists its files. Without a permission the error is an *access.MissingError,
-// and for an image that does not exist an *images.UnknownError. Otherwise the errors
-// are those of List and Analyze.
+// Inspect reports what an image in the namespace of clients is made of. Errors are those of
+// Examine and Analyze.
 func Inspect(ctx context.Context, clients *kube.Clients, request Request, progress Progress) (*Analysis, error) {
+	content, err := Examine(ctx, clients, request, progress)
+	if err != nil {
+		return nil, err
+	}
+	return Analyze(content.Image, content.Listing, request.Top)
+}
+
+// Content is an image of an app with the list of its files.
+type Content struct {
+	App     string
+	Image   Image
+	Listing *Listing
+}
+
+// Examine lists the files of an image in the namespace of clients. A pod in the cluster does it.
+// Without a permission the error is an *access.MissingError, and for an image that does not exist
+// an *images.UnknownError. Otherwise the errors are those of List.
+func Examine(ctx context.Context, clients *kube.Clients, request Request, progress Progress) (*Content, error) {
 	config, err := platform.Config(ctx, clients.Kube)
 	if err != nil {
 		return nil, err
@@ -71,12 +90,11 @@ func Inspect(ctx context.Context, clients *kube.Clients, request Request, progre
 		}
 		progress.Update(text)
 	})
-	var analysis *Analysis
-	if err == nil {
-		analysis, err = Analyze(*image, listing, request.Top)
-	}
 	done("Files of "+app+" listed in the cluster", err)
-	return analysis, err
+	if err != nil {
+		return nil, err
+	}
+	return &Content{App: app, Image: *image, Listing: listing}, nil
 }
 
 // readImage finds the image, and reads what the registry and its run record about it.
@@ -107,8 +125,26 @@ func readImage(ctx context.Context, clients *kube.Clients, config *manifests.Con
 	if image.Manifest, image.Config, err = Read(ctx, client, repository.Path, manifest.Digest, request.Platform); err != nil {
 		return "", nil, err
 	}
+	if image.Attached, err = attached(ctx, client, repository.Path, image.Manifest.Digest); err != nil {
+		return "", nil, err
+	}
 	image.Dockerfile, image.Target, err = recordedDockerfile(ctx, clients, repository.App, manifest.Digest)
 	return repository.App, image, err
+}
+
+// predicateType is the annotation in which cosign keeps the type of a signed statement.
+const predicateType = "dev.sigstore.bundle.predicateType"
+
+// attached returns the types of what the registry keeps about an image: the type of a statement,
+// or the media type of anything else. Nothing of it is verified.
+func attached(ctx context.Context, client *registry.Client, repository, digest string) ([]string, error) {
+	artifacts, err := registry.NewArtifacts(client).Referrers(ctx, repository, digest)
+	kinds := []string{}
+	for _, artifact := range artifacts {
+		kinds = append(kinds, cmp.Or(artifact.Annotations[predicateType], artifact.Type))
+	}
+	slices.Sort(kinds)
+	return slices.Compact(kinds), err
 }
 
 // permissions returns the permissions to list an image's files.

@@ -70,6 +70,19 @@ type Entry struct {
 // ErrListing reports that the log of the Task is not a complete listing.
 var ErrListing = errors.New("the listing of the image cannot be read")
 
+// errLayer reports that the listing is that of another image.
+var errLayer = errors.New("it lacks a layer")
+
+// layer returns the listing of a layer.
+func (l *Listing) layer(digest string) (*LayerListing, error) {
+	for i := range l.Layers {
+		if l.Layers[i].Digest == digest {
+			return &l.Layers[i], nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %w: %s", ErrListing, errLayer, digest)
+}
+
 // Decode reads a listing as the Task writes it: compressed with gzip and encoded in base64.
 // Errors hold ErrListing.
 func Decode(text io.Reader) (*Listing, error) {

@@ -14,33 +14,44 @@ import (
 const (
 	Python = "python"
 	Debian = "debian"
+	Alpine = "alpine"
 )
 
 // Package is an installed package.
 type Package struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
-	// Kind is Python for a distribution, or Debian.
+	// Kind is Python for a distribution, Debian or Alpine.
 	Kind string `json:"kind"`
 	// Bytes is the unpacked size of its files that are visible in the image. Bytecode counts
 	// for the package of its source.
 	Bytes int64 `json:"bytes"`
 }
 
-// dpkg is the directory of Debian's package manager.
-const dpkg = "var/lib/dpkg/"
+// dpkg is the directory of Debian's package manager, apk the database of Alpine's.
+const (
+	dpkg = "var/lib/dpkg/"
+	apk  = "lib/apk/db/installed"
+)
+
+// owner is a package with what only an inventory has of it.
+type owner struct {
+	Package
+	architecture, license string
+	requires              []string
+}
 
 // owners maps the files of an image to the packages that installed them.
 type owners struct {
-	packages []*Package
-	files    map[string]*Package
+	packages []*owner
+	files    map[string]*owner
 }
 
-// newOwners reads the records of Python's installers (the dist-info directories) and of dpkg,
-// which images without a shell keep in another form.
+// newOwners reads the records of Python's installers (the dist-info directories), of apk, and of
+// dpkg, which images without a shell keep in another form.
 func newOwners(t *tree) *owners {
-	o := &owners{files: map[string]*Package{}}
-	versions := map[string]string{}
+	o := &owners{files: map[string]*owner{}}
+	known := map[string]owner{}
 	type record struct {
 		name string
 		*node
@@ -54,7 +65,7 @@ func newOwners(t *tree) *owners {
 	slices.SortFunc(records, func(a, b record) int { return strings.Compare(a.name, b.name) })
 	for _, r := range records {
 		if r.name == dpkg+"status" || path.Dir(r.name) == dpkg+"status.d" {
-			readStatus(versions, r.lines)
+			readStatus(known, r.lines)
 		}
 	}
 	for _, r := range records {
@@ -63,9 +74,11 @@ func newOwners(t *tree) *owners {
 		case base == "RECORD" && packaging.IsDistInfo(path.Clean(directory)):
 			o.distribution(t, strings.TrimSuffix(directory, "/"), r.lines)
 		case directory == dpkg+"info/" && strings.HasSuffix(base, ".list"):
-			o.debian(strings.TrimSuffix(base, ".list"), versions, r.lines)
+			o.debian(strings.TrimSuffix(base, ".list"), known, r.lines)
+		case r.name == apk || r.name == "usr/"+apk:
+			o.alpine(r.lines)
 		case directory == dpkg+"status.d/" && strings.HasSuffix(base, ".md5sums"):
-			o.debian(strings.TrimSuffix(base, ".md5sums"), versions, r.lines)
+			o.debian(strings.TrimSuffix(base, ".md5sums"), known, r.lines)
 		}
 	}
 	return o
@@ -77,16 +90,21 @@ func field(line, name string) (string, bool) {
 	return strings.TrimSpace(value), ok
 }
 
-// readStatus reads the versions of packages from dpkg's status.
-func readStatus(versions map[string]string, lines []string) {
+// readStatus reads the versions and the architectures of packages from dpkg's status.
+func readStatus(known map[string]owner, lines []string) {
 	name := ""
 	for _, line := range lines {
 		if value, ok := field(line, "Package"); ok {
 			name = value
 		}
+		p := known[name]
 		if value, ok := field(line, "Version"); ok {
-			versions[name] = value
+			p.Version = value
 		}
+		if value, ok := field(line, "Architecture"); ok {
+			p.architecture = value
+		}
+		known[name] = p
 	}
 }
 
@@ -98,7 +116,8 @@ func (o *owners) distribution(t *tree, directory string, lines []string) {
 		metadata = file.lines
 	}
 	found := packaging.ParseDistInfo(directory, metadata)
-	p := &Package{Name: found.Name, Version: found.Version, Kind: Python}
+	p := &owner{Package: Package{Name: found.Name, Version: found.Version, Kind: Python}}
+	p.license, p.requires = about(metadata)
 	o.packages = append(o.packages, p)
 	for _, line := range lines {
 		name, ok := packaging.ParseRecord(line)
@@ -119,9 +138,9 @@ func (o *owners) distribution(t *tree, directory string, lines []string) {
 var merged = regexp.MustCompile(`^(bin|sbin|lib|lib32|lib64|libx32)/`)
 
 // debian adds a Debian package with the files that it lists.
-func (o *owners) debian(name string, versions map[string]string, lines []string) {
+func (o *owners) debian(name string, known map[string]owner, lines []string) {
 	name, _, _ = strings.Cut(name, ":")
-	p := &Package{Name: name, Version: versions[name], Kind: Debian}
+	p := &owner{Package: Package{Name: name, Version: known[name].Version, Kind: Debian}, architecture: known[name].architecture}
 	o.packages = append(o.packages, p)
 	for _, line := range lines {
 		file, ok := clean(line)
@@ -135,8 +154,37 @@ func (o *owners) debian(name string, versions map[string]string, lines []string)
 	}
 }
 
+// alpine adds the packages in the database of apk: P, V and A are the name, the version and the
+// architecture of the package whose files follow, F a directory and R a file in it.
+func (o *owners) alpine(lines []string) {
+	var p *owner
+	directory := ""
+	for _, line := range lines {
+		key, value, _ := strings.Cut(line, ":")
+		if key == "P" {
+			p = &owner{Package: Package{Name: value, Kind: Alpine}}
+			o.packages = append(o.packages, p)
+		}
+		if p == nil {
+			continue
+		}
+		switch key {
+		case "V":
+			p.Version = value
+		case "A":
+			p.architecture = value
+		case "F":
+			directory = value
+		case "R":
+			if file, ok := clean(directory + "/" + value); ok {
+				o.files[file] = p
+			}
+		}
+	}
+}
+
 // of returns the package that installed a file, or nil.
-func (o *owners) of(name string) *Package {
+func (o *owners) of(name string) *owner {
 	if p := o.files[name]; p != nil {
 		return p
 	}
@@ -151,7 +199,7 @@ func (o *owners) largestPackages() []Package {
 	packages := []Package{}
 	for _, p := range o.packages {
 		if p.Bytes > 0 {
-			packages = append(packages, *p)
+			packages = append(packages, p.Package)
 		}
 	}
 	slices.SortFunc(packages, func(a, b Package) int {

@@ -30,9 +30,11 @@ func TestTask(t *testing.T) {
 	var layer bytes.Buffer
 	archive := tar.NewWriter(&layer)
 	for _, entry := range []tar.Header{
-		{Name: site + "x-1.dist-info/METADATA", PAXRecords: map[string]string{"comment": "Metadata-Version: 2.4\nName: X\nVersion: 1.0\n\nName: y\n"}},
+		{Name: site + "x-1.dist-info/METADATA", PAXRecords: map[string]string{"comment": "Metadata-Version: 2.4\nName: X\nVersion: 1.0\nRequires-Dist: a>1\nSummary: x\n\nName: y\n"}},
 		{Name: site + "x-1.dist-info/RECORD", PAXRecords: map[string]string{"comment": "x.py,sha256=a,3\n\"a,b.py\",,\n"}},
 		{Name: "root/.cache/uv/a/x-1.dist-info/METADATA", Typeflag: tar.TypeLink, Linkname: site + "x-1.dist-info/METADATA"},
+		{Name: "./usr/lib/os-release", PAXRecords: map[string]string{"comment": "NAME=x\nID=debian\nVERSION_ID=\"13\"\n"}},
+		{Name: "lib/apk/db/installed", PAXRecords: map[string]string{"comment": "C:Q1x\nP:musl\nV:1\nA:x86_64\nF:lib\nR:libc.so\na:0:0:755\n"}},
 		{Name: "a\n@layer sha256/b", PAXRecords: map[string]string{"comment": "x"}},
 	} {
 		content := entry.PAXRecords["comment"]
@@ -77,12 +79,14 @@ func TestTask(t *testing.T) {
 			}
 			got := listing.Layers[0]
 			if want := map[string][]string{
-				site + "x-1.dist-info/METADATA": {"Name: X", "Version: 1.0"},
+				site + "x-1.dist-info/METADATA": {"Name: X", "Version: 1.0", "Requires-Dist: a>1"},
 				site + "x-1.dist-info/RECORD":   {"x.py", `"a,b.py"`},
+				"usr/lib/os-release":            {"ID=debian", `VERSION_ID="13"`},
+				"lib/apk/db/installed":          {"P:musl", "V:1", "A:x86_64", "F:lib", "R:libc.so"},
 			}; !reflect.DeepEqual(got.Metadata, want) {
 				t.Errorf("metadata is %q, want %q", got.Metadata, want)
 			}
-			if len(got.Entries) != 4 || got.Entries[2].Type != Hardlink || got.Entries[2].Target != site+"x-1.dist-info/METADATA" {
+			if len(got.Entries) != 6 || got.Entries[2].Type != Hardlink || got.Entries[2].Target != site+"x-1.dist-info/METADATA" {
 				t.Errorf("entries are %+v", got.Entries)
 			}
 		})

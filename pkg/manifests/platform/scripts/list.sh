@@ -12,7 +12,8 @@
 #   @layer LAYER             the files that follow are of this layer
 #   TSIZE NAME               a file: its type, its size in bytes, its name
 #   @file NAME               the lines that follow, each after a space, are of this file,
-#                            which says what a package is called and which files it has
+#                            which says what a package is called, what it needs and which
+#                            files it has, or what the system is
 # Its programs are BusyBox's or GNU's: it uses the options that both have.
 set -eu
 
@@ -45,7 +46,7 @@ for layer in "$@"; do
 
   # The files that describe packages; all of them are small. Hard links are left out:
   # BusyBox shows them as empty files.
-  sed -n -E '/^-0 .* -> /d; s;^-[0-9]+ ([^-].*\.dist-info/(RECORD|METADATA)|(\./)?var/lib/dpkg/(status|status\.d/[^/]+|info/[^/]+\.list))$;\1;p' files | sort -u >names
+  sed -n -E '/^-0 .* -> /d; s;^-[0-9]+ ([^-].*\.dist-info/(RECORD|METADATA)|(\./)?var/lib/dpkg/(status|status\.d/[^/]+|info/[^/]+\.list)|(\./)?(usr/)?lib/apk/db/installed|(\./)?(etc|usr/lib)/os-release)$;\1;p' files | sort -u >names
   if [ -s names ]; then
     mkdir tree
     tr '\n' '\0' <names | xargs -0 -n 500 tar -xf layer.tar -C tree
@@ -56,8 +57,10 @@ for layer in "$@"; do
       FILENAME ~ /\/RECORD$/ { sub(/,[^,]*,[^,]*$/, ""); print " " $0; next }
       FILENAME ~ /\.list$/ { print " " $0; next }
       FILENAME ~ /\.md5sums$/ { sub(/^[0-9a-f]+ +/, ""); print " " $0; next }
-      FILENAME ~ /\/METADATA$/ { if (head && /^(Name|Version): /) print " " $0; next }
-      /^(Package|Version): / { print " " $0 }
+      FILENAME ~ /\/METADATA$/ { if (head && /^(Name|Version|License|License-Expression|Requires-Dist): /) print " " $0; next }
+      FILENAME ~ /\/os-release$/ { if (/^(ID|VERSION_ID|PRETTY_NAME)=/) print " " $0; next }
+      FILENAME ~ /\/apk\/db\/installed$/ { if (/^[PVAFR]:/) print " " $0; next }
+      /^(Package|Version|Architecture): / { print " " $0 }
     ' {} +)
     rm -r tree
   fi
