@@ -13,10 +13,12 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images/attest"
 	imagesdelete "github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images/delete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images/inspect"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images/platform"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images/prune"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/images/verify"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
@@ -91,7 +93,8 @@ lists the apps of the runs and workloads in the namespace.
 	if list {
 		return cmd
 	}
-	cmd.AddCommand(newListCommand(config, streams), inspect.NewCommand(config, streams), imagesdelete.NewCommand(config, streams), prune.NewCommand(config, streams), platform.NewCommand(streams))
+	cmd.AddCommand(newListCommand(config, streams), inspect.NewCommand(config, streams), imagesdelete.NewCommand(config, streams), prune.NewCommand(config, streams), platform.NewCommand(streams),
+		attest.NewCommand(config, streams), verify.NewCommand(config, streams))
 	return cmd
 }
 

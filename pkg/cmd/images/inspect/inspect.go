@@ -16,8 +16,10 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/attestation"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/version"
 )
 
 // Flags are the flags of the verb.
@@ -26,6 +28,7 @@ type Flags struct {
 
 	Top      int
 	Platform string
+	SBOM     bool
 	Output   option.Output
 	Timeout  time.Duration
 	Wait     time.Duration
@@ -51,6 +54,9 @@ APP alone is the app's newest image; a tag is the name of the run that built it.
   # One of a run, with more of its packages and files
   kubectl pyflow images inspect mountains:mountains-x7k2p --top 30
 
+  # All that is installed, as CycloneDX JSON
+  kubectl pyflow images inspect mountains --sbom > mountains.cdx.json
+
   # What is wasted in all, in bytes
   kubectl pyflow images inspect mountains -o json | jq '[.waste[].bytes] | add'`,
 		Args:              cobra.ExactArgs(1),
@@ -66,6 +72,7 @@ APP alone is the app's newest image; a tag is the name of the run that built it.
 	f := cmd.Flags()
 	f.IntVar(&flags.Top, "top", flags.Top, "How many packages and files to show, the largest ones; 0 for all")
 	f.StringVar(&flags.Platform, "platform", "", "Platform of an image for several platforms, as OS/ARCHITECTURE")
+	f.BoolVar(&flags.SBOM, "sbom", false, "Print the SBOM of the image, as CycloneDX JSON")
 	flags.Output.AddObjectFlags(cmd, "tables", option.Wide)
 	f.DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long listing the files may take")
 	f.DurationVar(&flags.Wait, "wait-timeout", flags.Wait, "How long the pod may wait to start, when waiting could still help; 0 for as long as --timeout")
@@ -77,6 +84,8 @@ type Options struct {
 	Clients *kube.Clients
 	Streams genericiooptions.IOStreams
 	Request inspect.Request
+	// SBOM prints the SBOM in place of the result.
+	SBOM bool
 	// Print writes the result to Streams.Out.
 	Print func(*inspect.Analysis, io.Writer) error
 }
@@ -87,10 +96,12 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, image string) (*Op
 	if err != nil {
 		return nil, option.Usage(err)
 	}
-	o := &Options{Streams: streams, Request: inspect.Request{
+	o := &Options{Streams: streams, SBOM: f.SBOM, Request: inspect.Request{
 		Name: name, Platform: f.Platform, Top: f.Top, Timeout: f.Timeout, WaitTimeout: f.Wait,
 	}}
 	switch {
+	case f.SBOM && f.Output.Format != "":
+		return nil, option.Usagef("--sbom and --output exclude each other")
 	case f.Top < 0:
 		return nil, option.Usagef("--top %d is negative", f.Top)
 	case f.Timeout <= 0:
@@ -117,6 +128,9 @@ func (f *Flags) ToOptions(streams genericiooptions.IOStreams, image string) (*Op
 
 // Run inspects the image, and prints what it is made of.
 func (o *Options) Run(ctx context.Context) error {
+	if o.SBOM {
+		return o.printSBOM(ctx)
+	}
 	analysis, err := inspect.Inspect(ctx, o.Clients, o.Request, display.NewSteps(o.Streams.ErrOut))
 	if err != nil {
 		return err
@@ -125,4 +139,17 @@ func (o *Options) Run(ctx context.Context) error {
 		return fmt.Errorf("print what the image is made of: %w", err)
 	}
 	return nil
+}
+
+// printSBOM prints the SBOM of the files that the image has, and not one that is attached to it.
+func (o *Options) printSBOM(ctx context.Context) error {
+	content, err := inspect.Examine(ctx, o.Clients, o.Request, display.NewSteps(o.Streams.ErrOut))
+	if err != nil {
+		return err
+	}
+	document, err := attestation.Document(content, version.Version())
+	if err == nil {
+		_, err = o.Streams.Out.Write(document)
+	}
+	return err
 }

@@ -1,13 +1,16 @@
 package inspect
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/attestation"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/inspect"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/sbom"
 )
 
 // instructionWidth is the length at which a table truncates an instruction.
@@ -26,6 +29,9 @@ func printAnalysis(analysis *inspect.Analysis, top int, wide bool, out io.Writer
 	fmt.Fprintf(&text, "image  %s@%s\n", analysis.Repository, analysis.Digest)
 	fmt.Fprintf(&text, "size   %s compressed, %s on disk, %s\n", display.Bytes(analysis.CompressedBytes), display.Bytes(analysis.UnpackedBytes), display.Count(len(analysis.Layers), "layer"))
 	fmt.Fprintf(&text, "user   %s\n", display.Sanitize(user))
+	if len(analysis.Attached) > 0 {
+		fmt.Fprintf(&text, "about  %s, not verified\n", display.Sanitize(strings.Join(attached(analysis.Attached), ", ")))
+	}
 	packages := analysis.Packages
 	if top > 0 {
 		packages = packages[:min(top, len(packages))]
@@ -42,6 +48,18 @@ func printAnalysis(analysis *inspect.Analysis, top int, wide bool, out io.Writer
 	}
 	_, err := io.WriteString(out, text.String())
 	return err
+}
+
+// attached returns what people call the types of what is kept about an image.
+func attached(types []string) []string {
+	names := map[string]string{
+		sbom.MediaType: "SBOM", attestation.Signature: "signature", attestation.SBOM: "signed SBOM", attestation.Provenance: "provenance",
+	}
+	var all []string
+	for _, kind := range types {
+		all = append(all, cmp.Or(names[kind], kind))
+	}
+	return all
 }
 
 // share returns bytes as a percentage of all.

@@ -3,8 +3,6 @@
 package session
 
 import (
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"time"
@@ -12,7 +10,9 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/junit"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/signing"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display/buildview"
 )
@@ -44,6 +44,8 @@ type Flags struct {
 	Atomic bool
 	// Tags are added to the image.
 	Tags []string
+	// Attest attaches to the image what is known of it.
+	Attest signing.Attest
 
 	// command has the flags.
 	command *cobra.Command
@@ -59,6 +61,7 @@ func (f *Flags) Add(cmd *cobra.Command) {
 	f.AddDelivery(cmd)
 	f.AddAtomic(cmd)
 	cmd.Flags().StringArrayVar(&f.Tags, "tag", nil, "Tag to add to the image when everything has succeeded, such as v1.2; repeatable. A tag that another image has moves")
+	f.Attest.Add(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("tag", cobra.NoFileCompletions)
 	cmd.Flags().StringVar(&f.JUnit, "junit", "", "File for the test results as JUnit XML")
 }
@@ -106,7 +109,7 @@ func (f *Flags) ToSession(streams genericiooptions.IOStreams) (Session, error) {
 	s := Session{
 		Streams: streams, Mode: buildview.Mode(f.Progress), Detach: f.Detach,
 		Names: f.Output == option.Name, Timeout: f.Timeout, WaitTimeout: f.WaitTimeout, Keep: f.Keep, KeepReleases: f.KeepReleases, JUnit: f.JUnit,
-		Tags: f.Tags, Open: f.Open && display.IsTerminal(streams.Out),
+		Tags: f.Tags, Attest: &f.Attest, Open: f.Open && display.IsTerminal(streams.Out),
 	}
 	if !slices.Contains([]buildview.Mode{buildview.Auto, buildview.TTY, buildview.Plain}, s.Mode) {
 		return s, option.OneOf("progress", f.Progress, "auto", "tty", "plain")
@@ -134,7 +137,10 @@ func (f *Flags) ToSession(streams genericiooptions.IOStreams) (Session, error) {
 	if err := buildview.Check(s.Mode, streams.ErrOut); err != nil {
 		return s, err
 	}
-	var err error
+	err := f.Attest.Check(f.Detach)
+	if err != nil {
+		return s, err
+	}
 	if s.Atomic, err = f.atomic(); err != nil {
 		return s, err
 	}
@@ -151,25 +157,11 @@ func (f *Flags) ToSession(streams genericiooptions.IOStreams) (Session, error) {
 	if i := slices.IndexFunc(f.Tags, func(tag string) bool { return !tagPattern.MatchString(tag) }); i >= 0 {
 		return s, option.Usagef("--tag %q is not a tag: use at most 128 letters, digits, periods, hyphens and underscores, and no period or hyphen first", f.Tags[i])
 	}
-	return s, checkFile(f.JUnit)
+	if err := junit.CheckFile(f.JUnit); err != nil {
+		return s, option.Usagef("--junit: %w", err)
+	}
+	return s, nil
 }
 
 // tagPattern is what the OCI distribution specification takes for a tag.
 var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
-
-// checkFile checks, before the build, that the file of --junit can be written after it.
-func checkFile(path string) error {
-	if path == "" {
-		return nil
-	}
-	dir := filepath.Dir(path)
-	if info, err := os.Stat(dir); err != nil {
-		return option.Usagef("--junit: %w", err)
-	} else if !info.IsDir() {
-		return option.Usagef("--junit: %s is not a directory", dir)
-	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return option.Usagef("--junit: %s is a directory: name a file in it", path)
-	}
-	return nil
-}

@@ -19,10 +19,12 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/pipelinerun"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/build/track"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/signing"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/open"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display/buildview"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/images"
 )
 
 // secondInterrupt is how long the first Ctrl-C waits for a second one, which leaves the
@@ -54,6 +56,8 @@ type Session struct {
 	Atomic bool
 	// Tags are added to the image when everything has succeeded.
 	Tags []string
+	// Attest attaches to the image what is known of it, after everything else.
+	Attest *signing.Attest
 	// JUnit is the file for the test results; empty is none.
 	JUnit string
 	// Open opens the app after the rollout.
@@ -71,6 +75,9 @@ func (s *Session) Run(ctx context.Context, prepare func(*build.Environment) (*bu
 		return err
 	}
 	defer env.Close()
+	if err := s.Attest.Open(ctx, s.Clients.Kube, s.Streams); err != nil {
+		return err
+	}
 	prepared, err := prepare(env)
 	if err != nil {
 		return err
@@ -146,6 +153,9 @@ func (s *Session) watch(ctx context.Context, env *build.Environment, run *build.
 		}
 		if err == nil && s.Then != nil {
 			err = s.Then(ctx, env, result.Result, recorder)
+		}
+		if err == nil {
+			err = s.Attest.Run(ctx, env, images.Name{App: run.App(), Digest: result.Digest}, s.Timeout, s.WaitTimeout, recorder)
 		}
 	} else {
 		s.cancel(ctx, run, result, recorder, err)
