@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
@@ -17,9 +18,13 @@ import (
 // userNamespaceTimeout bounds the proof that nodes run pods in user namespaces.
 const userNamespaceTimeout = time.Minute
 
+// hostUsersTekton is the first version of Tekton Pipelines whose runs may set hostUsers: its webhook
+// refuses fields that it does not know. Of its predecessor v1.8.0 it is not known.
+const hostUsersTekton = "v1.9.0"
+
 // planBuildUsers returns in which user namespace builds run, as far as that is known without a
-// proof: what before says stays if the nodes still can.
-func planBuildUsers(ctx context.Context, client kubernetes.Interface, wanted manifests.HostUsers, before manifests.BuildUsers) (manifests.BuildUsers, error) {
+// proof: what before says stays if the nodes and that version of Tekton still can.
+func planBuildUsers(ctx context.Context, client kubernetes.Interface, tekton string, wanted manifests.HostUsers, before manifests.BuildUsers) (manifests.BuildUsers, error) {
 	users := manifests.BuildUsers{Wanted: cmp.Or(wanted, before.Wanted), Separate: before.Separate}
 	if users.Wanted == manifests.HostUsersAuto {
 		users.Wanted = ""
@@ -33,6 +38,9 @@ func planBuildUsers(ctx context.Context, client kubernetes.Interface, wanted man
 		return users, fmt.Errorf("list nodes: %w", err)
 	}
 	lacking := userns.Lacking(nodes.Items)
+	if parsed, err := version.ParseGeneric(tekton); err != nil || parsed.LessThan(version.MustParseGeneric(hostUsersTekton)) {
+		lacking = fmt.Sprintf("Tekton Pipelines %s is older than %s, which has the field hostUsers", tekton, hostUsersTekton)
+	}
 	if lacking == "" {
 		return users, nil
 	}
@@ -45,7 +53,7 @@ func planBuildUsers(ctx context.Context, client kubernetes.Interface, wanted man
 
 // noUserNamespaces is the error for builds that must have user namespaces.
 func noUserNamespaces(lacking string) error {
-	return refuse("--build-host-users=false: %s; user namespaces need containerd 2.0 or CRI-O 1.25, and Linux 6.3: upgrade the node, or let such nodes run builds with --build-host-users=auto", lacking)
+	return refuse("--build-host-users=false: %s; user namespaces need containerd 2.0 or CRI-O 1.25, Linux 6.3 and Tekton Pipelines %s: upgrade it, or let builds share the users of nodes that lack them with --build-host-users=auto", lacking, hostUsersTekton)
 }
 
 // proveUserNamespaces runs a pod in a user namespace on each node, unless an earlier run did or one

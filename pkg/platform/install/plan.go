@@ -82,12 +82,12 @@ func NewPlan(ctx context.Context, clients *kube.Clients, request Request) (*Plan
 	if p.config, err = configure(request, cluster); err != nil {
 		return nil, err
 	}
-	if p.config.BuildUsers, err = planBuildUsers(ctx, clients.Kube, request.HostUsers, p.config.BuildUsers); err != nil {
-		return nil, err
-	}
 	p.former, p.config.NamespaceUIDs = replaced(p.config, cluster.Config, namespaceUIDs(cluster.Namespaces))
 	cluster.Credentials = credentials.Forget(cluster.Credentials, p.former)
 	if p.config.Tekton, p.tekton, err = decideTekton(cluster, request.TektonManifest, request.Resolvers); err != nil {
+		return nil, err
+	}
+	if p.config.BuildUsers, err = planBuildUsers(ctx, clients.Kube, p.config.Tekton.Version, request.HostUsers, p.config.BuildUsers); err != nil {
 		return nil, err
 	}
 	p.build = buildEnv(request, cluster)
