@@ -17,7 +17,7 @@ import (
 // repeated.
 func TestCredentialsInClear(t *testing.T) {
 	ns := env.KeptNamespace(t)
-	const password = "e2e-Planted-9f3b1c" //nolint:gosec // of nothing
+	const password = "e2e-Planted-9f3b1c"
 	token := "ghp_" + strings.Repeat("aB3dE6gH9k", 3) + "1Z2y3X"
 	before := ns.Inventory(t)
 	runs := len(ns.Runs(t))
