@@ -190,8 +190,8 @@ func (s *Session) watching() build.WatchOptions {
 	return build.WatchOptions{Timeout: s.Timeout, WaitTimeout: s.WaitTimeout, FailFast: true, Confirm: true}
 }
 
-// failed keeps on the run that its rollout failed or that it is superseded, and rolls back if that is wanted. It returns err
-// with what came of that.
+// failed keeps on the run that its rollout failed or that it is superseded, and rolls back if that
+// is wanted. It returns err with what came of that.
 func (s *Session) failed(ctx context.Context, env *build.Environment, run *build.Run, recorder *track.Recorder, shown buildview.View, err error) error {
 	var failure *event.Failure
 	if ctx.Err() != nil || err == nil {
