@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,6 +30,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/initialize"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/session"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/signing"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/lint"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/logs"
@@ -183,14 +185,15 @@ func groups(flags *genericclioptions.ConfigFlags, streams genericiooptions.IOStr
 	cluster := []string{"KUBECONFIG"}
 	terminal := []string{"KUBECONFIG", "TERM"}
 	view := []string{"KUBECONFIG", "CI", "NO_COLOR", "TERM"}
+	signed := append(slices.Clone(view), signing.PasswordVariable)
 	return []group{
 		{"Start", []verb{
 			{setup.NewCommand(flags, streams), "docs/cluster.md", terminal},
 			{initialize.NewCommand(streams), "docs/init.md", nil},
 		}},
 		{"Build and run", []verb{
-			{build.NewCommand(flags, streams), "docs/build.md", view},
-			{rerun.NewCommand(flags, streams), "docs/runs.md", view},
+			{build.NewCommand(flags, streams), "docs/build.md", signed},
+			{rerun.NewCommand(flags, streams), "docs/runs.md", signed},
 			{rollback.NewCommand(flags, streams), "docs/releases.md", view},
 			{promote.NewCommand(flags, streams), "docs/releases.md", view},
 			{cancel.NewCommand(flags, streams), "docs/runs.md", cluster},

@@ -14,6 +14,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/signing"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/attestation"
@@ -66,6 +67,7 @@ A pod in the cluster lists the files of the image. What is attached already stay
 	flags.Key.AddSign(cmd, "Key to sign with")
 	cmd.Flags().DurationVar(&flags.Timeout, "timeout", flags.Timeout, "How long listing the files may take")
 	cmd.Flags().DurationVar(&flags.Wait, "wait-timeout", flags.Wait, "How long the pod may wait to start, when waiting could still help; 0 for as long as --timeout")
+	usage.Describe(cmd, "docs/attestations.md", "KUBECONFIG", "TERM", signing.PasswordVariable)
 	return cmd
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/complete"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/signing"
+	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/usage"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/kube"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/attestation"
@@ -68,6 +69,7 @@ It verifies what "images attest --sign-key" and cosign 3 have signed with a key.
 	cmd.Flags().StringSliceVar(&flags.Require, "require", nil, "What has to be signed beside the image: sbom, provenance")
 	flags.Output.AddObjectFlags(cmd, "a list")
 	_ = cmd.RegisterFlagCompletionFunc("require", cobra.FixedCompletions([]string{sbomValue, provenanceValue}, cobra.ShellCompDirectiveNoFileComp))
+	usage.Describe(cmd, "docs/attestations.md", "KUBECONFIG")
 	return cmd
 }
 

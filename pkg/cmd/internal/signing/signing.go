@@ -19,8 +19,8 @@ import (
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/registry/attestation"
 )
 
-// passwordVariable is the variable from which cosign takes the password of a key.
-const passwordVariable = "COSIGN_PASSWORD"
+// PasswordVariable is the variable from which cosign takes the password of a key.
+const PasswordVariable = "COSIGN_PASSWORD"
 
 // The keys of a Secret, as cosign generate-key-pair k8s://NAMESPACE/NAME makes it.
 const (
@@ -37,7 +37,7 @@ type Reference string
 
 // AddSign adds the flag --sign-key.
 func (r *Reference) AddSign(cmd *cobra.Command, help string) {
-	cmd.Flags().StringVar((*string)(r), "sign-key", "", help+": a private key as cosign generate-key-pair makes it, a file or k8s://NAMESPACE/SECRET; the password of a file is in "+passwordVariable+", or is asked for")
+	cmd.Flags().StringVar((*string)(r), "sign-key", "", help+": a private key as cosign generate-key-pair makes it, a file or k8s://NAMESPACE/SECRET; the password of a file is in "+PasswordVariable+", or is asked for")
 }
 
 // Check returns a usage error for a reference of another form.
@@ -71,7 +71,7 @@ func (r Reference) Private(ctx context.Context, client kubernetes.Interface, str
 	if err != nil {
 		return nil, fmt.Errorf("--sign-key: %w", err)
 	}
-	password, given := os.LookupEnv(passwordVariable)
+	password, given := os.LookupEnv(PasswordVariable)
 	key, err := attestation.ParseKey(text, []byte(password))
 	if errors.Is(err, attestation.ErrPassword) && !given && display.CanAsk(streams.In, streams.ErrOut) {
 		if password, err = display.AskHidden(ctx, streams.In, streams.ErrOut, "Password of "+string(r)+": "); err != nil {
