@@ -185,7 +185,7 @@ func TestPlatformFolds(t *testing.T) {
 		{Name: "kubernetes", Version: "v1.36.3", Healthy: true},
 		{Name: "registry", Unknown: true, Message: "missing permissions"},
 		{Name: manifests.NodeAccessName, Healthy: true, Message: "hostport"},
-		{Name: "pipeline", Version: "v0.1.0", Healthy: true},
+		{Name: "pipeline", Version: "v0.1.0", Healthy: true, Message: "builds share the users of their nodes"},
 	}
 	if got, want := platformBlock(well, tableOptions{}), "Platform v0.1.0 is healthy (3 parts, 1 unknown)\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/cmd/internal/option"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/display"
-	"github.com/pyflow-dev/kubectl-pyflow/pkg/manifests"
 	"github.com/pyflow-dev/kubectl-pyflow/pkg/platform/status"
 )
 
@@ -44,7 +43,7 @@ func printTable(snapshot *status.Status, options tableOptions, out io.Writer) er
 // platformBlock is a line for a platform without anything to report, otherwise a table
 // of its parts.
 func platformBlock(parts []status.Part, options tableOptions) string {
-	if options.Wide || len(parts) == 0 || slices.ContainsFunc(parts, worthReading) {
+	if options.Wide || len(parts) == 0 || slices.ContainsFunc(parts, status.Part.Notable) {
 		return option.Rows(platformColumns(), parts, options.NoHeaders)
 	}
 	versions := map[string]string{}
@@ -60,15 +59,6 @@ func platformBlock(parts []status.Part, options tableOptions) string {
 		text += fmt.Sprintf(", %d unknown", unknown)
 	}
 	return display.Sanitize(text+")") + "\n"
-}
-
-// worthReading reports whether a part is unhealthy or has a message, which is a warning
-// except for how nodes reach the registry.
-func worthReading(part status.Part) bool {
-	if part.Unknown {
-		return false
-	}
-	return !part.Healthy || (part.Message != "" && part.Name != manifests.NodeAccessName)
 }
 
 func platformColumns() []display.Column[status.Part] {

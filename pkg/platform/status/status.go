@@ -60,8 +60,14 @@ type Part struct {
 	// CertificateExpires is the time at which the first certificate of the part expires.
 	CertificateExpires *metav1.Time `json:"certificateExpires,omitempty"`
 	// Message describes in one line what is wrong, or soon will be. For healthy node access it
-	// is the mode.
+	// is the mode, and for healthy Pipelines in which user namespace builds run.
 	Message string `json:"message,omitempty"`
+}
+
+// Notable reports whether a part is unhealthy, or has a message that is a warning.
+func (p Part) Notable() bool {
+	describes := p.Name == manifests.NodeAccessName || p.Name == pipelinePart
+	return !p.Unknown && (!p.Healthy || p.Message != "" && !describes)
 }
 
 // Run is one build.
