@@ -96,7 +96,7 @@ func Run(ctx context.Context, streams genericiooptions.IOStreams, args []string)
 	default:
 		// The error may contain the output of a program.
 		for line := range strings.SplitSeq("error: "+explain(err), "\n") {
-			fmt.Fprintln(streams.ErrOut, display.Sanitize(secret.ReplaceTokens(line, "***")))
+			fmt.Fprintln(streams.ErrOut, display.Sanitize(secret.ReplaceTokens(line, secret.Hidden)))
 		}
 		if errors.As(err, new(*option.UsageError)) || errors.As(err, new(*project.OptionError)) {
 			return exitUsage

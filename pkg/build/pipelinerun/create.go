@@ -175,7 +175,7 @@ func discard(ctx context.Context, clients Clients, run *tektonv1.PipelineRun, se
 // as it is, which is no error; one that is gone is.
 func Cancel(ctx context.Context, client versioned.Interface, namespace, name string, why Ending) error {
 	change, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"annotations": why.annotations()},
+		"metadata": map[string]any{"annotations": map[string]string{manifests.AnnotationEnding: why.annotation()}},
 		"spec":     map[string]any{"status": tektonv1.PipelineRunSpecStatusCancelled},
 	})
 	if err == nil {

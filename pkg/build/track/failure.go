@@ -52,9 +52,9 @@ func (t *Tracker) Verdict(run *tektonv1.PipelineRun) error {
 
 // hideIn replaces tokens and passwords in what a failure repeats of the log and the Dockerfile.
 func hideIn(failure *event.Failure) {
-	failure.Message, failure.Advice = secret.ReplaceTokens(failure.Message, hidden), secret.ReplaceTokens(failure.Advice, hidden)
+	failure.Message, failure.Advice = secret.ReplaceTokens(failure.Message, secret.Hidden), secret.ReplaceTokens(failure.Advice, secret.Hidden)
 	for i, line := range failure.Excerpt {
-		failure.Excerpt[i] = secret.ReplaceTokens(line, hidden)
+		failure.Excerpt[i] = secret.ReplaceTokens(line, secret.Hidden)
 	}
 }
 

@@ -216,7 +216,7 @@ func (s *instructions) describe(index int) *event.Instruction {
 	instruction := s.parsed.Instructions[index]
 	described := &event.Instruction{
 		Dockerfile: s.parsed.Path, Number: s.done + s.counted(s.chain[:min(s.at+1, len(s.chain))]), Total: s.total(),
-		Line: instruction.Line, Text: secret.ReplaceTokens(instruction.Shown(), hidden), Cached: s.cached[instruction.Text],
+		Line: instruction.Line, Text: secret.ReplaceTokens(instruction.Shown(), secret.Hidden), Cached: s.cached[instruction.Text],
 	}
 	if isFrom(instruction) {
 		if stage := s.stage(instruction); stage.Parent == nil && stage.Known {

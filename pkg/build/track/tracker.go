@@ -264,22 +264,24 @@ func (t *Tracker) log(e follow.Event) {
 			t.Warn(line.Message)
 			return
 		case line.Level == "error":
-			t.steps.reason = secret.ReplaceTokens(line.Message, hidden)
+			t.steps.reason = secret.ReplaceTokens(line.Message, secret.Hidden)
 		}
 		message, hide = line.Message, line.Chatter || deployChatter(e)
 	case e.Task == pipelinerun.TestTask:
 		hide = strings.HasSuffix(e.Text, skippedStep)
 	}
-	raw := secret.ReplaceTokens(e.Text, hidden)
-	if message = secret.ReplaceTokens(message, hidden); !hide {
+	raw := secret.ReplaceTokens(e.Text, secret.Hidden)
+	if message == e.Text {
+		message = raw
+	} else {
+		message = secret.ReplaceTokens(message, secret.Hidden)
+	}
+	if !hide {
 		t.steps.last = append(t.steps.last, message)
 		t.steps.last = t.steps.last[max(0, len(t.steps.last)-logLines):]
 	}
 	t.Emit(event.Event{Type: event.Log, Phase: t.Phase(), Source: source, Message: message, Raw: raw, Chatter: hide, Folded: t.steps.folded})
 }
-
-// hidden stands in a log for a token of a known format, and for a password in a URL.
-const hidden = "***"
 
 // checkedObject is how kubectl names an object that the API server would accept.
 var checkedObject = regexp.MustCompile(`^[a-z0-9.-]+/[a-z0-9.:-]+$`)

@@ -100,11 +100,9 @@ type pool struct {
 	// take longer.
 	batch int
 
+	// mu guards names, and is held while namespaces are prepared.
 	mu    sync.Mutex
 	names []string
-
-	// setups serializes setup commands: two at once compete for one inventory.
-	setups sync.Mutex
 }
 
 // install installs the platform for the namespace that is kept. batch is how many
@@ -185,19 +183,20 @@ func (p *pool) take(t *testing.T, c *Cluster) string {
 // takePair prepares two namespaces, of which the second one's name starts with the first one's.
 func (p *pool) takePair(t *testing.T, c *Cluster) (a, b string) {
 	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	a = newName()
 	b = a + neighborSuffix
 	Check(t, p.prepare(t.Context(), c, []string{a, b}))
 	return a, b
 }
 
-// prepare creates namespaces and makes them ready for builds.
+// prepare creates namespaces and makes them ready for builds. The caller holds mu: what is put on
+// record must not meet another setup.
 func (p *pool) prepare(ctx context.Context, c *Cluster, names []string) error {
 	if err := c.create(ctx, names...); err != nil {
 		return err
 	}
-	p.setups.Lock()
-	defer p.setups.Unlock()
 	if err := c.addToConfig(ctx, names); err != nil {
 		return err
 	}
